@@ -1,0 +1,295 @@
+"""The run directory: the configuration, the event log and the checkpoints of one run, held by one process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import weakref
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, final
+
+import numpy as np
+
+from kgrow import __version__
+from kgrow._files import (
+    append_line,
+    complete_lines,
+    decode_arrays,
+    decode_json,
+    drop_torn_line,
+    encode_arrays,
+    encode_json,
+    explained,
+    locate,
+    lock_file,
+    temporary,
+    write_atomic,
+)
+
+_FORMAT = "kgrow-run-1"
+_CONFIG, _EVENTS, _LOCK, _MANIFEST = "config.json", "events.jsonl", "kgrow.lock", "kgrow.files"
+
+
+@final
+class Run:
+    """A run directory that this process holds; made by `Run.open`.
+
+    Every file is replaced as a whole and the event log grows by whole lines, so a process that is killed leaves each
+    file in its old or its new state. Names are relative and may hold "/", such as "checkpoints/last.npz".
+
+    Attributes:
+        path: The directory.
+        config: The configuration as JSON gives it back: tuples are lists, keys are strings.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Run.open(f"{folder}/digits", {"epochs": 3}) as run:
+        ...     run.append({"event": "grew", "block_index": 0})
+        ...     run.events()
+        [{'event': 'grew', 'block_index': 0}]
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], ownership: _Ownership) -> None:
+        self.path = path
+        self.config = config
+        self._ownership = ownership
+        self._log = path / _EVENTS
+        drop_torn_line(self._log)
+
+    @classmethod
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        ignored: Collection[str] = (),
+    ) -> Run:
+        """Creates a run directory, or takes up the run that is in it.
+
+        Args:
+            directory: Created with its parents. One that holds something else is left alone.
+            config: The resolved configuration. A run is taken up only with an equal one.
+            overwrite: Whether to remove the files kgrow wrote there and start anew; other files stay.
+            ignored: Top-level keys that may differ between the two configurations, such as "verbose".
+
+        Raises:
+            ValueError: If the directory holds a run of another configuration.
+            FileExistsError: If it holds files, but no run.
+            PermissionError: If it cannot be written.
+            BlockingIOError: If another process, or another `Run` of this one, holds it.
+        """
+        resolved = json.loads(encode_json(config, "config"))
+        path = Path(directory).absolute()
+        _make_directory(path)
+        ownership = _Ownership(path)
+        try:
+            ownership.recover()
+            run = cls(path, resolved, ownership)
+            run._take_up(overwrite, ignored)
+        except BaseException:
+            ownership.release()
+            raise
+        return run
+
+    def _take_up(self, overwrite: bool, ignored: Collection[str]) -> None:
+        stored = _read_header(self.path)
+        if stored is not None and stored["config"] is not None and not overwrite:
+            _check_equal(self.path, stored, self.config, ignored)
+        elif stored is not None:
+            # A kill between the two headers leaves none of the old run standing: without a configuration the next
+            # open clears on; see test_run.py::test_interrupted_overwrite_is_finished_by_the_next_open.
+            self._write_header(None)
+            self.clear()
+        self._write_header(self.config)
+
+    def _write_header(self, config: dict[str, Any] | None) -> None:
+        header = {"format": _FORMAT, "kgrow_version": __version__, "config": config}
+        write_atomic(self.path / _CONFIG, encode_json(header, _CONFIG, indent=2))
+
+    def close(self) -> None:
+        """Lets another process open the directory; this run and its children must not be used any more."""
+        self._ownership.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def child(self, name: str) -> Run:
+        """Returns the run of a sub-directory, such as "trials/0003"; it shares the configuration and the lock."""
+        return Run(locate(self.path, name), self.config, self._ownership)
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        """Adds one event to the log; it is on the disk when this returns."""
+        line = encode_json(event, "event")
+        self._ownership.record(self._log)
+        append_line(self._log, line)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Returns the events, oldest first, without a torn last one.
+
+        Raises:
+            ValueError: If another line is damaged; the message names it.
+        """
+        lines = complete_lines(self._log)
+        return [decode_json(line, f"{self._log}, line {number}") for number, line in enumerate(lines, start=1)]
+
+    def truncate(self, num_events: int) -> None:
+        """Keeps only the first events: a resumed run drops those after its checkpoint and lives them again."""
+        lines = complete_lines(self._log)
+        if not 0 <= num_events <= len(lines):
+            raise ValueError(f"`num_events` must be between 0 and {len(lines)}, but got {num_events!r}.")
+        if num_events < len(lines):
+            write_atomic(self._log, b"".join(line + b"\n" for line in lines[:num_events]))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Replaces a JSON file; keys keep their order, NumPy numbers become plain ones.
+
+        Raises:
+            ValueError: If the value holds NaN, infinity or something JSON has no form for.
+        """
+        self.write_bytes(name, encode_json(value, name, indent=2))
+
+    def read_json(self, name: str) -> Any:
+        """Returns what a JSON file holds.
+
+        Raises:
+            ValueError: If the file is damaged; the message names it.
+        """
+        path = locate(self.path, name)
+        return decode_json(path.read_bytes(), str(path))
+
+    def save_arrays(self, name: str, arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Replaces a `.npz` file that holds arrays and what belongs to them, so that both are of one moment.
+
+        Args:
+            name: The file's name, with its ".npz".
+            arrays: Numbers, booleans or strings by name; names may hold "/", the order is kept.
+            metadata: Plain values, stored as JSON.
+        """
+        self.write_bytes(name, encode_arrays(arrays, metadata))
+
+    def load_arrays(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Returns the arrays and the metadata of a file that `save_arrays` wrote.
+
+        Raises:
+            ValueError: If the file is damaged; the message names it.
+        """
+        path = locate(self.path, name)
+        return decode_arrays(path.read_bytes(), str(path))
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Replaces a file of any kind; on a full disk it stays what it was, and an OSError names it."""
+        write_atomic(self.claim(name), data)
+
+    def claim(self, name: str) -> Path:
+        """Returns the path for a file that other code writes; `overwrite` and `clear` count it as kgrow's own."""
+        path = locate(self.path, name)
+        self._ownership.record(path)
+        return path
+
+    def has(self, name: str) -> bool:
+        """Returns whether there is a file of this name."""
+        return locate(self.path, name).is_file()
+
+    def remove(self, name: str) -> None:
+        """Removes a file; one that is not there is no error."""
+        locate(self.path, name).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Removes every file kgrow wrote here and below, save the configuration, and the folders that become empty."""
+        self._ownership.clear(self.path)
+
+
+@final
+class _Ownership:
+    """The hold on a run directory until `release`, and the list of the files kgrow wrote there."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.release = weakref.finalize(self, os.close, lock_file(root / _LOCK))
+        self._manifest = root / _MANIFEST
+        self._names: set[str] = set()
+
+    def recover(self) -> None:
+        """Reads the list and removes what a killed process left half written."""
+        drop_torn_line(self._manifest)
+        self._names = {str(decode_json(line, str(self._manifest))) for line in complete_lines(self._manifest)}
+        for path in [self._root / _CONFIG, *self._written(self._root)]:
+            temporary(path).unlink(missing_ok=True)
+
+    def record(self, path: Path) -> None:
+        """Lists a file before it is first written: what is not listed is never removed."""
+        name = path.relative_to(self._root).as_posix()
+        if name not in self._names:
+            append_line(self._manifest, encode_json(name, "name"))
+            self._names.add(name)
+
+    def clear(self, folder: Path) -> None:
+        """Removes the listed files below a folder, and the folders that become empty."""
+        for path in self._written(folder):
+            path.unlink(missing_ok=True)
+            for parent in path.parents[: len(path.relative_to(self._root).parts) - 1]:
+                with contextlib.suppress(OSError):  # it holds something else, or is gone already
+                    parent.rmdir()
+
+    def _written(self, folder: Path) -> list[Path]:
+        paths = [locate(self._root, name) for name in sorted(self._names)]
+        return [path for path in paths if folder in path.parents]
+
+
+def _make_directory(path: Path) -> None:
+    own = {_LOCK, _MANIFEST, temporary(Path(_CONFIG)).name}
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        is_foreign = any(entry.name not in own for entry in path.iterdir()) and _read_header(path) is None
+    except FileExistsError:
+        is_foreign = True
+    except OSError as error:
+        raise explained(error, path) from error
+    if is_foreign:
+        raise FileExistsError(
+            f"`directory` must be new, empty or a run of kgrow, but got '{path}', which is none of these. "
+            "kgrow leaves it alone: pass another `directory` (`--out`)."
+        )
+
+
+def _read_header(path: Path) -> dict[str, Any] | None:
+    try:
+        header = json.loads((path / _CONFIG).read_bytes())
+    except (FileNotFoundError, IsADirectoryError, ValueError):
+        return None
+    is_run = isinstance(header, dict) and {"format", "kgrow_version", "config"} <= header.keys()
+    return header if is_run and str(header["format"]).startswith("kgrow-run-") else None
+
+
+def _check_equal(path: Path, stored: dict[str, Any], config: dict[str, Any], ignored: Collection[str]) -> None:
+    before, now = (
+        _flat({key: value for key, value in values.items() if key not in ignored})
+        for values in ({"format": stored["format"], **stored["config"]}, {"format": _FORMAT, **config})
+    )
+    differing = [
+        f"{key} was {before.get(key, 'absent')!r} and is now {now.get(key, 'absent')!r}"
+        for key in {**before, **now}
+        if key not in before or key not in now or before[key] != now[key]
+    ]
+    if differing:
+        raise ValueError(
+            f"`directory` must hold a run of the same configuration, but got '{path}', where {'; '.join(differing)}. "
+            "Pass `overwrite=True` (`--overwrite`) to start over, or another `directory` (`--out`)."
+        )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {}
+        flat |= inner or {prefix + key: value}
+    return flat
