@@ -1,0 +1,70 @@
+"""Reads arrays, or whatever NumPy can turn into them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from kgrow.task.pixels import check_image_shape
+from kgrow.task.split import slices
+from kgrow.task.stream import Chunk, Stream
+from kgrow.task.wording import counted
+
+
+def open_arrays(images: Any, labels: Any, argument: str = "source") -> Stream:
+    """Opens images and labels held in memory.
+
+    Args:
+        images: Array, tensor or list; a list may hold images of several sizes.
+        labels: One label per image, or one-hot rows.
+        argument: Argument of `Task.of` they came from.
+
+    Returns:
+        Stream over them.
+
+    Raises:
+        ValueError: If there is not one label per image.
+    """
+    images, labels = _as_images(images, argument), np.atleast_1d(np.asarray(labels))
+    num_images, num_labels = len(images), len(labels)
+    if num_images != num_labels:
+        raise ValueError(
+            f"`{argument}` must have one label per image, but got {counted(num_images, 'image')} and "
+            f"{counted(num_labels, 'label')}."
+        )
+    if isinstance(images, list):
+        return Stream(
+            lambda: ((image[np.newaxis], labels[index : index + 1]) for index, image in enumerate(images)),
+            argument,
+            num_images,
+            lambda: (image.shape[:2] for image in images),
+        )
+
+    def read() -> Iterator[Chunk]:
+        for rows in slices(num_images, images.nbytes // max(1, num_images)):
+            yield images[rows], labels[rows]
+
+    return Stream(read, argument, num_images)
+
+
+def _as_images(images: Any, argument: str) -> np.ndarray | list[np.ndarray]:
+    try:
+        array = np.asarray(images)
+    except ValueError:
+        # NumPy refuses a list of images of several shapes: they stay a list.
+        return _as_list(images, argument)
+    if array.shape == (0,):
+        return []
+    if array.ndim == 1 and array.dtype == object:
+        return _as_list(images, argument)
+    if array.ndim < 2:
+        check_image_shape(array.shape, argument)
+    return array
+
+
+def _as_list(images: Any, argument: str) -> list[np.ndarray]:
+    arrays = [np.asarray(image) for image in images]
+    for array in arrays:
+        if array.ndim not in (2, 3):
+            check_image_shape((len(arrays), *array.shape), argument)
+    return arrays

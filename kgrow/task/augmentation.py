@@ -1,0 +1,124 @@
+"""Random changes to training images, on whole batches inside the graph."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kgrow.task.task import Task
+
+# Mirrored, these are other characters or none at all.
+WRITTEN = ("svhn", "mnist", "digits", "letters", "kuzushiji", "omniglot", "characters")
+SMALLEST_SIDE_FOR_EIGHTHS = 12
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Shifts, mirrors and cuts squares out of images; each image of a batch gets its own change.
+
+    Args:
+        shift: Most pixels an image moves in each direction.
+        flip: Whether half of the images are mirrored left to right.
+        cutout: Side, in pixels, of the square that is blanked; 0 blanks none. It may reach over the border.
+
+    References:
+        DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017,
+        https://arxiv.org/abs/1708.04552.
+    """
+
+    shift: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "cutout"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise ValueError(f"`{name}` must be a whole number of pixels, at least 0, but got {value!r}.")
+        if not isinstance(self.flip, bool):
+            raise TypeError(f"`flip` must be True or False, but got {self.flip!r}.")
+
+    @classmethod
+    def suited_to(cls, task: "Task") -> "Augmentation":
+        """Chooses what keeps the classes of a task apart.
+
+        Args:
+            task: What is to be learned.
+
+        Returns:
+            Shifts of an eighth of the smaller side (1 pixel below 12), and mirroring for colour images unless the
+            task's name speaks of written characters. No cutout: it helps networks that overfit, and small ones that
+            are trained for some ten epochs do not.
+        """
+        height, width, channels = task.input_shape
+        side = min(height, width)
+        is_written = any(word in task.name.lower() for word in WRITTEN)
+        return cls(
+            shift=round(side / 8) if side >= SMALLEST_SIDE_FOR_EIGHTHS else 1,
+            flip=channels >= 3 and not is_written,
+        )
+
+    def augment(self, images: Any, seed: Any, fill: Any = 0) -> Any:
+        """Changes a batch at random.
+
+        Args:
+            images: Tensor `(batch, height, width, channels)` of floats or uint8, standardised or not.
+            seed: int32 tensor `(2,)`; the same seed gives the same changes.
+            fill: Value of the pixels that move in or are cut out. On standardised images 0 is the mean pixel.
+
+        Returns:
+            Tensor of the same shape and type.
+        """
+        from kgrow._keras import tf
+
+        if not (self.shift or self.flip or self.cutout):
+            return images
+        # One row per image, so that the changes of an image do not depend on the size of the batch.
+        draws = tf.random.stateless_uniform((tf.shape(images)[0], 5), seed)
+        if self.shift or self.flip:
+            images = self._move(images, draws, fill)
+        return self._cut_out(images, draws, fill) if self.cutout else images
+
+    def _move(self, images: Any, draws: Any, fill: Any) -> Any:
+        from kgrow._keras import tf
+
+        shape = tf.shape(images)
+        offsets = tf.floor(draws[:, :2] * (2 * self.shift + 1)) - self.shift
+        down, right = offsets[:, 0], offsets[:, 1]
+        is_mirrored = draws[:, 2] < (0.5 if self.flip else 0.0)
+        last_column = tf.cast(shape[2] - 1, tf.float32)
+        zeros, ones = tf.zeros_like(down), tf.ones_like(down)
+        # The output at (x, y) is the input at (a0 x + a1 y + a2, b0 x + b1 y + b2); all numbers are whole, so
+        # "nearest" copies pixels.
+        columns = tf.where(is_mirrored, -ones, ones), zeros, tf.where(is_mirrored, last_column + right, -right)
+        rows = zeros, ones, -down
+        moved = tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=tf.stack([*columns, *rows, zeros, zeros], axis=1),
+            output_shape=shape[1:3],
+            fill_value=tf.cast(fill, tf.float32),
+            interpolation="NEAREST",
+            fill_mode="CONSTANT",
+        )
+        return tf.ensure_shape(moved, images.shape)
+
+    def _cut_out(self, images: Any, draws: Any, fill: Any) -> Any:
+        from kgrow._keras import tf
+
+        shape = tf.shape(images)
+        in_rows = self._is_inside(draws[:, 3], shape[1])[:, :, None, None]
+        in_columns = self._is_inside(draws[:, 4], shape[2])[:, None, :, None]
+        kept = tf.cast(tf.logical_not(in_rows & in_columns), images.dtype)
+        blanked = images * kept
+        return (
+            blanked
+            if isinstance(fill, (int, float)) and fill == 0
+            else blanked + tf.cast(fill, images.dtype) * (1 - kept)
+        )
+
+    def _is_inside(self, draws: Any, side: Any) -> Any:
+        from kgrow._keras import tf
+
+        centres = tf.floor(draws * tf.cast(side, tf.float32))
+        starts = (centres - self.cutout // 2)[:, None]
+        positions = tf.range(tf.cast(side, tf.float32))[None, :]
+        return (positions >= starts) & (positions < starts + self.cutout)

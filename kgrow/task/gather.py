@@ -1,0 +1,96 @@
+"""Reads a source into splits, setting aside the ones it does not give."""
+
+import numpy as np
+
+from kgrow.task.collector import PixelCollector
+from kgrow.task.labels import name_classes
+from kgrow.task.partition import carve, reorder
+from kgrow.task.reader import StreamReader
+from kgrow.task.split import Split
+from kgrow.task.stream import Options, Size, Source
+from kgrow.task.wording import counted, list_some, times
+
+TEST_RATIO = 0.2
+
+
+def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]:
+    """Reads a source and divides it.
+
+    Args:
+        source: Opened source.
+        options: See `Options`.
+
+    Returns:
+        The splits by name ("train", "validation", "test"), the class names and the notes.
+    """
+    streams = source.streams()
+    size = options.image_size or choose_size(source)
+    with PixelCollector(options.cache_bytes, _count_expected(source)) as collector:
+        reader = StreamReader(collector, size, is_resizing=options.image_size is not None)
+        indices = {role: reader.read(stream) for role, stream in streams.items()}
+        class_names, labels, class_notes = name_classes(source, options.class_names, indices, reader.num_classes)
+        splits = divide(collector.finish(), labels, source.validation_ratio, options.seed)
+    notes = [*source.notes, *class_notes]
+    if reader.num_resized:
+        reason = "" if options.image_size else " (the median size, or the cap; pass `image_size` for another)"
+        notes.append(f"Resized {counted(reader.num_resized, 'image')} to {times(reader.image_shape[:2])}{reason}.")
+    for stream in streams.values():
+        if stream.skipped:
+            notes.append(
+                f"Skipped {counted(len(stream.skipped), 'image file')} that could not be read: "
+                f"{list_some(stream.skipped)}."
+            )
+    if collector.is_spilled:
+        notes.append(
+            f"Put {collector.num_bytes / 2**20:.0f} MiB of pixels, more than `cache_bytes`, in a temporary file."
+        )
+    return splits, class_names, tuple(notes)
+
+
+def choose_size(source: Source) -> Size | None:
+    """Chooses the size of images that differ: the median of each side, within the source's cap.
+
+    Args:
+        source: Opened source.
+
+    Returns:
+        Height and width, or None when the images are all alike.
+    """
+    sizes = [] if source.train.sizes is None else list(source.train.sizes())
+    if not sizes:
+        return None
+    height, width = np.median(np.array(sizes), axis=0)
+    scale = min(1.0, source.longest_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def divide(images: np.ndarray, labels: dict[str, np.ndarray], validation_ratio: float, seed: int) -> dict[str, Split]:
+    """Makes the three splits views of one array.
+
+    Args:
+        images: Pixels of the given splits, one after the other, "train" first; reordered in place.
+        labels: Class indices of the given splits, in the same order.
+        validation_ratio: Share of the training images set aside when no validation split is given.
+        seed: Decides which images are set aside.
+
+    Returns:
+        The splits "train", "validation" and "test".
+    """
+    num_given = len(labels["train"])
+    ratios = {"test": TEST_RATIO, "validation": validation_ratio}
+    missing = [role for role in ratios if role not in labels]
+    parts = carve(labels["train"], [ratios[role] for role in missing], seed) if missing else [np.arange(num_given)]
+    reorder(images[:num_given], np.concatenate(parts))
+    images.flags.writeable = False
+    divided = {role: labels["train"][rows] for role, rows in zip(["train", *missing], parts, strict=True)}
+    divided.update({role: indices for role, indices in labels.items() if role != "train"})
+    splits, start = {}, 0
+    for role, indices in divided.items():
+        splits[role] = Split(images[start : start + len(indices)], indices)
+        start += len(indices)
+    return splits
+
+
+def _count_expected(source: Source) -> int:
+    counts = [stream.num_examples for stream in source.streams().values()]
+    return sum(count for count in counts if count is not None) if None not in counts else 0

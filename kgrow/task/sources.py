@@ -1,0 +1,121 @@
+"""Opens whatever `Task.of` accepts: one small function per kind of source."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgrow.task import catalog
+from kgrow.task.arrays import open_arrays
+from kgrow.task.datasets import is_dataset, open_dataset
+from kgrow.task.folder import open_class_folders, open_folder
+from kgrow.task.split import Split
+from kgrow.task.stream import Chunk, Options, Source, Stream, as_chunk
+
+ACCEPTED = (
+    "the name of a data set, (images, labels), a tf.data.Dataset, a keras.utils.Sequence or a folder with one "
+    "sub-folder per class"
+)
+
+
+def open_source(source: Any, options: Options) -> Source:
+    """Opens a data set that still has to be divided.
+
+    Args:
+        source: See `Task.of`.
+        options: See `Options`.
+
+    Returns:
+        Source, not read yet.
+
+    Raises:
+        TypeError: If it is none of the accepted kinds.
+    """
+    if isinstance(source, str):
+        return _open_text(source, options)
+    if isinstance(source, os.PathLike):
+        return open_folder(Path(source), options.class_names)
+    if (
+        isinstance(source, tuple)
+        and len(source) == 2
+        and all(isinstance(part, tuple) and len(part) == 2 for part in source)
+    ):
+        train, test = source
+        return Source("arrays", _open_pair(train, "source"), test=_open_pair(test, "source"))
+    kind, stream = _open_examples(source, "source")
+    names = getattr(source, "class_names", None)
+    return Source(kind, stream, class_names=tuple(map(str, names)) if isinstance(names, (list, tuple)) else None)
+
+
+def open_split(source: Any, argument: str, class_names: tuple[str, ...] | None) -> Stream:
+    """Opens a split that is given beside the data set.
+
+    Args:
+        source: As for `Task.of`, but no name of a data set.
+        argument: "validation_data" or "test_data".
+        class_names: Names of the classes of the data set, for a folder.
+
+    Returns:
+        Stream over the split.
+
+    Raises:
+        TypeError: If it is none of the accepted kinds.
+        FileNotFoundError: If it is a path that leads nowhere.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return open_class_folders(Path(source).expanduser(), class_names, argument)
+    return _open_examples(source, argument)[1]
+
+
+def _open_text(source: str, options: Options) -> Source:
+    path = Path(source).expanduser()
+    has_separator = any(separator and separator in source for separator in (os.sep, os.altsep))
+    is_path = has_separator or source.startswith((".", "~"))
+    if path.is_dir() and (is_path or not catalog.is_known(source)):
+        return open_folder(path, options.class_names)
+    if source.startswith((".", "~")) or path.is_absolute():
+        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got {source!r}. There is no such folder.")
+    return catalog.open_named(source, options)
+
+
+def _open_examples(source: Any, argument: str) -> tuple[str, Stream]:
+    kinds: list[tuple[str, Callable[[Any], bool], Callable[[Any, str], Stream]]] = [
+        ("arrays", lambda value: isinstance(value, Split), _open_given_split),
+        ("dataset", is_dataset, open_dataset),
+        ("arrays", _is_pair, _open_pair),
+        ("sequence", _is_sequence, _open_sequence),
+    ]
+    for kind, is_of_kind, open_kind in kinds:
+        if is_of_kind(source):
+            return kind, open_kind(source, argument)
+    found = type(source).__name__
+    if isinstance(source, (tuple, list)):
+        found = f"{found} of {len(source)} values"
+    raise TypeError(f"`{argument}` must be {ACCEPTED}, but got a {found}. Arrays go in as the pair (images, labels).")
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2
+
+
+def _is_sequence(value: Any) -> bool:
+    plain = (str, bytes, tuple, list, np.ndarray, Mapping)
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, plain)
+
+
+def _open_pair(pair: Any, argument: str) -> Stream:
+    return open_arrays(pair[0], pair[1], argument)
+
+
+def _open_given_split(split: Split, argument: str) -> Stream:
+    return open_arrays(split.images, split.labels, argument)
+
+
+def _open_sequence(sequence: Any, argument: str) -> Stream:
+    def read() -> Iterator[Chunk]:
+        for index in range(len(sequence)):
+            yield as_chunk(sequence[index], argument)
+
+    return Stream(read, argument)

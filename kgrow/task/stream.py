@@ -1,0 +1,155 @@
+"""What every kind of source is turned into before its pixels are collected."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kgrow.task.pixels import check_image_shape
+
+Size = tuple[int, int]
+Chunk = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments of `Task.of` that steer how a source is read.
+
+    Args:
+        data_dir: Where TFDS keeps its data; None is its own default.
+        image_size: Height and width of every image; None keeps or chooses them.
+        seed: Decides which examples are set aside.
+        cache_bytes: Pixels above this size go to a temporary file.
+        class_names: Names given by the caller, in the order of the labels.
+    """
+
+    data_dir: str | None = None
+    image_size: Size | None = None
+    seed: int = 0
+    cache_bytes: int = 2 * 2**30
+    class_names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One split as its source yields it: in chunks, from the start at each reading.
+
+    Args:
+        read: Yields `(images, labels)`, images `(n, height, width)` or `(n, height, width, channels)` and labels
+            sparse or one-hot.
+        argument: Argument of `Task.of` it came from, named in errors.
+        num_examples: Number of examples, or an upper bound of it; None when unknown.
+        sizes: Yields `(height, width)` of images, for sources where they may differ; None where they may not.
+        skipped: Files the latest reading could not decode.
+    """
+
+    read: Callable[[], Iterator[Chunk]]
+    argument: str = "source"
+    num_examples: int | None = None
+    sizes: Callable[[], Iterable[Size]] | None = None
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set of labelled images, not read yet.
+
+    Args:
+        name: What the task is called when the caller gives no name.
+        train: Examples to learn from; what is missing below is set aside from them.
+        validation: Given validation split, if any.
+        test: Given test split, if any.
+        class_names: One name per class; None numbers them.
+        notes: What the user should be told once.
+        longest_side: Cap, in pixels, on the size chosen when images differ.
+        validation_ratio: Share of `train` set aside when there is no validation split.
+        has_unused_classes: Whether classes without a single example in any split are left out, not refused.
+    """
+
+    name: str
+    train: Stream
+    validation: Stream | None = None
+    test: Stream | None = None
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    longest_side: int = 96
+    validation_ratio: float = 0.15
+    has_unused_classes: bool = False
+
+    def streams(self) -> dict[str, Stream]:
+        """Collects the splits that the source gives.
+
+        Returns:
+            Streams by role, "train" first.
+        """
+        roles = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {role: stream for role, stream in roles.items() if stream is not None}
+
+
+def unpack(element: Any, argument: str) -> tuple[Any, Any]:
+    """Takes images and labels out of what a data set or a sequence yields.
+
+    Args:
+        element: A pair, or a mapping with the keys "image" and "label".
+        argument: Argument of `Task.of` it came from.
+
+    Returns:
+        The images and the labels, unchanged.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    if isinstance(element, Mapping):
+        if "image" in element and "label" in element:
+            return element["image"], element["label"]
+        found = f"a dictionary with the keys {sorted(map(str, element))}"
+    elif isinstance(element, (tuple, list)):
+        if len(element) == 2:
+            return element[0], element[1]
+        found = f"{len(element)} values"
+    else:
+        found = type(element).__name__
+    raise ValueError(
+        f'`{argument}` must yield (image, label) pairs, or dictionaries with "image" and "label", but got {found}. '
+        "Sample weights are not supported: `map` the data set to pairs."
+    )
+
+
+def is_single(image_shape: Sequence[int | None], label_shape: Sequence[int | None]) -> bool:
+    """Tells one example from a batch by its shapes.
+
+    The unclear case is three axes with one-dimensional labels: `(height, width, channels)` with a one-hot label, or
+    `(batch, height, width)` with sparse labels. A last axis of at most 4 means channels.
+
+    Args:
+        image_shape: Shape of the images; None for an unknown side.
+        label_shape: Shape of the labels.
+
+    Returns:
+        True for one example, False for a batch.
+    """
+    if len(image_shape) == 2:
+        return len(label_shape) != 1 or label_shape[0] != image_shape[0]
+    if len(image_shape) != 3:
+        return False
+    last = image_shape[-1]
+    return len(label_shape) == 0 or (len(label_shape) == 1 and last is not None and last <= 4)
+
+
+def as_chunk(element: Any, argument: str) -> Chunk:
+    """Turns what a data set or a sequence yields into a batch.
+
+    Args:
+        element: See `unpack`.
+        argument: Argument of `Task.of` it came from.
+
+    Returns:
+        Images `(n, height, width)` or `(n, height, width, channels)` and labels, as arrays.
+    """
+    images, labels = (np.asarray(part) for part in unpack(element, argument))
+    if is_single(images.shape, labels.shape):
+        return images[np.newaxis], labels[np.newaxis]
+    if images.ndim != 3:
+        check_image_shape(images.shape, argument)
+    return images, labels

@@ -1,0 +1,215 @@
+"""Any data set of labelled images in, one `Task` out."""
+
+import functools
+import hashlib
+import operator
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from kgrow.task.gather import gather
+from kgrow.task.labels import check_classes, check_labels
+from kgrow.task.pixels import check_image_shape, check_image_size
+from kgrow.task.sources import open_source, open_split
+from kgrow.task.split import Split, slices
+from kgrow.task.stream import Options, Size
+from kgrow.task.wording import times
+
+DEFAULT_CACHE_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A classification of images: three splits of raw pixels with their class indices.
+
+    `Task.of` makes one of almost anything. The test split is for the final figures and steers nothing.
+
+    Args:
+        name: What reports call it.
+        train: Examples to learn from.
+        validation: Examples that decisions are based on.
+        test: Examples for the final figures.
+        class_names: One name per class, in the order of the labels.
+        notes: What the user should be told once: images resized, files skipped.
+
+    Example:
+        >>> task = Task.of("digits")
+        >>> task.input_shape, task.num_classes, task.train.num_examples
+        ((8, 8, 1), 10, 1168)
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
+        object.__setattr__(self, "notes", tuple(self.notes))
+        for role in ("train", "validation", "test"):
+            split = getattr(self, role)
+            check_image_shape(split.images.shape, role)
+            check_image_size(split.images.shape, role)
+            if not len(split):
+                raise ValueError(f"`{role}` must hold at least one image, but got none.")
+            if split.images.shape[1:] != self.input_shape or split.images.dtype != self.dtype:
+                raise ValueError(
+                    f"`{role}` must hold images like those of `train`, {times(self.input_shape)} {self.dtype}, but got "
+                    f"{split!r}."
+                )
+            check_labels(split.labels, self.class_names, role)
+        check_classes(self.train.labels, self.class_names)
+
+    def __repr__(self) -> str:
+        counts = "/".join(str(len(split)) for split in (self.train, self.validation, self.test))
+        return (
+            f"Task({self.name!r}, {counts} train/validation/test images of {times(self.input_shape)} {self.dtype}, "
+            f"{self.num_classes} classes)"
+        )
+
+    @classmethod
+    def of(  # noqa: PLR0913 - the one front door; all but the source are keywords with a default
+        cls,
+        source: Any,
+        *,
+        name: str | None = None,
+        validation_data: Any = None,
+        test_data: Any = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        seed: int = 0,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        class_names: Iterable[str] | None = None,
+    ) -> "Task":
+        """Makes a task of almost anything.
+
+        Whatever splits the source does not give are set aside from its training images, stratified: of arrays, data
+        sets, sequences and folders 20% for the test and 15% for validation; of a TFDS data set 10% for validation, and
+        its validation split is the test split when it has no other. Pixels stay raw: uint8 if all are whole numbers in
+        0..255, else float32. Images that differ in size are resized to their median size, at most 96 pixels long;
+        files larger than that are reduced to it too.
+
+        Args:
+            source: One of
+
+                * "digits", which comes with scikit-learn;
+                * a name of TensorFlow Datasets: "mnist", "cifar10:3.0.2", "emnist/letters";
+                * a folder (string or path) with one sub-folder per class, or with "train" and "test" (and
+                  "validation", "val" or "valid") sub-folders that are such folders; PNG, JPEG, BMP, GIF or WebP;
+                * `(images, labels)`, arrays, lists or tensors; or `((images, labels), (images, labels))`, the second
+                  pair being the test split;
+                * a `tf.data.Dataset` or a `keras.utils.Sequence` of such pairs, batched or not;
+                * a task, returned as it is.
+
+                Images are `(height, width)` or `(height, width, channels)`, labels class indices from 0 or one-hot. A
+                string is a folder if that folder exists and the string looks like a path (has a separator, or starts
+                with "." or "~") or names no data set.
+            name: What reports call it; None takes it from the source.
+            validation_data: Validation split in place of the source's own: anything `source` may be but a name.
+            test_data: Test split, likewise.
+            data_dir: Where TFDS keeps its data; None is its default, which follows TFDS_DATA_DIR.
+            image_size: Side, or height and width, that every image is resized to.
+            seed: Decides which images are set aside.
+            cache_bytes: Pixels above this size live in a temporary file instead of memory.
+            class_names: Names of the classes, in the order of the labels; for a folder, its order.
+
+        Returns:
+            The task. What the user should know is in its `notes`.
+
+        Raises:
+            ValueError: If the data cannot be learned from as it is; the message says what to do.
+            TypeError: If the source is nothing of the above.
+            FileNotFoundError: If a folder does not exist.
+        """
+        if isinstance(source, cls):
+            return source
+        names = None if class_names is None else tuple(map(str, class_names))
+        options = Options(
+            data_dir=None if data_dir is None else os.fspath(data_dir),
+            image_size=_as_size(image_size),
+            seed=_as_count("seed", seed),
+            cache_bytes=_as_count("cache_bytes", cache_bytes),
+            class_names=names,
+        )
+        opened = open_source(source, options)
+        names = names or opened.class_names
+        if validation_data is not None:
+            opened = replace(opened, validation=open_split(validation_data, "validation_data", names))
+        if test_data is not None:
+            opened = replace(opened, test=open_split(test_data, "test_data", names))
+        splits, names, notes = gather(opened, options)
+        return cls(name or opened.name, **splits, class_names=names, notes=notes)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels, uint8 or float32."""
+        return self.train.images.dtype
+
+    @property
+    def pixel_mean(self) -> tuple[float, ...]:
+        """Mean of each channel over the training images, in raw pixel units."""
+        return self._pixel_statistics[0]
+
+    @property
+    def pixel_std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel over the training images; 1.0 for a constant channel."""
+        return self._pixel_statistics[1]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with any pixel or label of any split."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update(f"{split.images.shape} {split.images.dtype}".encode())
+            for rows in slices(len(split), split.images[0].nbytes):
+                digest.update(np.ascontiguousarray(split.images[rows]).data.cast("B"))
+            digest.update(np.ascontiguousarray(split.labels).data.cast("B"))
+        return digest.hexdigest()[:16]
+
+    @functools.cached_property
+    def _pixel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        images = self.train.images
+        # Sums of deviations from one of the values do not cancel, and are exactly 0 in a constant channel.
+        origin = images[0, 0, 0].astype(np.float64)
+        total, total_squares = np.zeros_like(origin), np.zeros_like(origin)
+        for rows in slices(len(images), images[0].size * 8):
+            deviations = images[rows] - origin
+            total += deviations.sum(axis=0).sum(axis=(0, 1))
+            total_squares += np.square(deviations, out=deviations).sum(axis=0).sum(axis=(0, 1))
+        num_pixels = images[..., 0].size
+        shift = total / num_pixels
+        std = np.sqrt(np.maximum(total_squares / num_pixels - shift**2, 0))
+        return tuple((origin + shift).tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
+
+
+def _as_size(image_size: int | tuple[int, int] | None) -> Size | None:
+    if image_size is None:
+        return None
+    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 4 for side in sides):
+        raise ValueError(
+            f"`image_size` must be a side of at least 4 pixels, or (height, width), but got {image_size!r}."
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def _as_count(name: str, value: SupportsIndex) -> int:
+    if not hasattr(value, "__index__") or operator.index(value) < 0:
+        raise ValueError(f"`{name}` must be a whole number of at least 0, but got {value!r}.")
+    return operator.index(value)

@@ -1,0 +1,44 @@
+"""How numbers, shapes and lists are worded in messages."""
+
+from collections.abc import Sequence
+
+NUM_NAMED = 10
+
+
+def times(shape: Sequence[int]) -> str:
+    """Words a shape.
+
+    Args:
+        shape: Sides.
+
+    Returns:
+        Such as "28x28x1".
+    """
+    return "x".join(str(side) for side in shape)
+
+
+def list_some(names: Sequence[str]) -> str:
+    """Words a list that may be long.
+
+    Args:
+        names: What to list.
+
+    Returns:
+        The first ten, quoted, and the number of the rest.
+    """
+    listed = ", ".join(repr(name) for name in names[:NUM_NAMED])
+    return listed if len(names) <= NUM_NAMED else f"{listed} and {len(names) - NUM_NAMED} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """Words a number of things.
+
+    Args:
+        number: How many.
+        noun: What, in the singular.
+
+    Returns:
+        Such as "1 class" or "2 images".
+    """
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"

@@ -1,0 +1,177 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from kgrow._keras import tf
+from kgrow.task import Augmentation, Split, Task
+
+BATCH, HEIGHT, WIDTH = 64, 9, 11
+FILL = 7.0
+
+
+def make_images(dtype=np.float32, channels=2, batch=BATCH):
+    """Every pixel of every image is a different number, none of them 0 or FILL."""
+    count = HEIGHT * WIDTH * channels
+    return (np.arange(count) % 240 + 10).reshape(1, HEIGHT, WIDTH, channels).repeat(batch, 0).astype(dtype)
+
+
+def shifted(image, down, right, is_mirrored, fill=0):
+    """What augmentation means, in NumPy: mirror, then move."""
+    image = image[:, ::-1] if is_mirrored else image
+    moved = np.full_like(image, fill)
+    height, width = image.shape[:2]
+    moved[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)] = image[
+        max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)
+    ]
+    return moved
+
+
+def find_moves(images, augmented, shift, flips, fill=0):
+    """Returns the move of each image, or fails if the output is none of the allowed ones."""
+    moves = []
+    for image, output in zip(images, augmented, strict=True):
+        found = [
+            (down, right, is_mirrored)
+            for down in range(-shift, shift + 1)
+            for right in range(-shift, shift + 1)
+            for is_mirrored in flips
+            if np.array_equal(output, shifted(image, down, right, is_mirrored, fill))
+        ]
+        assert found, "an output is not a shifted or mirrored input"
+        moves.append(found[0])
+    return moves
+
+
+def run(augmentation, images, seed=(3, 4), **options):
+    return augmentation.augment(tf.constant(images), tf.constant(seed, tf.int32), **options).numpy()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("fill", [0, FILL])
+def test_every_output_is_a_shifted_or_mirrored_input(dtype, fill):
+    images = make_images(dtype)
+    moves = find_moves(images, run(Augmentation(2, True), images, fill=fill), 2, (False, True), fill)
+    assert {move[0] for move in moves} == {move[1] for move in moves} == {-2, -1, 0, 1, 2}
+    assert 0.25 * BATCH < sum(move[2] for move in moves) < 0.75 * BATCH
+
+
+def test_all_offsets_are_equally_likely():
+    images = make_images(channels=1, batch=1).repeat(3000, 0)
+    moves = find_moves(images, run(Augmentation(1), images), 1, (False,))
+    _, counts = np.unique([3 * down + right for down, right, _ in moves], return_counts=True)
+    assert len(counts) == 9
+    assert np.abs(counts - 3000 / 9).max() < 5 * np.sqrt(3000 / 9)
+
+
+def test_without_flip_nothing_is_ever_mirrored():
+    images = make_images()
+    for seed in range(5):
+        find_moves(images, run(Augmentation(shift=2), images, (seed, 0)), 2, (False,))
+
+
+def test_flip_alone_moves_nothing():
+    images = make_images()
+    moves = find_moves(images, run(Augmentation(flip=True), images), 0, (False, True))
+    assert {move[2] for move in moves} == {False, True}
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_cutout_blanks_one_square_and_nothing_else(side, dtype):
+    images = make_images(dtype)
+    augmented = run(Augmentation(cutout=side), images, fill=3)
+    interior = 0
+    for image, output in zip(images, augmented, strict=True):
+        is_cut = (output == 3).all(axis=-1)
+        np.testing.assert_array_equal(output[~is_cut], image[~is_cut])
+        rows, columns = np.flatnonzero(is_cut.any(axis=1)), np.flatnonzero(is_cut.any(axis=0))
+        assert is_cut[np.ix_(rows, columns)].all()
+        assert is_cut.sum() == len(rows) * len(columns)
+        touches = rows[0] == 0 or columns[0] == 0 or rows[-1] == HEIGHT - 1 or columns[-1] == WIDTH - 1
+        if not touches:
+            interior += 1
+            assert (len(rows), len(columns)) == (side, side)
+        assert len(rows) <= side
+        assert len(columns) <= side
+    assert interior > BATCH / 8
+
+
+def test_cutout_defaults_to_zero_and_reaches_every_pixel():
+    images = make_images(batch=4000)
+    is_cut = (run(Augmentation(cutout=2), images) == 0).all(axis=-1)
+    assert is_cut.any(axis=0).all()
+
+
+def test_same_seed_gives_the_same_changes_and_each_image_its_own():
+    images, augmentation = make_images(), Augmentation(2, True, 3)
+    first = run(augmentation, images)
+    np.testing.assert_array_equal(first, run(augmentation, images))
+    assert not np.array_equal(first, run(augmentation, images, (3, 5)))
+    assert len({output.tobytes() for output in first}) > BATCH // 2
+
+
+def test_changes_of_an_image_do_not_depend_on_the_size_of_the_batch():
+    images, augmentation = make_images(), Augmentation(2, True, 3)
+    np.testing.assert_array_equal(run(augmentation, images)[:5], run(augmentation, images[:5]))
+
+
+def test_no_changes_give_the_very_same_tensor():
+    images = tf.constant(make_images())
+    assert Augmentation().augment(images, tf.constant([1, 2])) is images
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.uint8])
+def test_it_runs_inside_a_function_for_any_batch_size_and_keeps_the_shape(dtype):
+    augmentation = Augmentation(2, True, 3)
+    signature = tf.TensorSpec((None, HEIGHT, WIDTH, 2), dtype), tf.TensorSpec((2,), tf.int32)
+    traced = tf.function(augmentation.augment, input_signature=signature)
+    for batch in (1, 5):
+        images = tf.constant(make_images(dtype.as_numpy_dtype, batch=batch))
+        output = traced(images, tf.constant([0, batch]))
+        assert output.dtype == dtype
+        np.testing.assert_array_equal(output, augmentation.augment(images, tf.constant([0, batch])))
+    assert traced.get_concrete_function().output_shapes == tf.TensorShape((None, HEIGHT, WIDTH, 2))
+    operations = [operation.type for operation in traced.get_concrete_function().graph.get_operations()]
+    assert operations.count("ImageProjectiveTransformV3") == 1
+    assert not {"While", "StatelessWhile", "MapDefun"} & set(operations)
+
+
+def make_task(shape, name="photos"):
+    labels = np.array([0, 1], np.int32)
+    split = Split(np.zeros((2, *shape), np.uint8), labels)
+    return Task(name, split, split, split, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "expected"),
+    [
+        ((8, 8, 1), "digits", Augmentation(1, False, 0)),
+        ((28, 28, 1), "mnist", Augmentation(4, False, 7)),
+        ((32, 32, 3), "cifar10", Augmentation(4, True, 8)),
+        ((32, 32, 3), "svhn_cropped", Augmentation(4, False, 8)),
+        ((28, 28, 3), "emnist/letters", Augmentation(4, False, 7)),
+        ((96, 64, 3), "photos", Augmentation(8, True, 16)),
+        ((16, 16, 3), "My Digits", Augmentation(2, False, 0)),
+        ((20, 20, 1), "gray", Augmentation(2, False, 0)),
+    ],
+)
+def test_suited_augmentation_follows_size_colour_and_name(shape, name, expected):
+    augmentation = Augmentation.suited_to(make_task(shape, name))
+    assert augmentation == expected
+    assert Augmentation(**json.loads(json.dumps(dataclasses.asdict(augmentation)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"shift": -1}, ValueError, "`shift` must be a whole number of pixels, at least 0, but got -1"),
+        ({"cutout": 1.5}, ValueError, "`cutout` must be a whole number of pixels"),
+        ({"shift": True}, ValueError, "`shift` must be a whole number"),
+        ({"flip": 1}, TypeError, "`flip` must be True or False, but got 1"),
+    ],
+)
+def test_wrong_fields_are_refused(fields, error, message):
+    with pytest.raises(error, match=message):
+        Augmentation(**fields)

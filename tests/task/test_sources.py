@@ -1,0 +1,237 @@
+import numpy as np
+import pytest
+
+from kgrow.task import Split, Task
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 6, 7, 3), np.uint8)
+LABELS = np.arange(60) % 3
+
+
+class Batches:
+    """A sequence as Keras defines it, recognised by its two methods alone."""
+
+    def __init__(self, batch_size=7, one_hot=False):
+        self.batch_size, self.labels = batch_size, np.eye(3)[LABELS] if one_hot else LABELS
+
+    def __len__(self):
+        return -(-len(IMAGES) // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return IMAGES[rows], self.labels[rows]
+
+
+def fingerprint(source, **options):
+    return Task.of(source, **options).fingerprint
+
+
+EXPECTED = fingerprint((IMAGES, LABELS))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        (IMAGES.copy(), LABELS.astype(np.float32)),
+        [IMAGES.astype(np.int32), LABELS[:, None]],
+        (IMAGES.astype(np.float64), np.eye(3)[LABELS]),
+        (IMAGES.tolist(), LABELS.tolist()),
+        (list(IMAGES), list(np.eye(3)[LABELS])),
+        Batches(),
+        Batches(batch_size=60, one_hot=True),
+        Split(IMAGES, LABELS.astype(np.int32)),
+    ],
+    ids=["arrays", "list of arrays", "one-hot", "lists", "list of images", "sequence", "one-hot sequence", "split"],
+)
+def test_every_form_of_the_same_data_gives_the_same_task(source):
+    assert fingerprint(source) == EXPECTED
+
+
+def test_tensors_and_keras_sequences_give_the_same_task():
+    from kgrow._keras import keras, tf
+
+    class Sequence(Batches, keras.utils.Sequence):
+        def __init__(self):
+            Batches.__init__(self)
+
+    assert fingerprint((tf.constant(IMAGES), tf.constant(LABELS))) == EXPECTED
+    assert fingerprint(Sequence()) == EXPECTED
+
+
+def test_sequences_of_keras_3_give_the_same_task():
+    keras_3 = pytest.importorskip("keras")
+
+    class Dataset(keras_3.utils.PyDataset):
+        def __init__(self):
+            super().__init__()
+
+        __len__, __getitem__, batch_size, labels = Batches.__len__, Batches.__getitem__, 7, LABELS
+
+    assert fingerprint(Dataset()) == EXPECTED
+
+
+def test_gray_images_without_a_channel_axis_get_one():
+    task = Task.of((IMAGES[..., 0], LABELS))
+    assert task.input_shape == (6, 7, 1)
+    assert task.fingerprint == fingerprint((IMAGES[..., :1], LABELS))
+
+
+def test_pair_of_pairs_gives_the_second_as_the_test_split():
+    task = Task.of(((IMAGES[:40], LABELS[:40]), (IMAGES[40:], LABELS[40:])))
+    np.testing.assert_array_equal(task.test.images, IMAGES[40:])
+    assert len(task.train) + len(task.validation) == 40
+
+
+def test_given_splits_are_used_as_they_are():
+    task = Task.of(
+        (IMAGES[:30], LABELS[:30]),
+        validation_data=Batches(batch_size=9),
+        test_data=(IMAGES[30:].astype(float), np.eye(3)[LABELS[30:]]),
+    )
+    np.testing.assert_array_equal(task.train.images, IMAGES[:30])
+    np.testing.assert_array_equal(task.validation.images, IMAGES)
+    np.testing.assert_array_equal(task.test.images, IMAGES[30:])
+    np.testing.assert_array_equal(task.test.labels, LABELS[30:])
+    assert task.train.labels.dtype == np.int32
+
+
+@pytest.mark.parametrize("given", ["validation_data", "test_data"])
+def test_only_the_missing_split_is_set_aside(given):
+    task = Task.of((IMAGES, LABELS), **{given: (IMAGES[:5], LABELS[:5])})
+    sizes = len(task.train), len(task.validation), len(task.test)
+    assert sizes == ((48, 5, 12) if given == "validation_data" else (51, 9, 5))
+
+
+def test_list_of_images_of_several_sizes_is_resized_to_the_median_once_said():
+    images = [np.full((8 + 2 * (index % 3), 12, 3), 10 * (index % 2), np.uint8) for index in range(30)]
+    task = Task.of((images, np.arange(30) % 2))
+    assert task.input_shape == (10, 12, 3)
+    assert sorted(np.unique(task.train.images)) == [0, 10]
+    assert [note for note in task.notes if "Resized 20 images to 10x12" in note] == list(task.notes)
+
+
+@pytest.mark.parametrize(("image_size", "shape"), [(5, (5, 5, 3)), ((12, 8), (12, 8, 3))])
+def test_image_size_resizes_arrays_too(image_size, shape):
+    task = Task.of((IMAGES, LABELS), image_size=image_size)
+    assert task.input_shape == shape
+    assert task.dtype == np.uint8
+    assert task.notes == (f"Resized 60 images to {shape[0]}x{shape[1]}.",)
+
+
+def test_digits_come_with_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    task = Task.of("digits")
+    assert task.input_shape == (8, 8, 1)
+    assert task.dtype == np.uint8
+    assert task.class_names == tuple("0123456789")
+    assert task.train.images.max() == 16
+    total = sum(int(split.images.astype(int).sum()) for split in (task.train, task.validation, task.test))
+    assert total == int(load_digits().images.sum())
+
+
+def with_bad_pixels(value, *indices):
+    images = IMAGES.astype(np.float32)
+    images[list(indices), 2, 3, 1] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ((IMAGES[:50], LABELS), "one label per image, but got 50 images and 60 labels"),
+        ((IMAGES[:1], LABELS[:2]), "one label per image, but got 1 image and 2 labels"),
+        ((IMAGES[:0], LABELS[:0]), "at least one image, but got none"),
+        (([], []), "at least one image, but got none"),
+        ((IMAGES.reshape(60, -1), LABELS), "Reshape flat vectors"),
+        ((3, 4), r"hold images .* but got the shape \(\)"),
+        ((IMAGES, LABELS * 0), "at least 2 classes, but got 1"),
+        ((IMAGES, LABELS + 1), "a training image of every class, but got none of '0'"),
+        ((IMAGES, LABELS * 2), "but got none of '1', '3'"),
+        ((IMAGES, LABELS - 1), "whole numbers from 0, but got -1 at index 0"),
+        ((IMAGES, LABELS + 0.5), "whole numbers from 0, but got 0.5 at index 0"),
+        ((IMAGES[:3], [0, 1, 7]), "one training image per class, but got 3 images for 8 classes"),
+        ((IMAGES[:3], [0, 1, 10**9]), "but got 3 images for 1000000001 classes"),
+        ((IMAGES[:3], [0.0, 1.0, 1e30]), "but got 3 images for"),
+        ((IMAGES[:3], np.eye(4)[:3]), "but got 3 images for 4 classes"),
+        ((IMAGES[:, :3], LABELS), "at least 4x4 pixels, but got 3x7"),
+        ((np.moveaxis(IMAGES, -1, 1), LABELS), "channels first"),
+        ((with_bad_pixels(np.nan, 7, 9, 59), LABELS), "but got 3 images with NaN.*the first at index 7"),
+        ((with_bad_pixels(np.inf, 20), LABELS), "but got 1 image with NaN, infinity.*the first at index 20"),
+        ((IMAGES.astype(float) * 1e300, LABELS), "images with NaN, infinity or values beyond float32"),
+        (([IMAGES[0], IMAGES[1][..., :2]], [0, 1]), "all have the shape of the first one, 6x7x3, but got 6x7x2"),
+        ((IMAGES[:3], [0, 1, 0]), "at least 4 images to be divided, but got 3"),
+    ],
+)
+def test_bad_data_gets_a_clear_error(source, message):
+    with pytest.raises(ValueError, match="^`source` must .*" + message):
+        Task.of(source)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((IMAGES[:, :5], LABELS), "the shape of the first one, 6x7x3, but got 5x7x3. Pass `image_size`"),
+        ((IMAGES[..., :2], LABELS), "the shape of the first one, 6x7x3, but got 6x7x2"),
+        ((IMAGES, LABELS + 1), r"labels in 0..2 \(3 classes\), but got 3 at index 2"),
+        ((IMAGES / 255, LABELS), "on the scale of the other splits"),
+        ((IMAGES[:0], LABELS[:0]), "at least one image, but got none"),
+        ((with_bad_pixels(np.nan, 1), LABELS), "the first at index 1"),
+    ],
+)
+@pytest.mark.parametrize("argument", ["validation_data", "test_data"])
+def test_bad_given_split_is_named_by_its_argument(argument, given, message):
+    with pytest.raises(ValueError, match=f"^`{argument}` must .*{message}"):
+        Task.of((IMAGES, LABELS), class_names="abc", **{argument: given})
+
+
+def test_class_only_in_the_test_split_is_refused():
+    with pytest.raises(ValueError, match="a training image of every class, but got none of '3'"):
+        Task.of((IMAGES, LABELS), test_data=(IMAGES[:1], [3]))
+
+
+def test_labels_beyond_the_given_class_names_are_refused():
+    with pytest.raises(ValueError, match=r"labels in 0..1 \(2 classes\), but got 2 at index 2.*`class_names`"):
+        Task.of((IMAGES, LABELS), class_names=["a", "b"])
+
+
+@pytest.mark.parametrize("source", [IMAGES, None, 5, (IMAGES,), (IMAGES, LABELS, LABELS), {"x": IMAGES}, np.array(3)])
+def test_anything_else_is_a_type_error_that_lists_what_is_accepted(source):
+    with pytest.raises(TypeError, match=r"`source` must be the name of a data set, .* a folder"):
+        Task.of(source)
+
+
+def test_index_of_a_bad_image_counts_from_the_first_batch():
+    class Damaged(Batches):
+        def __getitem__(self, index):
+            return with_bad_pixels(np.nan, 20, 33)[index * 7 : index * 7 + 7], super().__getitem__(index)[1]
+
+    with pytest.raises(ValueError, match=r"but got 2 images with NaN.*the first at index 20"):
+        Task.of(Damaged())
+
+
+def test_fewer_images_than_class_names_are_refused():
+    with pytest.raises(ValueError, match="one training image per class, but got 3 images for 5 classes"):
+        Task.of((IMAGES[:3], LABELS[:3]), class_names="abcde")
+
+
+def test_sequence_of_something_else_is_refused():
+    class Images(Batches):
+        def __getitem__(self, index):
+            return super().__getitem__(index)[0]
+
+    with pytest.raises(ValueError, match=r"must yield \(image, label\) pairs"):
+        Task.of(Images())
+
+
+def test_string_is_a_folder_only_if_it_looks_like_one_or_names_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    assert Task.of("digits").num_classes == 10
+    with pytest.raises(ValueError, match="one sub-folder of images per class, but got an empty folder"):
+        Task.of("./digits")
+
+
+@pytest.mark.parametrize("source", ["./nowhere", "~/nowhere-at-all", "/nowhere/at/all"])
+def test_missing_folder_is_not_taken_for_a_name(source):
+    with pytest.raises(FileNotFoundError, match="There is no such folder"):
+        Task.of(source)
