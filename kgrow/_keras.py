@@ -1,0 +1,53 @@
+"""The one place where TensorFlow and Keras are imported.
+
+TFMOT accepts Keras 2 layers only, and whoever touches ``tf.keras`` first decides which Keras it is for the whole
+process. So kgrow takes `tf_keras` by its own name and every other module says ``from kgrow._keras import keras, tf``.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keeps what native code writes to the standard error stream from the terminal, unless the body fails.
+
+    TensorFlow, its converter and the interpreters log from C++ before any Python setting is read; only the file
+    descriptor can be silenced. When the body raises, everything that was held back is written out first.
+    """
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all, as under pythonw or a daemon
+        yield
+        return
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            os.dup2(saved, 2)
+            held_back.seek(0)
+            os.write(2, held_back.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+with quiet_stderr(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tensorflow as tf
+    import tf_keras as keras
+
+tf.get_logger().setLevel("ERROR")
+
+__all__ = ["keras", "quiet_stderr", "tf"]

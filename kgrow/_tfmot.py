@@ -1,0 +1,117 @@
+"""The adapter to TensorFlow Model Optimization: every fact about its pruning wrapper lives here.
+
+TFMOT's wrapper holds a kernel and its mask; kgrow decides which connections the mask keeps. Its own magnitude rule
+would revive connections (it keeps ties and turns an all-zero kernel into an all-ones mask), so the schedule given to
+it never fires. Its `call` multiplies the mask in on every forward pass, also in inference, with some thirty operations
+per layer that can be neither converted nor traced cheaply; `PrunableLayer` leaves them out, and `apply_masks` keeps
+the same invariant from outside: a masked weight is zero whenever a forward pass reads it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import keras, quiet_stderr, tf
+
+with quiet_stderr():
+    import tensorflow_model_optimization as tfmot
+
+    # The wrapper class has no public name; tfmot's own `prune_low_magnitude` is the function that applies it.
+    from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
+
+
+class NeverUpdate(tfmot.sparsity.keras.PruningSchedule):
+    """A TFMOT schedule that never asks for a mask update: masks are assigned by kgrow alone."""
+
+    def __call__(self, step: Any) -> tuple[bool, float]:
+        """Returns (should_prune, sparsity): always `(False, 0.0)`."""
+        return False, 0.0
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the configuration in Keras' form."""
+        return {"class_name": type(self).__name__, "config": {}}
+
+
+class PrunableLayer(PruneLowMagnitude):
+    """TFMOT's pruning wrapper, without the operations it adds to each forward pass.
+
+    Args:
+        layer: A Keras layer from TFMOT's registry with one kernel, such as Conv2D or Dense.
+    """
+
+    def __init__(self, layer: keras.layers.Layer):
+        super().__init__(layer, pruning_schedule=NeverUpdate())
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the layer, its mask and TFMOT's counters."""
+        super().build(input_shape)
+        # A wrapper added by growth would start at -1 and fail TFMOT's own check; see test_tfmot.py.
+        self.pruning_step.assign(0)
+
+    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+        """Calls the wrapped layer; its kernel is already masked."""
+        return self.layer(inputs, **kwargs)
+
+
+class Kernel:
+    """A prunable weight tensor and its mask.
+
+    Args:
+        name: Where it stands, for example `block_0/cell_1/first`.
+        layer: The built wrapper that holds both variables.
+    """
+
+    def __init__(self, name: str, layer: PrunableLayer):
+        ((weight, mask, _),) = layer.pruning_vars
+        self.name, self.layer, self.weight, self.mask = name, layer, weight, mask
+
+    @property
+    def size(self) -> int:
+        """The number of prunable connections."""
+        return int(np.prod(self.weight.shape))
+
+    @property
+    def kept(self) -> int:
+        """The number of connections that the mask keeps."""
+        return int(np.count_nonzero(self.mask.numpy()))
+
+
+def prunable(layer: keras.layers.Layer) -> PrunableLayer:
+    """Wraps one layer so that its kernel can be pruned: the only way kgrow makes a layer with a kernel."""
+    return PrunableLayer(layer)
+
+
+def prunable_layers(module: tf.Module) -> list[PrunableLayer]:
+    """Returns the wrappers anywhere below `module`, where TFMOT's own traversal stops at custom layers."""
+    return [layer for layer in module.submodules if isinstance(layer, PrunableLayer)]
+
+
+def apply_masks(kernels: Iterable[Kernel]) -> None:
+    """Zeroes what the masks remove; cheap, and callable inside a traced function."""
+    for kernel in kernels:
+        kernel.weight.assign(kernel.weight * kernel.mask)
+
+
+def assign_masks(kernels: Sequence[Kernel], masks: Sequence[np.ndarray]) -> None:
+    """Assigns one {0, 1} mask per kernel and zeroes the removed weights.
+
+    Args:
+        kernels: The kernels to prune.
+        masks: Arrays of the kernels' shapes.
+
+    Raises:
+        ValueError: If a mask would revive a connection that is already pruned.
+    """
+    for kernel, mask in zip(kernels, masks, strict=True):
+        if np.any(mask > kernel.mask.numpy()):
+            raise ValueError(f"`masks` must not revive a pruned connection, but the mask of {kernel.name} does.")
+        kernel.mask.assign(mask)
+    apply_masks(kernels)
+
+
+def strip(layer: PrunableLayer) -> keras.layers.Layer:
+    """Returns the plain layer inside a wrapper, its masked weights exactly zero."""
+    ((weight, mask, _),) = layer.pruning_vars
+    weight.assign(weight * mask)
+    return layer.layer

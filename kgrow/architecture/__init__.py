@@ -1,0 +1,6 @@
+"""The architecture as data: what the network is, and what can be counted on it without building one."""
+
+from kgrow.architecture.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.architecture.operations import Operation
+
+__all__ = ["Architecture", "Block", "Cell", "Head", "Operation", "Scaling"]

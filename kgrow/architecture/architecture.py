@@ -1,0 +1,237 @@
+"""`Architecture`: a frozen, JSON-serialisable value of which the Keras model is an interpreter."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kgrow.architecture import operations
+from kgrow.architecture.operations import Operation
+
+CELL_KINDS = ("conv", "residual")
+JOINS = ("none", "add", "concat")
+SHORTCUTS = ("identity", "projection", "none")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}, but got {value!r}.")
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"`{name}` must be a positive integer, but got {value!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """Maps raw pixels to what the first convolution reads: `(pixel - mean) / std`, one pair per channel.
+
+    Args:
+        mean: One value per channel, in raw pixel units.
+        std: One positive value per channel, in raw pixel units.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not all(std > 0 for std in self.std):
+            raise ValueError(f"`std` must hold one positive value per channel of `mean`, but got {self}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """The repeated unit of a block; it reads feature maps and makes one.
+
+    A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. Feature maps
+    are numbered over the whole network: map `j` is the output of the `j`-th cell, the stem being cell 0.
+
+    Args:
+        kind: `"conv"` or `"residual"`.
+        filters: Channels of the output.
+        inputs: Numbers of the feature maps read, the newest last; empty for the image.
+        hidden_filters: Channels between the two convolutions of a residual cell; 0 for a conv cell.
+        kernel_size: Side of the square kernels, odd.
+        stride: Down-sampling factor of the first convolution.
+        join: How several inputs become one: `"concat"`, `"add"` (every earlier map through its own 1x1 convolution to
+            the newest one's channels), or `"none"` for a single input. Maps of a higher resolution are average-pooled.
+        shortcut: `"identity"`, `"projection"` (1x1 convolution and BN) or `"none"`; a stride is average-pooled.
+    """
+
+    kind: str
+    filters: int
+    inputs: tuple[int, ...] = ()
+    hidden_filters: int = 0
+    kernel_size: int = 3
+    stride: int = 1
+    join: str = "none"
+    shortcut: str = "none"
+
+    def __post_init__(self) -> None:
+        _check_choice("kind", self.kind, CELL_KINDS)
+        _check_choice("join", self.join, JOINS)
+        _check_choice("shortcut", self.shortcut, SHORTCUTS)
+        _check_counts(filters=self.filters, kernel_size=self.kernel_size, stride=self.stride)
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"`kernel_size` must be odd, but got {self.kernel_size}.")
+        if self.kind == "residual":
+            _check_counts(hidden_filters=self.hidden_filters)
+        elif self.hidden_filters or self.shortcut != "none":
+            raise ValueError("`hidden_filters` and `shortcut` belong to residual cells, but this is a conv cell.")
+        if self.join == "none" and len(self.inputs) > 1:
+            raise ValueError(f"`inputs` must be a single map when `join` is 'none', but got {self.inputs}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The internal classifier at the end of a block: mixed max/average pooling, then Dense.
+
+    Args:
+        grid: Cells per side that the pooled map is cut into, as far as the resolution allows. 4 is the published
+            design (Kaya, Hong and Dumitras, "Shallow-Deep Networks", ICML 2019); 1 pools the whole map.
+    """
+
+    grid: int = 4
+
+    def __post_init__(self) -> None:
+        _check_counts(grid=self.grid)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The unit the network grows by: cells, and an internal classifier on the last one's output."""
+
+    cells: tuple[Cell, ...]
+    head: Head = Head()
+
+    def __post_init__(self) -> None:
+        if not self.cells:
+            raise ValueError("`cells` must hold at least one cell, but is empty.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A growing network as a value: everything needed to rebuild it, and to count it without building it.
+
+    Args:
+        input_shape: (height, width, channels) of the raw image.
+        num_classes: Logits per head.
+        scaling: Applied to raw pixels inside the network.
+        blocks: In growth order; the first one starts with the stem, the only cell that reads the image.
+
+    Raises:
+        ValueError: If a cell reads a map that does not exist yet, or an identity shortcut joins maps of different
+            channel counts.
+    """
+
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    scaling: Scaling
+    blocks: tuple[Block, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_counts(num_classes=self.num_classes)
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
+            raise ValueError(f"`input_shape` must be (height, width, channels), but got {self.input_shape}.")
+        for number, cell in enumerate(self.cells):
+            if (not cell.inputs) != (number == 0) or any(not 0 <= i < number for i in cell.inputs):
+                raise ValueError(
+                    f"`inputs` of cell {number} must number earlier cells (only cell 0, the stem, reads the image), "
+                    f"but got {cell.inputs}."
+                )
+            channels = operations.joined_channels(self, number)
+            if cell.shortcut == "identity" and channels != cell.filters:
+                raise ValueError(
+                    f"`shortcut` of cell {number} must be 'projection', not 'identity': it joins {channels} channels "
+                    f"to {cell.filters}."
+                )
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells in order; their positions are the numbers of the feature maps."""
+        return tuple(cell for block in self.blocks for cell in block.cells)
+
+    def grow(self, block: Block) -> Architecture:
+        """Returns the architecture with one block more."""
+        return dataclasses.replace(self, blocks=(*self.blocks, block))
+
+    def first_cell(self, block_index: int) -> int:
+        """Returns the number of a block's first cell."""
+        return sum(len(block.cells) for block in self.blocks[:block_index])
+
+    def feature_shape(self, number: int) -> tuple[int, int, int]:
+        """Returns (height, width, channels) of a feature map."""
+        return operations.feature_shape(self, number)
+
+    @functools.cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """Every operation with an output of its own, in the order the network runs them."""
+        return tuple(operations.trace(self))
+
+    def kernels(self, block_index: int | None = None) -> tuple[Operation, ...]:
+        """Returns the operations with a prunable kernel (convolutions and Dense), of one block or of all."""
+        return tuple(
+            op for op in self.operations if op.kernel_shape and (block_index is None or op.block_index == block_index)
+        )
+
+    def kernel_params(self, block_index: int | None = None) -> int:
+        """Counts prunable connections: convolution and Dense kernels, no bias and no normalisation."""
+        return sum(op.kernel_size for op in self.kernels(block_index))
+
+    def trainable_params(self) -> int:
+        """Counts kernels, biases, BN scale and offset, and one mixing weight per head."""
+        return sum(op.kernel_size + 2 * op.norm_channels + op.other_params for op in self.operations)
+
+    def params(self) -> int:
+        """Counts all variables, BN's moving statistics included: what Keras' `count_params` gives."""
+        return self.trainable_params() + sum(2 * op.norm_channels for op in self.operations)
+
+    def macs(self, head: int | None = None, *, kept: Mapping[str, int] | None = None, early_exit: bool = False) -> int:
+        """Counts the multiply-accumulates of convolutions and Dense layers up to one head.
+
+        Args:
+            head: Index of the head that answers; the last one by default.
+            kept: Kept connections per kernel name, for a mask-aware count; all of them by default.
+            early_exit: Whether the heads before it are evaluated on the way and counted.
+        """
+        head = len(self.blocks) - 1 if head is None else head
+        if not 0 <= head < len(self.blocks):
+            raise ValueError(f"`head` must be in [0, {len(self.blocks) - 1}], but got {head}.")
+        return sum(
+            (op.kernel_size if kept is None else kept[op.name]) * op.positions
+            for op in self.kernels()
+            if op.block_index <= head and (not op.is_head or op.block_index == head or early_exit)
+        )
+
+    def peak_activation_bytes(self, bytes_per_value: int = 4) -> int:
+        """Bounds the memory for activations: the most that is alive at once when operations run in order.
+
+        Scaling, BN and ReLU are taken as fused into the operation before them.
+        """
+        return operations.peak_live_values(self.operations, math.prod(self.input_shape)) * bytes_per_value
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON types; `from_json` gives back an equal value."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Architecture:
+        """Rebuilds an architecture from `to_json`, also after a trip through a file."""
+        height, width, channels = value["input_shape"]
+        return Architecture(
+            input_shape=(height, width, channels),
+            num_classes=value["num_classes"],
+            scaling=Scaling(tuple(value["scaling"]["mean"]), tuple(value["scaling"]["std"])),
+            blocks=tuple(block_from_json(block) for block in value["blocks"]),
+        )
+
+
+def block_from_json(value: Mapping[str, Any]) -> Block:
+    """Rebuilds one block, as the event log stores it."""
+    cells = tuple(Cell(**{**cell, "inputs": tuple(cell["inputs"])}) for cell in value["cells"])
+    return Block(cells, Head(**value["head"]))

@@ -1,0 +1,47 @@
+"""Convolution and batch normalisation, the pair that every cell is made of."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kgrow._keras import keras
+from kgrow._tfmot import prunable
+
+# Keras' defaults (0.99, 1e-3) leave the moving statistics of a short growth stage far behind the weights.
+BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
+
+
+class ConvNorm(keras.layers.Layer):
+    """Prunable Conv2D (SAME padding, no bias) followed by batch normalisation; no activation.
+
+    Args:
+        filters: Output channels.
+        kernel_size: Side of the square kernel.
+        stride: Down-sampling factor.
+        seed: Of the kernel's initial values: normal, variance 2 / fan_out (He et al. 2015, the backward form).
+        name: Of the layer.
+    """
+
+    def __init__(self, filters: int, kernel_size: int, stride: int = 1, *, seed: int, name: str):
+        super().__init__(name=name)
+        initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seed)
+        self.conv = prunable(
+            keras.layers.Conv2D(
+                filters,
+                kernel_size,
+                stride,
+                padding="same",
+                use_bias=False,
+                kernel_initializer=initializer,
+                name="conv",
+            )
+        )
+        self.norm = keras.layers.BatchNormalization(**BATCH_NORM, name="norm")
+
+    def call(self, features: Any, training: Any = None) -> Any:
+        """Maps (batch, height, width, channels) to (batch, ceil(height / stride), ..., filters)."""
+        return self.norm(self.conv(features), training=training)
+
+    def parts(self, name: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+        """Yields the layers that hold variables, by the name of the kernel they belong to."""
+        yield name, self.conv
+        yield name, self.norm

@@ -1,0 +1,152 @@
+"""`GrowingNetwork`: the Keras model that interprets an `Architecture`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import keras, tf
+from kgrow._tfmot import Kernel, apply_masks
+from kgrow.architecture import Architecture, Block
+from kgrow.network.block_layer import BlockLayer
+from kgrow.network.early_exit import softmax
+
+
+class GrowingNetwork(keras.Model):
+    """A classifier that grows block by block, each block ending in an internal classifier.
+
+    Args:
+        architecture: What to build; grown later with `grow`.
+        seed: Of all initial values. A block's values depend on the seed and its place alone, not on when it is grown.
+
+    Example:
+        >>> from kgrow.searching import SPACES
+        >>> network = GrowingNetwork(SPACES["compact"].build((8, 8, 1), num_classes=10))
+        >>> [tuple(logits.shape) for logits in network(np.zeros((2, 8, 8, 1)))]
+        [(2, 10), (2, 10), (2, 10)]
+    """
+
+    def __init__(self, architecture: Architecture, *, seed: int = 0):
+        super().__init__(name="growing_network")
+        self.architecture = Architecture(architecture.input_shape, architecture.num_classes, architecture.scaling)
+        self.seed = seed
+        self.blocks: list[BlockLayer] = []
+        for block in architecture.blocks:
+            self.grow(block)
+
+    def grow(self, block: Block) -> None:
+        """Appends a block with fresh weights and all connections; existing blocks and heads do not change."""
+        self.architecture = self.architecture.grow(block)
+        self.blocks.append(BlockLayer(self.architecture, len(self.blocks), seed=self.seed))
+        signature = tf.TensorSpec((None, *self.architecture.input_shape), tf.float32)
+        self._infer = tf.function(self._infer_logits, input_signature=[signature])
+        self.built = True
+
+    def scale(self, images: Any) -> Any:
+        """Maps raw pixels to what the stem reads, float32."""
+        scaling = self.architecture.scaling
+        return (tf.cast(images, tf.float32) - tf.constant(scaling.mean)) / tf.constant(scaling.std)
+
+    def call(self, images: Any, training: Any = None) -> tuple[Any, ...]:
+        """Maps raw pixels (batch, height, width, channels) to a tuple of logits (batch, num_classes), one per head."""
+        return self.call_scaled(self.scale(images), training=training)
+
+    def call_scaled(self, images: Any, training: Any = None) -> tuple[Any, ...]:
+        """As `call`, for images that are scaled already: augmentation comes between the two."""
+        features: tuple[Any, ...] = ()
+        logits = []
+        for block in self.blocks:
+            outputs, block_logits = block.run(features or (images,), bool(training))
+            features = (*features, *outputs)
+            logits.append(block_logits)
+        return tuple(logits)
+
+    def kernels(self, block_index: int | None = None) -> list[Kernel]:
+        """Returns the prunable kernels of one block or of all, named and ordered as in `Architecture.kernels`."""
+        blocks = self.blocks if block_index is None else [self.blocks[block_index]]
+        return [kernel for block in blocks for kernel in block.kernels()]
+
+    def kept_params(self, block_index: int | None = None) -> int:
+        """Counts the connections that the masks keep."""
+        return sum(kernel.kept for kernel in self.kernels(block_index))
+
+    def apply_masks(self) -> None:
+        """Zeroes every pruned weight, as an optimizer step may have moved it."""
+        apply_masks(self.kernels())
+
+    def named_variables(self) -> dict[str, Any]:
+        """Returns weights, masks and BN statistics by names that do not depend on the process."""
+        return {name: variable for block in self.blocks for name, variable in block.named_variables().items()}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns the values of `named_variables`."""
+        return {name: variable.numpy() for name, variable in self.named_variables().items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Assigns what `state` returned.
+
+        Raises:
+            ValueError: If a variable is missing or has another shape.
+        """
+        for name, variable in self.named_variables().items():
+            if name not in state or np.shape(state[name]) != tuple(variable.shape):
+                raise ValueError(f"`state` must hold {name} of shape {tuple(variable.shape)}, but does not.")
+            variable.assign(state[name])
+
+    def copy(self) -> "GrowingNetwork":
+        """Returns an independent network with the same architecture, weights and masks."""
+        twin = GrowingNetwork(self.architecture, seed=self.seed)
+        twin.load_state(self.state())
+        return twin
+
+    def logits(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """Runs inference over many raw images; returns float32 (heads, num_images, num_classes)."""
+        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        parts = [np.stack(self._infer(tf.cast(batch, tf.float32))) for batch in batches]
+        return np.concatenate(parts, axis=1)
+
+    def predict_early(
+        self, images: np.ndarray, threshold: float, batch_size: int = 256
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Classifies raw images with early exit; a block runs only on the images that have not left before it.
+
+        The first head whose largest probability reaches `threshold` answers; if none does, the most confident one.
+
+        Args:
+            images: (num_images, height, width, channels).
+            threshold: Smallest confidence to leave with; above 1 no image leaves early.
+            batch_size: Images per step.
+
+        Returns:
+            Probabilities float32 (num_images, num_classes), the index of the head that answered and the number of
+            heads evaluated, both int (num_images,).
+        """
+        starts = range(0, len(images), batch_size)
+        parts = [self._predict_early_batch(images[start : start + batch_size], threshold) for start in starts]
+        answers, heads, evaluated = zip(*parts, strict=True)
+        return np.concatenate(answers), np.concatenate(heads), np.concatenate(evaluated)
+
+    def _predict_early_batch(self, images: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        answers = np.zeros((len(images), self.architecture.num_classes), np.float32)
+        heads, evaluated = np.zeros(len(images), int), np.zeros(len(images), int)
+        confidence = np.zeros(len(images), np.float32)
+        inside = np.arange(len(images))
+        features: tuple[Any, ...] = ()
+        for index, block in enumerate(self.blocks):
+            outputs, logits = block.run(features or (self.scale(images),), False)
+            features = (*features, *outputs)
+            probabilities = softmax(logits.numpy())
+            top = probabilities.max(axis=-1)
+            better = top > confidence[inside]
+            changed = inside[better]
+            answers[changed], heads[changed], confidence[changed] = probabilities[better], index, top[better]
+            evaluated[inside] = index + 1
+            stays = top < threshold
+            inside = inside[stays]
+            if not len(inside):
+                break
+            features = tuple(tf.boolean_mask(feature, stays) for feature in features)
+        return answers, heads, evaluated
+
+    def _infer_logits(self, images: Any) -> tuple[Any, ...]:
+        return self(images, training=False)
