@@ -1,0 +1,31 @@
+"""Growth at epochs that are fixed in advance."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kgrow.growing.policy import Growth, GrowthPolicy, GrowthState
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedSchedule(GrowthPolicy):
+    """Starts with the target's first block and appends the next one at each given epoch.
+
+    Args:
+        epochs: For blocks 1, 2, ...; 0 means from the start.
+    """
+
+    epochs: tuple[int, ...]
+
+    def propose(self, state: GrowthState) -> Growth | None:
+        """See `GrowthPolicy.propose`."""
+        grown = len(state.architecture.blocks)
+        if grown == len(state.target.blocks):
+            return None
+        if grown > len(self.epochs):
+            raise ValueError(
+                f"`epochs` must hold an epoch for every block after the first ({len(state.target.blocks) - 1}), but "
+                f"got {self.epochs}."
+            )
+        due = self.epochs[grown - 1] if grown else 0
+        return Growth(state.target.blocks[grown]) if state.epoch >= due else None

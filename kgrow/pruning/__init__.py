@@ -1,0 +1,33 @@
+"""Which connections matter, when they are removed, and how far."""
+
+from collections.abc import Callable
+
+from kgrow.pruning.criterion import Criterion
+from kgrow.pruning.magnitude import Magnitude
+from kgrow.pruning.prune import SCOPES, kept_params, prune
+from kgrow.pruning.random import Random
+from kgrow.pruning.schedule import Iterative, NoPruning, OneShot, PruningSchedule
+from kgrow.pruning.snip import SNIP
+
+# By the name used on the command line; each takes the run's seed.
+CRITERIA: dict[str, Callable[[int], Criterion]] = {
+    "snip": lambda seed: SNIP(seed=seed),
+    "snip_reinit": lambda seed: SNIP(reinitialize=True, seed=seed),
+    "magnitude": lambda seed: Magnitude(),
+    "random": lambda seed: Random(seed),
+}
+
+__all__ = [
+    "CRITERIA",
+    "SCOPES",
+    "SNIP",
+    "Criterion",
+    "Iterative",
+    "Magnitude",
+    "NoPruning",
+    "OneShot",
+    "PruningSchedule",
+    "Random",
+    "kept_params",
+    "prune",
+]

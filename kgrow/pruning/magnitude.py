@@ -1,0 +1,21 @@
+"""Magnitude: the size of a weight."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgrow.pruning.criterion import Batch, Criterion, Loss
+
+if TYPE_CHECKING:
+    from kgrow.network import GrowingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class Magnitude(Criterion):
+    """Keeps the largest weights; the usual baseline."""
+
+    def saliency(self, network: "GrowingNetwork", batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+        """See `Criterion.saliency`."""
+        return [np.abs(kernel.weight.numpy()) for kernel in network.kernels()]

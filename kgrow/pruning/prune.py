@@ -1,0 +1,79 @@
+"""One pruning event: score, select within the scope, mask."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from kgrow._tfmot import Kernel, assign_masks
+from kgrow.architecture import Architecture
+from kgrow.pruning.criterion import Batch, Criterion, Loss
+from kgrow.pruning.select import kept_count, select
+
+if TYPE_CHECKING:
+    from kgrow.network import GrowingNetwork
+
+SCOPES = ("layer", "block", "global")
+
+
+def prune(
+    network: GrowingNetwork,
+    keep_ratios: Mapping[int, float],
+    criterion: Criterion,
+    batches: Sequence[Batch],
+    loss: Loss,
+    scope: str = "block",
+) -> None:
+    """Prunes blocks of a network to exact counts; connections that are pruned stay pruned.
+
+    Args:
+        network: Pruned in place.
+        keep_ratios: By block index, in (0, 1]: the kept fraction of all prunable connections, pruned ones included.
+        criterion: Scores the connections.
+        batches: Training batches to score on.
+        loss: See `Criterion.saliency`.
+        scope: What is ranked together: `"layer"`, `"block"`, or `"global"` for all blocks in `keep_ratios`.
+            `floor(keep_ratio * size)` connections are kept in each.
+    """
+    if not keep_ratios:
+        return
+    network.apply_masks()
+    kernels = network.kernels()
+    scores = dict(zip((kernel.name for kernel in kernels), criterion.saliency(network, batches, loss), strict=True))
+    for group in _groups(network, keep_ratios, scope):
+        present = [kernel.mask.numpy() for kernel in group.kernels]
+        assign_masks(group.kernels, select([scores[kernel.name] for kernel in group.kernels], present, group.num_kept))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    kernels: list[Kernel]
+    num_kept: int
+
+
+def _groups(network: GrowingNetwork, keep_ratios: Mapping[int, float], scope: str) -> Iterator[_Group]:
+    if scope not in SCOPES:
+        raise ValueError(f"`scope` must be one of {', '.join(map(repr, SCOPES))}, but got {scope!r}.")
+    blocks = {index: network.kernels(index) for index in sorted(keep_ratios)}
+    if scope == "layer":
+        for index, kernels in blocks.items():
+            yield from (_Group([kernel], kept_count(keep_ratios[index], kernel.size)) for kernel in kernels)
+        return
+    sizes = {index: sum(kernel.size for kernel in kernels) for index, kernels in blocks.items()}
+    if scope == "block":
+        yield from (_Group(blocks[index], kept_count(keep_ratios[index], sizes[index])) for index in blocks)
+        return
+    together = [kernel for kernels in blocks.values() for kernel in kernels]
+    yield _Group(together, kept_count(sum(keep_ratios[index] * sizes[index] for index in blocks), 1))
+
+
+def kept_params(architecture: Architecture, keep_ratios: Sequence[float], scope: str = "block") -> int:
+    """Counts the connections left after all blocks are pruned, without building or training anything."""
+    blocks = [[op.kernel_size for op in architecture.kernels(index)] for index in range(len(architecture.blocks))]
+    pairs = list(zip(keep_ratios, blocks, strict=True))
+    if scope == "layer":
+        return sum(kept_count(ratio, size) for ratio, sizes in pairs for size in sizes)
+    if scope == "block":
+        return sum(kept_count(ratio, sum(sizes)) for ratio, sizes in pairs)
+    return kept_count(sum(ratio * sum(sizes) for ratio, sizes in pairs), 1)

@@ -1,0 +1,28 @@
+"""Random scores: the control that any other criterion has to beat."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgrow.pruning.criterion import Batch, Criterion, Loss
+
+if TYPE_CHECKING:
+    from kgrow.network import GrowingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class Random(Criterion):
+    """Keeps connections at random, uniformly.
+
+    Args:
+        seed: Of the scores; the same network shape gives the same scores.
+    """
+
+    seed: int = 0
+
+    def saliency(self, network: "GrowingNetwork", batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+        """See `Criterion.saliency`."""
+        generator = np.random.default_rng(self.seed)
+        return [generator.random(kernel.weight.shape, dtype=np.float32) for kernel in network.kernels()]

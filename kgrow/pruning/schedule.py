@@ -1,0 +1,107 @@
+"""`PruningSchedule`: when each block is pruned, and to which keep ratio."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+
+PATHS = ("linear", "geometric")
+
+
+class PruningSchedule(abc.ABC):
+    """Decides at each epoch which blocks are due; the masks never come back in between."""
+
+    @abc.abstractmethod
+    def due(self, epoch: int, keep_ratios: Sequence[float]) -> dict[int, float]:
+        """Returns the keep ratio for each block that is pruned before this epoch.
+
+        Args:
+            epoch: 0-based: the number of epochs already trained.
+            keep_ratios: The final ratio of every block.
+        """
+
+    @property
+    @abc.abstractmethod
+    def last_epoch(self) -> int:
+        """The last epoch with an event, -1 if there is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OneShot(PruningSchedule):
+    """Prunes each block once, straight to its keep ratio.
+
+    Args:
+        epochs: One per block.
+    """
+
+    epochs: tuple[int, ...]
+
+    def due(self, epoch: int, keep_ratios: Sequence[float]) -> dict[int, float]:
+        """See `PruningSchedule.due`."""
+        if len(self.epochs) < len(keep_ratios):
+            raise ValueError(
+                f"`epochs` must hold an event for each of the {len(keep_ratios)} blocks, but got {self.epochs}."
+            )
+        return {block: ratio for block, ratio in enumerate(keep_ratios) if self.epochs[block] == epoch}
+
+    @property
+    def last_epoch(self) -> int:
+        """See `PruningSchedule.last_epoch`."""
+        return max(self.epochs, default=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Iterative(PruningSchedule):
+    """Prunes each block in several steps; block `b` starts at event `b`, and the last event brings all to their ratio.
+
+    Args:
+        epochs: Of the events, not falling; block `b` uses events `b` to `b + steps - 1`. Of several events at one
+            epoch the latest counts.
+        steps: Per block.
+        path: `"linear"`: after step s of S the ratio is 1 - (1 - keep_ratio) s / S; `"geometric"`: keep_ratio^(s / S).
+    """
+
+    epochs: tuple[int, ...]
+    steps: int = 3
+    path: str = "linear"
+
+    def __post_init__(self) -> None:
+        if self.path not in PATHS:
+            raise ValueError(f"`path` must be 'linear' or 'geometric', but got {self.path!r}.")
+
+    def due(self, epoch: int, keep_ratios: Sequence[float]) -> dict[int, float]:
+        """See `PruningSchedule.due`."""
+        targets: dict[int, float] = {}
+        for event, event_epoch in enumerate(self.epochs):
+            if event_epoch != epoch:
+                continue
+            if event == len(self.epochs) - 1:
+                return dict(enumerate(keep_ratios))
+            steps = {block: event - block + 1 for block in range(len(keep_ratios))}
+            targets |= {b: self._target(keep_ratios[b], step) for b, step in steps.items() if 1 <= step <= self.steps}
+        return targets
+
+    def _target(self, keep_ratio: float, step: int) -> float:
+        if self.path == "geometric":
+            return keep_ratio ** (step / self.steps)
+        return 1.0 - (1.0 - keep_ratio) * step / self.steps
+
+    @property
+    def last_epoch(self) -> int:
+        """See `PruningSchedule.last_epoch`."""
+        return max(self.epochs, default=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoPruning(PruningSchedule):
+    """Keeps every connection."""
+
+    def due(self, epoch: int, keep_ratios: Sequence[float]) -> dict[int, float]:
+        """See `PruningSchedule.due`."""
+        return {}
+
+    @property
+    def last_epoch(self) -> int:
+        """See `PruningSchedule.last_epoch`."""
+        return -1

@@ -1,0 +1,46 @@
+"""From scores to masks: exact counts, stable ties, never a revived connection. NumPy only."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def kept_count(keep_ratio: float, size: int) -> int:
+    """Returns `floor(keep_ratio * size)`, not misled by 0.7 * 10 being 6.999..."""
+    return int(keep_ratio * size + 1e-9)
+
+
+def select(saliency: Sequence[np.ndarray], masks: Sequence[np.ndarray], num_kept: int) -> list[np.ndarray]:
+    """Keeps the highest scores of several kernels that are ranked together.
+
+    Ties go to the earlier position, so the count is exact. What is masked already is never kept. Every kernel keeps
+    at least its best connection while `num_kept` allows, because a kernel without any cuts the network in two.
+
+    Args:
+        saliency: Non-negative scores, one array per kernel.
+        masks: The present {0, 1} masks, of the same shapes.
+        num_kept: Connections to keep in all; where fewer are alive, all of those are kept.
+
+    Returns:
+        The new float32 {0, 1} masks.
+
+    Raises:
+        ValueError: If a score is negative or not finite.
+    """
+    flat = np.concatenate([np.ravel(scores).astype(np.float64) for scores in saliency])
+    if not np.isfinite(flat).all() or flat.min() < 0:
+        raise ValueError(f"`saliency` must be finite and non-negative, but lies in [{flat.min()}, {flat.max()}].")
+    alive = np.concatenate([np.ravel(mask) for mask in masks]) > 0
+    flat[~alive] = -1.0
+    num_kept = min(num_kept, int(alive.sum()))
+    bounds = np.cumsum([0, *(scores.size for scores in saliency)])
+    best = [start + int(np.argmax(flat[start:stop])) for start, stop in itertools.pairwise(bounds)]
+    if len(best) <= num_kept:
+        flat[[index for index in best if alive[index]]] = np.inf
+    kept = np.zeros(flat.size, np.float32)
+    kept[np.argsort(-flat, kind="stable")[:num_kept]] = 1.0
+    return [
+        kept[start:stop].reshape(scores.shape)
+        for scores, (start, stop) in zip(saliency, itertools.pairwise(bounds), strict=True)
+    ]

@@ -1,0 +1,59 @@
+"""SNIP: connection sensitivity."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgrow._keras import keras, tf
+from kgrow.network.cells import kernel_seed
+from kgrow.pruning.criterion import Batch, Criterion, Loss
+
+if TYPE_CHECKING:
+    from kgrow.network import GrowingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class SNIP(Criterion):
+    r"""Keeps the weights whose removal would change the loss most.
+
+    Connection sensitivity is :math:`|\partial L(c \odot w) / \partial c| = |w \odot \partial L / \partial w|` with the
+    gradient averaged over all batches before the absolute value is taken, in nats per example. Batch normalisation
+    runs in inference mode, as in the authors' code. Unlike the paper the scores are not normalised: a common factor
+    cannot change a ranking.
+
+    Args:
+        reinitialize: Score a copy whose kernels are redrawn (Xavier normal), not the live, trained weights. The mask
+            then depends on the network's shape and the data alone.
+        seed: Of the redrawn kernels.
+
+    References:
+        Lee, Ajanthan and Torr, "SNIP: Single-shot Network Pruning based on Connection Sensitivity", ICLR 2019,
+        https://arxiv.org/abs/1810.02340, equation 6.
+    """
+
+    reinitialize: bool = False
+    seed: int = 0
+
+    def saliency(self, network: "GrowingNetwork", batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+        """See `Criterion.saliency`."""
+        scored = self._redrawn(network) if self.reinitialize else network
+        weights = [kernel.weight for kernel in scored.kernels()]
+        totals = [np.zeros(weight.shape, np.float64) for weight in weights]
+        num_examples = sum(len(labels) for _, labels in batches)
+        for images, labels in batches:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(weights)
+                mean_loss = loss(scored(images, training=False), labels)
+            gradients = tape.gradient(mean_loss, weights, unconnected_gradients="zero")
+            for total, gradient in zip(totals, gradients, strict=True):
+                total += gradient.numpy() * (len(labels) / num_examples)
+        return [np.abs(weight.numpy() * total) for weight, total in zip(weights, totals, strict=True)]
+
+    def _redrawn(self, network: "GrowingNetwork") -> "GrowingNetwork":
+        copy = network.copy()
+        for kernel in copy.kernels():
+            initializer = keras.initializers.GlorotNormal(seed=kernel_seed(self.seed, kernel.name))
+            kernel.weight.assign(initializer(kernel.weight.shape))
+        return copy
