@@ -1,0 +1,30 @@
+"""The life of a network: growth, pruning, training, checkpoints."""
+
+from kgrow.lifecycle.checkpoint import Snapshot
+from kgrow.lifecycle.lifecycle import (
+    BEST,
+    LAST,
+    Lifecycle,
+    OutOfTimeError,
+    Settings,
+    TrainingDivergedError,
+    accuracy_per_head,
+    fold,
+)
+from kgrow.lifecycle.observer import Observer
+from kgrow.lifecycle.preset import PRESETS, Preset
+
+__all__ = [
+    "BEST",
+    "LAST",
+    "PRESETS",
+    "Lifecycle",
+    "Observer",
+    "OutOfTimeError",
+    "Preset",
+    "Settings",
+    "Snapshot",
+    "TrainingDivergedError",
+    "accuracy_per_head",
+    "fold",
+]

@@ -1,0 +1,81 @@
+"""`Snapshot`: everything a run needs to go on, as arrays and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kgrow.architecture import Architecture
+from kgrow.lifecycle.trainer import Trainer
+from kgrow.network import GrowingNetwork
+from kgrow.run import Run
+
+MOMENTUM = "momentum/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A run at an epoch boundary, before the structural events of `epoch`.
+
+    Args:
+        epoch: Epochs trained.
+        architecture: As grown so far.
+        seed: Of the network's initial values.
+        arrays: Weights, masks and BN statistics by name, and the optimizer's slots under `momentum/`.
+        step_number: Optimizer steps taken.
+        events: The run's log so far.
+    """
+
+    epoch: int
+    architecture: Architecture
+    seed: int
+    arrays: dict[str, np.ndarray]
+    step_number: int
+    events: tuple[dict[str, Any], ...]
+
+    @staticmethod
+    def take(trainer: Trainer, epoch: int, events: tuple[dict[str, Any], ...]) -> Snapshot:
+        """Reads the present state of a network and its trainer."""
+        slots = {MOMENTUM + name: slot for name, slot in trainer.momentum().items()}
+        network = trainer.network
+        arrays = {**network.state(), **slots}
+        return Snapshot(epoch, network.architecture, network.seed, arrays, trainer.step_number, events)
+
+    def network(self) -> GrowingNetwork:
+        """Rebuilds the network."""
+        network = GrowingNetwork(self.architecture, seed=self.seed)
+        network.load_state(self.arrays)
+        return network
+
+    def restore(self, trainer: Trainer) -> None:
+        """Gives a trainer of the rebuilt network the optimizer's state."""
+        trainer.step_number = self.step_number
+        trainer.load_momentum(
+            {name.removeprefix(MOMENTUM): value for name, value in self.arrays.items() if name.startswith(MOMENTUM)}
+        )
+
+    def save(self, run: Run, name: str) -> None:
+        """Writes the snapshot atomically."""
+        metadata = {
+            "epoch": self.epoch,
+            "architecture": self.architecture.to_json(),
+            "seed": self.seed,
+            "step_number": self.step_number,
+            "events": list(self.events),
+        }
+        run.save_arrays(name, self.arrays, metadata)
+
+    @staticmethod
+    def load(run: Run, name: str) -> Snapshot:
+        """Reads what `save` wrote."""
+        arrays, metadata = run.load_arrays(name)
+        return Snapshot(
+            epoch=metadata["epoch"],
+            architecture=Architecture.from_json(metadata["architecture"]),
+            seed=metadata["seed"],
+            arrays=arrays,
+            step_number=metadata["step_number"],
+            events=tuple(metadata["events"]),
+        )

@@ -1,0 +1,257 @@
+"""The epoch loop: grow, prune, train, evaluate, log, checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow.architecture import Architecture, Scaling
+from kgrow.architecture.architecture import block_from_json
+from kgrow.growing import GrowthState
+from kgrow.lifecycle.checkpoint import Snapshot
+from kgrow.lifecycle.loss import exit_weights, joint_loss
+from kgrow.lifecycle.observer import Observer
+from kgrow.lifecycle.preset import Preset
+from kgrow.lifecycle.trainer import Trainer
+from kgrow.network import GrowingNetwork
+from kgrow.pruning import Criterion, prune
+from kgrow.run import Run
+from kgrow.task import Augmentation, Task
+
+LAST, BEST = "last.npz", "best.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a network is trained, whatever its keep ratios.
+
+    Args:
+        preset: Schedule and optimizer.
+        criterion: Which connections are kept.
+        scope: `"layer"`, `"block"` or `"global"`.
+        augmentation: Applied to training images.
+        seed: Of initial values, data order, augmentation and criterion.
+    """
+
+    preset: Preset
+    criterion: Criterion
+    scope: str = "block"
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    seed: int = 0
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+class OutOfTimeError(TimeoutError):
+    """The time allowed is over; the run can be resumed."""
+
+
+class Lifecycle:
+    """One network's life under given keep ratios, in its own run directory.
+
+    Every random choice depends on the seed and the epoch or step alone, so a run that is resumed, or forked from
+    another run's snapshot, continues exactly as an unbroken one.
+
+    Args:
+        task: The data; the test split is not touched.
+        target: What the network grows into.
+        keep_ratios: Final kept fraction per block.
+        settings: How it is trained.
+        run: Where events and checkpoints go.
+        observer: Told what happens.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        target: Architecture,
+        keep_ratios: Sequence[float],
+        settings: Settings,
+        run: Run,
+        observer: Observer,
+    ):
+        self.task, self.target, self.keep_ratios, self.settings, self.run = task, target, keep_ratios, settings, run
+        self.observer = observer
+        self.policy = settings.preset.growth_policy()
+        self.schedule = settings.preset.pruning_schedule()
+        self.events: list[dict[str, Any]] = []
+
+    def train(
+        self,
+        start: Snapshot | None = None,
+        snapshot_epochs: Mapping[int, Callable[[Snapshot], None]] | None = None,
+        deadline: float = float("inf"),
+    ) -> None:
+        """Trains to the end, from the run's last checkpoint if it has one.
+
+        Args:
+            start: Another run's snapshot to fork from, unless this run is further already.
+            snapshot_epochs: By epoch, what is to be done with a snapshot taken before that epoch's events.
+            deadline: `time.monotonic()` at which the run stops at the next epoch boundary.
+
+        Raises:
+            OutOfTimeError: If the deadline passed before the end.
+        """
+        epoch = self._resume(start)
+        while epoch < self.settings.preset.epochs:
+            if snapshot_epochs and epoch in snapshot_epochs:
+                snapshot_epochs[epoch](self._snapshot(epoch))
+            if time.monotonic() > deadline:
+                raise OutOfTimeError(f"The time allowed ended before epoch {epoch}; the checkpoint is kept.")
+            self._change_structure(epoch)
+            self._train_epoch(epoch)
+            epoch += 1
+            self._snapshot(epoch).save(self.run, LAST)
+
+    @property
+    def final_structure_epoch(self) -> int:
+        """The first epoch after which the structure no longer changes, under a growth schedule fixed in advance."""
+        grow_epochs = self.settings.preset.grow_epochs[: len(self.target.blocks) - 1]
+        return max(self.schedule.last_epoch, *grow_epochs, 0)
+
+    def _resume(self, start: Snapshot | None) -> int:
+        snapshot = Snapshot.load(self.run, LAST) if self.run.has(LAST) else start
+        if snapshot is None:
+            self.run.truncate(0)
+            self.network = GrowingNetwork(dataclasses.replace(self.target, blocks=()), seed=self.settings.seed)
+            self._grow(0)
+            self.trainer = self._new_trainer()
+            return 0
+        self.events = list(snapshot.events)
+        if self.run.has(LAST):
+            self.run.truncate(len(self.events))
+        else:
+            self.run.truncate(0)
+            for event in self.events:
+                self.run.append(event)
+        for event in self.events:
+            self.observer.event(self.run.path.name, event)
+        self.network = snapshot.network()
+        self.trainer = self._new_trainer()
+        snapshot.restore(self.trainer)
+        return snapshot.epoch
+
+    def _new_trainer(self) -> Trainer:
+        settings = self.settings
+        return Trainer(self.network, settings.preset, settings.augmentation, settings.seed)
+
+    def _snapshot(self, epoch: int) -> Snapshot:
+        return Snapshot.take(self.trainer, epoch, tuple(self.events))
+
+    def _log(self, event: dict[str, Any]) -> None:
+        self.run.append(event)
+        self.events.append(event)
+        self.observer.event(self.run.path.name, event)
+
+    def _change_structure(self, epoch: int) -> None:
+        if self._grow(epoch):
+            self.trainer.rebuild()
+        due = self.schedule.due(epoch, self.keep_ratios)
+        due = {block: ratio for block, ratio in due.items() if block < len(self.network.blocks)}
+        if due:
+            self._prune(epoch, due)
+
+    def _grow(self, epoch: int) -> bool:
+        grown = False
+        history = tuple(event for event in self.events if event["event"] == "epoch")
+        while True:
+            growth = self.policy.propose(GrowthState(epoch, self.network.architecture, self.target, history))
+            if growth is None:
+                return grown
+            self.network.grow(growth.block)
+            block = len(self.network.blocks) - 1
+            self._log({"event": "grew", "epoch": epoch, "block": block, "spec": dataclasses.asdict(growth.block)})
+            self.run.write_json("architecture.json", self.network.architecture.to_json())
+            grown = True
+
+    def _prune(self, epoch: int, due: Mapping[int, float]) -> None:
+        preset = self.settings.preset
+        weights = self._head_weights(epoch)
+        remaining = preset.saliency_examples
+        batches = []
+        for images, labels in self.task.train.batches(preset.batch_size, shuffle_seed=(self.settings.seed, epoch, 1)):
+            batches.append((images[:remaining], labels[:remaining]))
+            remaining -= len(images)
+            if remaining <= 0:
+                break
+        prune(
+            self.network,
+            due,
+            self.settings.criterion,
+            batches,
+            lambda logits, labels: joint_loss(logits, labels, weights, preset.label_smoothing),
+            self.settings.scope,
+        )
+        self.trainer.mask_momentum()
+        for block, ratio in due.items():
+            kept, size = self.network.kept_params(block), self.network.architecture.kernel_params(block)
+            counts = {"kept_params": kept, "prunable_params": size}
+            self._log({"event": "pruned", "epoch": epoch, "block": block, "keep_ratio": ratio, **counts})
+
+    def _head_weights(self, epoch: int) -> np.ndarray:
+        preset = self.settings.preset
+        return exit_weights(self.network.architecture, epoch + 1, preset.epochs, preset.exit_weights)
+
+    def _train_epoch(self, epoch: int) -> None:
+        preset, seed = self.settings.preset, self.settings.seed
+        started = time.monotonic()
+        total = len(self.task.train) // preset.batch_size
+        loss = self.trainer.train_epoch(
+            self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True),
+            epoch,
+            self._head_weights(epoch),
+            total,
+            lambda done: self.observer.progress(self.run.path.name, epoch, done, total),
+        )
+        if not np.isfinite(loss):
+            raise TrainingDivergedError(
+                f"The training loss must be finite, but is {loss} in epoch {epoch}. A lower `learning_rate` in the "
+                "preset usually mends it."
+            )
+        accuracy = accuracy_per_head(self.network.logits(self.task.validation.images), self.task.validation.labels)
+        event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy}
+        is_best = epoch >= self.final_structure_epoch and accuracy[-1] >= self._accuracy_to_reach()
+        event |= {"kept_params": self.network.kept_params(), "is_best": is_best}
+        self._log({**event, "seconds": round(time.monotonic() - started, 3)})
+        if is_best:
+            self._snapshot(epoch + 1).save(self.run, BEST)
+
+    def _accuracy_to_reach(self) -> float:
+        """Returns the validation accuracy of the final head from which an epoch replaces the best checkpoint.
+
+        Only epochs since the last structural event count: an unpruned or shorter network must not win. Within one
+        standard error of the highest so far the later epoch wins, because among so many epochs the highest is mostly
+        luck on a small validation split (the one-standard-error rule of Breiman et al., "Classification and Regression
+        Trees", 1984).
+        """
+        since = [e for e in self.events if e["event"] == "epoch" and e["epoch"] >= self.final_structure_epoch]
+        highest = max((event["val_accuracy"][-1] for event in since), default=0.0)
+        return highest - math.sqrt(highest * (1.0 - highest) / len(self.task.validation))
+
+
+def accuracy_per_head(logits: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Returns each head's accuracy in [0, 1].
+
+    Args:
+        logits: (heads, num_examples, num_classes).
+        labels: (num_examples,).
+    """
+    return [float(np.mean(head.argmax(axis=-1) == labels)) for head in logits]
+
+
+def fold(
+    events: Sequence[Mapping[str, Any]], input_shape: tuple[int, int, int], num_classes: int, scaling: Scaling
+) -> Architecture:
+    """Returns the architecture that a run's log stands for."""
+    architecture = Architecture(input_shape, num_classes, scaling)
+    for event in events:
+        if event["event"] == "grew":
+            architecture = architecture.grow(block_from_json(event["spec"]))
+    return architecture

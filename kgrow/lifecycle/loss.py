@@ -1,0 +1,61 @@
+"""The joint loss over internal classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import tf
+from kgrow.architecture import Architecture
+
+
+def exit_weights(
+    architecture: Architecture, epoch: int, epochs: int, largest: Sequence[float] | None = None
+) -> np.ndarray:
+    r"""Returns the loss weight of each head at an epoch; the newest head always has weight 1.
+
+    :math:`\tau_i(e) = \min(\tau_i^{max},\, 0.01 + e\,\tau_i^{max} / E)`.
+
+    Args:
+        architecture: As grown so far.
+        epoch: 1-based.
+        epochs: Length of the run.
+        largest: The final weight of every head but the last; None for its relative depth: convolutions on the way
+            to it over all weight layers.
+
+    Returns:
+        float32 (heads,).
+
+    References:
+        Kaya, Hong and Dumitras, ICML 2019, section 4.2 and the authors' released code.
+    """
+    heads = len(architecture.blocks)
+    if largest is None:
+        largest = relative_depths(architecture)
+    if len(largest) < heads - 1:
+        raise ValueError(f"`largest` must hold a weight for each of the first {heads - 1} heads, but got {largest}.")
+    ramped = [min(value, 0.01 + epoch * value / epochs) for value in largest[: heads - 1]]
+    return np.array([*ramped, 1.0], np.float32)
+
+
+def relative_depths(architecture: Architecture) -> list[float]:
+    """Returns per head the weight layers before it, over those up to and including the last head's Dense layer."""
+    per_block = [sum(2 if cell.kind == "residual" else 1 for cell in block.cells) for block in architecture.blocks]
+    return [float(depth) for depth in np.cumsum(per_block) / (sum(per_block) + 1)]
+
+
+def joint_loss(logits: Sequence[Any], labels: Any, weights: Any, label_smoothing: float) -> Any:
+    """Returns the weighted sum over heads of the mean cross-entropy, in nats per example.
+
+    Args:
+        logits: One (batch, num_classes) tensor per head.
+        labels: int32 (batch,).
+        weights: float32 (heads,).
+        label_smoothing: In [0, 1).
+    """
+    num_classes = logits[0].shape[-1]
+    targets = tf.one_hot(labels, num_classes) * (1.0 - label_smoothing) + label_smoothing / num_classes
+    losses = [tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, head)) for head in logits]
+    return tf.add_n([weights[index] * loss for index, loss in enumerate(losses)])

@@ -1,0 +1,150 @@
+"""`Preset`: every number of a training run, and the published schedules by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from kgrow._checks import check_positive_int
+from kgrow.growing import FixedSchedule
+from kgrow.pruning import Iterative, NoPruning, OneShot, PruningSchedule
+
+STRATEGIES = ("one-shot", "iterative")
+SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """The schedule and the optimizer of a run. Epochs of events are 0-based: the event comes before that epoch.
+
+    Args:
+        epochs: Length of the run.
+        batch_size: Images per step; a last, smaller batch is left out.
+        learning_rate: Peak rate of SGD with momentum.
+        momentum: Of SGD.
+        nesterov: Whether the momentum looks ahead.
+        l2: Coupled weight decay: the gradient gains `l2 * weight`.
+        label_smoothing: In [0, 1).
+        milestones: 1-based epochs from which the rate is multiplied by the matching gamma; empty for a cosine to 0.
+        gammas: Factors, one per milestone.
+        warmup_epochs: Of linear warm-up before the cosine.
+        grow_epochs: For blocks 1, 2, ...
+        prune_epochs: Events of the pruning schedule.
+        strategy: `"one-shot"` (block b at its own event) or `"iterative"` (`steps` events per block from its own on).
+        steps: Events per block of the iterative strategy.
+        path: Of the iterative strategy: `"linear"` or `"geometric"`.
+        exit_weights: Largest loss weight of each internal classifier but the last; None for its relative depth.
+        saliency_examples: Training images that a criterion scores on.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    nesterov: bool = False
+    l2: float = 1e-4
+    label_smoothing: float = 0.0
+    milestones: tuple[int, ...] = ()
+    gammas: tuple[float, ...] = ()
+    warmup_epochs: int = 0
+    grow_epochs: tuple[int, ...] = (0, 0, 0)
+    prune_epochs: tuple[int, ...] = ()
+    strategy: str = "one-shot"
+    steps: int = 3
+    path: str = "linear"
+    exit_weights: tuple[float, ...] | None = None
+    saliency_examples: int = 128
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "steps", "saliency_examples"):
+            check_positive_int(getattr(self, name), name)
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"`strategy` must be 'one-shot' or 'iterative', but got {self.strategy!r}.")
+        if len(self.milestones) != len(self.gammas):
+            raise ValueError(f"`gammas` must match `milestones`, but got {self.gammas} for {self.milestones}.")
+        for block, (grown, pruned) in enumerate(zip((0, *self.grow_epochs), self.prune_epochs, strict=False)):
+            if pruned < grown:
+                raise ValueError(
+                    f"`prune_epochs` must not come before a block is grown, but block {block} is due at epoch {pruned} "
+                    f"and grown at {grown}."
+                )
+        if max((*self.grow_epochs, *self.prune_epochs), default=0) >= self.epochs:
+            raise ValueError(f"`epochs` must exceed the epochs of all events, but got {self.epochs}.")
+
+    def learning_rate_at(self, epoch: int, fraction: float = 0.0) -> float:
+        """Returns the rate `fraction` of the way through a 0-based epoch."""
+        if self.milestones:
+            passed = [g for m, g in zip(self.milestones, self.gammas, strict=True) if m <= epoch + 1]
+            return self.learning_rate * math.prod(passed)
+        now = epoch + fraction
+        if now < self.warmup_epochs:
+            return self.learning_rate * max(now, 0.05) / self.warmup_epochs
+        progress = (now - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    def growth_policy(self) -> FixedSchedule:
+        """Returns when blocks are grown."""
+        return FixedSchedule(self.grow_epochs)
+
+    def pruning_schedule(self) -> PruningSchedule:
+        """Returns when blocks are pruned."""
+        if not self.prune_epochs:
+            return NoPruning()
+        if self.strategy == "one-shot":
+            return OneShot(self.prune_epochs)
+        return Iterative(self.prune_epochs, self.steps, self.path)
+
+    def stretched(self, epochs: int) -> Preset:
+        """Returns the same schedule over another number of epochs; every event keeps its relative place."""
+        factor = check_positive_int(epochs, "epochs") / self.epochs
+
+        def scaled(values: tuple[int, ...], last: int) -> tuple[int, ...]:
+            return tuple(min(last, round(value * factor)) for value in values)
+
+        return dataclasses.replace(
+            self,
+            epochs=epochs,
+            milestones=scaled(self.milestones, epochs),
+            warmup_epochs=min(round(self.warmup_epochs * factor), epochs - 1),
+            grow_epochs=scaled(self.grow_epochs, epochs - 1),
+            prune_epochs=scaled(self.prune_epochs, epochs - 1),
+        )
+
+    def suited_to(self, num_examples: int) -> Preset:
+        """Returns the preset for a training split: few images get smaller batches and more epochs.
+
+        The batch is halved until an epoch has 24 steps (not below 16 images), the rate with it; the run is stretched
+        to 1000 steps, at most to 100 epochs.
+        """
+        batch_size = self.batch_size
+        while batch_size > SMALLEST_BATCH and num_examples < STEPS_PER_EPOCH * batch_size:
+            batch_size //= 2
+        batch_size = min(batch_size, num_examples)
+        rate = self.learning_rate * batch_size / self.batch_size
+        steps = num_examples // batch_size
+        epochs = max(self.epochs, min(MOST_EPOCHS, math.ceil(STEPS_PER_RUN / steps)))
+        return dataclasses.replace(self.stretched(epochs), batch_size=batch_size, learning_rate=rate)
+
+
+_SEED = Preset(
+    epochs=250, milestones=(120, 160, 180), gammas=(0.1, 0.01, 0.01), grow_epochs=(25, 50, 75), exit_weights=None
+)
+
+PRESETS: dict[str, Preset] = {
+    "default": Preset(
+        epochs=30,
+        learning_rate=0.05,
+        nesterov=True,
+        l2=5e-4,
+        warmup_epochs=2,
+        grow_epochs=(1, 2, 3),
+        prune_epochs=(5, 6, 7, 8, 9, 10),
+        strategy="iterative",
+        exit_weights=(0.15, 0.3, 0.45),
+        saliency_examples=1024,
+    ),
+    "base": Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1)),
+    "grow": _SEED,
+    "grow_oneshot": dataclasses.replace(_SEED, prune_epochs=(10, 35, 60, 85)),
+    "grow_iter": dataclasses.replace(_SEED, prune_epochs=(10, 35, 60, 85, 95, 105, 115), strategy="iterative"),
+}

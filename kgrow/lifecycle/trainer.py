@@ -1,0 +1,114 @@
+"""`Trainer`: the optimizer and the traced step of a network that changes its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import keras, tf
+from kgrow._tfmot import apply_masks
+from kgrow.lifecycle.loss import joint_loss
+from kgrow.lifecycle.preset import Preset
+from kgrow.network import GrowingNetwork
+from kgrow.pruning.criterion import Batch
+from kgrow.task import Augmentation
+
+
+class Trainer:
+    """Trains a network; after a growth `rebuild` gives it a fresh optimizer that knows the new variables.
+
+    Args:
+        network: Trained in place.
+        preset: Optimizer and loss settings.
+        augmentation: Applied to scaled images inside the traced step.
+        seed: Of the augmentation: each step's draw depends on the seed and the step's number alone.
+    """
+
+    def __init__(self, network: GrowingNetwork, preset: Preset, augmentation: Augmentation, seed: int):
+        self.network, self.preset, self.augmentation, self.seed = network, preset, augmentation, seed
+        self.optimizer: Any = None
+        self.step_number = 0
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Makes optimizer and step anew for the network's present variables; surviving momentum is carried over.
+
+        A compiled Keras optimizer refuses variables that are added later.
+        """
+        momentum = self.momentum() if self.optimizer is not None else {}
+        self.trainable = {name: v for name, v in self.network.named_variables().items() if v.trainable}
+        self.optimizer = keras.optimizers.SGD(
+            self.preset.learning_rate, self.preset.momentum, self.preset.nesterov, jit_compile=False
+        )
+        self.optimizer.build(list(self.trainable.values()))
+        self.load_momentum(momentum)
+        self._kernels = self.network.kernels()
+        images = tf.TensorSpec((None, *self.network.architecture.input_shape), tf.float32)
+        self._step = tf.function(
+            self._train_step,
+            input_signature=[
+                images,
+                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((2,), tf.int32),
+                tf.TensorSpec((None,), tf.float32),
+            ],
+        )
+
+    def momentum(self) -> dict[str, np.ndarray]:
+        """Returns the optimizer's slot of every trainable variable."""
+        return {name: slot.numpy() for name, slot in zip(self.trainable, self.optimizer.momentums, strict=True)}
+
+    def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
+        """Assigns slots; variables that are not named start at zero."""
+        for name, slot in zip(self.trainable, self.optimizer.momentums, strict=True):
+            slot.assign(momentum.get(name, np.zeros(slot.shape, np.float32)))
+
+    def mask_momentum(self) -> None:
+        """Zeroes the slots of pruned weights."""
+        slots = dict(zip(self.trainable, self.optimizer.momentums, strict=True))
+        for kernel in self._kernels:
+            slot = slots[f"{kernel.name}/kernel"]
+            slot.assign(slot * kernel.mask)
+
+    def train_epoch(
+        self,
+        batches: Iterable[Batch],
+        epoch: int,
+        head_weights: np.ndarray,
+        num_batches: int,
+        on_step: Callable[[int], None] = lambda done: None,
+    ) -> float:
+        """Runs one epoch and returns the mean joint loss.
+
+        Args:
+            batches: Raw images and labels.
+            epoch: 0-based.
+            head_weights: Loss weight of each head, float32 (heads,).
+            num_batches: Length of `batches`.
+            on_step: Called with the number of batches done.
+        """
+        weights = tf.constant(head_weights)
+        losses = []
+        for index, (images, labels) in enumerate(batches):
+            self.optimizer.learning_rate.assign(self.preset.learning_rate_at(epoch, index / num_batches))
+            seed = tf.constant([self.seed, self.step_number], tf.int32)
+            losses.append(self._step(tf.cast(images, tf.float32), tf.constant(labels), seed, weights))
+            self.step_number += 1
+            on_step(index + 1)
+        return float(np.mean([loss.numpy() for loss in losses]))
+
+    def _train_step(self, images: Any, labels: Any, seed: Any, head_weights: Any) -> Any:
+        images = self.augmentation.augment(self.network.scale(images), seed)
+        with tf.GradientTape() as tape:
+            logits = self.network.call_scaled(images, training=True)
+            loss = joint_loss(logits, labels, head_weights, self.preset.label_smoothing)
+        variables = list(self.trainable.values())
+        gradients = tape.gradient(loss, variables)
+        decayed = [
+            gradient + self.preset.l2 * variable for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+        self.optimizer.apply_gradients(zip(decayed, variables, strict=True))
+        apply_masks(self._kernels)
+        return loss
