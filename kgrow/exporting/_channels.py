@@ -1,0 +1,261 @@
+"""Which channels matter: pure NumPy functions over an architecture and the state of a network.
+
+Two passes over the cells find everything. Forwards, a channel that nothing feeds has a constant value, which moves
+into the normalisation or the bias of whoever reads it. Backwards, a channel matters if a wanted head reads it through
+connections that are not zero. What is neither constant nor read leaves gaps; one gather at the end closes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from kgrow.architecture import Architecture, Cell
+from kgrow.network.conv_norm import BATCH_NORM
+
+State = dict[str, np.ndarray]
+
+
+class Snapshot(NamedTuple):
+    """A network as values: `GrowingNetwork.architecture` and `GrowingNetwork.state()`, the arrays never written to."""
+
+    architecture: Architecture
+    state: State
+
+
+class Channels(NamedTuple):
+    """A boolean array per cell over the channels of its output, between its convolutions, and of its joined inputs."""
+
+    maps: list[np.ndarray]
+    hidden: list[np.ndarray]
+    joined: list[np.ndarray]
+
+
+def cell_names(architecture: Architecture) -> list[str]:
+    """Returns what the names of each cell's kernels start with, such as `block_0/cell_1`."""
+    owners = [index for index, block in enumerate(architecture.blocks) for _ in block.cells]
+    return [f"block_{index}/cell_{number}" for number, index in enumerate(owners)]
+
+
+def last_cell(architecture: Architecture, block_index: int) -> int:
+    """Returns the number of the cell that a block's head reads."""
+    return architecture.first_cell(block_index + 1) - 1
+
+
+def with_cells(architecture: Architecture, cells: Sequence[Cell]) -> Architecture:
+    """Returns the architecture with every cell replaced."""
+    remaining = iter(cells)
+    blocks = (dataclasses.replace(b, cells=tuple(next(remaining) for _ in b.cells)) for b in architecture.blocks)
+    return dataclasses.replace(architecture, blocks=tuple(blocks))
+
+
+def adapted_inputs(cell: Cell) -> tuple[int, ...]:
+    """Returns the maps that a cell reads through adapters: all but the newest input of a sum."""
+    return cell.inputs[:-1] if cell.join == "add" else ()
+
+
+def direct_inputs(cell: Cell) -> tuple[int, ...]:
+    """Returns the maps whose channels, side by side, are the channels that a cell reads."""
+    return cell.inputs if cell.join == "concat" else cell.inputs[-1:]
+
+
+def split_joined(cells: Sequence[Cell], cell: Cell, joined: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the direct inputs of a cell, each with its part of an array over the channels that the cell reads."""
+    start = 0
+    for source in direct_inputs(cell):
+        stop = start + cells[source].filters
+        yield source, joined[start:stop]
+        start = stop
+
+
+def restrict(state: State, name: str, rows: np.ndarray, columns: np.ndarray) -> None:
+    """Replaces a kernel and its mask by ones that are zero outside the given input rows and output columns."""
+    for kind in ("kernel", "mask"):
+        state[f"{name}/{kind}"] = state[f"{name}/{kind}"] * np.outer(rows, columns)
+
+
+def masked(snapshot: Snapshot) -> Snapshot:
+    """Zeroes the weights that cannot matter: those masked, and those that a normalisation multiplies by zero."""
+    state = dict(snapshot.state)
+    for op in snapshot.architecture.kernels():
+        kernel = state[f"{op.name}/kernel"] = state[f"{op.name}/kernel"] * state[f"{op.name}/mask"]
+        if op.norm_channels:
+            restrict(state, op.name, np.ones(kernel.shape[-2], bool), state[f"{op.name}/gamma"] != 0)
+    return Snapshot(snapshot.architecture, state)
+
+
+def norm_of_zero(state: State, name: str) -> np.ndarray:
+    """Returns what the normalisation after a kernel makes of zero, float64 (channels,)."""
+    gamma, beta, mean, variance = (
+        state[f"{name}/{kind}"].astype(np.float64) for kind in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    return beta - gamma * mean / np.sqrt(variance + BATCH_NORM["epsilon"])
+
+
+def fold_constants(snapshot: Snapshot) -> Snapshot:
+    """Cuts the connections from channels of a constant value, moving what they carried into biases and moving means.
+
+    A constant other than zero stays connected to kernels larger than 1x1, because their zero padding makes its
+    contribution smaller at the border, and to the adapters of a sum, which have no bias.
+    """
+    architecture, state = snapshot.architecture, dict(snapshot.state)
+    constants: list[np.ndarray] = []  # per map and channel: its value, NaN where it depends on the image
+    for name, cell in zip(cell_names(architecture), architecture.cells, strict=True):
+        joined = _joined_constants(state, name, cell, constants, architecture.input_shape[2])
+        constants.append(_fold_cell(state, name, cell, joined))
+    for index in range(len(architecture.blocks)):
+        name, values = f"block_{index}/head/dense", constants[last_cell(architecture, index)]
+        _fold(state, name, np.tile(values, len(state[f"{name}/kernel"]) // len(values)))
+    return Snapshot(architecture, state)
+
+
+def _joined_constants(
+    state: State, name: str, cell: Cell, constants: Sequence[np.ndarray], image_channels: int
+) -> np.ndarray:
+    if not cell.inputs:
+        return np.full(image_channels, np.nan)
+    joined = _joined_maps(cell, constants)
+    for source in adapted_inputs(cell):
+        adapter = f"{name}/adapter_{source}"
+        _fold(state, adapter, constants[source])
+        joined[state[f"{adapter}/kernel"].any(axis=(0, 1, 2))] = np.nan
+    return joined
+
+
+def _fold_cell(state: State, name: str, cell: Cell, joined: np.ndarray) -> np.ndarray:
+    _fold(state, f"{name}/first", joined)
+    values = _constant_outputs(state, f"{name}/first")
+    if cell.kind == "residual":
+        _fold(state, f"{name}/second", np.maximum(values, 0.0))
+        values = _constant_outputs(state, f"{name}/second")
+        if cell.shortcut == "identity":
+            values = values + joined
+        elif cell.shortcut == "projection":
+            _fold(state, f"{name}/projection", joined)
+            values = values + _constant_outputs(state, f"{name}/projection")
+    return np.maximum(values, 0.0)  # keeps NaN
+
+
+def _constant_outputs(state: State, name: str) -> np.ndarray:
+    return np.where(state[f"{name}/kernel"].any(axis=(0, 1, 2)), np.nan, norm_of_zero(state, name))
+
+
+def _fold(state: State, name: str, inputs: np.ndarray) -> None:
+    kernel = state[f"{name}/kernel"]
+    gone = inputs == 0
+    # Pooling keeps a constant as it is (SAME average pooling leaves the padding out), so only the kernel's size counts.
+    for kind, sign in (("bias", 1), ("moving_mean", -1)):
+        if f"{name}/{kind}" in state and kernel.shape[:-2] in ((), (1, 1)):
+            gone = ~np.isnan(inputs)
+            carried = np.where(gone, inputs, 0.0) @ kernel.reshape(kernel.shape[-2:])
+            state[f"{name}/{kind}"] = (state[f"{name}/{kind}"] + sign * carried).astype(np.float32)
+    restrict(state, name, ~gone, np.ones(kernel.shape[-1], bool))
+
+
+def drop_unread(snapshot: Snapshot, wanted: Collection[int]) -> Snapshot:
+    """Removes the channels that no wanted head depends on; what cannot be removed without them is zeroed.
+
+    An identity shortcut ties the channels it joins: they go together or stay together. Every map and every hidden
+    layer keeps one channel, because a convolution without channels does not exist.
+
+    Args:
+        snapshot: Without the connections of constant channels.
+        wanted: Indices of the heads whose logits are preserved.
+    """
+    architecture, state = snapshot.architecture, dict(snapshot.state)
+    read = _read_channels(snapshot, wanted)
+    for name, rows, columns in _kernel_channels(snapshot, read):
+        restrict(state, name, rows, columns)
+    kept = _kept_channels(architecture, read)
+    for name, rows, columns in _kernel_channels(snapshot, kept):
+        for kind in ("kernel", "mask"):
+            state[f"{name}/{kind}"] = state[f"{name}/{kind}"][..., rows, :][..., columns]
+        for kind in ("gamma", "beta", "moving_mean", "moving_variance"):
+            if f"{name}/{kind}" in state:
+                state[f"{name}/{kind}"] = state[f"{name}/{kind}"][columns]
+    cells = [
+        dataclasses.replace(cell, filters=int(np.sum(filters)), hidden_filters=int(np.sum(hidden)))
+        for cell, filters, hidden in zip(architecture.cells, kept.maps, kept.hidden, strict=True)
+    ]
+    return Snapshot(with_cells(architecture, cells), state)
+
+
+def _read_channels(snapshot: Snapshot, wanted: Collection[int]) -> Channels:
+    architecture, state = snapshot
+    cells = architecture.cells
+    maps = [np.zeros(cell.filters, bool) for cell in cells]
+    hidden, joined = list(maps), list(maps)  # all replaced below
+    for index in wanted:
+        last = last_cell(architecture, index)
+        kernel = state[f"block_{index}/head/dense/kernel"]
+        maps[last] = np.any(kernel.reshape(-1, cells[last].filters, architecture.num_classes) != 0, axis=(0, 2))
+    # A map's readers have higher numbers, so in this order `maps[number]` is complete when its cell is reached.
+    for number, name in reversed(list(enumerate(cell_names(architecture)))):
+        cell = cells[number]
+        hidden[number], joined[number] = _read_by_cell(state, name, cell, maps[number])
+        for source, part in split_joined(cells, cell, joined[number]):
+            maps[source] = maps[source] | part
+        for source in adapted_inputs(cell):
+            maps[source] = maps[source] | _read_rows(state, f"{name}/adapter_{source}", joined[number])
+    return Channels(maps, hidden, joined)
+
+
+def _read_by_cell(state: State, name: str, cell: Cell, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if cell.kind == "conv":
+        return np.zeros(0, bool), _read_rows(state, f"{name}/first", outputs)
+    hidden = _read_rows(state, f"{name}/second", outputs)
+    joined = _read_rows(state, f"{name}/first", hidden)
+    if cell.shortcut == "identity":
+        joined = joined | outputs
+    elif cell.shortcut == "projection":
+        joined = joined | _read_rows(state, f"{name}/projection", outputs)
+    return hidden, joined
+
+
+def _read_rows(state: State, name: str, columns: np.ndarray) -> np.ndarray:
+    return np.any(state[f"{name}/kernel"][..., columns] != 0, axis=(0, 1, 3))
+
+
+def _kept_channels(architecture: Architecture, read: Channels) -> Channels:
+    cells = architecture.cells
+    maps = list(read.maps)
+    before: list[np.ndarray] = []
+    while not before or any(np.any(new != old) for new, old in zip(maps, before, strict=True)):
+        before = list(maps)
+        for number, cell in enumerate(cells):
+            if cell.shortcut == "identity":
+                maps[number] = maps[number] | _joined_maps(cell, maps)
+                for source, part in split_joined(cells, cell, maps[number]):
+                    maps[source] = maps[source] | part
+        maps = [_at_least_one(channels) for channels in maps]
+    image = np.ones(architecture.input_shape[2], bool)
+    joined = [_joined_maps(cell, maps) if cell.inputs else image for cell in cells]
+    return Channels(maps, [_at_least_one(channels) for channels in read.hidden], joined)
+
+
+def _joined_maps(cell: Cell, maps: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([maps[source] for source in direct_inputs(cell)])
+
+
+def _at_least_one(channels: np.ndarray) -> np.ndarray:
+    return channels if channels.any() else np.arange(len(channels)) == 0
+
+
+def _kernel_channels(snapshot: Snapshot, channels: Channels) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    architecture, state = snapshot
+    for number, (name, cell) in enumerate(zip(cell_names(architecture), architecture.cells, strict=True)):
+        maps, hidden, joined = channels.maps[number], channels.hidden[number], channels.joined[number]
+        for source in adapted_inputs(cell):
+            yield f"{name}/adapter_{source}", channels.maps[source], joined
+        yield f"{name}/first", joined, hidden if cell.kind == "residual" else maps
+        if cell.kind == "residual":
+            yield f"{name}/second", hidden, maps
+        if cell.shortcut == "projection":
+            yield f"{name}/projection", joined, maps
+    for index in range(len(architecture.blocks)):
+        kernel, maps = state[f"block_{index}/head/dense/kernel"], channels.maps[last_cell(architecture, index)]
+        columns = np.ones(architecture.num_classes, bool)
+        yield f"block_{index}/head/dense", np.tile(maps, len(kernel) // len(maps)), columns

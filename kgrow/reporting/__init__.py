@@ -1,0 +1,1 @@
+"""What people see of a search: progress while it runs, a table at its end."""

@@ -1,0 +1,192 @@
+"""`SearchState`: what is known of a running search, and the lines that tell it. One trial at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kgrow.reporting.wording import duration, grouped, one_line, percent, ratios
+
+
+@dataclasses.dataclass
+class TrialState:
+    """Where the present trial stands.
+
+    Blocks and epochs are counted from 0 here and from 1 in what is shown.
+
+    Args:
+        name: As in the run directory.
+        keep_ratios: Final kept fraction per block.
+        num_epochs: Length of the trial.
+        epoch: The one that is trained now.
+        fraction: Done of that epoch, in [0, 1].
+        num_blocks: Grown so far.
+        accuracies: Validation accuracy per head after the last epoch, in [0, 1].
+        kept_params: Connections that the masks keep; None until an epoch has counted those of a new block.
+        pruned: Per pruned block its kept and prunable connections.
+        is_training: Whether a step of this trial was made in this process.
+        held: Lines about events of which it is not known yet whether they are new.
+    """
+
+    name: str
+    keep_ratios: tuple[float, ...]
+    num_epochs: int
+    epoch: int = 0
+    fraction: float = 0.0
+    num_blocks: int = 0
+    accuracies: tuple[float, ...] = ()
+    kept_params: int | None = None
+    pruned: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    is_training: bool = False
+    held: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def prunable_params(self) -> int:
+        """Connections of the blocks grown so far, if `kept_params` is known: unpruned blocks keep all of theirs."""
+        return (self.kept_params or 0) + sum(size - kept for kept, size in self.pruned.values())
+
+    @property
+    def percents(self) -> str:
+        """The heads' validation accuracies: "71.2 78.0 81.3 %"; empty before the first epoch has ended."""
+        return f"{' '.join(map(percent, self.accuracies))} %" if self.accuracies else ""
+
+    def grew(self, event: Mapping[str, Any]) -> str:
+        """Takes in a `grew` event and words it."""
+        self.num_blocks = event["block"] + 1
+        self.kept_params = None
+        return f"grew block {self.num_blocks}"
+
+    def prune(self, event: Mapping[str, Any]) -> str:
+        """Takes in a `pruned` event and words it."""
+        block, kept, size = event["block"], event["kept_params"], event["prunable_params"]
+        before = self.pruned.get(block, (size, size))[0]
+        self.pruned[block] = kept, size
+        if self.kept_params is not None:
+            self.kept_params -= before - kept
+        share = f"{100 * event['keep_ratio']:.3g} %"
+        return f"pruned block {block + 1} to {share}: {grouped(kept)} of {grouped(size)}"
+
+    def end_epoch(self, event: Mapping[str, Any]) -> None:
+        """Takes in an `epoch` event."""
+        self.epoch, self.fraction = event["epoch"] + 1, 0.0
+        self.accuracies, self.kept_params = tuple(event["val_accuracy"]), event["kept_params"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeLeft:
+    """An estimate of the time that training still takes.
+
+    Args:
+        seconds: Expected.
+        is_lower_bound: Whether more is certain: the network still grows, and no trial has shown yet what that costs.
+        is_whole: Whether the trials to come are in it.
+    """
+
+    seconds: float
+    is_lower_bound: bool
+    is_whole: bool
+
+    @property
+    def words(self) -> str:
+        """Such as "about 3 min left"."""
+        scope = "" if self.is_whole else " in this trial"
+        return f"{'at least' if self.is_lower_bound else 'about'} {duration(self.seconds)} left{scope}"
+
+    @property
+    def symbols(self) -> str:
+        """Such as "~3 min left"."""
+        return f"{'>' if self.is_lower_bound else '~'}{duration(self.seconds)} left"
+
+
+class SearchState:
+    """Takes in what an `Observer` is told and returns the lines that a display should add."""
+
+    def __init__(self) -> None:
+        self.trial: TrialState | None = None
+        self._planned: tuple[int, ...] = ()
+        self._begun: set[str] = set()
+        self._seconds: dict[int, float] = {}
+        self._latest = 0.0
+
+    def search_started(self, epochs: Sequence[int]) -> None:
+        """See `Observer.search_started`."""
+        self._planned = tuple(epochs)
+
+    def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> str:
+        """Makes a trial the present one."""
+        self._begun.add(trial)
+        self.trial = TrialState(one_line(trial), keep_ratios, epochs)
+        number = f" ({len(self._begun)} of {len(self._planned)})" if len(self._planned) >= len(self._begun) else ""
+        return f"trial {self.trial.name}{number}: keep {ratios(keep_ratios)}, {epochs} epochs"
+
+    def event(self, event: Mapping[str, Any]) -> list[str]:
+        """Takes in an event of the present trial."""
+        trial = self.trial
+        if trial is None or event["event"] not in ("grew", "pruned", "epoch"):
+            return []
+        if event["event"] == "epoch":
+            return self._epoch(trial, event)
+        words = trial.grew(event) if event["event"] == "grew" else trial.prune(event)
+        line = f"trial {trial.name} epoch {event['epoch'] + 1}: {words}"
+        if trial.is_training:
+            return [line]
+        trial.held.append(line)
+        return []
+
+    def progress(self, epoch: int, done: int, total: int) -> list[str]:
+        """Takes in that steps were made: what was held back is new."""
+        trial = self.trial
+        if trial is None:
+            return []
+        trial.epoch, trial.fraction = epoch, done / max(total, 1)
+        if trial.is_training:
+            return []
+        trial.is_training = True
+        lines, trial.held = trial.held, []
+        return [f"trial {trial.name} goes on at epoch {epoch + 1}", *lines] if epoch else lines
+
+    def trial_finished(self, trial: str, outcome: Mapping[str, Any]) -> str:
+        """Takes in the outcome of a trial."""
+        self._begun.add(trial)
+        self.trial = None
+        status, accuracy = outcome["status"], outcome["val_accuracy"]
+        words = [f"trial {one_line(trial)} {status}: keep {ratios(outcome['keep_ratios'])}"]
+        if accuracy is not None:
+            kept, size = grouped(outcome["kept_params"]), grouped(outcome["prunable_params"])
+            words += [f"validation {percent(accuracy)} %", f"kept {kept} of {size}"]
+        if outcome.get("error"):
+            words.append(one_line(outcome["error"]))
+        return ", ".join(words)
+
+    def time_left(self) -> TimeLeft | None:
+        """Estimates the rest of the search; None before the first epoch has ended and when nothing is left.
+
+        An epoch takes as long as the one of the same number did in an earlier trial, else as long as the latest.
+        """
+        trial = self.trial
+        if trial is None or not self._seconds:
+            return None
+        to_come = self._planned[len(self._begun) :]
+        seconds = sum(self._cost(range(trial.num_epochs - own, trial.num_epochs)) for own in to_come)
+        seconds += self._cost(range(trial.epoch, trial.num_epochs))
+        seconds -= trial.fraction * self._cost(range(trial.epoch, min(trial.epoch + 1, trial.num_epochs)))
+        grows = trial.num_blocks < len(trial.keep_ratios) and trial.num_epochs - 1 not in self._seconds
+        return TimeLeft(seconds, grows, bool(self._planned)) if seconds >= 0.5 else None
+
+    def _cost(self, epochs: range) -> float:
+        return sum(self._seconds.get(epoch, self._latest) for epoch in epochs)
+
+    def _epoch(self, trial: TrialState, event: Mapping[str, Any]) -> list[str]:
+        trial.end_epoch(event)
+        self._latest = self._seconds[event["epoch"]] = event["seconds"]
+        if not trial.is_training:
+            # No step was made for it in this process: the trial takes it over from a log, and all that came before.
+            trial.held.clear()
+            return []
+        kept = f"kept {grouped(event['kept_params'])} of {grouped(trial.prunable_params)}"
+        parts = [f"validation {trial.percents}", f"loss {event['loss']:.3f}", kept, f"{event['seconds']:.1f} s"]
+        left = self.time_left()
+        if left is not None:
+            parts.append(left.words)
+        return [f"trial {trial.name} epoch {trial.epoch} of {trial.num_epochs}: {', '.join(parts)}"]

@@ -1,0 +1,238 @@
+"""The final table of a search, from the document `result.json`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from kgrow.reporting.wording import Paragraph, duration, grouped, one_line, percent, ratios
+
+PIPE_COLUMNS = 80
+NUM_EXIT_ROWS = 5
+WINNER = "bold green"
+# rich would put a full grid in its place where there is only ASCII.
+ASCII_HEAD = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+
+Document = Mapping[str, Any]
+
+
+def print_summary(result: Document, stream: TextIO) -> None:
+    """Writes the final table; into a pipe or a file as plain text of 80 columns.
+
+    Args:
+        result: The contents of `result.json`.
+        stream: Where to.
+    """
+    console = Console(file=stream, force_jupyter=False, width=None if stream.isatty() else PIPE_COLUMNS)
+    with console.capture() as capture:
+        console.print(summary(result))
+    text = capture.get()
+    if not console.is_terminal:
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    encoding = console.encoding
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def summary(result: Document) -> RenderableType:
+    """Returns what a stranger should know of a search: which trial won and why, and what its file can do.
+
+    Args:
+        result: The contents of `result.json`.
+
+    Returns:
+        Something that rich can print at any width: where a table does not fit, its rows are listed one below the other.
+    """
+    best = result.get("best")
+    if not best:
+        return Group(_opening(result), *_trials(result))
+    return Group(_opening(result), _best(best), *_trials(result), *_heads(best), *_early_exit(best), *_artefacts(best))
+
+
+class Rows:
+    """A table; where that is too wide, its rows one below the other.
+
+    Args:
+        title: What the rows are.
+        headers: One per column, with the unit. The first column names the row.
+        rows: Cells as text.
+        num_words: Columns at the left that hold words; the others hold numbers.
+        winner: Index of the row to set off.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        num_words: int,
+        winner: int | None = None,
+    ):
+        self.title, self.headers, self.rows, self.num_words, self.winner = title, headers, rows, num_words, winner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the table or the list."""
+        yield Text(f"\n{self.title}", "bold")
+        table = self._table(ASCII_HEAD if options.ascii_only else box.SIMPLE_HEAD)
+        if Measurement.get(console, options.update(width=1000), table).maximum <= options.max_width:
+            yield table
+        else:
+            yield from self._list()
+
+    def _table(self, lines: box.Box) -> Table:
+        table = Table(box=lines, show_edge=False, padding=(0, 1, 0, 0), header_style="")
+        for index, header in enumerate(self.headers):
+            table.add_column(Text(header), justify="left" if index < self.num_words else "right", no_wrap=True)
+        for index, row in enumerate(self.rows):
+            table.add_row(*map(Text, row), style=WINNER if index == self.winner else "")
+        return table
+
+    def _list(self) -> Iterator[Text]:
+        width = max(map(len, self.headers[1:]))
+        for index, row in enumerate(self.rows):
+            style = WINNER if index == self.winner else ""
+            yield Text(f"{self.headers[0]} {row[0]}".strip(), style)
+            for header, cell in zip(self.headers[1:], row[1:], strict=True):
+                yield Text(f"  {header:<{width}}  {cell}", style)
+
+
+def _opening(result: Document) -> Paragraph:
+    task, num_trials = result["task"], len(result["candidates"])
+    tried = f"{num_trials} {'trial' if num_trials == 1 else 'trials'}"
+    took = duration(result["wall_s"])
+    return Paragraph(f"{one_line(task['name'])}: {tried} in {took}, seed {result['seed']}.", "bold")
+
+
+def _best(best: Document) -> Paragraph:
+    kept, size = grouped(best["kept_params"]), grouped(best["prunable_params"])
+    return Paragraph(
+        f"The best network has test accuracy {percent(best['test_accuracy'], 2)} % with {kept} of {size} weights."
+    )
+
+
+def _winner(result: Document) -> int | None:
+    """Returns the index of the trial that `best` describes."""
+    best = result.get("best")
+    if not best:
+        return None
+    key = "trial" if "trial" in best else "keep_ratios"
+    found = (i for i, trial in enumerate(result["candidates"]) if trial[key] == best[key])
+    return next(found, None)
+
+
+def _trials(result: Document) -> Iterator[RenderableType]:
+    trials, winner = result["candidates"], _winner(result)
+    rows = [
+        (
+            f"{trial['trial']}{' *' if index == winner else ''}",
+            trial["status"],
+            ratios(trial["keep_ratios"]),
+            percent(trial["val_accuracy"], 2),
+            grouped(trial["kept_params"]),
+            grouped(trial["prunable_params"]),
+        )
+        for index, trial in enumerate(trials)
+    ]
+    headers = ("trial", "status", "keep ratio per block", "validation %", "kept weights", "prunable")
+    yield Rows("Trials", headers, rows, num_words=3, winner=winner)
+    for trial in trials:
+        if trial.get("error"):
+            yield Paragraph(f"Trial {trial['trial']} {trial['status']}: {one_line(trial['error'])}", "yellow")
+    yield Paragraph(_reason(trials, winner))
+
+
+def _reason(trials: Sequence[Document], winner: int | None) -> str:
+    if winner is None:
+        return "No trial has a result."
+    chosen = trials[winner]
+    name, accuracy = f"* Trial {chosen['trial']}", chosen["val_accuracy"]
+    others = [t for t in trials if t is not chosen and t["val_accuracy"] is not None]
+    if not others:
+        return f"{name} is chosen: no other has a result."
+    rival = max(others, key=lambda trial: trial["val_accuracy"])
+    gained = f"{percent(accuracy, 2)} %, trial {rival['trial']} {percent(rival['val_accuracy'], 2)} %"
+    if accuracy > rival["val_accuracy"]:
+        return f"{name} is chosen: its last head has the highest validation accuracy ({gained})."
+    if accuracy == rival["val_accuracy"] and chosen["kept_params"] <= rival["kept_params"]:
+        return f"{name} is chosen: no validation accuracy is higher ({gained}), and it keeps the fewest weights."
+    return f"{name} is chosen ({gained})."
+
+
+def _heads(best: Document) -> Iterator[RenderableType]:
+    heads = best["heads"]
+    rows = [
+        (
+            f"{index}{' (last)' if index == len(heads) else ''}",
+            percent(head["val_accuracy"], 2),
+            percent(head["test_accuracy"], 2),
+            grouped(head["macs"]),
+        )
+        for index, head in enumerate(heads, start=1)
+    ]
+    headers = ("head", "validation %", "test %", "MACs per image")
+    yield Rows(f"Heads of trial {one_line(best.get('trial', ''))}".rstrip(), headers, rows, num_words=1)
+    yield Paragraph(
+        "Each block ends in a head that can answer. MACs: multiply-accumulate operations of the network up to there, "
+        f"pruned weights included; without them {grouped(best['macs_sparse'])} of {grouped(best['macs_dense'])}. The "
+        "test images decided nothing."
+    )
+
+
+def _early_exit(best: Document) -> Iterator[RenderableType]:
+    points = sorted(best.get("early_exit") or (), key=lambda point: point["mean_macs"])
+    if not points:
+        return
+    full = best["macs_dense"]
+    rows = [
+        (
+            f"{point['threshold']:g}",
+            percent(point["test_accuracy"], 2),
+            grouped(point["mean_macs"]),
+            percent(point["mean_macs"] / full),
+        )
+        for point in _spread(points)
+    ]
+    yield Rows("Early exit", ("threshold", "test %", "mean MACs per image", "% of the last head's"), rows, num_words=1)
+    yield Paragraph("The first head whose largest probability reaches the threshold answers; later ones are not run.")
+
+
+def _spread(points: Sequence[Document]) -> list[Document]:
+    """Returns few points, their costs as evenly spread as they come, the cheapest and the dearest among them."""
+    low, high = points[0]["mean_macs"], points[-1]["mean_macs"]
+    targets = [low + (high - low) * step / (NUM_EXIT_ROWS - 1) for step in range(NUM_EXIT_ROWS)]
+    nearest = {min(range(len(points)), key=lambda i: abs(points[i]["mean_macs"] - target)) for target in targets}
+    return [points[index] for index in sorted(nearest)]
+
+
+def _artefacts(best: Document) -> Iterator[RenderableType]:
+    artefacts = best.get("artefacts") or ()
+    if not artefacts:
+        return
+    rows = [
+        (
+            one_line(os.path.basename(artefact["path"])),
+            artefact["quantization"],
+            grouped(artefact["bytes"]),
+            grouped(artefact["gzip_bytes"]),
+            percent(artefact["test_accuracy"], 2),
+            f"{artefact['latency_ms']:.3g}",
+            f"{artefact['max_abs_diff']:.1e}",
+        )
+        for artefact in artefacts
+    ]
+    headers = ("file", "weights", "bytes", "gzip bytes", "test %", "latency ms", "max |diff|")
+    yield Rows("Files, each measured by running it", headers, rows, num_words=2)
+    runtime = one_line(artefacts[0].get("runtime") or "the TensorFlow Lite interpreter")
+    yield Paragraph(
+        f"Latency: one image on one thread of {runtime} on this machine. Max |diff|: largest difference of a logit "
+        "from the Keras network's, over all test images."
+    )
+    for artefact in artefacts:
+        yield Text(one_line(artefact["path"]), overflow="fold")

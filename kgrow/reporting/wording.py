@@ -1,0 +1,60 @@
+"""How numbers and lines are worded for people. Plain spaces group digits, so that any terminal and `grep` can cope."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+NARROWEST = 20
+
+
+def grouped(number: float) -> str:
+    """Words a count: 169392 as "169 392"."""
+    return f"{round(number):,}".replace(",", " ")
+
+
+def percent(ratio: float | None, decimals: int = 1) -> str:
+    """Words a ratio without its sign: 0.813 as "81.3", None as "-"."""
+    return "-" if ratio is None else f"{100 * ratio:.{decimals}f}"
+
+
+def ratios(keep_ratios: Sequence[float]) -> str:
+    """Words keep ratios: "0.8 0.75"."""
+    return " ".join(f"{ratio:.3g}" for ratio in keep_ratios)
+
+
+def duration(seconds: float) -> str:
+    """Words a time to a precision that an estimate may claim: "45 s", "12 min", "2 h 5 min"."""
+    if seconds < 59.5:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def one_line(text: str, encoding: str | None = None) -> str:
+    """Makes foreign text safe to show: one line, no control characters, nothing that `encoding` lacks."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
+
+
+class Paragraph:
+    """Text that is wrapped at the console's width, but never inside a number or before its unit.
+
+    Args:
+        text: A single line.
+        style: Of rich.
+    """
+
+    def __init__(self, text: str, style: str = ""):
+        self.text, self.style = text, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the wrapped text."""
+        # rich breaks at every kind of space; textwrap only at ASCII ones.
+        glued = re.sub(r"(?<=\d) (?=\d{3}\b|%|ms\b|s\b|min\b)", "\u00a0", self.text)
+        lines = textwrap.wrap(glued, max(options.max_width, NARROWEST), break_on_hyphens=False)
+        yield Text("\n".join(lines).replace("\u00a0", " "), self.style)

@@ -1,0 +1,66 @@
+"""What a search may choose from."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, Protocol
+
+from kgrow._checks import check_keep_ratio
+from kgrow.architecture import Architecture, Scaling
+
+
+class HyperParameters(Protocol):
+    """The part of `keras_tuner.HyperParameters` that a space needs: a value for a named choice."""
+
+    def Float(self, name: str, min_value: float, max_value: float, **kwargs: Any) -> float:  # noqa: N802
+        """Returns a number in [min_value, max_value]."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One point of a search space: a full architecture and how much of each block is kept.
+
+    Args:
+        architecture: What the network grows into.
+        keep_ratios: Kept fraction of each block's prunable connections, each in (0, 1].
+    """
+
+    architecture: Architecture
+    keep_ratios: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.keep_ratios) != len(self.architecture.blocks):
+            raise ValueError(
+                f"`keep_ratios` must hold one ratio per block, but got {len(self.keep_ratios)} ratios for "
+                f"{len(self.architecture.blocks)} blocks."
+            )
+        for ratio in self.keep_ratios:
+            check_keep_ratio(ratio)
+
+
+class SearchSpace(abc.ABC):
+    """A family of architectures and the ranges of their keep ratios."""
+
+    @abc.abstractmethod
+    def build(
+        self, input_shape: tuple[int, int, int], num_classes: int, scaling: Scaling | None = None
+    ) -> Architecture:
+        """Returns the largest architecture of the space for this input.
+
+        Args:
+            input_shape: (height, width, channels) of the images.
+            num_classes: Number of classes.
+            scaling: Of raw pixels; none by default.
+        """
+
+    def sample(self, hp: HyperParameters, architecture: Architecture) -> Candidate:
+        """Returns a candidate: each block's keep ratio is drawn from `hp` as `block_0/keep_ratio` and so on."""
+        names = [f"block_{index}/keep_ratio" for index in range(len(architecture.blocks))]
+        return Candidate(architecture, tuple(hp.Float(name, 0.01, 1.0) for name in names))
+
+
+def unscaled(channels: int) -> Scaling:
+    """Returns the scaling that leaves pixels as they are."""
+    return Scaling((0.0,) * channels, (1.0,) * channels)

@@ -1,0 +1,398 @@
+"""Tests of compaction: the logits stay, what does nothing goes, and what would change a logit stays."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kgrow._keras import tf
+from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.exporting._channels import Snapshot
+from kgrow.exporting.compact import compact, shrink
+from kgrow.network import GrowingNetwork
+
+SCALING = Scaling((0.1, -0.2), (1.5, 0.5))
+IMAGES = np.random.default_rng(0).normal(size=(4, 9, 9, 2)).astype(np.float32)
+STEM = Cell("conv", 4)
+# The normalisation maps zero to zero, so a channel that nothing feeds is zero.
+WITHOUT_OFFSET = {"beta": 0.0, "moving_mean": 0.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager_blocks():
+    """Each network here is called once or twice: tracing its blocks would take ten times as long as running them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def residual(filters=4, **options):
+    return Cell("residual", filters, **{"inputs": (0,), "hidden_filters": 3, **options})
+
+
+def network_of(*blocks, size=(8, 8)):
+    """A network with a random state: every weight is kept, every normalisation has an offset."""
+    architecture = Architecture((*size, 2), 3, SCALING, tuple(Block(cells, Head(2)) for cells in blocks))
+    network = GrowingNetwork(architecture)
+    network.load_state(random_state(network.state(), np.random.default_rng(0)))
+    return network
+
+
+def random_state(state, generator):
+    state = {name: generator.normal(size=np.shape(value)).astype(np.float32) for name, value in state.items()}
+    for name, value in state.items():
+        if name.endswith("/kernel"):
+            value /= np.sqrt(value[..., 0].size)
+        elif name.endswith("/mask"):
+            value[...] = 1.0
+        elif name.endswith("/moving_variance"):
+            value[...] = generator.uniform(0.3, 2.0, value.shape)
+    return state
+
+
+def assign(network, name, index=..., **values):
+    """Sets parts of a kernel's variables; `kernel=0.0` prunes."""
+    state = {key: value.copy() for key, value in network.state().items()}
+    for kind, value in values.items():
+        state[f"{name}/{'mask' if kind == 'kernel' else kind}"][index] = value
+    network.load_state(state)
+    network.apply_masks()
+
+
+def read_from_head(network, block_index, channels):
+    """Cuts the head from all channels of its map but these."""
+    name = f"block_{block_index}/head/dense"
+    rows = network.state()[f"{name}/kernel"].shape[0]
+    filters = network.architecture.feature_shape(network.architecture.first_cell(block_index + 1) - 1)[2]
+    assign(network, name, ~np.isin(np.arange(rows) % filters, channels), kernel=0.0)
+
+
+def logits(network):
+    height, width, _ = network.architecture.input_shape
+    return np.stack(network(IMAGES[:, :height, :width], training=False))
+
+
+def compacted(network, exit_index=None):
+    """Compacts, after checking all that holds for any network."""
+    before = network.state()
+    smaller = compact(network, exit_index)
+    heads = slice(None) if exit_index is None else exit_index
+    expected, result = logits(network)[heads], logits(smaller)[heads]
+    assert np.abs(expected - result).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+    assert smaller.architecture.kernel_params() <= network.architecture.kernel_params()
+    assert smaller.kept_params() <= network.kept_params()
+    after = network.state()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    return smaller
+
+
+@st.composite
+def cells_in_order(draw, size):
+    """Two to five connected cells; at most two of them down-sample, so that all maps can be pooled to one size."""
+    cells, sizes, strided = [Cell("conv", draw(st.integers(2, 5)))], [np.array(size)], 0
+    for number in range(1, draw(st.integers(2, 5))):
+        newest = draw(st.sampled_from([number - 1, number - 1, number - 2 if number > 1 else 0]))
+        earlier = [i for i in range(number) if i != newest and (sizes[i] >= sizes[newest]).all()]
+        join = draw(st.sampled_from(["none", "add", "concat"])) if earlier else "none"
+        chosen = draw(st.sets(st.sampled_from(earlier), min_size=1)) if join != "none" else set()
+        inputs = (*sorted(chosen), newest)
+        joined = sum(cells[i].filters for i in (inputs if join == "concat" else inputs[-1:]))
+        kind = draw(st.sampled_from(["conv", "residual", "residual"]))
+        shortcut = "none" if kind == "conv" else draw(st.sampled_from(["identity", "projection", "none"]))
+        stride = draw(st.sampled_from([1, 1, 2])) if strided < 2 else 1
+        strided += stride - 1
+        cells.append(
+            Cell(
+                kind,
+                joined if shortcut == "identity" else draw(st.integers(2, 5)),
+                inputs,
+                hidden_filters=draw(st.integers(2, 4)) if kind == "residual" else 0,
+                kernel_size=draw(st.sampled_from([3, 3, 1])),
+                stride=stride,
+                join=join,
+                shortcut=shortcut,
+            )
+        )
+        sizes.append(-(-sizes[newest] // stride))
+    return cells
+
+
+@st.composite
+def architectures(draw):
+    size = draw(st.sampled_from([(8, 8), (7, 9), (6, 6)]))
+    cells = draw(cells_in_order(size))
+    cuts = sorted(draw(st.sets(st.integers(1, len(cells) - 1), max_size=2))) if len(cells) > 1 else []
+    blocks = [tuple(cells[start:stop]) for start, stop in zip([0, *cuts], [*cuts, len(cells)], strict=True)]
+    heads = [Head(draw(st.sampled_from([1, 2, 4]))) for _ in blocks]
+    return Architecture((*size, 2), 3, SCALING, tuple(map(Block, blocks, heads)))
+
+
+def pruned_state(state, generator):
+    """Kills connections, rows, columns and whole kernels, and makes some offsets and scales exactly zero."""
+    state = random_state(state, generator)
+    rates = generator.choice([0.0, 0.3, 0.7], size=4)
+    for name, mask in state.items():
+        if name.endswith("/mask"):
+            mask *= generator.random(mask.shape) >= rates[0]
+            mask *= generator.random((mask.shape[-2], 1)) >= rates[1]
+            mask *= generator.random(mask.shape[-1]) >= rates[2]
+            mask *= generator.random() >= rates[3] / 2
+    for name, value in state.items():
+        if name.endswith("/beta"):
+            silent = generator.random(value.shape) < generator.choice([0.0, 0.3, 1.0])
+            value[silent] = 0.0
+            state[name.replace("beta", "moving_mean")][silent] = 0.0
+        elif name.endswith("/gamma"):
+            value *= generator.random(value.shape) < 0.9
+    return state
+
+
+@given(architecture=architectures(), seed=st.integers(0, 2**32 - 1), data=st.data())
+@settings(max_examples=25)
+def test_logits_stay_and_a_second_time_removes_nothing(architecture, seed, data):
+    network = GrowingNetwork(architecture)
+    network.load_state(pruned_state(network.state(), np.random.default_rng(seed)))
+    network.apply_masks()
+    exit_index = data.draw(st.sampled_from([None, None, *range(len(architecture.blocks))]))
+    smaller = compacted(network, exit_index)
+    wanted = range(len(architecture.blocks)) if exit_index is None else range(exit_index, exit_index + 1)
+    again = shrink(Snapshot(smaller.architecture, smaller.state()), wanted)
+    assert again.architecture == smaller.architecture
+    assert all(np.array_equal(value, smaller.state()[name]) for name, value in again.state.items())
+
+
+def test_network_without_zeros_stays_as_it_is():
+    network = network_of((STEM, residual(shortcut="identity")), (residual(inputs=(0, 1), join="concat"),))
+    smaller = compacted(network)
+    assert smaller.architecture == network.architecture
+    assert all(np.array_equal(value, network.state()[name]) for name, value in smaller.state().items())
+
+
+def test_masked_weights_count_as_zero_before_the_masks_are_applied():
+    network = network_of((STEM, residual()))
+    stale = network.state()["block_0/cell_1/first/kernel"]
+    assign(network, "block_0/cell_1/first", (..., 1), kernel=0.0, **WITHOUT_OFFSET)
+    applied = compact(network)
+    network.load_state({**network.state(), "block_0/cell_1/first/kernel": stale})
+    left = compact(network)
+    assert left.architecture == applied.architecture
+    assert left.architecture.cells[1].hidden_filters == 2
+    assert all(np.array_equal(value, applied.state()[name]) for name, value in left.state().items())
+
+
+def test_hidden_channel_that_is_zero_is_dropped():
+    network = network_of((STEM, residual()))
+    assign(network, "block_0/cell_1/first", (..., 1), kernel=0.0, **WITHOUT_OFFSET)
+    smaller = compacted(network)
+    assert smaller.architecture.cells[1] == dataclasses.replace(network.architecture.cells[1], hidden_filters=2)
+    before, after = network.state(), smaller.state()
+    for kind, axis in (("first/kernel", 3), ("first/mask", 3), ("first/gamma", 0), ("second/kernel", 2)):
+        name = f"block_0/cell_1/{kind}"
+        np.testing.assert_array_equal(after[name], np.delete(before[name], 1, axis))
+
+
+def test_hidden_channel_with_a_negative_offset_is_zero():
+    network = network_of((STEM, residual()))
+    assign(network, "block_0/cell_1/first", (..., 1), kernel=0.0, beta=-1.0, moving_mean=0.0)
+    assert compacted(network).architecture.cells[1].hidden_filters == 2
+
+
+def test_hidden_constant_stays_before_a_padded_kernel():
+    network = network_of((STEM, residual()))
+    assign(network, "block_0/cell_1/first", (..., 1), kernel=0.0, beta=1.0, moving_mean=0.0)
+    smaller = compacted(network)
+    assert smaller.architecture == network.architecture
+    assert smaller.kept_params() == network.kept_params()
+
+
+def test_hidden_constant_moves_into_the_mean_behind_a_1x1_kernel():
+    network = network_of((STEM, residual(kernel_size=1)))
+    assign(network, "block_0/cell_1/first", (..., 1), kernel=0.0, beta=1.5, moving_mean=0.0)
+    smaller = compacted(network)
+    assert smaller.architecture.cells[1].hidden_filters == 2
+    mean, kernel = (network.state()[f"block_0/cell_1/second/{kind}"] for kind in ("moving_mean", "kernel"))
+    result = smaller.state()["block_0/cell_1/second/moving_mean"]
+    np.testing.assert_allclose(result, mean - 1.5 * kernel[0, 0, 1], rtol=1e-5)
+
+
+def test_hidden_channel_that_nothing_reads_is_dropped():
+    network = network_of((STEM, residual()))
+    assign(network, "block_0/cell_1/second", (slice(None), slice(None), [0, 2]), kernel=0.0)
+    assert compacted(network).architecture.cells[1].hidden_filters == 1
+
+
+def test_channel_scaled_by_zero_is_the_constant_beta():
+    network = network_of((STEM, residual()))
+    assign(network, "block_0/cell_1/first", 1, gamma=0.0, beta=0.0)
+    assert compacted(network).architecture.cells[1].hidden_filters == 2
+
+
+def test_constant_map_channel_moves_into_the_bias_of_the_head():
+    network = network_of((STEM,))
+    assign(network, "block_0/cell_0/first", (..., 2), kernel=0.0, beta=2.0, moving_mean=0.0)
+    smaller = compacted(network)
+    assert smaller.architecture.cells[0].filters == 3
+    kernel = network.state()["block_0/head/dense/kernel"].reshape(4, 4, 3)
+    moved = smaller.state()["block_0/head/dense/bias"] - network.state()["block_0/head/dense/bias"]
+    np.testing.assert_allclose(moved, 2.0 * kernel[:, 2].sum(0), rtol=1e-5)
+
+
+def test_channels_of_a_concat_are_dropped_at_their_offsets():
+    reader = Cell("conv", 5, (0, 1), join="concat")
+    network = network_of((STEM, Cell("conv", 3, (0,)), reader))
+    assign(network, "block_0/cell_2/first", (slice(None), slice(None), [2, 4 + 1]), kernel=0.0)
+    assign(network, "block_0/cell_1/first", (slice(None), slice(None), 2), kernel=0.0)
+    smaller = compacted(network)
+    assert [cell.filters for cell in smaller.architecture.cells] == [3, 2, 5]
+    before, after = (net.state()["block_0/cell_2/first/kernel"] for net in (network, smaller))
+    np.testing.assert_array_equal(after, np.delete(before, [2, 5], axis=2))
+
+
+def test_identity_shortcut_ties_channels():
+    network = network_of((STEM, residual(shortcut="identity")))
+    read_from_head(network, 0, [0, 3])
+    # Channel 1 serves nothing on either side; channel 2 of the stem still feeds the branch.
+    assign(network, "block_0/cell_1/first", (slice(None), slice(None), 1), kernel=0.0)
+    smaller = compacted(network)
+    assert [cell.filters for cell in smaller.architecture.cells] == [3, 3]
+    kernel = network.state()["block_0/cell_0/first/kernel"]
+    np.testing.assert_array_equal(smaller.state()["block_0/cell_0/first/kernel"], kernel[..., [0, 2, 3]])
+    # The tied channel of the output is not read: it is kept, but not computed.
+    assert not smaller.state()["block_0/cell_1/second/mask"][..., 1].any()
+
+
+def test_channel_passed_on_by_shortcuts_alone_is_kept():
+    cells = (STEM, residual(shortcut="identity"), residual(inputs=(1,), shortcut="identity"))
+    network = network_of(cells)
+    read_from_head(network, 0, [3])
+    for number in (1, 2):
+        assign(network, f"block_0/cell_{number}/first", kernel=0.0)
+    smaller = compacted(network)
+    assert [cell.filters for cell in smaller.architecture.cells] == [1, 1, 1]
+    kernel = network.state()["block_0/cell_0/first/kernel"]
+    np.testing.assert_array_equal(smaller.state()["block_0/cell_0/first/kernel"], kernel[..., [3]])
+
+
+def test_sum_keeps_what_an_adapter_fills():
+    network = network_of((STEM, Cell("conv", 4, (0,)), residual(inputs=(0, 1), join="add")))
+    # Channel 1 of the newest map is zero, channel 2 is not read behind the sum.
+    assign(network, "block_0/cell_1/first", (..., 1), kernel=0.0, **WITHOUT_OFFSET)
+    assign(network, "block_0/cell_2/first", (slice(None), slice(None), 2), kernel=0.0)
+    smaller = compacted(network)
+    assert [cell.filters for cell in smaller.architecture.cells] == [4, 3, 4]
+    adapter = network.state()["block_0/cell_2/adapter_0/kernel"]
+    np.testing.assert_array_equal(smaller.state()["block_0/cell_2/adapter_0/kernel"], adapter[..., [0, 1, 3]])
+
+
+def test_input_of_a_sum_with_a_dead_adapter_is_dropped():
+    network = network_of((STEM, Cell("conv", 4, (0,)), residual(inputs=(0, 1), join="add")))
+    assign(network, "block_0/cell_2/adapter_0", kernel=0.0)
+    smaller = compacted(network).architecture.cells[2]
+    assert (smaller.inputs, smaller.join) == ((1,), "none")
+
+
+def test_input_of_a_concat_that_is_not_read_is_dropped_and_its_cell_too():
+    cells = (STEM, Cell("conv", 3, (0,)), Cell("conv", 5, (0,)), residual(inputs=(1, 0, 2), join="concat"))
+    network = network_of(cells)
+    assign(network, "block_0/cell_3/first", (slice(None), slice(None), slice(0, 3)), kernel=0.0)
+    smaller = compacted(network)
+    assert smaller.architecture.cells == (STEM, cells[2], dataclasses.replace(cells[3], inputs=(0, 1)))
+    kernel = network.state()["block_0/cell_2/first/kernel"]
+    np.testing.assert_array_equal(smaller.state()["block_0/cell_1/first/kernel"], kernel)
+
+
+@pytest.mark.parametrize(("stride", "inputs", "join"), [(1, (0,), "none"), (2, (0, 1), "concat")])
+def test_newest_input_is_dropped_unless_it_sets_the_resolution(stride, inputs, join):
+    tail = Cell("conv", 3, (0, 1), join="concat")
+    network = network_of((STEM, Cell("conv", 4, (0,), stride=stride)), (tail,))
+    assign(network, "block_1/cell_2/first", (slice(None), slice(None), slice(4, 8)), kernel=0.0)
+    smaller = compacted(network, exit_index=1).architecture.cells[2]
+    assert (smaller.inputs, smaller.join) == (inputs, join)
+
+
+def test_dead_projection_becomes_an_offset():
+    network = network_of((STEM, residual(shortcut="projection")))
+    assign(network, "block_0/cell_1/projection", kernel=0.0, beta=0.75, moving_mean=0.0)
+    smaller = compacted(network)
+    assert smaller.architecture.cells[1].shortcut == "none"
+    beta = network.state()["block_0/cell_1/second/beta"]
+    np.testing.assert_allclose(smaller.state()["block_0/cell_1/second/beta"], beta + 0.75, rtol=1e-6)
+
+
+DEAD = residual(shortcut="identity")
+
+
+def kill_branch(network, **offset):
+    assign(network, "block_0/cell_1/second", kernel=0.0, **(offset or WITHOUT_OFFSET))
+
+
+def test_cell_that_passes_its_input_on_is_bypassed_and_maps_are_renumbered():
+    tail = Cell("conv", 3, (2, 1), join="add")
+    network = network_of((STEM, DEAD, Cell("conv", 5, (1,))), (tail,))
+    kill_branch(network)
+    smaller = compacted(network)
+    first, second = smaller.architecture.blocks
+    assert first.cells == (STEM, Cell("conv", 5, (0,)))
+    assert second.cells == (Cell("conv", 3, (1, 0), join="add"),)
+    before, after = network.state(), smaller.state()
+    for old, new in (("cell_3/adapter_2", "cell_2/adapter_1"), ("cell_3/first", "cell_2/first")):
+        np.testing.assert_array_equal(after[f"block_1/{new}/kernel"], before[f"block_1/{old}/kernel"])
+
+
+def test_bypassed_cell_at_the_end_of_a_block_leaves_the_head_on_the_cell_before():
+    network = network_of((STEM, DEAD), (Cell("conv", 3, (1,)),))
+    kill_branch(network)
+    smaller = compacted(network).architecture
+    assert smaller.cells == (STEM, Cell("conv", 3, (0,)))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "offset"),
+    [
+        pytest.param([(STEM, DEAD)], {"beta": 0.5, "moving_mean": 0.0}, id="it adds a constant"),
+        pytest.param([(STEM, dataclasses.replace(DEAD, stride=2))], {}, id="it down-samples"),
+        pytest.param([(STEM, DEAD, Cell("conv", 3, (0, 1), join="concat"))], {}, id="a reader has its input too"),
+    ],
+)
+def test_cell_with_a_dead_branch_stays_with_the_smallest_kernels_if(blocks, offset):
+    network = network_of(*blocks)
+    kill_branch(network, **offset)
+    cell = compacted(network).architecture.cells[1]
+    assert (cell.kind, cell.hidden_filters, cell.kernel_size) == ("residual", 1, 1)
+
+
+def test_only_cell_of_a_block_stays():
+    network = network_of((STEM,), (DEAD,))
+    assign(network, "block_1/cell_1/second", kernel=0.0, **WITHOUT_OFFSET)
+    smaller = compacted(network).architecture
+    assert [len(block.cells) for block in smaller.blocks] == [1, 1]
+
+
+def test_exit_index_cuts_later_blocks_and_what_only_other_heads_read():
+    network = network_of((STEM,), (Cell("conv", 4, (0,)),), (Cell("conv", 4, (1,)),))
+    assign(network, "block_1/cell_1/first", (slice(None), slice(None), 2), kernel=0.0)
+    all_heads, one_head = compacted(network), compacted(network, exit_index=1)
+    assert all_heads.architecture == network.architecture
+    assert [len(block.cells) for block in one_head.architecture.blocks] == [1, 1]
+    assert [cell.filters for cell in one_head.architecture.cells] == [3, 4]
+    rows = np.delete(network.state()["block_0/head/dense/kernel"].reshape(4, 4, 3), 2, axis=1)
+    np.testing.assert_array_equal(one_head.state()["block_0/head/dense/kernel"], rows.reshape(12, 3))
+
+
+@pytest.mark.parametrize("exit_index", [-1, 2])
+def test_exit_index_without_a_head_is_refused(tiny_network, exit_index):
+    with pytest.raises(ValueError, match=rf"`exit_index` must be in \[0, 1\], but got {exit_index}\."):
+        compact(tiny_network, exit_index)
+
+
+def test_network_without_connections_keeps_a_channel_of_everything(varied_architecture):
+    network = GrowingNetwork(dataclasses.replace(varied_architecture, input_shape=(8, 8, 2), scaling=SCALING))
+    state = random_state(network.state(), np.random.default_rng(1))
+    network.load_state({name: value * (not name.endswith("/mask")) for name, value in state.items()})
+    network.apply_masks()
+    smaller = compact(compacted(network))
+    assert {cell.filters for cell in smaller.architecture.cells} == {1}
+    assert len(smaller.architecture.blocks) == 3
+    assert np.ptp(logits(smaller), axis=1).max() == 0

@@ -1,0 +1,269 @@
+"""Tests of the final table: what a stranger reads in it, at any width and in any encoding."""
+
+import copy
+import io
+import os
+import re
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from kgrow.reporting.table import print_summary, summary
+from kgrow.reporting.wording import duration, grouped, one_line, percent
+
+THRESHOLDS = (0.1, 0.15, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+
+
+def trial(name, ratio, accuracy, status="done", error=None):
+    return {
+        "trial": name,
+        "keep_ratios": [ratio] * 4,
+        "val_accuracy": accuracy,
+        "prunable_params": 169_392,
+        "kept_params": round(169_392 * ratio),
+        "status": status,
+        "error": error,
+    }
+
+
+RESULT = {
+    "kgrow_version": "0.1.0",
+    "task": {"name": "cifar10", "num_test": 10_000},
+    "seed": 0,
+    "config": {},
+    "wall_s": 5571.2,
+    "candidates": [
+        trial("0000", 0.5, 0.8712),
+        trial("0001", 0.35, 0.8690),
+        trial("0002", 0.25, None, "failed", "the loss became nan in epoch 12;\na lower rate may help"),
+    ],
+    "best": {
+        "trial": "0000",
+        "architecture": {},
+        "keep_ratios": [0.5] * 4,
+        "prunable_params": 169_392,
+        "kept_params": 84_696,
+        "macs_dense": 20_000_000,
+        "macs_sparse": 11_234_567,
+        "heads": [
+            {"val_accuracy": 0.71 + 0.05 * i, "test_accuracy": 0.7 + 0.05 * i, "macs": 5_000_000 * (i + 1)}
+            for i in range(4)
+        ],
+        "test_accuracy": 0.85,
+        "early_exit": [
+            {"threshold": threshold, "test_accuracy": 0.7 + 0.015 * i, "mean_macs": 5e6 + 1.56e6 * i}
+            for i, threshold in enumerate(THRESHOLDS)
+        ],
+        "artefacts": [
+            {
+                "path": "/data/kgrow_runs/cifar10/model.tflite",
+                "quantization": "float32",
+                "bytes": 741_234,
+                "gzip_bytes": 391_234,
+                "test_accuracy": 0.8499,
+                "latency_ms": 1.2345,
+                "max_abs_diff": 1.234e-5,
+                "runtime": "ai_edge_litert 2.3.0",
+            }
+        ],
+    },
+}
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+def printed(result):
+    stream = io.StringIO()
+    print_summary(result, stream)
+    return stream.getvalue()
+
+
+def rendered(result, width):
+    console = Console(file=io.StringIO(), width=width, force_jupyter=False, color_system=None)
+    console.print(summary(result))
+    return console.file.getvalue()
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def changed(change):
+    result = copy.deepcopy(RESULT)
+    change(result)
+    return result
+
+
+def test_piped_table_is_plain_and_fits_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = printed(RESULT)
+    assert "\x1b" not in text
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_table_says_which_trial_won_and_why():
+    text = printed(RESULT)
+    assert text.startswith("cifar10: 3 trials in 1 h 33 min, seed 0.\n")
+    assert "The best network has test accuracy 85.00 % with 84 696 of 169 392 weights." in text
+    assert re.search(r"0000 \*  done    0\.5 0\.5 0\.5 0\.5 +87\.12 +84 696 +169 392", text)
+    assert re.search(r"0002    failed +0\.25 0\.25 0\.25 0\.25 +- +42 348 +169 392", text)
+    reason = "* Trial 0000 is chosen: its last head has the highest validation accuracy (87.12 %, trial 0001 86.90 %)."
+    assert reason in words(text)
+    assert "Trial 0002 failed: the loss became nan in epoch 12; a lower rate may help" in words(text)
+
+
+@pytest.mark.parametrize(
+    ("rivals", "reason"),
+    [
+        (
+            [0.8712, None],
+            "no validation accuracy is higher (87.12 %, trial 0001 87.12 %), and it keeps the fewest weights.",
+        ),
+        ([0.9, None], "* Trial 0000 is chosen (87.12 %, trial 0001 90.00 %)."),
+        ([None, None], "* Trial 0000 is chosen: no other has a result."),
+    ],
+)
+def test_reason_claims_no_more_than_the_figures_show(rivals, reason):
+    result = copy.deepcopy(RESULT)
+    for candidate, accuracy in zip(result["candidates"][1:], rivals, strict=True):
+        candidate |= {"val_accuracy": accuracy, "kept_params": 100_000}
+    assert reason in words(printed(result))
+
+
+def test_heads_have_accuracies_and_macs():
+    text = printed(RESULT)
+    assert re.search(r"^head +validation % +test % +MACs per image$", text, re.MULTILINE)
+    assert re.search(r"^1 +71\.00 +70\.00 +5 000 000$", text, re.MULTILINE)
+    assert re.search(r"^4 \(last\) +86\.00 +85\.00 +20 000 000$", text, re.MULTILINE)
+
+
+def test_few_early_exit_rows_span_all_costs():
+    text = printed(RESULT)
+    section = text[text.index("Early exit") : text.index("Files")]
+    thresholds = [line.split()[0] for line in section.splitlines() if re.match(r"0\.\d", line)]
+    assert thresholds == ["0.1", "0.25", "0.7", "0.9", "0.999"]
+    assert re.search(r"0\.999 +85\.00 +20 600 000 +103\.0\n", section)
+
+
+def test_early_exit_rows_of_equal_cost_are_shown_once():
+    def flatten(result):
+        for point in result["best"]["early_exit"]:
+            point["mean_macs"] = 5e6
+
+    text = printed(changed(flatten))
+    assert text.count(" 5 000 000") == 2  # the first head, one exit row
+
+
+def test_file_row_has_every_measurement_and_names_the_runtime():
+    text = printed(RESULT)
+    assert re.search(r"model\.tflite +float32 +741 234 +391 234 +84\.99 +1\.23 +1\.2e-05\n", text)
+    assert "one image on one thread of ai_edge_litert 2.3.0 on this machine" in words(text)
+    assert text.endswith("/data/kgrow_runs/cifar10/model.tflite\n")
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_nothing_is_cut_at_any_width(width):
+    text = rendered(RESULT, width)
+    assert max(cell_len(line.rstrip()) for line in text.splitlines()) <= width
+    assert "…" not in text
+    for number in ("169 392", "84 696", "20 000 000", "741 234", "391 234", "1.2e-05", "84.99", "11 234 567"):
+        assert number in text
+
+
+def test_narrow_terminal_lists_rows_one_below_the_other():
+    text = rendered(RESULT, 40)
+    assert "head 4 (last)\n  validation %    86.00\n  test %          85.00\n  MACs per image  20 000 000\n" in text
+
+
+def test_terminal_gets_colour_unless_it_is_declined(monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    print_summary(RESULT, stream)
+    assert "\x1b[1;32m" in stream.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    print_summary(RESULT, stream)
+    assert not re.search(r"\x1b\[[\d;]*3\dm", stream.getvalue())
+
+
+def test_ascii_stream_gets_ascii():
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", errors="strict")
+
+    def rename(result):
+        result["task"]["name"] = "Tiere–Zürich"
+        result["best"]["artefacts"][0]["path"] = "/data/Zürich/model.tflite"
+
+    print_summary(changed(rename), stream)
+    text = raw.getvalue().decode("ascii")
+    assert "-----" in text
+    assert "|" not in text.replace("|diff|", "")
+    assert "Z\\xfcrich" in text
+
+
+def test_closed_pipe_is_left_to_the_caller():
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", encoding="utf-8")
+    with pytest.raises(BrokenPipeError):
+        print_summary(RESULT, stream)
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+@pytest.mark.parametrize("best", [None, {}])
+def test_search_without_a_winner_still_shows_its_trials(best):
+    def lose(result):
+        result["best"] = best
+        for candidate in result["candidates"]:
+            candidate |= {"status": "infeasible", "val_accuracy": None, "error": "it keeps more than 10 000 weights"}
+
+    text = printed(changed(lose))
+    assert text.count("infeasible: it keeps more than 10 000 weights") == 3
+    assert text.endswith("No trial has a result.\n")
+
+
+def test_schema_without_optional_parts_is_enough():
+    def strip(result):
+        best = result["best"]
+        del best["trial"], best["early_exit"], best["artefacts"][0]["runtime"]
+
+    text = printed(changed(strip))
+    assert "Early exit" not in text
+    assert "one thread of the TensorFlow Lite interpreter" in words(text)
+    assert "* Trial 0000 is chosen" in text
+
+
+def test_markup_and_escape_codes_in_names_are_shown_as_text():
+    def poison(result):
+        result["task"]["name"] = "[red]\x1b[31mdata[/red]"
+
+    assert printed(changed(poison)).startswith("[red] [31mdata[/red]: 3 trials")
+
+
+@pytest.mark.parametrize(
+    ("worded", "expected"),
+    [
+        (grouped(169_392), "169 392"),
+        (grouped(999.6), "1 000"),
+        (percent(0.98125, 2), "98.12"),
+        (percent(1.0), "100.0"),
+        (percent(None), "-"),
+        (duration(4.4), "4 s"),
+        (duration(59.6), "1 min"),
+        (duration(3599), "1 h 0 min"),
+        (duration(7500), "2 h 5 min"),
+        (one_line(" a\tb\r\n\x1b[2Kc"), "a b [2Kc"),
+    ],
+)
+def test_numbers_and_lines_are_worded_for_people(worded, expected):
+    assert worded == expected
