@@ -1,0 +1,279 @@
+"""The main job, from any data set to a verified file: the only module that knows every stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import kgrow
+from kgrow._checks import check_keep_ratio, lookup
+from kgrow._files import decode_arrays, decode_json
+from kgrow.architecture import Architecture, Scaling
+from kgrow.exporting import export
+from kgrow.lifecycle import BEST, PRESETS, Observer, OutOfTimeError, Preset, Settings, Snapshot, accuracy_per_head
+from kgrow.network import GrowingNetwork
+from kgrow.network.early_exit import exit_curve
+from kgrow.pruning import CRITERIA, SCOPES, Criterion
+from kgrow.reporting.progress import display_for
+from kgrow.result import Result, heads_document
+from kgrow.run import Run
+from kgrow.searching import SPACES, Candidate, SearchSpace
+from kgrow.searching.fixed import candidates
+from kgrow.searching.limits import Limits
+from kgrow.searching.trials import Trial, Trials
+from kgrow.task import Augmentation, Task
+
+RESULT, MODEL = "result.json", "model.tflite"
+
+
+def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
+    dataset: Any,
+    *,
+    limits: Limits | None = None,
+    space: str | SearchSpace = "compact",
+    preset: str | Preset = "default",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    keep_ratio: float | Sequence[float] | None = None,
+    criterion: str | Criterion = "snip",
+    strategy: str | None = None,
+    scope: str = "block",
+    augmentation: Augmentation | None = None,
+    validation_data: Any = None,
+    test_data: Any = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    max_time: float | None = None,
+    seed: int = 0,
+    directory: str | os.PathLike[str] = "kgrow_runs",
+    project_name: str | None = None,
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> Result:
+    """Grows, prunes, picks and exports the best classifier within the limits.
+
+    The same call on the same directory takes up a run where it was killed and ends with the same result.
+
+    Args:
+        dataset: Anything `Task.of` accepts: a name, arrays, a folder, a `tf.data.Dataset`, a `Sequence`.
+        limits: Hard bounds on the result.
+        space: What the network may grow into: a name in `kgrow.searching.SPACES` or a `SearchSpace`.
+        preset: The training schedule: a name in `kgrow.lifecycle.PRESETS` or a `Preset`, taken as it is.
+        epochs: Stretches the preset to this length.
+        batch_size: In place of the preset's.
+        keep_ratio: Kept fraction of the connections, in (0, 1]: one for all blocks or one per block. By default a
+            small fixed set below the limits is tried.
+        criterion: Which connections are kept: a name in `kgrow.pruning.CRITERIA` or a `Criterion`.
+        strategy: `"one-shot"` or `"iterative"`, in place of the preset's.
+        scope: What is ranked together: `"layer"`, `"block"` or `"global"`.
+        augmentation: Of training images; by default what suits the data.
+        validation_data: Decides between candidates and epochs, in place of a part of the training images.
+        test_data: Used once, for the final figures.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        image_size: Images are resized to it.
+        max_time: Seconds after which no epoch is started; the best network so far is exported.
+        seed: Of everything that is drawn.
+        directory: Parent of run directories.
+        project_name: The run directory's name; the data set's by default.
+        overwrite: Whether a run of another configuration in that directory is replaced.
+        verbose: 0 silent, 1 live display on a terminal and lines elsewhere, 2 lines.
+
+    Returns:
+        The best network with every measured figure, and `model.tflite` in the run directory.
+
+    Raises:
+        ValueError: If an argument or the data are unusable; the message says how to mend it.
+        LimitError: If no candidate satisfies the limits.
+        OutOfTimeError: If `max_time` ended before any network was complete.
+
+    Example:
+        >>> result = search("digits", epochs=3, keep_ratio=0.5, directory=tmp_path, verbose=0)
+        >>> result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
+        True
+    """
+    chosen = lookup(SPACES, space, "space") if isinstance(space, str) else space
+    schedule = lookup(PRESETS, preset, "preset") if isinstance(preset, str) else preset
+    scored_by = lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion
+    lookup(dict.fromkeys(SCOPES), scope, "scope")
+    for ratio in np.atleast_1d(1.0 if keep_ratio is None else keep_ratio).tolist():
+        check_keep_ratio(ratio)
+    task = Task.of(
+        dataset,
+        validation_data=validation_data,
+        test_data=test_data,
+        data_dir=data_dir,
+        image_size=image_size,
+        seed=seed,
+    )
+    settings = Settings(
+        preset=resolve_preset(schedule, task, epochs, batch_size, strategy),
+        criterion=scored_by,
+        scope=scope,
+        augmentation=augmentation or Augmentation.suited_to(task),
+        seed=seed,
+    )
+    target = chosen.build(task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std))
+    limits = limits or Limits()
+    tried = list(candidates(chosen, target, keep_ratio, limits, scope))
+    path = Path(directory) / (project_name or default_project_name(task))
+    with Run.open(path, configuration(task, settings, tried, limits), overwrite=overwrite) as run:
+        if run.has(RESULT) and run.read_json(RESULT)["complete"]:
+            return load(path, task)
+        with display_for(verbose) as observer:
+            return Search(task, settings, tried, run, observer).result(max_time)
+
+
+def resolve_preset(
+    preset: Preset, task: Task, epochs: int | None, batch_size: int | None, strategy: str | None
+) -> Preset:
+    """Returns the schedule that a run follows; the default one is suited to the size of the data."""
+    resolved = preset.suited_to(len(task.train)) if preset == PRESETS["default"] else preset
+    if epochs is not None:
+        resolved = resolved.stretched(epochs)
+    return dataclasses.replace(
+        resolved, batch_size=batch_size or resolved.batch_size, strategy=strategy or resolved.strategy
+    )
+
+
+def default_project_name(task: Task) -> str:
+    """Returns a directory name made of the data set's."""
+    return "".join(character if character.isalnum() or character in "-_." else "_" for character in task.name)
+
+
+def configuration(task: Task, settings: Settings, tried: Sequence[Candidate], limits: Limits) -> dict[str, Any]:
+    """Returns the resolved configuration: a run is taken up only with an equal one."""
+    return {
+        "task": task_document(task) | {"fingerprint": task.fingerprint},
+        "architecture": tried[0].architecture.to_json(),
+        "keep_ratios": [list(candidate.keep_ratios) for candidate in tried],
+        "limits": dataclasses.asdict(limits),
+        "preset": dataclasses.asdict(settings.preset),
+        "criterion": repr(settings.criterion),
+        "scope": settings.scope,
+        "augmentation": dataclasses.asdict(settings.augmentation),
+        "seed": settings.seed,
+    }
+
+
+def task_document(task: Task) -> dict[str, Any]:
+    """Returns the `task` of a result."""
+    sizes = {f"num_{role}": len(getattr(task, role)) for role in ("train", "validation", "test")}
+    return {
+        "name": task.name,
+        "input_shape": list(task.input_shape),
+        "dtype": str(task.dtype),
+        "class_names": list(task.class_names),
+        **sizes,
+    }
+
+
+class Search:
+    """A search that is ready to run.
+
+    Args:
+        task: The data.
+        settings: How candidates are trained.
+        tried: The candidates.
+        run: Where everything is written.
+        observer: Told what happens.
+    """
+
+    def __init__(self, task: Task, settings: Settings, tried: Sequence[Candidate], run: Run, observer: Observer):
+        self.task, self.settings, self.tried, self.run, self.observer = task, settings, tried, run, observer
+
+    def result(self, max_time: float | None = None) -> Result:
+        """Trains the candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
+        started = time.monotonic()
+        for note in self.task.notes:
+            self.observer.note(note)
+        trials = Trials(self.task, self.tried, self.settings, self.run, self.observer)
+        outcomes = trials.train(started + max_time if max_time is not None else float("inf"))
+        best = trials.best(outcomes)
+        if best is None:
+            raise _nothing_found(outcomes)
+        network = Snapshot.load(trials.directory(best), BEST).network()
+        document = {
+            "kgrow_version": kgrow.__version__,
+            "task": task_document(self.task),
+            "seed": self.settings.seed,
+            "complete": all(trial.status in ("done", "failed") for trial in outcomes),
+            "config": self.run.config,
+            "candidates": [dataclasses.asdict(trial) for trial in outcomes],
+            "best": self._measure(network, outcomes[best]),
+        }
+        document["wall_s"] = round(time.monotonic() - started, 3)
+        self.run.write_json("architecture.json", network.architecture.to_json())
+        self.run.write_json(RESULT, document)
+        return Result(self.run.path, document, network, self.task)
+
+    def _measure(self, network: GrowingNetwork, trial: Trial) -> dict[str, Any]:
+        architecture = network.architecture
+        validation = network.logits(self.task.validation.images)
+        test = network.logits(self.task.test.images)
+        heads = heads_document(
+            architecture,
+            accuracy_per_head(validation, self.task.validation.labels),
+            accuracy_per_head(test, self.task.test.labels),
+        )
+        costs = [architecture.macs(head, early_exit=True) for head in range(len(heads))]
+        artefact = export(network, self.task, self.run.claim(MODEL))
+        return {
+            "trial": trial.trial,
+            "architecture": architecture.to_json(),
+            "keep_ratios": list(trial.keep_ratios),
+            "prunable_params": architecture.kernel_params(),
+            "kept_params": network.kept_params(),
+            "macs_dense": architecture.macs(),
+            "macs_sparse": architecture.macs(kept={kernel.name: kernel.kept for kernel in network.kernels()}),
+            "heads": heads,
+            "test_accuracy": heads[-1]["test_accuracy"],
+            "early_exit": [
+                {"threshold": point.threshold, "test_accuracy": point.accuracy, "mean_macs": point.mean_macs}
+                for point in exit_curve(test, self.task.test.labels, costs)
+            ],
+            "artefacts": [dataclasses.asdict(artefact)],
+        }
+
+
+def _nothing_found(outcomes: Sequence[Trial]) -> Exception:
+    failures = [f"trial {trial.trial}: {trial.error}" for trial in outcomes if trial.status == "failed"]
+    if any(trial.status == "stopped" for trial in outcomes):
+        return OutOfTimeError(
+            "`max_time` must leave room for one network to be complete, but ended before that. Its checkpoint is kept: "
+            "the same call goes on from there."
+        )
+    return ArithmeticError("Every trial failed. " + " ".join(failures))
+
+
+def load(directory: str | os.PathLike[str], dataset: Any) -> Result:
+    """Reads a finished search.
+
+    Args:
+        directory: The run directory.
+        dataset: The data it was searched on, as given to `search`; exports are proved on its test split.
+
+    Raises:
+        FileNotFoundError: If the directory holds no finished search.
+        ValueError: If the data are not those that were searched on.
+    """
+    path = Path(directory).absolute()
+    if not (path / RESULT).is_file():
+        raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
+    document = decode_json((path / RESULT).read_bytes(), RESULT)
+    task = Task.of(dataset, seed=document["seed"])
+    if task.fingerprint != document["config"]["task"]["fingerprint"]:
+        raise ValueError(
+            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but its pixels or "
+            f"labels differ: got {task!r}."
+        )
+    best = path / "trials" / document["best"]["trial"] / BEST
+    arrays, _ = decode_arrays(best.read_bytes(), str(best))
+    network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
+    network.load_state(arrays)
+    return Result(path, document, network, task)

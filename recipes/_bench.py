@@ -1,0 +1,82 @@
+"""What every bench shares: figures with goals, a table, a JSON document."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Args:
+        figure: Its name.
+        value: As measured.
+        unit: Of the value.
+        goal: What is aimed for, such as `">= 0.98"`; empty for a number that is only reported.
+        met: Whether it is reached; None without a goal.
+        command: What measures it again.
+    """
+
+    figure: str
+    value: float
+    unit: str
+    goal: str
+    met: bool | None
+    command: str
+
+
+def figure(name: str, value: float, unit: str, goal: str, command: str) -> Figure:
+    """Makes a figure and compares it with its goal, `"<= x"`, `">= x"`, `"< x"` or empty."""
+    if not goal:
+        return Figure(name, value, unit, goal, None, command)
+    sign, bound = goal.split()
+    compare = {"<=": value <= float(bound), ">=": value >= float(bound), "<": value < float(bound)}
+    return Figure(name, value, unit, goal, compare[sign], command)
+
+
+Measure = Callable[[bool], Iterator[Figure]]
+
+
+def main(description: str, measures: Mapping[str, Measure], reductions: str) -> int:
+    """Runs a bench from the command line and returns its exit code: 0, or 1 if a goal is missed.
+
+    Args:
+        description: Of the bench.
+        measures: By the name that `--only` takes; each is told whether to run reduced.
+        reductions: What `--quick` reduces.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--only", choices=sorted(measures), help="measure one figure")
+    parser.add_argument("--quick", action="store_true", help=f"a reduced run: {reductions}")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+    options = parser.parse_args()
+    if options.quick:
+        print(f"Reduced run: {reductions}", file=sys.stderr)
+    figures = []
+    for name in [options.only] if options.only else measures:
+        for measured in measures[name](options.quick):
+            figures.append(measured)
+            print(
+                f"{measured.figure}: {measured.value:.4g} {measured.unit} {measured.goal}", file=sys.stderr, flush=True
+            )
+    if options.json:
+        print(json.dumps([dataclasses.asdict(measured) for measured in figures], indent=2))
+    else:
+        Console().print(_table(figures))
+    return int(any(measured.met is False for measured in figures))
+
+
+def _table(figures: list[Figure]) -> Table:
+    table = Table("figure", "value", "unit", "goal", "met", "command")
+    for row in figures:
+        met = {True: "yes", False: "no", None: "-"}[row.met]
+        table.add_row(row.figure, f"{row.value:.4g}", row.unit, row.goal, met, row.command)
+    return table

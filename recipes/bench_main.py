@@ -1,0 +1,271 @@
+"""Measures the main job: accuracy at a size, and what growing and pruning cost while training.
+
+    python recipes/bench_main.py [--only NAME] [--quick] [--json]
+
+MNIST and CIFAR-10 come from TensorFlow Datasets. Accuracies are those of the final head on the test split, which
+chooses nothing. Two cores, no GPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _bench import Figure, figure, main
+
+REDUCTIONS = "one seed, two epochs for MNIST and CIFAR-10 (their goals are then out of reach), fewer timed steps"
+CIFAR_72K = "0.7,0.6,0.45,0.275"
+CIFAR_38K = "0.45,0.35,0.22,0.14"
+
+
+def search(arguments: Sequence[str]) -> tuple[dict[str, Any], float, str]:
+    """Runs `kgrow search` in a process of its own; returns its result, its wall seconds and the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["kgrow", "search", *arguments]
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--out", str(Path(folder) / "run"), "--json", "--verbose", "2"],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return json.loads(done.stdout), time.monotonic() - started, " ".join(command)
+
+
+def digits(quick: bool) -> Iterator[Figure]:
+    """Accuracy at 10 000 kept parameters, and the time of the whole command."""
+    arguments = ["digits", "--max-params", "10000"]
+    runs = [search([*arguments, "--seed", str(seed)]) for seed in range(1 if quick else 3)]
+    accuracies = [result["best"]["test_accuracy"] for result, _, _ in runs]
+    command = f"kgrow search {' '.join(arguments)} --seed 0..{len(runs) - 1}"
+    yield figure("digits_accuracy", statistics.mean(accuracies), "mean", ">= 0.98", command)
+    yield figure("digits_accuracy_std", statistics.pstdev(accuracies), "std over seeds", "", command)
+    kept = max(result["best"]["kept_params"] for result, _, _ in runs)
+    yield figure("digits_kept_params", kept, "parameters", "<= 10000", command)
+    yield figure("digits_seconds", max(seconds for _, seconds, _ in runs), "s", "< 120", command)
+
+
+def mnist(quick: bool) -> Iterator[Figure]:
+    """Accuracy at 25 000 kept parameters in 10 epochs."""
+    epochs = "2" if quick else "10"
+    arguments = ["mnist", "--epochs", epochs, "--keep-ratio", "0.144", "--max-params", "25000"]
+    yield from _accuracy("mnist", arguments, ">= 0.992", "<= 25000")
+
+
+def cifar_72k(quick: bool) -> Iterator[Figure]:
+    """CIFAR-10 at 72 450 kept parameters."""
+    yield from _cifar("cifar10_72k", CIFAR_72K, 72_450, ">= 0.87", quick)
+
+
+def cifar_38k(quick: bool) -> Iterator[Figure]:
+    """CIFAR-10 at 38 571 kept parameters."""
+    yield from _cifar("cifar10_38k", CIFAR_38K, 38_571, ">= 0.85", quick)
+
+
+def _cifar(name: str, ratios: str, params: int, goal: str, quick: bool) -> Iterator[Figure]:
+    reduced = ["--epochs", "2"] if quick else []
+    arguments = ["cifar10", "--keep-ratio", ratios, "--max-params", str(params), *reduced]
+    yield from _accuracy(name, arguments, goal, f"<= {params}")
+
+
+def _accuracy(name: str, arguments: Sequence[str], goal: str, size: str) -> Iterator[Figure]:
+    result, seconds, command = search(arguments)
+    best = result["best"]
+    yield figure(f"{name}_accuracy", best["test_accuracy"], "one seed", goal, command)
+    yield figure(f"{name}_kept_params", best["kept_params"], "parameters", size, command)
+    yield figure(f"{name}_file_accuracy", best["artefacts"][0]["test_accuracy"], "measured on the file", "", command)
+    yield figure(f"{name}_seconds", seconds, "s", "", command)
+
+
+def masked_step(quick: bool) -> Iterator[Figure]:
+    """A training step of the masked network against the same network of plain Keras layers, turn by turn."""
+    trainer, batch = _trainer()
+    plain = _plain_step(trainer)
+    masked = _step(trainer)
+    for step in (masked, plain):
+        for _ in range(3):
+            step(*batch)
+    seconds = _interleaved({"masked": lambda: masked(*batch), "plain": lambda: plain(*batch)}, 8 if quick else 40)
+    command = "python recipes/bench_main.py --only masked_step"
+    size = len(batch[1])
+    yield figure("masked_step", seconds["masked"] / seconds["plain"], "times the plain step", "<= 1.10", command)
+    yield figure("masked_images_per_second", size / seconds["masked"], "images/s", "", command)
+    yield figure("plain_images_per_second", size / seconds["plain"], "images/s", "", command)
+
+
+def growth(quick: bool) -> Iterator[Figure]:
+    """Wall time of growing in stages against training the full network for the same epochs."""
+    from kgrow.lifecycle import PRESETS
+
+    images = 2_000 if quick else 10_000
+    seconds = {}
+    for name, grow_epochs in {"grown": (1, 2, 3), "full": (0, 0, 0)}.items():
+        preset = dataclasses.replace(PRESETS["default"], epochs=10, grow_epochs=grow_epochs, prune_epochs=())
+        seconds[name] = _train_seconds(preset, images)
+    command = "python recipes/bench_main.py --only growth"
+    yield figure("growth", seconds["grown"] / seconds["full"], "times the full network's time", "< 1", command)
+    yield figure("grown_seconds", seconds["grown"], "s", "", command)
+    yield figure("full_seconds", seconds["full"], "s", "", command)
+
+
+def retracing(quick: bool) -> Iterator[Figure]:
+    """The time from a structural event to the end of the next step, beyond a usual step."""
+    import tensorflow as tf
+
+    command = "python recipes/bench_main.py --only retracing"
+    trainer, batch = _trainer(num_blocks=1)
+    target = _architecture()
+    _step(trainer)(*batch)
+    for index in range(1, len(target.blocks)):
+        started = time.perf_counter()
+        trainer.network.grow(target.blocks[index])
+        trainer.rebuild()
+        _step(trainer)(*batch)
+        after_growth = time.perf_counter() - started
+        yield figure(f"grow_block_{index}", after_growth - _usual(trainer, batch), "s to the next step", "", command)
+    traces = trainer._step.experimental_get_tracing_count()
+    for kernel in trainer.network.kernels():
+        kernel.mask.assign(tf.cast(tf.random.stateless_uniform(kernel.mask.shape, (0, 1)) < 0.5, tf.float32))
+    trainer.network.apply_masks()
+    started = time.perf_counter()
+    _step(trainer)(*batch)
+    yield figure("prune", time.perf_counter() - started - _usual(trainer, batch), "s to the next step", "", command)
+    retraced = trainer._step.experimental_get_tracing_count() - traces
+    yield figure("prune_retraces", retraced, "traces", "<= 0", command)
+
+
+def _architecture() -> Any:
+    from kgrow.searching import SPACES
+
+    return SPACES["compact"].build((32, 32, 3), 10)
+
+
+def _trainer(num_blocks: int | None = None) -> tuple[Any, tuple[Any, Any]]:
+    from kgrow.lifecycle import PRESETS
+    from kgrow.lifecycle.trainer import Trainer
+    from kgrow.network import GrowingNetwork
+    from kgrow.task import Augmentation
+
+    full = _architecture()
+    network = GrowingNetwork(dataclasses.replace(full, blocks=full.blocks[:num_blocks]))
+    trainer = Trainer(network, PRESETS["default"], Augmentation(shift=4, flip=True), seed=0)
+    generator = np.random.default_rng(0)
+    images = generator.normal(size=(128, 32, 32, 3)).astype(np.float32)
+    return trainer, (images, generator.integers(0, 10, 128, dtype=np.int32))
+
+
+def _step(trainer: Any) -> Callable[[Any, Any], Any]:
+    import tensorflow as tf
+
+    weights = tf.ones(len(trainer.network.blocks))
+    return lambda images, labels: trainer._step(images, labels, tf.constant([0, 0]), weights).numpy()
+
+
+def _usual(trainer: Any, batch: tuple[Any, Any]) -> float:
+    step = _step(trainer)
+    return _interleaved({"step": lambda: step(*batch)}, 5)["step"]
+
+
+def _interleaved(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Returns the median seconds of each step; in each round every step has its turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _train_seconds(preset: Any, num_images: int) -> float:
+    from kgrow.lifecycle import Lifecycle, Observer, Settings
+    from kgrow.pruning import SNIP
+    from kgrow.run import Run
+    from kgrow.task import Augmentation, Task
+
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(num_images, dtype=np.int32) % 10
+    task = Task.of(
+        (images, labels), validation_data=(images[:100], labels[:100]), test_data=(images[:100], labels[:100])
+    )
+    target = _architecture()
+    settings = Settings(preset, SNIP(), augmentation=Augmentation(shift=4, flip=True))
+    with tempfile.TemporaryDirectory() as folder, Run.open(Path(folder) / "run", {}) as run:
+        lifecycle = Lifecycle(task, target, (1.0,) * len(target.blocks), settings, run, Observer())
+        started = time.monotonic()
+        lifecycle.train()
+        return time.monotonic() - started
+
+
+def _plain_step(trainer: Any) -> Callable[[Any, Any], Any]:
+    """Returns the same training step for a network of stock Keras layers, without masks."""
+    import tensorflow as tf
+    from tf_keras import optimizers
+
+    from kgrow.lifecycle.loss import joint_loss
+
+    model = _plain_network(trainer.network.architecture)
+    preset = trainer.preset
+    variables = model.trainable_variables
+    optimizer = optimizers.SGD(preset.learning_rate, preset.momentum, preset.nesterov, jit_compile=False)
+    optimizer.build(variables)
+    weights = tf.ones(len(model.outputs))
+
+    @tf.function(reduce_retracing=True)
+    def step(images: Any, labels: Any) -> Any:
+        images = trainer.augmentation.augment(images, tf.constant([0, 0]))
+        with tf.GradientTape() as tape:
+            loss = joint_loss(model(images, training=True), labels, weights, preset.label_smoothing)
+        gradients = tape.gradient(loss, variables)
+        decayed = [g + preset.l2 * v for g, v in zip(gradients, variables, strict=True)]
+        optimizer.apply_gradients(zip(decayed, variables, strict=True))
+        return loss
+
+    return lambda images, labels: step(tf.constant(images), tf.constant(labels)).numpy()
+
+
+def _plain_network(architecture: Any) -> Any:
+    from tf_keras import Model, layers
+
+    def conv_norm(x: Any, filters: int, size: int, stride: int = 1) -> Any:
+        x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+
+    x = image = layers.Input(architecture.input_shape)
+    outputs = []
+    for block in architecture.blocks:
+        for cell in block.cells:
+            y = layers.ReLU()(conv_norm(x, cell.hidden_filters or cell.filters, cell.kernel_size, cell.stride))
+            if cell.kind == "residual":
+                y = conv_norm(y, cell.filters, cell.kernel_size)
+                x = layers.AveragePooling2D(cell.stride, padding="same")(x) if cell.stride > 1 else x
+                x = conv_norm(x, cell.filters, 1) if cell.shortcut == "projection" else x
+                y = layers.ReLU()(layers.Add()([x, y]))
+            x = y
+        window = x.shape[1] // block.head.grid
+        pooled = layers.Average()([layers.MaxPooling2D(window)(x), layers.AveragePooling2D(window)(x)])
+        outputs.append(layers.Dense(architecture.num_classes)(layers.Flatten()(pooled)))
+    return Model(image, outputs)
+
+
+MEASURES = {
+    "masked_step": masked_step,
+    "retracing": retracing,
+    "growth": growth,
+    "digits": digits,
+    "mnist": mnist,
+    "cifar10_72k": cifar_72k,
+    "cifar10_38k": cifar_38k,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__.split("\n", maxsplit=1)[0], MEASURES, REDUCTIONS))
