@@ -93,7 +93,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         OutOfTimeError: If `max_time` ended before any network was complete.
 
     Example:
-        >>> result = search("digits", epochs=3, keep_ratio=0.5, directory=tmp_path, verbose=0)
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = search("digits", epochs=3, keep_ratio=0.5, directory=folder, verbose=0)
         >>> result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
         True
     """
@@ -197,6 +199,7 @@ class Search:
         best = trials.best(outcomes)
         if best is None:
             raise _nothing_found(outcomes)
+        self.observer.note(f"exporting and measuring trial {outcomes[best].trial}")
         network = Snapshot.load(trials.directory(best), BEST).network()
         document = {
             "kgrow_version": kgrow.__version__,

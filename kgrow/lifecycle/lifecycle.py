@@ -119,6 +119,7 @@ class Lifecycle:
     def _resume(self, start: Snapshot | None) -> int:
         snapshot = Snapshot.load(self.run, LAST) if self.run.has(LAST) else start
         if snapshot is None:
+            self.events = []
             self.run.truncate(0)
             self.network = GrowingNetwork(dataclasses.replace(self.target, blocks=()), seed=self.settings.seed)
             self._grow(0)
@@ -134,6 +135,7 @@ class Lifecycle:
         for event in self.events:
             self.observer.event(self.run.path.name, event)
         self.network = snapshot.network()
+        self.run.write_json("architecture.json", self.network.architecture.to_json())
         self.trainer = self._new_trainer()
         snapshot.restore(self.trainer)
         return snapshot.epoch
@@ -210,12 +212,13 @@ class Lifecycle:
             total,
             lambda done: self.observer.progress(self.run.path.name, epoch, done, total),
         )
-        if not np.isfinite(loss):
+        logits = self.network.logits(self.task.validation.images)
+        if not (np.isfinite(loss) and np.isfinite(logits).all()):
             raise TrainingDivergedError(
-                f"The training loss must be finite, but is {loss} in epoch {epoch}. A lower `learning_rate` in the "
-                "preset usually mends it."
+                f"Loss and logits must be finite, but are not in epoch {epoch}, whose mean training loss is {loss}. A "
+                "lower `learning_rate` in the preset usually mends it."
             )
-        accuracy = accuracy_per_head(self.network.logits(self.task.validation.images), self.task.validation.labels)
+        accuracy = accuracy_per_head(logits, self.task.validation.labels)
         event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy}
         is_best = epoch >= self.final_structure_epoch and accuracy[-1] >= self._accuracy_to_reach()
         event |= {"kept_params": self.network.kept_params(), "is_best": is_best}

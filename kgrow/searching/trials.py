@@ -79,6 +79,7 @@ class Trials:
         trials = [self._known(index) for index in range(len(self.candidates))]
         waiting = [index for index, trial in enumerate(trials) if trial.status == "waiting"]
         self.observer.search_started([self._own_epochs(index) for index in waiting])
+        self._clean(trials)  # a kill may have come between a trial's outcome and this
         for index, trial in enumerate(trials):
             if trial.status == "waiting":
                 trials[index] = self._train(index, trials, deadline)
@@ -139,7 +140,9 @@ class Trials:
         except TrainingDivergedError as problem:
             status, error = "failed", str(problem)
         best = [event["val_accuracy"][-1] for event in lifecycle.events if event.get("is_best")]
-        epochs = sum(event["event"] == "epoch" for event in lifecycle.events) - (start.epoch if start else 0)
+        # A prefix that this trial left before it was interrupted may reach further than what others trained for it.
+        taken_over = min(start.epoch, self.settings.preset.epochs - self._own_epochs(index)) if start else 0
+        epochs = sum(event["event"] == "epoch" for event in lifecycle.events) - taken_over
         outcome = {"val_accuracy": best[-1] if best else None, "epochs_trained": epochs, "error": error}
         if status == "failed":
             outcome["val_accuracy"] = None
@@ -151,7 +154,8 @@ class Trials:
 
     def _clean(self, trials: Sequence[Trial]) -> None:
         """Keeps the best network and what unfinished trials still need."""
-        best = self.best(trials)
+        # A stopped trial may end worse than it is now, so the best of the finished ones stays.
+        best = self.best([t if t.status == "done" else dataclasses.replace(t, val_accuracy=None) for t in trials])
         for index, trial in enumerate(trials):
             if trial.status in ("done", "failed"):
                 self.directory(index).remove(LAST)
