@@ -19,7 +19,7 @@ from kgrow.network.conv_norm import BATCH_NORM
 State = dict[str, np.ndarray]
 
 
-class Snapshot(NamedTuple):
+class Weighted(NamedTuple):
     """A network as values: `GrowingNetwork.architecture` and `GrowingNetwork.state()`, the arrays never written to."""
 
     architecture: Architecture
@@ -77,14 +77,14 @@ def restrict(state: State, name: str, rows: np.ndarray, columns: np.ndarray) -> 
         state[f"{name}/{kind}"] = state[f"{name}/{kind}"] * np.outer(rows, columns)
 
 
-def masked(snapshot: Snapshot) -> Snapshot:
+def masked(weighted: Weighted) -> Weighted:
     """Zeroes the weights that cannot matter: those masked, and those that a normalisation multiplies by zero."""
-    state = dict(snapshot.state)
-    for op in snapshot.architecture.kernels():
+    state = dict(weighted.state)
+    for op in weighted.architecture.kernels():
         kernel = state[f"{op.name}/kernel"] = state[f"{op.name}/kernel"] * state[f"{op.name}/mask"]
         if op.norm_channels:
             restrict(state, op.name, np.ones(kernel.shape[-2], bool), state[f"{op.name}/gamma"] != 0)
-    return Snapshot(snapshot.architecture, state)
+    return Weighted(weighted.architecture, state)
 
 
 def norm_of_zero(state: State, name: str) -> np.ndarray:
@@ -95,13 +95,13 @@ def norm_of_zero(state: State, name: str) -> np.ndarray:
     return beta - gamma * mean / np.sqrt(variance + BATCH_NORM["epsilon"])
 
 
-def fold_constants(snapshot: Snapshot) -> Snapshot:
+def fold_constants(weighted: Weighted) -> Weighted:
     """Cuts the connections from channels of a constant value, moving what they carried into biases and moving means.
 
     A constant other than zero stays connected to kernels larger than 1x1, because their zero padding makes its
     contribution smaller at the border, and to the adapters of a sum, which have no bias.
     """
-    architecture, state = snapshot.architecture, dict(snapshot.state)
+    architecture, state = weighted.architecture, dict(weighted.state)
     constants: list[np.ndarray] = []  # per map and channel: its value, NaN where it depends on the image
     for name, cell in zip(cell_names(architecture), architecture.cells, strict=True):
         joined = _joined_constants(state, name, cell, constants, architecture.input_shape[2])
@@ -109,7 +109,7 @@ def fold_constants(snapshot: Snapshot) -> Snapshot:
     for index in range(len(architecture.blocks)):
         name, values = f"block_{index}/head/dense", constants[last_cell(architecture, index)]
         _fold(state, name, np.tile(values, len(state[f"{name}/kernel"]) // len(values)))
-    return Snapshot(architecture, state)
+    return Weighted(architecture, state)
 
 
 def _joined_constants(
@@ -155,22 +155,22 @@ def _fold(state: State, name: str, inputs: np.ndarray) -> None:
     restrict(state, name, ~gone, np.ones(kernel.shape[-1], bool))
 
 
-def drop_unread(snapshot: Snapshot, wanted: Collection[int]) -> Snapshot:
+def drop_unread(weighted: Weighted, wanted: Collection[int]) -> Weighted:
     """Removes the channels that no wanted head depends on; what cannot be removed without them is zeroed.
 
     An identity shortcut ties the channels it joins: they go together or stay together. Every map and every hidden
     layer keeps one channel, because a convolution without channels does not exist.
 
     Args:
-        snapshot: Without the connections of constant channels.
+        weighted: Without the connections of constant channels.
         wanted: Indices of the heads whose logits are preserved.
     """
-    architecture, state = snapshot.architecture, dict(snapshot.state)
-    read = _read_channels(snapshot, wanted)
-    for name, rows, columns in _kernel_channels(snapshot, read):
+    architecture, state = weighted.architecture, dict(weighted.state)
+    read = _read_channels(weighted, wanted)
+    for name, rows, columns in _kernel_channels(weighted, read):
         restrict(state, name, rows, columns)
     kept = _kept_channels(architecture, read)
-    for name, rows, columns in _kernel_channels(snapshot, kept):
+    for name, rows, columns in _kernel_channels(weighted, kept):
         for kind in ("kernel", "mask"):
             state[f"{name}/{kind}"] = state[f"{name}/{kind}"][..., rows, :][..., columns]
         for kind in ("gamma", "beta", "moving_mean", "moving_variance"):
@@ -180,11 +180,11 @@ def drop_unread(snapshot: Snapshot, wanted: Collection[int]) -> Snapshot:
         dataclasses.replace(cell, filters=int(np.sum(filters)), hidden_filters=int(np.sum(hidden)))
         for cell, filters, hidden in zip(architecture.cells, kept.maps, kept.hidden, strict=True)
     ]
-    return Snapshot(with_cells(architecture, cells), state)
+    return Weighted(with_cells(architecture, cells), state)
 
 
-def _read_channels(snapshot: Snapshot, wanted: Collection[int]) -> Channels:
-    architecture, state = snapshot
+def _read_channels(weighted: Weighted, wanted: Collection[int]) -> Channels:
+    architecture, state = weighted
     cells = architecture.cells
     maps = [np.zeros(cell.filters, bool) for cell in cells]
     hidden, joined = list(maps), list(maps)  # all replaced below
@@ -244,8 +244,8 @@ def _at_least_one(channels: np.ndarray) -> np.ndarray:
     return channels if channels.any() else np.arange(len(channels)) == 0
 
 
-def _kernel_channels(snapshot: Snapshot, channels: Channels) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    architecture, state = snapshot
+def _kernel_channels(weighted: Weighted, channels: Channels) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    architecture, state = weighted
     for number, (name, cell) in enumerate(zip(cell_names(architecture), architecture.cells, strict=True)):
         maps, hidden, joined = channels.maps[number], channels.hidden[number], channels.joined[number]
         for source in adapted_inputs(cell):

@@ -13,8 +13,8 @@ import numpy as np
 
 from kgrow.architecture import Architecture, Cell
 from kgrow.exporting._channels import (
-    Snapshot,
     State,
+    Weighted,
     cell_names,
     drop_unread,
     fold_constants,
@@ -50,40 +50,40 @@ def compact(network: GrowingNetwork, exit_index: int | None = None) -> GrowingNe
         raise ValueError(f"`exit_index` must be in [0, {len(blocks) - 1}], but got {exit_index!r}.")
     wanted = range(len(blocks)) if exit_index is None else range(exit_index, exit_index + 1)
     architecture = dataclasses.replace(network.architecture, blocks=blocks[: wanted.stop])
-    smaller = shrink(Snapshot(architecture, network.state()), wanted)
+    smaller = shrink(Weighted(architecture, network.state()), wanted)
     twin = GrowingNetwork(smaller.architecture, seed=network.seed)
     twin.load_state(smaller.state)
     return twin
 
 
-def shrink(snapshot: Snapshot, wanted: range) -> Snapshot:
+def shrink(weighted: Weighted, wanted: range) -> Weighted:
     """Removes until nothing more can be removed; see `compact`.
 
     Args:
-        snapshot: Architecture and state, of which the given arrays are not changed.
+        weighted: Architecture and state, of which the given arrays are not changed.
         wanted: Indices of the heads whose logits are preserved.
     """
-    larger, smaller = None, masked(snapshot)
+    larger, smaller = None, masked(weighted)
     while larger is None or _extent(smaller) != _extent(larger):
         larger = smaller
         smaller = _remove_cell(_simplify_cells(drop_unread(fold_constants(larger), wanted)))
     return smaller
 
 
-def _extent(snapshot: Snapshot) -> tuple[Architecture, int]:
-    # Every step that changes a snapshot makes the architecture smaller or a weight zero, so the loop ends.
-    architecture, state = snapshot
+def _extent(weighted: Weighted) -> tuple[Architecture, int]:
+    # Every step that changes a weighted makes the architecture smaller or a weight zero, so the loop ends.
+    architecture, state = weighted
     return architecture, sum(int(np.count_nonzero(state[f"{op.name}/kernel"])) for op in architecture.kernels())
 
 
-def _simplify_cells(snapshot: Snapshot) -> Snapshot:
-    architecture, state = snapshot.architecture, dict(snapshot.state)
+def _simplify_cells(weighted: Weighted) -> Weighted:
+    architecture, state = weighted.architecture, dict(weighted.state)
     cells = []
     for name, cell in zip(cell_names(architecture), architecture.cells, strict=True):
         cell = _without_dead_projection(state, name, cell)
         cell = _without_unread_inputs(state, name, architecture, cell)
         cells.append(_with_smallest_kernels(state, name, cell))
-    return Snapshot(with_cells(architecture, cells), state)
+    return Weighted(with_cells(architecture, cells), state)
 
 
 def _without_dead_projection(state: State, name: str, cell: Cell) -> Cell:
@@ -133,20 +133,20 @@ def _with_smallest_kernels(state: State, name: str, cell: Cell) -> Cell:
     return dataclasses.replace(cell, kernel_size=1)
 
 
-def _remove_cell(snapshot: Snapshot) -> Snapshot:
-    architecture = snapshot.architecture
+def _remove_cell(weighted: Weighted) -> Weighted:
+    architecture = weighted.architecture
     for index, block in enumerate(architecture.blocks):
         first, last = architecture.first_cell(index), last_cell(architecture, index)
         for number in range(max(first, 1), last + 1 if len(block.cells) > 1 else first):
-            source = _replacement(snapshot, number, is_last=number == last)
+            source = _replacement(weighted, number, is_last=number == last)
             if source is not None:
-                return _without_cell(snapshot, number, source)
-    return snapshot
+                return _without_cell(weighted, number, source)
+    return weighted
 
 
-def _replacement(snapshot: Snapshot, number: int, *, is_last: bool) -> int | None:
+def _replacement(weighted: Weighted, number: int, *, is_last: bool) -> int | None:
     """Returns the map that can stand for a cell's own, any map if nothing reads it, None if the cell is needed."""
-    architecture, state = snapshot
+    architecture, state = weighted
     cells, cell = architecture.cells, architecture.cells[number]
     readers = [reader.inputs for reader in cells if number in reader.inputs]
     source = cell.inputs[-1]
@@ -163,8 +163,8 @@ def _replacement(snapshot: Snapshot, number: int, *, is_last: bool) -> int | Non
     return source if adds_nothing else None
 
 
-def _without_cell(snapshot: Snapshot, number: int, source: int) -> Snapshot:
-    architecture, state = snapshot
+def _without_cell(weighted: Weighted, number: int, source: int) -> Weighted:
+    architecture, state = weighted
     blocks = []
     for index, block in enumerate(architecture.blocks):
         numbered = enumerate(block.cells, start=architecture.first_cell(index))
@@ -177,7 +177,7 @@ def _without_cell(snapshot: Snapshot, number: int, source: int) -> Snapshot:
     names = dict(zip(remaining, (op.name for op in smaller.kernels()), strict=True))
     names.update({name: name for name in (f"block_{index}/head" for index in range(len(blocks)))})  # of the mixing
     entries = [(*key.rpartition("/"), value) for key, value in state.items()]
-    return Snapshot(smaller, {f"{names[name]}/{kind}": value for name, _, kind, value in entries if name in names})
+    return Weighted(smaller, {f"{names[name]}/{kind}": value for name, _, kind, value in entries if name in names})
 
 
 def _renumbered(cell: Cell, removed: int, source: int) -> Cell:

@@ -1,0 +1,103 @@
+"""What every search space owes."""
+
+import inspect
+import json
+import math
+
+import pytest
+
+import kgrow.searching.compact
+import kgrow.searching.seed
+from kgrow.architecture import Architecture, Scaling
+from kgrow.architecture.operations import head_grid
+from kgrow.searching import SPACES, Candidate, SearchSpace
+from kgrow.searching.fixed import FixedHyperParameters
+
+SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3), (100, 60, 3)]
+
+
+@pytest.fixture(params=SPACES)
+def space(request):
+    return SPACES[request.param]
+
+
+def test_every_space_of_the_package_has_a_name_in_the_table():
+    modules = (kgrow.searching.compact, kgrow.searching.seed)
+    classes = {c for m in modules for _, c in inspect.getmembers(m, inspect.isclass) if issubclass(c, SearchSpace)}
+    assert {type(space) for space in SPACES.values()} == classes - {SearchSpace}
+
+
+@pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+def test_architecture_is_for_the_input_and_the_classes(space, input_shape):
+    architecture = space.build(input_shape, 7)
+    assert architecture.input_shape == input_shape
+    assert architecture.num_classes == 7
+    assert len(architecture.blocks) >= 2
+    assert all(op.output_shape == (1, 1, 7) for op in architecture.operations if op.name.endswith("head/dense"))
+
+
+@pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+def test_every_map_is_read_and_every_side_stays_positive(space, input_shape):
+    architecture = space.build(input_shape, 10)
+    last_of_blocks = {architecture.first_cell(index + 1) - 1 for index in range(len(architecture.blocks))}
+    read = {source for cell in architecture.cells for source in cell.inputs} | last_of_blocks
+    assert read == set(range(len(architecture.cells)))
+    assert all(min(op.output_shape) >= 1 for op in architecture.operations)
+
+
+@pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+def test_operations_read_what_was_made_before_them(space, input_shape):
+    made = {"image"}
+    for op in space.build(input_shape, 10).operations:
+        assert made.issuperset(op.inputs)
+        assert op.name not in made
+        made.add(op.name)
+
+
+@pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+def test_heads_read_a_map_that_their_grid_covers(space, input_shape):
+    architecture = space.build(input_shape, 10)
+    for index, block in enumerate(architecture.blocks):
+        height, width, channels = architecture.feature_shape(architecture.first_cell(index + 1) - 1)
+        _, pooled = head_grid((height, width), block.head.grid)
+        (dense,) = [op for op in architecture.kernels(index) if op.is_head]
+        assert dense.kernel_shape == (math.prod(pooled) * channels, 10)
+
+
+@pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+def test_building_twice_and_through_text_gives_an_equal_architecture(space, input_shape):
+    architecture = space.build(input_shape, 10)
+    assert space.build(input_shape, 10) == architecture
+    assert Architecture.from_json(json.loads(json.dumps(architecture.to_json()))) == architecture
+
+
+def test_scaling_is_taken_over_and_leaves_pixels_alone_by_default(space):
+    scaling = Scaling((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    assert space.build((32, 32, 3), 10, scaling).scaling == scaling
+    assert space.build((32, 32, 3), 10).scaling == Scaling((0.0,) * 3, (1.0,) * 3)
+
+
+@pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+def test_sample_is_a_candidate_with_a_ratio_per_block(space, input_shape):
+    architecture = space.build(input_shape, 10)
+    ratios = tuple(0.9 - 0.1 * index for index in range(len(architecture.blocks)))
+    assert space.sample(FixedHyperParameters(ratios), architecture) == Candidate(architecture, ratios)
+
+
+def test_sample_asks_for_each_block_by_name_within_the_range_of_a_ratio(space):
+    asked = []
+
+    class Recorded:
+        def Float(self, name, min_value, max_value):  # noqa: N802
+            asked.append(name)
+            assert 0 < min_value < max_value <= 1
+            return max_value
+
+    architecture = space.build((8, 8, 1), 10)
+    candidate = space.sample(Recorded(), architecture)
+    assert asked == [f"block_{index}/keep_ratio" for index in range(len(architecture.blocks))]
+    assert candidate.keep_ratios == (1.0,) * len(asked)
+
+
+def test_space_is_a_value(space):
+    assert type(space)(**vars(space)) == space

@@ -1,0 +1,251 @@
+"""Tests of whole lives: what is logged and kept, and that an interrupted one ends as if it had not been."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from kgrow.architecture import Architecture
+from kgrow.lifecycle import (
+    BEST,
+    LAST,
+    Lifecycle,
+    Observer,
+    OutOfTimeError,
+    Snapshot,
+    TrainingDivergedError,
+    accuracy_per_head,
+    fold,
+)
+from kgrow.run import Run
+
+RATIOS = (0.5, 0.3)
+
+
+class InterruptError(Exception):
+    """What a test throws into a life."""
+
+
+class Interrupter(Observer):
+    """Interrupts at the first moment that a test chooses; remembers all it is told."""
+
+    def __init__(self, moment=lambda kind, told: False):
+        self.moment, self.told = moment, []
+
+    def _hear(self, kind, told):
+        self.told.append((kind, told))
+        if self.moment(kind, told):
+            raise InterruptError
+
+    def event(self, trial, event):
+        self._hear("event", dict(event))
+
+    def progress(self, trial, epoch, done, total):
+        self._hear("progress", (epoch, done, total))
+
+
+@pytest.fixture
+def live(tmp_path, tiny_task, tiny_architecture, tiny_settings):
+    """Returns what lives, or goes on living, in the test's directory."""
+
+    def live(observer=None, start=None, **options):
+        settings = dataclasses.replace(tiny_settings, **options.pop("settings", {}))
+        with Run.open(tmp_path / "0000", {}) as run:
+            lifecycle = Lifecycle(tiny_task, tiny_architecture, RATIOS, settings, run, observer or Observer())
+            lifecycle.train(start, **options)
+
+    return live
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """Returns the run of `live`; a directory is held by one process at a time."""
+    return lambda: Run.open(tmp_path / "0000", {})
+
+
+def events_of(run, kind):
+    return [event for event in run.events() if event["event"] == kind]
+
+
+# What is logged
+
+
+def test_log_tells_every_event_in_its_order(unbroken):
+    told = [(event["event"], event["epoch"]) for event in unbroken.run.events()]
+    assert told == [
+        ("grew", 0),
+        ("epoch", 0),
+        ("pruned", 1),
+        ("epoch", 1),
+        ("grew", 2),
+        ("epoch", 2),
+        ("pruned", 3),
+        ("epoch", 3),
+        ("epoch", 4),
+        ("epoch", 5),
+    ]
+
+
+def test_architecture_is_the_fold_of_the_log(unbroken, tiny_architecture):
+    stored = Architecture.from_json(unbroken.run.read_json("architecture.json"))
+    scaling = tiny_architecture.scaling
+    assert fold(unbroken.run.events(), (8, 8, 3), 3, scaling) == stored == tiny_architecture
+    until_growth = unbroken.run.events()[:3]
+    assert len(fold(until_growth, (8, 8, 3), 3, scaling).blocks) == 1
+
+
+def test_pruning_events_tell_the_exact_counts(unbroken, tiny_architecture):
+    sizes = [tiny_architecture.kernel_params(index) for index in range(2)]
+    for event in events_of(unbroken.run, "pruned"):
+        block = event["block"]
+        assert event["keep_ratio"] == RATIOS[block]
+        assert event["kept_params"] == int(RATIOS[block] * sizes[block] + 1e-9)
+        assert event["prunable_params"] == sizes[block]
+
+
+def test_epochs_tell_loss_accuracy_per_head_and_what_is_kept(unbroken):
+    epochs = events_of(unbroken.run, "epoch")
+    assert [len(event["val_accuracy"]) for event in epochs] == [1, 1, 2, 2, 2, 2]
+    assert all(math.isfinite(event["loss"]) and event["seconds"] >= 0 for event in epochs)
+    assert [event["kept_params"] for event in epochs] == [156, 78, 78 + 234, 78 + 70, 78 + 70, 78 + 70]
+
+
+def test_tiny_task_is_learned(unbroken):
+    assert events_of(unbroken.run, "epoch")[-1]["val_accuracy"][-1] > 0.6
+
+
+def test_observer_is_told_every_event_and_step(live, directory):
+    observer = Interrupter(lambda kind, told: kind == "progress" and told[0] == 1)
+    with pytest.raises(InterruptError):
+        live(observer)
+    with directory() as run:
+        assert json.loads(json.dumps([told for kind, told in observer.told if kind == "event"])) == run.events()
+    assert [told for kind, told in observer.told if kind == "progress"] == [(0, 1, 3), (0, 2, 3), (0, 3, 3), (1, 1, 3)]
+
+
+# Checkpoints
+
+
+def test_best_checkpoint_ignores_epochs_before_the_last_structural_event(unbroken):
+    epochs = events_of(unbroken.run, "epoch")
+    assert not any(event["is_best"] for event in epochs[:3])
+    assert epochs[3]["is_best"]
+    best = Snapshot.load(unbroken.run, BEST)
+    assert best.epoch == 1 + max(event["epoch"] for event in epochs if event["is_best"])
+
+
+def test_later_epoch_is_best_within_one_standard_error_of_the_highest(unbroken, tiny_task):
+    reached = []
+    for event in events_of(unbroken.run, "epoch")[3:]:
+        highest = max(reached, default=0.0)
+        error = math.sqrt(highest * (1 - highest) / len(tiny_task.validation))
+        accuracy = event["val_accuracy"][-1]
+        assert event["is_best"] == (accuracy >= highest - error)
+        reached.append(accuracy)
+
+
+@pytest.mark.parametrize("name", [BEST, LAST])
+def test_checkpoint_holds_exact_zeros_and_the_accuracy_that_was_logged(unbroken, tiny_task, name):
+    snapshot = Snapshot.load(unbroken.run, name)
+    network = snapshot.network()
+    assert network.kept_params() == 78 + 70
+    for kernel in network.kernels():
+        assert not kernel.weight.numpy()[kernel.mask.numpy() == 0].any()
+    logged = events_of(unbroken.run, "epoch")[snapshot.epoch - 1]["val_accuracy"]
+    found = accuracy_per_head(network.logits(tiny_task.validation.images), tiny_task.validation.labels)
+    assert found == logged
+
+
+def test_snapshot_survives_a_trip_through_a_file(unbroken, tmp_path, same_arrays):
+    snapshot = unbroken.snapshots[4]
+    with Run.open(tmp_path / "run", {}) as run:
+        snapshot.save(run, "prefixes/4.npz")
+        again = Snapshot.load(run, "prefixes/4.npz")
+    assert same_arrays(again.arrays, snapshot.arrays)
+    for field in ("epoch", "architecture", "seed", "step_number"):
+        assert getattr(again, field) == getattr(snapshot, field)
+    assert list(again.events) == json.loads(json.dumps(snapshot.events))
+
+
+def test_block_that_is_added_after_pruning_starts_with_all_its_connections(unbroken):
+    before, after = unbroken.snapshots[2], unbroken.snapshots[3]
+    assert not any(name.startswith("block_1/") for name in before.arrays)
+    masks = {name: values for name, values in after.arrays.items() if name.endswith("/mask")}
+    assert all(values.all() for name, values in masks.items() if name.startswith("block_1/"))
+    assert sum(values.sum() for name, values in masks.items() if name.startswith("block_0/")) == 78
+    assert all(np.array_equal(masks[n], before.arrays[n]) for n in masks if n.startswith("block_0/"))
+    assert all(int(kernel.layer.pruning_step) == 0 for kernel in after.network().kernels())
+
+
+# Going on
+
+
+def test_interrupted_life_ends_bitwise_as_an_unbroken_one(live, directory, unbroken, outcome_of, same_arrays):
+    moments = [
+        lambda kind, told: (kind, told) == ("progress", (0, 2, 3)),  # before any checkpoint
+        lambda kind, told: kind == "event" and (told["event"], told["epoch"]) == ("pruned", 1),
+        lambda kind, told: kind == "event" and (told["event"], told["epoch"]) == ("grew", 2),
+        lambda kind, told: (kind, told) == ("progress", (3, 1, 3)),
+        lambda kind, told: kind == "event" and (told["event"], told["epoch"]) == ("epoch", 4),  # best not yet written
+    ]
+    for moment in moments:
+        with pytest.raises(InterruptError):
+            live(Interrupter(moment))
+    with pytest.raises(OutOfTimeError):
+        live(deadline=0.0)
+    live()
+    with directory() as run:
+        *told, arrays = outcome_of(run)
+        *expected, expected_arrays = outcome_of(unbroken.run)
+        assert told == expected
+        assert same_arrays(arrays, expected_arrays)
+        assert run.read_json("architecture.json") == unbroken.run.read_json("architecture.json")
+
+
+def test_fork_from_a_snapshot_ends_bitwise_as_an_unbroken_life(live, directory, unbroken, outcome_of, same_arrays):
+    live(start=unbroken.snapshots[4])
+    with directory() as run:
+        *told, arrays = outcome_of(run)
+        *expected, expected_arrays = outcome_of(unbroken.run)
+        assert json.loads(json.dumps(told)) == expected
+        assert same_arrays(arrays, expected_arrays)
+        assert run.read_json("architecture.json") == unbroken.run.read_json("architecture.json")
+
+
+def test_finished_life_is_not_lived_again(unbroken, tiny_task, tiny_architecture, tiny_settings):
+    observer = Interrupter(lambda kind, told: kind == "progress")
+    before = unbroken.run.events()
+    Lifecycle(tiny_task, tiny_architecture, RATIOS, tiny_settings, unbroken.run, observer).train()
+    assert unbroken.run.events() == before
+
+
+def test_life_that_was_interrupted_before_its_first_checkpoint_can_go_on_in_the_same_object(
+    tmp_path, tiny_task, tiny_architecture, tiny_settings
+):
+    observer = Interrupter(lambda kind, told: (kind, told) == ("progress", (0, 1, 3)))
+    with Run.open(tmp_path / "0000", {}) as run:
+        lifecycle = Lifecycle(tiny_task, tiny_architecture, RATIOS, tiny_settings, run, observer)
+        with pytest.raises(InterruptError):
+            lifecycle.train()
+        with pytest.raises(OutOfTimeError):
+            lifecycle.train(deadline=0.0)
+        assert json.loads(json.dumps(lifecycle.events)) == run.events()
+
+
+# Going wrong
+
+
+def test_rate_that_is_too_high_is_said_to_be(live, directory, tiny_settings):
+    preset = dataclasses.replace(tiny_settings.preset, learning_rate=1e20)
+    with pytest.raises(TrainingDivergedError, match="A lower `learning_rate` in the preset usually mends it"):
+        live(settings={"preset": preset})
+    with directory() as run:
+        assert not run.has(BEST)
+
+
+def test_divergence_in_the_last_step_of_an_epoch_is_noticed_before_it_is_scored(live, tiny_settings):
+    preset = dataclasses.replace(tiny_settings.preset, learning_rate=1e20, batch_size=48)
+    with pytest.raises(TrainingDivergedError):
+        live(settings={"preset": preset})

@@ -1,0 +1,157 @@
+"""Tests of the schedules: the published ones, and all of them over any number of epochs."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kgrow.lifecycle import PRESETS, Preset
+
+PRUNING = [name for name, preset in PRESETS.items() if preset.prune_epochs]
+
+
+def rates(name, epochs):
+    return [PRESETS[name].learning_rate_at(epoch) for epoch in epochs]
+
+
+# The published schedules; milestones count from 1, epochs from 0
+
+
+@pytest.mark.parametrize("name", ["grow", "grow_oneshot", "grow_iter"])
+def test_published_growth_lowers_the_rate_by_10_then_100_then_100(name):
+    assert rates(name, (0, 118)) == [0.01, 0.01]
+    assert rates(name, (119, 158)) == pytest.approx([1e-3, 1e-3])
+    assert rates(name, (159, 178)) == pytest.approx([1e-5, 1e-5])
+    assert rates(name, (179, 249)) == pytest.approx([1e-7, 1e-7])
+
+
+def test_published_baseline_lowers_the_rate_by_10_three_times():
+    assert rates("base", (0, 33, 34, 59, 84, 99)) == pytest.approx([0.1, 0.1, 0.01, 1e-3, 1e-4, 1e-4])
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "grow", "prune", "strategy"),
+    [
+        ("base", 100, (0, 0, 0), (), "one-shot"),
+        ("grow", 250, (25, 50, 75), (), "one-shot"),
+        ("grow_oneshot", 250, (25, 50, 75), (10, 35, 60, 85), "one-shot"),
+        ("grow_iter", 250, (25, 50, 75), (10, 35, 60, 85, 95, 105, 115), "iterative"),
+    ],
+)
+def test_published_events_and_optimizer(name, epochs, grow, prune, strategy):
+    preset = PRESETS[name]
+    assert (preset.epochs, preset.grow_epochs, preset.prune_epochs) == (epochs, grow, prune)
+    assert (preset.strategy, preset.steps, preset.path) == (strategy, 3, "linear")
+    assert (preset.batch_size, preset.momentum, preset.nesterov, preset.l2) == (128, 0.9, False, 1e-4)
+    assert (preset.label_smoothing, preset.warmup_epochs, preset.saliency_examples) == (0.0, 0, 128)
+
+
+def test_rate_does_not_change_within_a_published_epoch():
+    assert PRESETS["grow"].learning_rate_at(118, 0.999) == 0.01
+
+
+# Warm-up and cosine
+
+
+def test_rate_rises_to_its_peak_and_falls_to_zero():
+    preset = Preset(epochs=10, learning_rate=0.4, warmup_epochs=2)
+    found = [preset.learning_rate_at(epoch, fraction) for epoch in range(10) for fraction in (0.0, 0.5)]
+    assert found[:4] == pytest.approx([0.01, 0.1, 0.2, 0.3])
+    assert found[4] == 0.4 == max(found)
+    assert found[4:] == sorted(found[4:], reverse=True)
+    assert preset.learning_rate_at(6) == pytest.approx(0.2)
+    assert preset.learning_rate_at(9, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert min(found) > 0
+
+
+# Other lengths
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@given(epochs=st.integers(1, 400))
+@settings(max_examples=40)
+def test_stretched_events_stay_in_range_and_in_order(name, epochs):
+    preset = PRESETS[name].stretched(epochs)
+    assert preset.epochs == epochs
+    for events in (preset.grow_epochs, preset.prune_epochs):
+        assert list(events) == sorted(events)
+        assert all(0 <= event < epochs for event in events)
+    assert list(preset.milestones) == sorted(preset.milestones)
+    assert len(preset.milestones) == len(PRESETS[name].milestones)
+    assert preset.warmup_epochs < epochs
+    assert preset.learning_rate_at(0) > 0
+
+
+@pytest.mark.parametrize("strategy", ["one-shot", "iterative"])
+@pytest.mark.parametrize("name", PRUNING)
+@given(epochs=st.integers(1, 400), num_blocks=st.integers(1, 4))
+@settings(max_examples=40)
+def test_every_block_ends_at_its_ratio_in_a_run_of_any_length(name, strategy, epochs, num_blocks):
+    preset = dataclasses.replace(PRESETS[name].stretched(epochs), strategy=strategy)
+    schedule, ratios = preset.pruning_schedule(), (0.4, 0.3, 0.2, 0.1)[:num_blocks]
+    reached = [1.0] * num_blocks
+    for epoch in range(epochs):
+        grown = 1 + sum(event <= epoch for event in preset.grow_epochs[: num_blocks - 1])
+        for block, ratio in schedule.due(epoch, ratios).items():
+            if block < grown:
+                assert ratio <= reached[block] + 1e-12
+                reached[block] = ratio
+    assert reached == pytest.approx(ratios)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_stretching_to_the_same_length_changes_nothing(name):
+    assert PRESETS[name].stretched(PRESETS[name].epochs) == PRESETS[name]
+
+
+def test_stretching_keeps_the_relative_place_of_every_event():
+    preset = PRESETS["grow_iter"].stretched(50)
+    assert preset.grow_epochs == (5, 10, 15)
+    assert preset.prune_epochs == (2, 7, 12, 17, 19, 21, 23)
+    assert preset.milestones == (24, 32, 36)
+
+
+def test_large_data_set_leaves_the_preset_as_it_is():
+    assert PRESETS["default"].suited_to(45_000) == PRESETS["default"]
+
+
+def test_few_images_get_smaller_batches_and_a_rate_in_proportion():
+    preset, suited = PRESETS["default"], PRESETS["default"].suited_to(1168)
+    assert suited.batch_size == 32
+    assert suited.learning_rate == pytest.approx(preset.learning_rate / 4)
+    assert suited.epochs * (1168 // 32) >= 1000
+
+
+@given(st.integers(1, 100_000))
+def test_suited_batches_fit_the_data_and_the_run_is_not_endless(num_examples):
+    preset, suited = PRESETS["default"], PRESETS["default"].suited_to(num_examples)
+    assert 1 <= suited.batch_size <= min(num_examples, preset.batch_size)
+    assert preset.epochs <= suited.epochs <= 100
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "`epochs` must be a positive integer, but got 0"),
+        ({"batch_size": 0}, "`batch_size` must be a positive integer, but got 0"),
+        ({"steps": 0}, "`steps` must be a positive integer, but got 0"),
+        ({"saliency_examples": 1.5}, "`saliency_examples` must be a positive integer, but got 1.5"),
+        ({"strategy": "gradual"}, "`strategy` must be 'one-shot' or 'iterative', but got 'gradual'"),
+        ({"milestones": (5,)}, r"`gammas` must match `milestones`, but got \(\) for \(5,\)"),
+        ({"grow_epochs": (5,), "prune_epochs": (1, 3)}, "block 1 is due at epoch 3 and grown at 5"),
+        ({"prune_epochs": (10,)}, "`epochs` must exceed the epochs of all events, but got 10"),
+    ],
+)
+def test_schedule_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Preset(**{"epochs": 10, **options})
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 2.5])
+def test_length_that_is_no_number_of_epochs_is_refused(epochs):
+    with pytest.raises(ValueError, match="`epochs` must be a positive integer"):
+        PRESETS["default"].stretched(epochs)

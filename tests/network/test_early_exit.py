@@ -1,0 +1,117 @@
+"""Tests of early exit, overthinking and confusion, on cases small enough to work out by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgrow.network.early_exit import THRESHOLDS, answering_head, confusion, exit_curve, overthinking, softmax
+
+MACS = (1, 3, 6)
+
+
+def logits_of(probabilities):
+    return np.log(np.asarray(probabilities, np.float64))
+
+
+def random_logits(seed, heads=3, num_images=20, num_classes=4):
+    return np.random.default_rng(seed).normal(0, 3, (heads, num_images, num_classes)).astype(np.float32)
+
+
+# Two classes; per head the probability of class 0 for four images.
+FOUR = logits_of(
+    [[(p, 1 - p) for p in head] for head in ((0.9, 0.6, 0.6, 0.2), (0.6, 0.8, 0.7, 0.3), (0.7, 0.9, 0.4, 0.5))]
+)
+
+
+def test_softmax_is_stable_and_sums_to_one():
+    values = softmax(np.array([[1e4, 0.0, -1e4], [-1e4, -1e4, -1e4]], np.float32))
+    np.testing.assert_allclose(values, [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3]], atol=1e-6)
+
+
+def test_first_head_that_is_confident_enough_answers():
+    head, evaluated = answering_head(FOUR, 0.75)
+    # Image 2 convinces no head, so its most confident one (the second, 0.7) answers after all were asked.
+    assert head.tolist() == [0, 1, 1, 0]
+    assert evaluated.tolist() == [1, 2, 3, 1]
+
+
+@given(seed=st.integers(0, 10_000))
+def test_threshold_of_zero_lets_the_first_head_answer_always(seed):
+    head, evaluated = answering_head(random_logits(seed), 0.0)
+    assert not head.any()
+    assert (evaluated == 1).all()
+
+
+@given(seed=st.integers(0, 10_000))
+def test_threshold_above_one_lets_the_most_confident_head_answer(seed):
+    logits = random_logits(seed)
+    head, evaluated = answering_head(logits, 1.01)
+    assert np.array_equal(head, softmax(logits).max(axis=-1).argmax(axis=0))
+    assert (evaluated == 3).all()
+
+
+def test_confidence_equal_to_the_threshold_is_enough():
+    logits = np.zeros((2, 1, 2))
+    assert answering_head(logits, 0.5)[1].tolist() == [1]
+
+
+def test_exit_curve_is_that_worked_out_by_hand():
+    labels = np.array([0, 0, 1, 1])
+    points = exit_curve(FOUR, labels, MACS, thresholds=(0.0, 0.75, 1.01))
+    assert [point.threshold for point in points] == [0.0, 0.75, 1.01]
+    # Answers: 0 0 0 1 of the first head; 0 0 0 1 after 1, 2, 3 and 1 heads; 0 0 0 1 of the heads 0, 2, 1, 0.
+    assert [point.accuracy for point in points] == [0.75, 0.75, 0.75]
+    assert [point.mean_macs for point in points] == [1.0, (1 + 3 + 6 + 1) / 4, 6.0]
+
+
+def test_exit_curve_tells_heads_apart_by_accuracy():
+    labels = np.array([0, 0, 1, 1])
+    first_right, last_right = np.eye(2)[labels], np.eye(2)[1 - labels]
+    logits = logits_of(np.stack([0.6 * first_right + 0.2, 0.8 * last_right + 0.1]))  # 0.8 and wrong: 0.9
+    points = exit_curve(logits, labels, (1, 2), thresholds=(0.75, 0.85))
+    assert [point.accuracy for point in points] == [1.0, 0.0]
+
+
+@given(seed=st.integers(0, 10_000))
+def test_mean_cost_rises_with_the_threshold(seed):
+    labels = np.zeros(20, int)
+    thresholds = (0.0, *THRESHOLDS, 1.01)
+    costs = [point.mean_macs for point in exit_curve(random_logits(seed), labels, MACS, thresholds)]
+    assert costs == sorted(costs)
+    assert costs[0] == MACS[0]
+    assert costs[-1] == MACS[-1]
+
+
+def test_overthinking_is_that_worked_out_by_hand():
+    # Five images of class 0, right (1) or wrong (0) at each head.
+    right = np.array([[1, 0, 0, 0, 1], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0]])
+    logits = np.stack([right, 1 - right], axis=-1).astype(np.float32)
+    found = overthinking(logits, np.zeros(5, int), MACS)
+    assert found.cumulative_accuracy == (0.4, 0.6, 0.8)
+    assert found.wasteful_macs == pytest.approx((1 + 3 + 6 + 6 + 1) / 5)
+    assert found.destructive == pytest.approx(2 / 5)
+
+
+def test_single_head_cannot_overthink():
+    found = overthinking(random_logits(0, heads=1), np.zeros(20, int), (5,))
+    assert found.wasteful_macs == 5
+    assert found.destructive == 0
+
+
+def test_heads_that_agree_exactly_cause_no_confusion():
+    logits = np.repeat(random_logits(0, heads=1), 4, axis=0)
+    assert not confusion(logits).any()
+
+
+def test_confusion_is_that_worked_out_by_hand():
+    logits = logits_of([[(0.5, 0.5)], [(0.2, 0.8)], [(0.9, 0.1)]])
+    assert confusion(logits).tolist() == pytest.approx([2 * 0.4 + 2 * 0.7])
+
+
+@given(seed=st.integers(0, 10_000), heads=st.integers(1, 5))
+def test_confusion_is_at_most_two_per_earlier_head(seed, heads):
+    values = confusion(100 * random_logits(seed, heads))
+    assert values.shape == (20,)
+    assert (values >= 0).all()
+    assert (values <= 2 * (heads - 1) + 1e-9).all()

@@ -1,0 +1,117 @@
+"""The command line: parsing, exit codes, what goes to which stream."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kgrow import cli
+
+
+def test_import_loads_no_tensorflow_and_is_quick_to_show_a_version():
+    code = "import kgrow, sys; kgrow.Limits(params=3); print('tensorflow' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == "False"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("45", 45), ("1.5m", 90)])
+def test_durations_have_units(text, seconds):
+    assert cli.duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "ratios"), [("0.5", 0.5), ("0.8,0.7,0.6", (0.8, 0.7, 0.6)), ("0.5,", None), ("a", None)]
+)
+def test_keep_ratios_are_one_number_or_a_list(text, ratios):
+    if ratios is None:
+        with pytest.raises(cli.argparse.ArgumentTypeError, match="numbers joined by commas"):
+            cli.keep_ratios(text)
+    else:
+        assert cli.keep_ratios(text) == ratios
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--keep-ratio", "35"], cli.BAD_USAGE, "`keep_ratio` must be in (0, 1], but got 35"),
+        (["--keep-ratio", "0.5,0.4"], cli.BAD_USAGE, "one for each of the 3 blocks"),
+        (["--space", "compct"], cli.BAD_USAGE, "'compact'"),
+        (["--criterion", "snap"], cli.BAD_USAGE, "'snip'"),
+        (["--epochs", "0"], cli.BAD_USAGE, "`epochs` must be a positive integer"),
+        (["--max-params", "1"], cli.LIMITS_NOT_MET, "params <= 1"),
+        (["--max-params", "500", "--keep-ratio", "0.5"], cli.LIMITS_NOT_MET, "nearest feasible"),
+    ],
+)
+def test_bad_usage_is_said_in_one_line_and_writes_nothing(arguments, code, message, tmp_path, capsys):
+    assert cli.main(["search", "digits", "--out", str(tmp_path / "run"), *arguments]) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_data_set_is_answered_with_the_nearest_names(tmp_path, capsys):
+    assert cli.main(["search", "digit", "--out", str(tmp_path / "run")]) == cli.BAD_USAGE
+    assert "digits" in capsys.readouterr().err
+
+
+def test_a_foreign_directory_is_left_alone(tmp_path, capsys):
+    (tmp_path / "letter.txt").write_text("mine")
+    for extra in ([], ["--overwrite"]):
+        assert cli.main(["search", "digits", "--out", str(tmp_path), *extra]) == cli.BAD_USAGE
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    assert "--out" in capsys.readouterr().err
+
+
+def wait_for_epoch(log: Path, process: subprocess.Popen, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        if log.exists() and '"event": "epoch"' in log.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError("no epoch was finished")
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_checkpoint_and_prints_the_command_that_goes_on(tmp_path):
+    command = ["search", "digits", "--epochs", "8", "--keep-ratio", "0.5", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen([sys.executable, "-m", "kgrow", *command], stderr=subprocess.PIPE, text=True)
+    wait_for_epoch(tmp_path / "run/trials/0000/events.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED
+    assert "Traceback" not in errors
+    assert f"kgrow {' '.join(command)}" in errors
+    assert (tmp_path / "run/trials/0000/last.npz").exists()
+
+
+@pytest.mark.slow
+def test_a_narrow_terminal_shows_the_whole_run_and_gets_its_cursor_back(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "kgrow", "search", "digits", "--epochs", "2", "--keep-ratio", "0.5", "--out", out]
+    reader, writer = pty.openpty()
+    process = subprocess.Popen(
+        command, stdout=writer, stderr=writer, env={**os.environ, "COLUMNS": "40", "LINES": "20", "TERM": "xterm"}
+    )
+    os.close(writer)
+    shown = b""
+    while True:
+        try:
+            part = os.read(reader, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait() == cli.DONE
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
+    assert "model.tflite" in text
+    assert "Traceback" not in text
+    assert "WARNING" not in text  # TensorFlow's start-up noise
+    assert shown.count(b"\x1b[?25h") >= shown.count(b"\x1b[?25l")

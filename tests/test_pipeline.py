@@ -1,0 +1,136 @@
+"""The main job from data to a proven file, and the document it leaves."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+import kgrow
+from kgrow.exporting import classify
+
+pytestmark = pytest.mark.slow
+
+NUMBER = (int, float)
+ARTEFACT = {
+    "path": str,
+    "quantization": str,
+    "bytes": int,
+    "gzip_bytes": int,
+    "test_accuracy": NUMBER,
+    "latency_ms": NUMBER,
+    "max_abs_diff": NUMBER,
+    "runtime": str,
+}
+CANDIDATE = {
+    "trial": str,
+    "keep_ratios": [NUMBER],
+    "status": str,
+    "val_accuracy": NUMBER,
+    "prunable_params": int,
+    "kept_params": int,
+    "epochs_trained": int,
+    "error": type(None),
+}
+BEST = {
+    "trial": str,
+    "architecture": dict,
+    "keep_ratios": [NUMBER],
+    "prunable_params": int,
+    "kept_params": int,
+    "macs_dense": int,
+    "macs_sparse": int,
+    "heads": [{"val_accuracy": NUMBER, "test_accuracy": NUMBER, "macs": int}],
+    "test_accuracy": NUMBER,
+    "early_exit": [{"threshold": NUMBER, "test_accuracy": NUMBER, "mean_macs": NUMBER}],
+    "artefacts": [ARTEFACT],
+}
+DOCUMENT = {
+    "kgrow_version": str,
+    "task": dict,
+    "seed": int,
+    "complete": bool,
+    "config": dict,
+    "candidates": [CANDIDATE],
+    "best": BEST,
+    "wall_s": NUMBER,
+}
+
+
+def check(value, schema, where="result"):
+    if isinstance(schema, dict):
+        assert set(value) == set(schema), where
+        for name, part in schema.items():
+            check(value[name], part, f"{where}.{name}")
+    elif isinstance(schema, list):
+        assert value, where
+        for part in value:
+            check(part, schema[0], where)
+    else:
+        assert isinstance(value, schema), (where, value)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs")
+    return kgrow.search("digits", limits=kgrow.Limits(params=12_000), epochs=4, directory=directory, verbose=0)
+
+
+def test_result_json_has_the_documented_schema(result):
+    document = json.loads((result.directory / "result.json").read_text())
+    check(document, DOCUMENT)
+    assert document == result.document
+
+
+def test_the_best_candidate_has_the_highest_validation_accuracy_within_the_limit(result):
+    candidates = result.document["candidates"]
+    best = next(c for c in candidates if c["trial"] == result.document["best"]["trial"])
+    assert best["val_accuracy"] == max(c["val_accuracy"] for c in candidates)
+    assert len(candidates) == 3
+    assert all(candidate["kept_params"] <= 12_000 for candidate in candidates)
+    assert best["kept_params"] == result.network.kept_params() == result.document["best"]["kept_params"]
+
+
+def test_candidates_share_the_epochs_before_their_first_difference(result):
+    trained = [candidate["epochs_trained"] for candidate in result.document["candidates"]]
+    assert trained[0] == 4
+    assert all(epochs < 4 for epochs in trained[1:])
+
+
+def test_the_written_file_answers_as_the_document_says(result):
+    artefact = result.document["best"]["artefacts"][0]
+    answers = classify(artefact["path"], result.task.test.images).argmax(axis=-1)
+    assert np.mean(answers == result.task.test.labels) == pytest.approx(artefact["test_accuracy"])
+    assert artefact["max_abs_diff"] < 1e-3
+    assert not zipfile.is_zipfile(artefact["path"])
+
+
+def test_disk_holds_the_best_weights_and_no_leftovers(result):
+    names = {str(path.relative_to(result.directory)) for path in result.directory.rglob("*.npz")}
+    assert names == {f"trials/{result.document['best']['trial']}/best.npz"}
+
+
+def test_a_loaded_result_is_the_same_and_exports_an_earlier_exit(result, tmp_path):
+    loaded = kgrow.load(result.directory, "digits")
+    images = result.task.test.images[:20]
+    np.testing.assert_array_equal(loaded.network.logits(images), result.network.logits(images))
+    artefact = loaded.export(tmp_path / "early.tflite", exit_index=0)
+    assert artefact.bytes < result.document["best"]["artefacts"][0]["bytes"]
+    assert artefact.test_accuracy == pytest.approx(result.document["best"]["heads"][0]["test_accuracy"], abs=1e-6)
+
+
+def test_the_same_call_again_returns_at_once_and_another_configuration_is_refused(result):
+    settings = {"limits": kgrow.Limits(params=12_000), "directory": result.directory.parent, "verbose": 0}
+    assert kgrow.search("digits", epochs=4, **settings).document == result.document
+    with pytest.raises(ValueError, match="epochs was 4 and is now 5"):
+        kgrow.search("digits", epochs=5, **settings)
+
+
+def test_gray_float_images_and_one_hot_labels_of_an_odd_shape_work(tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    images = generator.normal(size=(90, 11, 7)) + labels[:, None, None]
+    result = kgrow.search((images, np.eye(3)[labels]), epochs=3, keep_ratio=0.6, directory=tmp_path, verbose=0)
+    assert result.document["task"]["dtype"] == "float32"
+    assert result.architecture.input_shape == (11, 7, 1)
+    assert result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
