@@ -112,6 +112,10 @@ def test_epochs_tell_loss_accuracy_per_head_and_what_is_kept(unbroken):
     assert [event["kept_params"] for event in epochs] == [156, 78, 78 + 234, 78 + 70, 78 + 70, 78 + 70]
 
 
+def test_steps_are_numbered_through_the_whole_life(unbroken):
+    assert [unbroken.snapshots[epoch].step_number for epoch in range(6)] == [0, 3, 6, 9, 12, 15]
+
+
 def test_tiny_task_is_learned(unbroken):
     assert events_of(unbroken.run, "epoch")[-1]["val_accuracy"][-1] > 0.6
 

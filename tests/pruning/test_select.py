@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kgrow.pruning.select import kept_count, select
@@ -106,5 +106,7 @@ def test_score_that_ranks_nothing_is_refused(score):
 
 
 @given(st.integers(1, 200_000), st.integers(1, 100))
+@example(100, 29)  # 0.29 * 100 is 28.999999999999996
+@example(169_392, 25)
 def test_count_is_the_floor_whatever_binary_fractions_do(size, percent):
     assert kept_count(percent / 100, size) == size * percent // 100
