@@ -138,9 +138,9 @@ def resolve_preset(
     resolved = preset.suited_to(len(task.train)) if preset == PRESETS["default"] else preset
     if epochs is not None:
         resolved = resolved.stretched(epochs)
-    return dataclasses.replace(
-        resolved, batch_size=batch_size or resolved.batch_size, strategy=strategy or resolved.strategy
-    )
+    if batch_size is not None:
+        resolved = dataclasses.replace(resolved, batch_size=batch_size)
+    return resolved if strategy is None else dataclasses.replace(resolved, strategy=strategy)
 
 
 def default_project_name(task: Task) -> str:

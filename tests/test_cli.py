@@ -81,7 +81,10 @@ def wait_for_epoch(log: Path, process: subprocess.Popen, seconds: float = 120) -
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_checkpoint_and_prints_the_command_that_goes_on(tmp_path):
     command = ["search", "digits", "--epochs", "8", "--keep-ratio", "0.5", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen([sys.executable, "-m", "kgrow", *command], stderr=subprocess.PIPE, text=True)
+    # A shell lets what it runs in the background ignore Ctrl-C, the tests and their children included.
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); import kgrow.cli as cli"
+    code += "; sys.exit(cli.main())"
+    process = subprocess.Popen([sys.executable, "-c", code, *command], stderr=subprocess.PIPE, text=True)
     wait_for_epoch(tmp_path / "run/trials/0000/events.jsonl", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -77,6 +77,11 @@ class Lifecycle:
         run: Run,
         observer: Observer,
     ):
+        if settings.preset.batch_size > len(task.train):
+            raise ValueError(
+                f"`batch_size` must be at most {len(task.train)}, the number of training images, but got "
+                f"{settings.preset.batch_size}."
+            )
         self.task, self.target, self.keep_ratios, self.settings, self.run = task, target, keep_ratios, settings, run
         self.observer = observer
         self.policy = settings.preset.growth_policy()
@@ -114,7 +119,7 @@ class Lifecycle:
     def final_structure_epoch(self) -> int:
         """The first epoch after which the structure no longer changes, under a growth schedule fixed in advance."""
         grow_epochs = self.settings.preset.grow_epochs[: len(self.target.blocks) - 1]
-        return max(self.schedule.last_epoch, *grow_epochs, 0)
+        return max(self.schedule.last_epoch(len(self.target.blocks)), *grow_epochs, 0)
 
     def _resume(self, start: Snapshot | None) -> int:
         snapshot = Snapshot.load(self.run, LAST) if self.run.has(LAST) else start
@@ -175,7 +180,9 @@ class Lifecycle:
 
     def _prune(self, epoch: int, due: Mapping[int, float]) -> None:
         preset = self.settings.preset
-        weights = self._head_weights(epoch)
+        # What is removed is gone for good, so every head counts as much as it will at the end of its ramp: under the
+        # small weights of an early epoch the first heads would lose all their connections.
+        weights = self._head_weights(preset.epochs - 1)
         remaining = preset.saliency_examples
         batches = []
         for images, labels in self.task.train.batches(preset.batch_size, shuffle_seed=(self.settings.seed, epoch, 1)):

@@ -140,7 +140,6 @@ PRESETS: dict[str, Preset] = {
         grow_epochs=(1, 2, 3),
         prune_epochs=(5, 6, 7, 8, 9, 10),
         strategy="iterative",
-        exit_weights=(0.15, 0.3, 0.45),
         saliency_examples=1024,
     ),
     "base": Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1)),

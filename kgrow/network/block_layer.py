@@ -37,8 +37,9 @@ class BlockLayer(keras.layers.Layer):
         )
         shapes = [architecture.feature_shape(i) for i in range(first)]
         self._build_variables([tf.zeros((1, *shape)) for shape in shapes or [architecture.input_shape]])
-        # Each block is traced by itself: a block grown later leaves the traces of the earlier ones valid.
-        self.run = tf.function(self._run)
+        # Each block is traced by itself: a block grown later leaves the traces of the earlier ones valid. Early exit
+        # calls with a batch of any size.
+        self.run = tf.function(self._run, reduce_retracing=True)
 
     def _build_variables(self, features: Sequence[Any]) -> None:
         self.head(self(features, training=False)[-1])

@@ -21,10 +21,9 @@ class PruningSchedule(abc.ABC):
             keep_ratios: The final ratio of every block.
         """
 
-    @property
     @abc.abstractmethod
-    def last_epoch(self) -> int:
-        """The last epoch with an event, -1 if there is none."""
+    def last_epoch(self, num_blocks: int) -> int:
+        """Returns the last epoch with an event for a network of so many blocks, -1 if there is none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +44,9 @@ class OneShot(PruningSchedule):
             )
         return {block: ratio for block, ratio in enumerate(keep_ratios) if self.epochs[block] == epoch}
 
-    @property
-    def last_epoch(self) -> int:
+    def last_epoch(self, num_blocks: int) -> int:
         """See `PruningSchedule.last_epoch`."""
-        return max(self.epochs, default=-1)
+        return max(self.epochs[:num_blocks], default=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +85,7 @@ class Iterative(PruningSchedule):
             return keep_ratio ** (step / self.steps)
         return 1.0 - (1.0 - keep_ratio) * step / self.steps
 
-    @property
-    def last_epoch(self) -> int:
+    def last_epoch(self, num_blocks: int) -> int:
         """See `PruningSchedule.last_epoch`."""
         return max(self.epochs, default=-1)
 
@@ -101,7 +98,6 @@ class NoPruning(PruningSchedule):
         """See `PruningSchedule.due`."""
         return {}
 
-    @property
-    def last_epoch(self) -> int:
+    def last_epoch(self, num_blocks: int) -> int:
         """See `PruningSchedule.last_epoch`."""
         return -1

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +24,8 @@ class SNIP(Criterion):
     cannot change a ranking.
 
     Args:
-        reinitialize: Score a copy whose kernels are redrawn (Xavier normal), not the live, trained weights. The mask
-            then depends on the network's shape and the data alone.
+        reinitialize: Score with kernels that are redrawn (Xavier normal), not with the trained ones, which are put back
+            afterwards.
         seed: Of the redrawn kernels.
 
     References:
@@ -38,22 +38,31 @@ class SNIP(Criterion):
 
     def saliency(self, network: "GrowingNetwork", batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`."""
-        scored = self._redrawn(network) if self.reinitialize else network
-        weights = [kernel.weight for kernel in scored.kernels()]
+        weights = [kernel.weight for kernel in network.kernels()]
+        live = [weight.numpy() for weight in weights]
+        try:
+            if self.reinitialize:
+                self._redraw(network)
+            return self._score(network, weights, batches, loss)
+        finally:
+            for weight, value in zip(weights, live, strict=True):
+                weight.assign(value)
+
+    def _score(
+        self, network: "GrowingNetwork", weights: Sequence[Any], batches: Sequence[Batch], loss: Loss
+    ) -> list[np.ndarray]:
         totals = [np.zeros(weight.shape, np.float64) for weight in weights]
         num_examples = sum(len(labels) for _, labels in batches)
         for images, labels in batches:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(weights)
-                mean_loss = loss(scored(images, training=False), labels)
+                mean_loss = loss(network(images, training=False), labels)
             gradients = tape.gradient(mean_loss, weights, unconnected_gradients="zero")
             for total, gradient in zip(totals, gradients, strict=True):
                 total += gradient.numpy() * (len(labels) / num_examples)
         return [np.abs(weight.numpy() * total) for weight, total in zip(weights, totals, strict=True)]
 
-    def _redrawn(self, network: "GrowingNetwork") -> "GrowingNetwork":
-        copy = network.copy()
-        for kernel in copy.kernels():
+    def _redraw(self, network: "GrowingNetwork") -> None:
+        for kernel in network.kernels():
             initializer = keras.initializers.GlorotNormal(seed=kernel_seed(self.seed, kernel.name))
             kernel.weight.assign(initializer(kernel.weight.shape))
-        return copy

@@ -1,4 +1,4 @@
-"""Tests of early exit, overthinking and confusion, on cases small enough to work out by hand."""
+"""Tests of early exit, overthinking and confusion: worked out by hand, and on a network that leaves blocks out."""
 
 import numpy as np
 import pytest
@@ -115,3 +115,35 @@ def test_confusion_is_at_most_two_per_earlier_head(seed, heads):
     assert values.shape == (20,)
     assert (values >= 0).all()
     assert (values <= 2 * (heads - 1) + 1e-9).all()
+
+
+# The network
+
+
+@pytest.fixture(scope="module")
+def images(tiny_task):
+    return tiny_task.validation.images
+
+
+def test_early_exit_answers_as_the_head_that_all_logits_choose(varied_network, images):
+    logits = varied_network.logits(images)
+    confidence = softmax(logits).max(axis=-1)
+    chosen = set()
+    for threshold in (0.0, 0.4, 0.5, 0.6, 0.75, 0.9, 0.999, 1.1):
+        assert np.abs(confidence - threshold).min() > 1e-5  # else rounding decides
+        head, evaluated = answering_head(logits, threshold)
+        chosen |= set(zip(head, evaluated, strict=True))
+        for batch_size in (256, 10):
+            answers, heads, counts = varied_network.predict_early(images, threshold, batch_size)
+            assert np.array_equal(heads, head)
+            assert np.array_equal(counts, evaluated)
+            np.testing.assert_allclose(answers, softmax(logits)[head, np.arange(24)], atol=1e-5)
+    assert {evaluated for _, evaluated in chosen} == {1, 2, 3}
+    assert any(head + 1 < evaluated for head, evaluated in chosen)  # the most confident one, after all were asked
+
+
+def test_early_exit_traces_a_block_no_more_than_twice_however_many_images_are_left(tiny_network, images):
+    network = tiny_network.copy()
+    for batch_size in (9, 7, 5, 4):
+        network.predict_early(images, 0.5, batch_size)
+    assert all(block.run.experimental_get_tracing_count() <= 2 for block in network.blocks)

@@ -11,7 +11,6 @@ from kgrow.architecture.operations import head_grid
 from kgrow.network import GrowingNetwork
 from kgrow.network.cells import Join
 from kgrow.network.conv_norm import ConvNorm
-from kgrow.network.early_exit import answering_head, softmax
 from kgrow.network.internal_classifier import InternalClassifier
 
 
@@ -275,23 +274,3 @@ def test_state_of_another_shape_is_refused_by_name(tiny_network):
     state = {**tiny_network.state(), "block_0/cell_0/first/gamma": np.ones(5)}
     with pytest.raises(ValueError, match=r"`state` must hold block_0/cell_0/first/gamma of shape \(4,\)"):
         tiny_network.copy().load_state(state)
-
-
-# Early exit
-
-
-def test_early_exit_answers_as_the_head_that_all_logits_choose(varied_network, images):
-    logits = varied_network.logits(images)
-    confidence = softmax(logits).max(axis=-1)
-    chosen = set()
-    for threshold in (0.0, 0.4, 0.5, 0.6, 0.75, 0.9, 0.999, 1.1):
-        assert np.abs(confidence - threshold).min() > 1e-5  # else rounding decides
-        head, evaluated = answering_head(logits, threshold)
-        chosen |= set(zip(head, evaluated, strict=True))
-        for batch_size in (256, 10):
-            answers, heads, counts = varied_network.predict_early(images, threshold, batch_size)
-            assert np.array_equal(heads, head)
-            assert np.array_equal(counts, evaluated)
-            np.testing.assert_allclose(answers, softmax(logits)[head, np.arange(24)], atol=1e-5)
-    assert {evaluated for _, evaluated in chosen} == {1, 2, 3}
-    assert any(head + 1 < evaluated for head, evaluated in chosen)  # the most confident one, after all were asked

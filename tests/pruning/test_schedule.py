@@ -22,7 +22,8 @@ def after(ratio, step, steps=3):
 def test_one_shot_prunes_each_block_once_to_its_own_ratio():
     schedule = OneShot((10, 35, 60, 85))
     assert all_due(schedule, RATIOS) == {10: {0: 0.4}, 35: {1: 0.3}, 60: {2: 0.2}, 85: {3: 0.1}}
-    assert schedule.last_epoch == 85
+    assert schedule.last_epoch(4) == 85
+    assert schedule.last_epoch(2) == 35
 
 
 def test_one_shot_prunes_blocks_of_the_same_epoch_together():
@@ -43,7 +44,7 @@ def test_iterative_starts_a_block_at_each_published_event_and_takes_three_steps(
         105: {3: after(0.1, 3)},
         115: dict(enumerate(RATIOS)),
     }
-    assert Iterative(PUBLISHED).last_epoch == 115
+    assert Iterative(PUBLISHED).last_epoch(4) == 115
 
 
 def test_geometric_path_multiplies_by_the_same_factor_at_each_step():
@@ -78,7 +79,7 @@ def test_last_event_reaches_the_final_ratios_even_if_there_are_few():
 
 def test_no_pruning_prunes_nothing():
     assert all_due(NoPruning(), RATIOS) == {}
-    assert NoPruning().last_epoch == -1
+    assert NoPruning().last_epoch(4) == -1
 
 
 def test_unknown_path_is_refused():

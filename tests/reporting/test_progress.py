@@ -357,6 +357,8 @@ def run_in_terminal(script, press=None):
     Returns:
         The exit code, the standard output, and what the terminal got.
     """
+    # A shell lets what it runs in the background ignore Ctrl-C, the tests and their children included.
+    script = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{script}"
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     environment = {"TERM": "xterm", "PYTHONIOENCODING": "utf-8", "PATH": os.environ["PATH"]}

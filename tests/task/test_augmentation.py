@@ -147,14 +147,14 @@ def make_task(shape, name="photos"):
 @pytest.mark.parametrize(
     ("shape", "name", "expected"),
     [
-        ((8, 8, 1), "digits", Augmentation(1, False, 0)),
-        ((28, 28, 1), "mnist", Augmentation(4, False, 7)),
-        ((32, 32, 3), "cifar10", Augmentation(4, True, 8)),
-        ((32, 32, 3), "svhn_cropped", Augmentation(4, False, 8)),
-        ((28, 28, 3), "emnist/letters", Augmentation(4, False, 7)),
-        ((96, 64, 3), "photos", Augmentation(8, True, 16)),
-        ((16, 16, 3), "My Digits", Augmentation(2, False, 0)),
-        ((20, 20, 1), "gray", Augmentation(2, False, 0)),
+        ((8, 8, 1), "digits", Augmentation(1, False)),
+        ((28, 28, 1), "mnist", Augmentation(4, False)),
+        ((32, 32, 3), "cifar10", Augmentation(4, True)),
+        ((32, 32, 3), "svhn_cropped", Augmentation(4, False)),
+        ((28, 28, 3), "emnist/letters", Augmentation(4, False)),
+        ((96, 64, 3), "photos", Augmentation(8, True)),
+        ((16, 16, 3), "My Digits", Augmentation(2, False)),
+        ((20, 20, 1), "gray", Augmentation(2, False)),
     ],
 )
 def test_suited_augmentation_follows_size_colour_and_name(shape, name, expected):
