@@ -213,7 +213,7 @@ class Search:
         document["wall_s"] = round(time.monotonic() - started, 3)
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.write_json(RESULT, document)
-        return Result(self.run.path, document, network, self.task)
+        return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
 
     def _measure(self, network: GrowingNetwork, trial: Trial) -> dict[str, Any]:
         architecture = network.architecture
