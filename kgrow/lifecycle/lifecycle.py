@@ -20,10 +20,12 @@ from kgrow.lifecycle.preset import Preset
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import Criterion, prune
+from kgrow.pruning.criterion import Batch
 from kgrow.run import Run
 from kgrow.task import Augmentation, Task
 
 LAST, BEST = "last.npz", "best.npz"
+SALIENCY_BATCH = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,18 +185,11 @@ class Lifecycle:
         # What is removed is gone for good, so every head counts as much as it will at the end of its ramp: under the
         # small weights of an early epoch the first heads would lose all their connections.
         weights = self._head_weights(preset.epochs - 1)
-        remaining = preset.saliency_examples
-        batches = []
-        for images, labels in self.task.train.batches(preset.batch_size, shuffle_seed=(self.settings.seed, epoch, 1)):
-            batches.append((images[:remaining], labels[:remaining]))
-            remaining -= len(images)
-            if remaining <= 0:
-                break
         prune(
             self.network,
             due,
             self.settings.criterion,
-            batches,
+            self._saliency_batches(epoch),
             lambda logits, labels: joint_loss(logits, labels, weights, preset.label_smoothing),
             self.settings.scope,
         )
@@ -203,6 +198,18 @@ class Lifecycle:
             kept, size = self.network.kept_params(block), self.network.architecture.kernel_params(block)
             counts = {"kept_params": kept, "prunable_params": size}
             self._log({"event": "pruned", "epoch": epoch, "block": block, "keep_ratio": ratio, **counts})
+
+    def _saliency_batches(self, epoch: int) -> list[Batch]:
+        """Returns the training images that a criterion scores on: few, large batches, which take the least time."""
+        num_examples = min(self.settings.preset.saliency_examples, len(self.task.train))
+        batches = self.task.train.batches(
+            min(num_examples, SALIENCY_BATCH), shuffle_seed=(self.settings.seed, epoch, 1)
+        )
+        starts = range(0, num_examples, SALIENCY_BATCH)
+        return [
+            (images[: num_examples - start], labels[: num_examples - start])
+            for start, (images, labels) in zip(starts, batches, strict=False)
+        ]
 
     def _head_weights(self, epoch: int) -> np.ndarray:
         preset = self.settings.preset

@@ -48,6 +48,7 @@ class Trainer:
         images = tf.TensorSpec((None, *self.network.architecture.input_shape), tf.float32)
         self._step = tf.function(
             self._train_step,
+            autograph=False,
             input_signature=[
                 images,
                 tf.TensorSpec((None,), tf.int32),

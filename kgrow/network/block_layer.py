@@ -39,7 +39,7 @@ class BlockLayer(keras.layers.Layer):
         self._build_variables([tf.zeros((1, *shape)) for shape in shapes or [architecture.input_shape]])
         # Each block is traced by itself: a block grown later leaves the traces of the earlier ones valid. Early exit
         # calls with a batch of any size.
-        self.run = tf.function(self._run, reduce_retracing=True)
+        self.run = tf.function(self._run, autograph=False, reduce_retracing=True)
 
     def _build_variables(self, features: Sequence[Any]) -> None:
         self.head(self(features, training=False)[-1])

@@ -39,7 +39,7 @@ class GrowingNetwork(keras.Model):
         self.architecture = self.architecture.grow(block)
         self.blocks.append(BlockLayer(self.architecture, len(self.blocks), seed=self.seed))
         signature = tf.TensorSpec((None, *self.architecture.input_shape), tf.float32)
-        self._infer = tf.function(self._infer_logits, input_signature=[signature])
+        self._infer = tf.function(self._infer_logits, autograph=False, input_signature=[signature])
         self.built = True
 
     def scale(self, images: Any) -> Any:
