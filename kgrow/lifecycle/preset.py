@@ -113,17 +113,16 @@ class Preset:
     def suited_to(self, num_examples: int) -> Preset:
         """Returns the preset for a training split: few images get smaller batches and more epochs.
 
-        The batch is halved until an epoch has 24 steps (not below 16 images), the rate with it; the run is stretched
-        to 1000 steps, at most to 100 epochs.
+        The batch is halved until an epoch has 24 steps (not below 16 images); the run is stretched to 1000 steps, at
+        most to 100 epochs. The rate stays: halved with the batch it was too low for digits.
         """
         batch_size = self.batch_size
         while batch_size > SMALLEST_BATCH and num_examples < STEPS_PER_EPOCH * batch_size:
             batch_size //= 2
         batch_size = min(batch_size, num_examples)
-        rate = self.learning_rate * batch_size / self.batch_size
         steps = num_examples // batch_size
         epochs = max(self.epochs, min(MOST_EPOCHS, math.ceil(STEPS_PER_RUN / steps)))
-        return dataclasses.replace(self.stretched(epochs), batch_size=batch_size, learning_rate=rate)
+        return dataclasses.replace(self.stretched(epochs), batch_size=batch_size)
 
 
 _SEED = Preset(
@@ -136,6 +135,7 @@ PRESETS: dict[str, Preset] = {
         learning_rate=0.05,
         nesterov=True,
         l2=5e-4,
+        label_smoothing=0.1,
         warmup_epochs=2,
         grow_epochs=(1, 2, 3),
         prune_epochs=(5, 6, 7, 8, 9, 10),

@@ -346,6 +346,19 @@ def test_input_of_a_concat_that_is_not_read_is_dropped_and_its_cell_too():
     np.testing.assert_array_equal(smaller.state()["block_0/cell_1/first/kernel"], kernel)
 
 
+def test_chain_of_cells_that_ends_unread_is_removed():
+    network = network_of((STEM, Cell("conv", 3, (0,)), Cell("conv", 3, (1,)), Cell("conv", 5, (2, 0), join="concat")))
+    assign(network, "block_0/cell_3/first", (slice(None), slice(None), slice(0, 3)), kernel=0.0)
+    assert compacted(network).architecture.cells == (STEM, Cell("conv", 5, (0,)))
+
+
+def test_input_of_a_concat_that_the_shortcut_alone_passes_on_stays():
+    joined = residual(7, inputs=(0, 1), join="concat", shortcut="identity")
+    network = network_of((STEM, Cell("conv", 3, (0,)), joined))
+    assign(network, "block_0/cell_2/first", (slice(None), slice(None), slice(0, 4)), kernel=0.0)
+    assert compacted(network).architecture == network.architecture
+
+
 @pytest.mark.parametrize(("stride", "inputs", "join"), [(1, (0,), "none"), (2, (0, 1), "concat")])
 def test_newest_input_is_dropped_unless_it_sets_the_resolution(stride, inputs, join):
     tail = Cell("conv", 3, (0, 1), join="concat")

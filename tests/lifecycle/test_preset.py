@@ -116,10 +116,10 @@ def test_large_data_set_leaves_the_preset_as_it_is():
     assert PRESETS["default"].suited_to(45_000) == PRESETS["default"]
 
 
-def test_few_images_get_smaller_batches_and_a_rate_in_proportion():
+def test_few_images_get_smaller_batches_at_the_same_rate():
     preset, suited = PRESETS["default"], PRESETS["default"].suited_to(1168)
     assert suited.batch_size == 32
-    assert suited.learning_rate == pytest.approx(preset.learning_rate / 4)
+    assert suited.learning_rate == preset.learning_rate
     assert suited.epochs * (1168 // 32) >= 1000
 
 
