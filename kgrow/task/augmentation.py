@@ -46,8 +46,7 @@ class Augmentation:
 
         Returns:
             Shifts of an eighth of the smaller side (1 pixel below 12), and mirroring for colour images unless the
-            task's name speaks of written characters. No cutout: it helps networks that overfit, and small ones that
-            are trained for some ten epochs do not.
+            task's name speaks of written characters. No cutout; ask for it with `Augmentation(cutout=8)`.
         """
         height, width, channels = task.input_shape
         side = min(height, width)
