@@ -72,7 +72,8 @@ def test_a_foreign_directory_is_left_alone(tmp_path, capsys):
 def wait_for(path: Path, process: subprocess.Popen, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
-        assert time.monotonic() < deadline and process.poll() is None, f"{path.name} was never written"
+        assert time.monotonic() < deadline, f"{path.name} was not written in {seconds} s"
+        assert process.poll() is None, f"the process ended without writing {path.name}"
         time.sleep(0.05)
 
 

@@ -215,6 +215,11 @@ class Lifecycle:
         preset = self.settings.preset
         return exit_weights(self.network.architecture, epoch + 1, preset.epochs, preset.exit_weights)
 
+    def _training_weights(self, epoch: int) -> np.ndarray:
+        weights = self._head_weights(epoch)
+        weights[:-1] *= self.settings.preset.exit_scale
+        return weights
+
     def _train_epoch(self, epoch: int) -> None:
         preset, seed = self.settings.preset, self.settings.seed
         started = time.monotonic()
@@ -222,7 +227,7 @@ class Lifecycle:
         loss = self.trainer.train_epoch(
             self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True),
             epoch,
-            self._head_weights(epoch),
+            self._training_weights(epoch),
             total,
             lambda done: self.observer.progress(self.run.path.name, epoch, done, total),
         )

@@ -10,6 +10,7 @@ from kgrow.growing import FixedSchedule
 from kgrow.pruning import Iterative, NoPruning, OneShot, PruningSchedule
 
 STRATEGIES = ("one-shot", "iterative")
+START_OF_WARMUP = 0.05
 SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
 
 
@@ -34,6 +35,7 @@ class Preset:
         steps: Events per block of the iterative strategy.
         path: Of the iterative strategy: `"linear"` or `"geometric"`.
         exit_weights: Largest loss weight of each internal classifier but the last; None for its relative depth.
+        exit_scale: Factor on these weights in training; connections are scored with the weights themselves.
         saliency_examples: Training images that a criterion scores on.
     """
 
@@ -53,6 +55,7 @@ class Preset:
     steps: int = 3
     path: str = "linear"
     exit_weights: tuple[float, ...] | None = None
+    exit_scale: float = 1.0
     saliency_examples: int = 128
 
     def __post_init__(self) -> None:
@@ -72,15 +75,21 @@ class Preset:
             raise ValueError(f"`epochs` must exceed the epochs of all events, but got {self.epochs}.")
 
     def learning_rate_at(self, epoch: int, fraction: float = 0.0) -> float:
-        """Returns the rate `fraction` of the way through a 0-based epoch."""
+        """Returns the rate `fraction` of the way through a 0-based epoch.
+
+        Before the cosine the rate rises from near 0 over the warm-up, and again over each epoch that begins with growth.
+        """
         if self.milestones:
             passed = [g for m, g in zip(self.milestones, self.gammas, strict=True) if m <= epoch + 1]
             return self.learning_rate * math.prod(passed)
         now = epoch + fraction
+        # A block that was just grown is as fresh as the whole network was at first: the full rate would shake it, and
+        # with it the blocks before.
+        peak = self.learning_rate * (max(fraction, START_OF_WARMUP) if epoch and epoch in self.grow_epochs else 1.0)
         if now < self.warmup_epochs:
-            return self.learning_rate * max(now, 0.05) / self.warmup_epochs
+            return peak * max(now, START_OF_WARMUP) / self.warmup_epochs
         progress = (now - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
     def growth_policy(self) -> FixedSchedule:
         """Returns when blocks are grown."""
@@ -114,7 +123,8 @@ class Preset:
         """Returns the preset for a training split: few images get smaller batches and more epochs.
 
         The batch is halved until an epoch has 24 steps (not below 16 images); the run is stretched to 1000 steps, at
-        most to 100 epochs. The rate stays: halved with the batch it was too low for digits.
+        most to 100 epochs. A network learns few images by heart, while it never gets far enough with many: few have
+        smoothed labels, internal classifiers of full weight and half the rate.
         """
         batch_size = self.batch_size
         while batch_size > SMALLEST_BATCH and num_examples < STEPS_PER_EPOCH * batch_size:
@@ -122,7 +132,10 @@ class Preset:
         batch_size = min(batch_size, num_examples)
         steps = num_examples // batch_size
         epochs = max(self.epochs, min(MOST_EPOCHS, math.ceil(STEPS_PER_RUN / steps)))
-        return dataclasses.replace(self.stretched(epochs), batch_size=batch_size)
+        fitted = dataclasses.replace(self.stretched(epochs), batch_size=batch_size)
+        if batch_size == self.batch_size:
+            return fitted
+        return dataclasses.replace(fitted, learning_rate=self.learning_rate / 2, label_smoothing=0.1, exit_scale=1.0)
 
 
 _SEED = Preset(
@@ -132,14 +145,14 @@ _SEED = Preset(
 PRESETS: dict[str, Preset] = {
     "default": Preset(
         epochs=30,
-        learning_rate=0.05,
+        learning_rate=0.1,
         nesterov=True,
         l2=5e-4,
-        label_smoothing=0.1,
         warmup_epochs=2,
         grow_epochs=(1, 2, 3),
-        prune_epochs=(5, 6, 7, 8, 9, 10),
+        prune_epochs=(5, 6, 8, 9, 11, 12),
         strategy="iterative",
+        exit_scale=0.3,
         saliency_examples=1024,
     ),
     "base": Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1)),

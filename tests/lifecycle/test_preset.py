@@ -65,6 +65,16 @@ def test_rate_rises_to_its_peak_and_falls_to_zero():
     assert min(found) > 0
 
 
+def test_rate_rises_again_after_each_growth():
+    preset = Preset(epochs=12, learning_rate=0.4, warmup_epochs=2, grow_epochs=(1, 4))
+    plain = Preset(epochs=12, learning_rate=0.4, warmup_epochs=2, grow_epochs=(0, 0))
+    for epoch in range(12):
+        for fraction in (0.0, 0.25, 0.5, 1.0):
+            factor = max(fraction, 0.05) if epoch in (1, 4) else 1.0
+            expected = factor * plain.learning_rate_at(epoch, fraction)
+            assert preset.learning_rate_at(epoch, fraction) == pytest.approx(expected)
+
+
 # Other lengths
 
 
@@ -116,10 +126,12 @@ def test_large_data_set_leaves_the_preset_as_it_is():
     assert PRESETS["default"].suited_to(45_000) == PRESETS["default"]
 
 
-def test_few_images_get_smaller_batches_at_the_same_rate():
+def test_few_images_get_smaller_batches_and_are_not_learned_by_heart():
     preset, suited = PRESETS["default"], PRESETS["default"].suited_to(1168)
     assert suited.batch_size == 32
-    assert suited.learning_rate == preset.learning_rate
+    assert suited.learning_rate == preset.learning_rate / 2
+    assert suited.label_smoothing > preset.label_smoothing
+    assert suited.exit_scale > preset.exit_scale
     assert suited.epochs * (1168 // 32) >= 1000
 
 
