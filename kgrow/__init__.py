@@ -7,8 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kgrow.pipeline import load, search
-    from kgrow.result import Result
+    from kgrow.exporting import EarlyExit, ExportError
+    from kgrow.pipeline import search
+    from kgrow.result import Result, load
     from kgrow.searching.limits import LimitError, Limits
     from kgrow.task import Augmentation, Task
 
@@ -16,15 +17,28 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "kgrow.task",
+    "EarlyExit": "kgrow.exporting",
+    "ExportError": "kgrow.exporting",
     "LimitError": "kgrow.searching.limits",
     "Limits": "kgrow.searching.limits",
     "Result": "kgrow.result",
     "Task": "kgrow.task",
-    "load": "kgrow.pipeline",
+    "load": "kgrow.result",
     "search": "kgrow.pipeline",
 }
 
-__all__ = ["Augmentation", "LimitError", "Limits", "Result", "Task", "__version__", "load", "search"]
+__all__ = [
+    "Augmentation",
+    "EarlyExit",
+    "ExportError",
+    "LimitError",
+    "Limits",
+    "Result",
+    "Task",
+    "__version__",
+    "load",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

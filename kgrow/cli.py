@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import kgrow
 
@@ -37,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"kgrow: {problem}")
         return BAD_USAGE
     except (OSError, ArithmeticError) as problem:
+        _say(f"kgrow: {problem}")
+        return FAILED
+    except kgrow.ExportError as problem:  # last, because looking it up loads TensorFlow
         _say(f"kgrow: {problem}")
         return FAILED
 
@@ -72,7 +77,52 @@ def parser() -> argparse.ArgumentParser:
     add("--overwrite", action="store_true", help="replace a run of another configuration in DIR")
     add("--json", action="store_true", help="print result.json to the standard output instead of the table")
     add("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
+    _add_export(commands)
+    _add_benchmark(commands)
     return top
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write the best network of a run for a device",
+        description="Write the best network of a finished run for a device, proved on the test images.",
+    )
+    export.set_defaults(command=run_export)
+    add = export.add_argument
+    add("run", metavar="RUN", help="the run directory of a finished search")
+    add("--out", required=True, metavar="PATH", help="a file ending in .tflite, or a folder for all that goes with it")
+    add("--quantize", default="float32", metavar="KIND", help="float32 (default), float16, dynamic or int8")
+    add("--exit-index", type=int, metavar="K", help="the head that answers, from 0 (default: the last one)")
+    add("--early-exit", action="store_true", help="answer at the first head that is confident enough")
+    add("--threshold", type=float, metavar="T", help="that confidence (default: chosen on the validation images)")
+    add("--max-exit-loss", type=float, default=0.5, metavar="POINTS", help="accuracy that early exits may cost (0.5)")
+    add("--max-exit-cost", type=float, metavar="FRACTION", help="mean MACs allowed, in place of --max-exit-loss")
+    add("--stages", action="store_true", help="with --early-exit: a file per stage in place of one")
+    add("--output-dtype", default="float32", help="float32 (default), or uint8 or int8 with --quantize int8")
+    add("--fine-tune-epochs", type=int, default=0, metavar="N", help="train N epochs with 8 bits simulated before")
+    add("--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy that quantization may cost (1)")
+    add("--micro", action="store_true", help="fail unless TensorFlow Lite Micro runs it")
+    _add_data(add)
+
+
+def _add_benchmark(commands: Any) -> None:
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="measure every format of a run, or an exported file",
+        description="Measure every format of a finished run side by side, or one exported file or folder.",
+    )
+    benchmark.set_defaults(command=run_benchmark)
+    add = benchmark.add_argument
+    add("path", metavar="FILE|RUN")
+    add("--threads", type=int, default=1, metavar="N")
+    _add_data(add)
+
+
+def _add_data(add: Callable[..., Any]) -> None:
+    add("--dataset", metavar="DATASET", help="the data set, if the run does not remember it")
+    add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data, if that has changed")
+    add("--json", action="store_true", help="print a JSON document instead of the table")
 
 
 def run_search(options: argparse.Namespace) -> int:
@@ -102,6 +152,37 @@ def run_search(options: argparse.Namespace) -> int:
         _write(lambda: print(json.dumps(result.document, indent=2)))
     else:
         _write(result.summary)
+    return DONE
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """`kgrow export`."""
+    from kgrow.exporting import EarlyExit
+    from kgrow.reporting.artefacts import print_artefact
+
+    exits = EarlyExit(options.threshold, options.max_exit_loss / 100, options.max_exit_cost, options.stages)
+    artefact = kgrow.load(options.run, options.dataset, data_dir=options.data_dir).export(
+        options.out,
+        quantize=options.quantize,
+        exit_index=options.exit_index,
+        early_exit=exits if options.early_exit else False,
+        output_dtype=options.output_dtype,
+        fine_tune_epochs=options.fine_tune_epochs,
+        max_drop=options.max_drop / 100,
+        micro=options.micro,
+    )
+    document = dataclasses.asdict(artefact)
+    _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_artefact(document, sys.stdout))
+    return DONE
+
+
+def run_benchmark(options: argparse.Namespace) -> int:
+    """`kgrow benchmark`."""
+    from kgrow.benchmark import benchmark
+    from kgrow.reporting.artefacts import print_benchmark
+
+    document = benchmark(options.path, options.dataset, data_dir=options.data_dir, num_threads=options.threads)
+    _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_benchmark(document, sys.stdout))
     return DONE
 
 

@@ -13,23 +13,21 @@ import numpy as np
 
 import kgrow
 from kgrow._checks import check_keep_ratio, lookup
-from kgrow._files import decode_arrays, decode_json
-from kgrow.architecture import Architecture, Scaling
+from kgrow.architecture import Scaling
 from kgrow.exporting import export
 from kgrow.lifecycle import BEST, PRESETS, Observer, OutOfTimeError, Preset, Settings, Snapshot, accuracy_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import exit_curve
 from kgrow.pruning import CRITERIA, SCOPES, Criterion
 from kgrow.reporting.progress import display_for
-from kgrow.result import Result, heads_document
+from kgrow.result import MODEL, RESULT, Result, heads_document, load
 from kgrow.run import Run
 from kgrow.searching import SPACES, Candidate, SearchSpace
 from kgrow.searching.fixed import candidates
 from kgrow.searching.limits import Limits
 from kgrow.searching.trials import Trial, Trials
 from kgrow.task import Augmentation, Task
-
-RESULT, MODEL = "result.json", "model.tflite"
+from kgrow.task.sources import is_folder
 
 
 def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
@@ -127,8 +125,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     with Run.open(path, configuration(task, settings, tried, limits), overwrite=overwrite) as run:
         if run.has(RESULT) and run.read_json(RESULT)["complete"]:
             return load(path, task)
+        source = _source(dataset, data_dir, image_size)
         with display_for(verbose) as observer:
-            return Search(task, settings, tried, run, observer).result(max_time)
+            return Search(task, settings, tried, run, observer, source).result(max_time)
 
 
 def resolve_preset(
@@ -175,6 +174,18 @@ def task_document(task: Task) -> dict[str, Any]:
     }
 
 
+def _source(dataset: Any, data_dir: Any, image_size: Any) -> dict[str, Any] | None:
+    """Returns how `load` finds the data again, None for data held in memory."""
+    if not isinstance(dataset, str | os.PathLike):
+        return None
+    name = os.fspath(dataset)
+    return {
+        "dataset": os.path.abspath(os.path.expanduser(name)) if is_folder(name) else name,
+        "data_dir": None if data_dir is None else os.path.abspath(data_dir),
+        "image_size": image_size,
+    }
+
+
 class Search:
     """A search that is ready to run.
 
@@ -184,10 +195,20 @@ class Search:
         tried: The candidates.
         run: Where everything is written.
         observer: Told what happens.
+        source: How `load` finds the data again.
     """
 
-    def __init__(self, task: Task, settings: Settings, tried: Sequence[Candidate], run: Run, observer: Observer):
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        tried: Sequence[Candidate],
+        run: Run,
+        observer: Observer,
+        source: dict[str, Any] | None = None,
+    ):
         self.task, self.settings, self.tried, self.run, self.observer = task, settings, tried, run, observer
+        self.source = source
 
     def result(self, max_time: float | None = None) -> Result:
         """Trains the candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
@@ -201,9 +222,10 @@ class Search:
             raise _nothing_found(outcomes)
         self.observer.note(f"exporting and measuring trial {outcomes[best].trial}")
         network = Snapshot.load(trials.directory(best), BEST).network()
-        document = {
+        document: dict[str, Any] = {
             "kgrow_version": kgrow.__version__,
             "task": task_document(self.task),
+            "source": self.source,
             "seed": self.settings.seed,
             "complete": all(trial.status in ("done", "failed") for trial in outcomes),
             "config": self.run.config,
@@ -252,31 +274,3 @@ def _nothing_found(outcomes: Sequence[Trial]) -> Exception:
             "the same call goes on from there."
         )
     return ArithmeticError("Every trial failed. " + " ".join(failures))
-
-
-def load(directory: str | os.PathLike[str], dataset: Any) -> Result:
-    """Reads a finished search.
-
-    Args:
-        directory: The run directory.
-        dataset: The data it was searched on, as given to `search`; exports are proved on its test split.
-
-    Raises:
-        FileNotFoundError: If the directory holds no finished search.
-        ValueError: If the data are not those that were searched on.
-    """
-    path = Path(directory).absolute()
-    if not (path / RESULT).is_file():
-        raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
-    document = decode_json((path / RESULT).read_bytes(), RESULT)
-    task = Task.of(dataset, seed=document["seed"])
-    if task.fingerprint != document["config"]["task"]["fingerprint"]:
-        raise ValueError(
-            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but its pixels or "
-            f"labels differ: got {task!r}."
-        )
-    best = path / "trials" / document["best"]["trial"] / BEST
-    arrays, _ = decode_arrays(best.read_bytes(), str(best))
-    network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
-    network.load_state(arrays)
-    return Result(path, document, network, task)

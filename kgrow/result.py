@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kgrow._files import decode_arrays, decode_json
 from kgrow.architecture import Architecture
 
 if TYPE_CHECKING:
-    from kgrow.exporting import Artefact
+    from kgrow.exporting import Artefact, EarlyExit
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
+
+
+RESULT, MODEL = "result.json", "model.tflite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,24 +52,35 @@ class Result:
         return self.document["best"]["test_accuracy"]
 
     def export(
-        self, path: str | os.PathLike[str], quantize: str = "float32", exit_index: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        quantize: str = "float32",
+        exit_index: int | None = None,
+        early_exit: bool | EarlyExit = False,
+        **options: Any,
     ) -> Artefact:
-        """Writes a TFLite file and proves it: the file is run over the whole test split before this returns.
+        """Writes the network for a device and proves it: the model is run over the whole test split before.
 
         Args:
-            path: Where to, ending in `.tflite`.
-            quantize: A name in `kgrow.exporting.EXPORTERS`.
-            exit_index: The head that answers; the last one by default.
+            path: Where to: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description and
+                a program that classifies.
+            quantize: A name in `kgrow.exporting.EXPORTERS`: float32, float16, dynamic or int8.
+            exit_index: The head that answers, or the last of them with early exits; the last one by default.
+            early_exit: Whether it answers at the first head that is confident enough; an `EarlyExit` says how that is
+                decided.
+            options: More of `kgrow.exporting.ExportOptions`, such as `fine_tune_epochs` or `max_drop`.
 
         Returns:
-            What was measured on the file.
+            What was measured on the model.
 
         Raises:
-            ExportError: If the file's answers differ from the network's; no file is left then.
+            ExportError: If its answers are too far from the network's; nothing is written then.
         """
-        from kgrow.exporting import export
+        from kgrow.exporting import EarlyExit, ExportOptions, export
 
-        return export(self.network, self.task, path, quantization=quantize, exit_index=exit_index)
+        exits = early_exit if isinstance(early_exit, EarlyExit) else EarlyExit() if early_exit else None
+        chosen = ExportOptions(quantization=quantize, exit_index=exit_index, early_exit=exits, **options)
+        return export(self.network, self.task, path, chosen)
 
     def summary(self) -> None:
         """Prints the final table."""
@@ -85,3 +100,47 @@ def heads_document(
         {"val_accuracy": val, "test_accuracy": tested, "macs": architecture.macs(head)}
         for head, (val, tested) in enumerate(pairs)
     ]
+
+
+def load(
+    directory: str | os.PathLike[str], dataset: Any = None, *, data_dir: str | os.PathLike[str] | None = None
+) -> Result:
+    """Reads a finished search.
+
+    Args:
+        directory: The run directory.
+        dataset: The data it was searched on, as given to `search`; exports are proved on its test split. A name or a
+            folder is remembered.
+        data_dir: Where TensorFlow Datasets keeps its data, if that has changed.
+
+    Raises:
+        FileNotFoundError: If the directory holds no finished search.
+        ValueError: If the data are not those that were searched on.
+    """
+    from kgrow.lifecycle import BEST
+    from kgrow.network import GrowingNetwork
+    from kgrow.task import Task
+
+    path = Path(directory).absolute()
+    if not (path / RESULT).is_file():
+        raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
+    document = decode_json((path / RESULT).read_bytes(), RESULT)
+    source = document["source"] or {}
+    if dataset is None and not source:
+        raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
+    task = Task.of(
+        source["dataset"] if dataset is None else dataset,
+        data_dir=data_dir or source.get("data_dir"),
+        image_size=source.get("image_size"),
+        seed=document["seed"],
+    )
+    if task.fingerprint != document["config"]["task"]["fingerprint"]:
+        raise ValueError(
+            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but its pixels or "
+            f"labels differ: got {task!r}."
+        )
+    best = path / "trials" / document["best"]["trial"] / BEST
+    arrays, _ = decode_arrays(best.read_bytes(), str(best))
+    network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
+    network.load_state(arrays)
+    return Result(path, document, network, task)

@@ -27,6 +27,17 @@ def bright_channels(num_images, seed):
     return Split(images.astype(np.uint8), labels)
 
 
+def images_for(network, num_images=32, dtype=np.uint8):
+    """Noise that a network can read."""
+    shape = (num_images, *network.architecture.input_shape)
+    return np.random.default_rng(7).integers(0, 256, shape).astype(dtype)
+
+
+@pytest.fixture(scope="session")
+def noise():
+    return images_for
+
+
 @pytest.fixture(scope="session")
 def tiny_task():
     """48 + 24 + 24 images of 8x8x3 in three classes."""
@@ -185,3 +196,19 @@ def same_arrays():
         return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
     return same
+
+
+@pytest.fixture(scope="session")
+def float_model(varied_network):
+    """All heads of `varied_network` in float32."""
+    from kgrow.exporting import EXPORTERS
+
+    return EXPORTERS["float32"].convert(varied_network, (0, 1, 2))
+
+
+@pytest.fixture(scope="session")
+def int8_model(varied_network):
+    """All heads of `varied_network` in int8."""
+    from kgrow.exporting import EXPORTERS
+
+    return EXPORTERS["int8"].convert(varied_network, (0, 1, 2), "uint8", images_for(varied_network, 256))

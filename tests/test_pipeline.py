@@ -18,8 +18,15 @@ ARTEFACT = {
     "bytes": int,
     "gzip_bytes": int,
     "test_accuracy": NUMBER,
-    "latency_ms": NUMBER,
+    "accuracy_drop": NUMBER,
+    "agreement": NUMBER,
     "max_abs_diff": NUMBER,
+    "latency_ms": NUMBER,
+    "latency_p95_ms": NUMBER,
+    "ram_bytes": int,
+    "macs": int,
+    "exit_index": int,
+    "early_exit": type(None),
     "runtime": str,
 }
 CANDIDATE = {
@@ -48,6 +55,7 @@ BEST = {
 DOCUMENT = {
     "kgrow_version": str,
     "task": dict,
+    "source": dict,
     "seed": int,
     "complete": bool,
     "config": dict,

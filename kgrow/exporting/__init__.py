@@ -1,17 +1,20 @@
-"""A network to a small, verified `.tflite` file."""
+"""A network to a small, verified file for a device."""
 
 from kgrow.exporting.compact import compact
-from kgrow.exporting.export import EXPORTERS, ExportError, export
+from kgrow.exporting.early_exit import EarlyExit
+from kgrow.exporting.export import EXPORTERS, export
 from kgrow.exporting.exporter import Exporter
-from kgrow.exporting.float32 import Float32
 from kgrow.exporting.measure import Artefact, classify, latency_ms, runtime_name
+from kgrow.exporting.options import ExportOptions
+from kgrow.exporting.verify import ExportError
 
 __all__ = [
     "EXPORTERS",
     "Artefact",
+    "EarlyExit",
     "ExportError",
+    "ExportOptions",
     "Exporter",
-    "Float32",
     "classify",
     "compact",
     "export",

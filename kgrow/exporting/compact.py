@@ -8,6 +8,7 @@ networks would differ: constants are absorbed by moving means, and batch statist
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from kgrow.exporting._channels import (
 from kgrow.network import GrowingNetwork
 
 
-def compact(network: GrowingNetwork, exit_index: int | None = None) -> GrowingNetwork:
+def compact(network: GrowingNetwork, exit_indices: Sequence[int] | None = None) -> GrowingNetwork:
     """Returns a physically smaller network with the same logits in inference, float32 rounding aside.
 
     Removed are channels that nothing reads, that are zero, or whose constant value fits into a bias or a moving mean;
@@ -36,27 +37,28 @@ def compact(network: GrowingNetwork, exit_index: int | None = None) -> GrowingNe
 
     Args:
         network: Left as it is.
-        exit_index: The only head whose logits are wanted: later blocks are cut, and the earlier heads stay but may give
-            other logits, as what only they read is removed. All heads are preserved by default.
+        exit_indices: The heads whose logits are wanted: blocks after the last of them are cut, and the other heads stay
+            but may give other logits, as what only they read is removed. All heads are preserved by default.
 
     Returns:
         A new network; a head has the same index as before.
 
     Raises:
-        ValueError: If there is no head of that index.
+        ValueError: If there is no head of such an index.
     """
     blocks = network.architecture.blocks
-    if exit_index is not None and not 0 <= exit_index < len(blocks):
-        raise ValueError(f"`exit_index` must be in [0, {len(blocks) - 1}], but got {exit_index!r}.")
-    wanted = range(len(blocks)) if exit_index is None else range(exit_index, exit_index + 1)
-    architecture = dataclasses.replace(network.architecture, blocks=blocks[: wanted.stop])
+    wanted = range(len(blocks)) if exit_indices is None else exit_indices
+    for index in wanted:
+        if not 0 <= index < len(blocks):
+            raise ValueError(f"`exit_indices` must be in [0, {len(blocks) - 1}], but got {index!r}.")
+    architecture = dataclasses.replace(network.architecture, blocks=blocks[: max(wanted, default=-1) + 1])
     smaller = shrink(Weighted(architecture, network.state()), wanted)
     twin = GrowingNetwork(smaller.architecture, seed=network.seed)
     twin.load_state(smaller.state)
     return twin
 
 
-def shrink(weighted: Weighted, wanted: range) -> Weighted:
+def shrink(weighted: Weighted, wanted: Sequence[int]) -> Weighted:
     """Removes until nothing more can be removed; see `compact`.
 
     Args:

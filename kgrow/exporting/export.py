@@ -1,58 +1,65 @@
-"""`export`: a network to a verified `.tflite` file with a report."""
+"""`export`: a network to a verified file, or a bundle for a device, with a report."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kgrow._checks import lookup
-from kgrow._files import write_atomic
+from kgrow.exporting import cut
+from kgrow.exporting.answers import Answers, DeviceModel
+from kgrow.exporting.bundle import check_target, describe, self_describing, write
 from kgrow.exporting.compact import compact
+from kgrow.exporting.cost import arena_bytes, macs, with_plan
+from kgrow.exporting.dynamic_range import DynamicRange
 from kgrow.exporting.exporter import Exporter, check_exit_index
+from kgrow.exporting.fine_tuning import FineTuning
+from kgrow.exporting.float16 import Float16
 from kgrow.exporting.float32 import Float32
-from kgrow.exporting.measure import Artefact, classify, gzip_size, latency_ms, runtime_name
+from kgrow.exporting.int8 import Int8
+from kgrow.exporting.measure import Artefact, gzip_size, runtime_name
+from kgrow.exporting.micro import require_micro
+from kgrow.exporting.options import ExportOptions
+from kgrow.exporting.verify import check_drop, check_equal, check_same, network_answers
 from kgrow.network import GrowingNetwork
 from kgrow.task import Task
 
-# By the name used on the command line; each takes `exit_index` and `input_dtype`.
-EXPORTERS: dict[str, Callable[..., Exporter]] = {"float32": Float32}
+# By the name used on the command line.
+EXPORTERS: dict[str, Exporter] = {
+    "float32": Float32(),
+    "float16": Float16(),
+    "dynamic": DynamicRange(),
+    "int8": Int8(),
+}
 
-TOLERANCE = 1e-4
-AGREEMENT = 0.999
-
-
-class ExportError(RuntimeError):
-    """The converted file does not answer as the network does; it was removed."""
+REPRESENTATIVE_IMAGES = 512
 
 
 def export(
-    network: GrowingNetwork,
-    task: Task,
-    path: str | os.PathLike[str],
-    quantization: str = "float32",
-    exit_index: int | None = None,
+    network: GrowingNetwork, task: Task, path: str | os.PathLike[str], options: ExportOptions | None = None
 ) -> Artefact:
-    """Writes one head of a network to a file, and proves on the test split that the file answers as the network does.
+    """Writes a network for a device, and proves on the test split that what is written answers as the network does.
 
-    What pruning made superfluous is removed before the conversion; the comparison is with the network as it was.
-    A file that is there already is replaced only by one that passed.
+    What pruning made superfluous is removed before the conversion; the comparison is with the network as it was. What
+    is there already is replaced only by what passed.
 
     Args:
         network: Its pruned weights are set to zero; otherwise it is left alone.
-        task: Gives the test split and the type of the raw pixels.
-        path: Ends in ".tflite"; folders above it are made.
-        quantization: A key of `EXPORTERS`.
-        exit_index: The head that answers; the last one by default.
+        task: Gives the test split, representative images of the training split and the type of the raw pixels.
+        path: A file if it ends in ".tflite", else the folder of a bundle; see `kgrow.exporting.bundle`.
+        options: What the file is like.
 
     Returns:
-        What was measured on the written file.
+        What was measured on the written model.
 
     Raises:
         ValueError: If an argument is not usable, or network and task do not fit.
-        ExportError: If the file's logits differ from the network's by more than float32 rounding can.
+        ExportError: If the file's answers are too far from the network's.
         OSError: If the file cannot be written.
 
     Example:
@@ -61,45 +68,95 @@ def export(
         >>> task = Task.of("digits")
         >>> network = GrowingNetwork(SPACES["compact"].build(task.input_shape, task.num_classes))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     artefact = export(network, task, f"{folder}/digits.tflite", exit_index=0)
+        ...     artefact = export(network, task, f"{folder}/digits.tflite", ExportOptions(exit_index=0))
         >>> artefact.quantization, artefact.max_abs_diff < 1e-4
         ('float32', True)
     """
-    target = _check_path(path)
-    exporter_of = lookup(EXPORTERS, quantization, "quantization")
-    head = check_exit_index(network, exit_index)
+    options = options or ExportOptions()
+    exporter = lookup(EXPORTERS, options.quantization, "quantization")
+    head = check_exit_index(network, options.exit_index)
+    target = check_target(path, options)
     _check_task(network, task)
+    heads = tuple(range(head + 1)) if options.early_exit else (head,)
+    if options.fine_tune_epochs:
+        exporter = Int8(tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed))
     network.apply_masks()
-    model = exporter_of(exit_index=head, input_dtype=task.dtype.name).convert(compact(network, head))
-    # Measured under another name, so that not even a kill leaves an unproven file at the path.
-    unproven = target.with_name(f"{target.name}.unproven")
-    try:
-        write_atomic(unproven, model)
-        logits = classify(unproven, task.test.images)
-        max_abs_diff = _check_logits(logits, network.logits(task.test.images)[head])
-        artefact = Artefact(
-            path=str(target),
-            quantization=quantization,
-            bytes=unproven.stat().st_size,
-            gzip_bytes=gzip_size(unproven.read_bytes()),
-            test_accuracy=float(np.mean(logits.argmax(axis=-1) == task.test.labels)),
-            latency_ms=latency_ms(unproven, task.test.images[0]),
-            max_abs_diff=max_abs_diff,
-            runtime=runtime_name(),
-        )
-        os.replace(unproven, target)
-    finally:
-        unproven.unlink(missing_ok=True)
-    return artefact
+    smaller, images = compact(network, heads), representative_dataset(task, options.seed)
+    converted = exporter.convert(smaller, heads, task.dtype.name, images)
+    threshold = options.early_exit.resolve(network, task, heads) if options.early_exit else None
+    models = [with_plan(model) for model in _cut(converted, heads, threshold, options)]
+    if options.micro:
+        require_micro(models)
+    found = DeviceModel(models, heads, threshold).run(np.asarray(task.test.images))
+    expected = network_answers(network, task.test.images, heads, threshold)
+    artefact = _report(target, models, smaller, found, expected, task, heads, threshold, options)
+    if options.quantization == "float32":
+        check_equal(found, expected)
+    check_drop(artefact.accuracy_drop, options.max_drop, options.quantization, smaller, images)
+    description = describe(artefact, task, options.output_dtype)
+    written = [self_describing(model, description) for model in models]
+    check_same(DeviceModel(written, heads, threshold), task.test.images, found)
+    write(target, written, description)
+    return dataclasses.replace(artefact, bytes=sum(map(len, written)), gzip_bytes=sum(map(gzip_size, written)))
 
 
-def _check_path(path: str | os.PathLike[str]) -> Path:
-    target = Path(path)
-    if target.is_dir():
-        raise ValueError(f"`path` must name a file, but got the directory '{target}'. Add a name such as model.tflite.")
-    if target.suffix != ".tflite":
-        raise ValueError(f"`path` must end in '.tflite', but got '{target}'.")
-    return target
+def representative_dataset(task: Task, seed: int = 0) -> np.ndarray:
+    """Returns raw training images that fix the ranges of activations: 512, or all of them if there are fewer."""
+    size = min(REPRESENTATIVE_IMAGES, len(task.train))
+    rows = np.random.default_rng((seed, size)).choice(len(task.train), size, replace=False)
+    return np.asarray(task.train.images[np.sort(rows)])
+
+
+def _cut(converted: bytes, heads: Sequence[int], threshold: float | None, options: ExportOptions) -> list[bytes]:
+    if threshold is None:
+        return [cut.one_head(converted, heads[-1], options.output_dtype)]
+    if options.early_exit and options.early_exit.stages:
+        return cut.stage_files(converted, heads)
+    return [cut.early_exits(converted, heads, threshold, options.output_dtype)]
+
+
+def _report(  # noqa: PLR0913 - one line per figure
+    target: Path,
+    models: Sequence[bytes],
+    smaller: GrowingNetwork,
+    found: Answers,
+    expected: Answers,
+    task: Task,
+    heads: Sequence[int],
+    threshold: float | None,
+    options: ExportOptions,
+) -> Artefact:
+    labels, architecture = task.test.labels, smaller.architecture
+    accuracy = float(np.mean(found.classes == labels))
+    return Artefact(
+        path=str(target),
+        quantization=options.quantization,
+        bytes=0,  # known when the description is inside
+        gzip_bytes=0,
+        test_accuracy=accuracy,
+        accuracy_drop=float(np.mean(expected.classes == labels)) - accuracy,
+        agreement=float(np.mean(found.classes == expected.classes)),
+        max_abs_diff=float(np.max(np.abs(found.values - expected.values))),
+        latency_ms=float(np.median(found.milliseconds)),
+        latency_p95_ms=float(np.percentile(found.milliseconds, 95)),
+        ram_bytes=max(arena_bytes(model) for model in models),
+        macs=sum(macs(model) for model in models),
+        exit_index=heads[-1],
+        early_exit=None if threshold is None else _exits(architecture, found, heads, threshold),
+        runtime=runtime_name(),
+    )
+
+
+def _exits(architecture: Any, found: Answers, heads: Sequence[int], threshold: float) -> dict[str, Any]:
+    stopped = [found.exits == head for head in heads]
+    costs = [architecture.macs(head, early_exit=True) for head in heads]
+    return {
+        "threshold": threshold,
+        "mean_macs": float(np.mean(np.asarray(costs)[np.searchsorted(heads, found.exits)])),
+        "mean_latency_ms": float(np.mean(found.milliseconds)),
+        "exits": [float(np.mean(there)) for there in stopped],
+        "latency_ms": [float(np.median(found.milliseconds[there])) if there.any() else None for there in stopped],
+    }
 
 
 def _check_task(network: GrowingNetwork, task: Task) -> None:
@@ -108,23 +165,3 @@ def _check_task(network: GrowingNetwork, task: Task) -> None:
         raise ValueError(
             f"`task` must have images of {reads[0]} in {reads[1]} classes, as the network, but got {task!r}."
         )
-
-
-def _check_logits(found: np.ndarray, expected: np.ndarray) -> float:
-    """Returns the largest difference between two (num_images, num_classes) arrays, or raises `ExportError`."""
-    difference = float(np.max(np.abs(found - expected)))
-    allowed = TOLERANCE * max(1.0, float(np.max(np.abs(expected))))
-    if not difference <= allowed:  # so put, NaN fails too
-        raise ExportError(
-            f"The logits of the exported file differ from the network's by up to {difference:.3g}, more than the "
-            f"{allowed:.3g} that float32 rounding explains. The file was removed."
-        )
-    # Two classes this close may change places: a network without any weight left gives all classes the same logit.
-    second, first = np.sort(expected, axis=-1)[:, -2:].T
-    is_same = (found.argmax(axis=-1) == expected.argmax(axis=-1)) | (first - second <= allowed)
-    if np.mean(is_same) < AGREEMENT:
-        raise ExportError(
-            f"The exported file and the network disagree on {np.sum(~is_same)} of {len(is_same)} test images. "
-            "The file was removed."
-        )
-    return difference

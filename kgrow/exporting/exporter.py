@@ -1,15 +1,16 @@
-"""`Exporter`: how a network becomes a `.tflite` file, and the steps that all implementations share."""
+"""`Exporter`: how a network becomes a TensorFlow Lite model, and the steps that all implementations share."""
 
 from __future__ import annotations
 
 import abc
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from kgrow._keras import quiet_stderr, tf
+from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import IMAGE, LOGITS, PROBABILITIES, SIGNATURE, open_interpreter, operators
 from kgrow.network import GrowingNetwork
 
@@ -17,25 +18,36 @@ INPUT_DTYPES = ("uint8", "float32")
 
 
 class Exporter(abc.ABC):
-    """Turns a network into the content of a `.tflite` file.
+    """Turns a network into a TensorFlow Lite model of which files are cut.
 
-    What the file is like (the exit that answers, the type of the pixels) is said in the constructor, so that one
-    exporter serves many networks; `convert` takes what belongs to one network.
+    All wanted heads are converted at once, so that plain files, stages and a file with early exits (see
+    `kgrow.exporting.cut`) have the same weights and the same ranges of values.
     """
 
     @abc.abstractmethod
-    def convert(self, network: GrowingNetwork, representative_dataset: Iterable[np.ndarray] | None = None) -> bytes:
-        """Returns the content of the file; the network keeps its weights, except that pruned ones become zero.
+    def convert(
+        self,
+        network: GrowingNetwork,
+        exit_indices: Sequence[int],
+        input_dtype: str = "uint8",
+        representative_dataset: np.ndarray | None = None,
+    ) -> bytes:
+        """Returns the model; the network is left alone.
 
-        The file has one signature, `serving_default`, from `image` (1, height, width, channels), raw pixels, to
-        `logits` and `probabilities` (1, num_classes).
+        The model has one signature, `serving_default`, from `image` (1, height, width, channels), raw pixels, to
+        `logits_K` and `probabilities_K` (1, num_classes) for every head K that is wanted. Where the exporter stores
+        tensors in 8 bits, these outputs are int8.
 
         Args:
-            network: What to convert.
-            representative_dataset: Some hundred raw images (height, width, channels), for exporters that quantize.
+            network: What to convert; masked weights count as zero.
+            exit_indices: The heads that are wanted.
+            input_dtype: Type of the raw pixels that the device feeds, `"uint8"` or `"float32"`.
+            representative_dataset: Some hundred raw images (num_images, height, width, channels) of the training
+                split; needed by exporters that quantize activations.
 
         Raises:
-            RuntimeError: If the converter does not give such a file.
+            ValueError: If an argument is not usable.
+            RuntimeError: If the converter does not give such a model.
         """
 
 
@@ -45,7 +57,7 @@ def check_exit_index(network: GrowingNetwork, exit_index: int | None) -> int:
     Raises:
         ValueError: If the network has no such head.
     """
-    last = len(network.blocks) - 1
+    last = len(network.architecture.blocks) - 1
     if last < 0:
         raise ValueError("`network` must have at least one block, but has none. Grow it first.")
     if exit_index is None:
@@ -55,32 +67,71 @@ def check_exit_index(network: GrowingNetwork, exit_index: int | None) -> int:
     return exit_index
 
 
-def open_converter(network: GrowingNetwork, exit_index: int | None, input_dtype: str) -> Any:
-    """Returns TensorFlow's converter for one head of a network, at batch size 1.
+def head_outputs(exit_index: int) -> tuple[str, str]:
+    """Returns the names of a head's logits and probabilities in what `Exporter.convert` returns."""
+    return f"{LOGITS}_{exit_index}", f"{PROBABILITIES}_{exit_index}"
+
+
+def open_converter(
+    folded: FoldedNetwork,
+    heads: Callable[[Any], Sequence[Any]],
+    exit_indices: Sequence[int],
+    pixels: str,
+) -> Any:
+    """Returns TensorFlow's converter for some heads of a network, at batch size 1.
 
     Args:
-        network: Its pruned weights are set to zero first.
-        exit_index: The head that answers; the last one by default.
-        input_dtype: Type of the raw pixels, `"uint8"` or `"float32"`.
+        folded: The network whose variables `heads` reads.
+        heads: Maps raw pixels, float32, to the logits of all heads.
+        exit_indices: The heads that become outputs.
+        pixels: Type of the function's input, which the converter may change afterwards.
     """
-    head = check_exit_index(network, exit_index)
-    if input_dtype not in INPUT_DTYPES:
-        raise ValueError(f"`input_dtype` must be one of {', '.join(map(repr, INPUT_DTYPES))}, but got {input_dtype!r}.")
-    network.apply_masks()
-    signature = tf.TensorSpec((1, *network.architecture.input_shape), input_dtype, name=IMAGE)
+    if not exit_indices:
+        raise ValueError("`exit_indices` must name at least one head, but is empty.")
+    signature = tf.TensorSpec((1, *folded.architecture.input_shape), pixels, name=IMAGE)
 
     @tf.function(input_signature=[signature], autograph=False)
     def classify(image: Any) -> dict[str, Any]:
-        logits = network(image, training=False)[head]
-        return {LOGITS: logits, PROBABILITIES: tf.nn.softmax(logits)}
+        logits = heads(tf.cast(image, tf.float32))
+        outputs = {}
+        for index in exit_indices:
+            name, probabilities = head_outputs(index)
+            outputs[name], outputs[probabilities] = logits[index], tf.nn.softmax(logits[index])
+        return outputs
 
-    # The converter saves the module first. If that fails, it drops the signature without a word: as when the module
-    # lacks a variable that is read, or holds a Keras model that was not called yet; see test_tflite.py. More than the
-    # variables that are read, such as masks and counters, would double the time.
+    # The converter saves the module first. If that fails, as when the module lacks a variable that is read, it drops
+    # the signature without a word; see test_exporter.py.
     function = classify.get_concrete_function()
     module = tf.Module()
     module.variables_read = list(function.variables)
     return tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+
+
+def check_input_dtype(input_dtype: str) -> None:
+    """Raises ValueError unless raw pixels may have this type."""
+    if input_dtype not in INPUT_DTYPES:
+        raise ValueError(f"`input_dtype` must be one of {', '.join(map(repr, INPUT_DTYPES))}, but got {input_dtype!r}.")
+
+
+def convert_floats(
+    network: GrowingNetwork, exit_indices: Sequence[int], input_dtype: str, options: dict[str, Any]
+) -> bytes:
+    """Returns a model whose activations are float32.
+
+    Args:
+        network: What to convert.
+        exit_indices: The heads that are wanted.
+        input_dtype: Type of the raw pixels.
+        options: Attributes set on TensorFlow's converter.
+    """
+    check_input_dtype(input_dtype)
+    folded = FoldedNetwork(network)
+    converter = open_converter(folded, folded.heads, exit_indices, input_dtype)
+    for name, value in options.items():
+        setattr(converter, name, value)
+    model = run_converter(converter)
+    check_model(model, network, exit_indices, input_dtype, "float32")
+    return model
 
 
 def run_converter(converter: Any) -> bytes:
@@ -90,13 +141,10 @@ def run_converter(converter: Any) -> bytes:
         return bytes(converter.convert())
 
 
-def check_model(model: bytes, network: GrowingNetwork, input_dtype: str) -> None:
+def check_model(
+    model: bytes, network: GrowingNetwork, exit_indices: Sequence[int], input_dtype: str, output_dtype: str
+) -> None:
     """Checks a converted model against what `Exporter.convert` promises.
-
-    Args:
-        model: The content of the file.
-        network: What was converted.
-        input_dtype: Type of the raw pixels.
 
     Raises:
         RuntimeError: If signature, names, shapes or types differ, or an operation is not one of TFLite's own.
@@ -116,7 +164,8 @@ def check_model(model: bytes, network: GrowingNetwork, input_dtype: str) -> None
     runner = interpreter.get_signature_runner(SIGNATURE)
     tensors = {**runner.get_input_details(), **runner.get_output_details()}
     found = {name: (tuple(t["shape_signature"].tolist()), np.dtype(t["dtype"]).name) for name, t in tensors.items()}
-    answer = ((1, network.architecture.num_classes), "float32")
-    expected = {IMAGE: ((1, *network.architecture.input_shape), input_dtype), LOGITS: answer, PROBABILITIES: answer}
+    expected: dict[str, tuple[tuple[int, ...], str]] = {IMAGE: ((1, *network.architecture.input_shape), input_dtype)}
+    for name in (name for index in exit_indices for name in head_outputs(index)):
+        expected[name] = ((1, network.architecture.num_classes), output_dtype)
     if found != expected:
         raise RuntimeError(f"The converted model must read and give {expected}, but has {found}.")

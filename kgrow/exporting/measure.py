@@ -20,6 +20,7 @@ from kgrow._checks import check_positive_int
 from kgrow._keras import quiet_stderr, tf
 
 SIGNATURE, IMAGE, LOGITS, PROBABILITIES = "serving_default", "image", "logits", "probabilities"
+EXIT_INDEX, FEATURES = "exit_index", "features"
 
 Model = bytes | str | os.PathLike[str]
 
@@ -29,13 +30,22 @@ class Artefact:
     """What is known about an exported file; `dataclasses.asdict` gives plain JSON values.
 
     Args:
-        path: Where the file is.
+        path: Where the file, or the folder of a bundle, is.
         quantization: Name of the exporter that made it, a key of `EXPORTERS`.
-        bytes: Size of the file.
+        bytes: Size of the model, all stages together.
         gzip_bytes: Size after `gzip -9`, where the zeros of pruned connections count.
         test_accuracy: In [0, 1], by the interpreter over the whole test split.
+        accuracy_drop: What the Keras network is better by; negative if the file is better.
+        agreement: Fraction of test images to which file and network give the same class.
+        max_abs_diff: Largest difference from the Keras network over the test split: of logits, or of probabilities if
+            there are early exits.
         latency_ms: Median of one image on one thread of this machine.
-        max_abs_diff: Largest difference from the logits of the Keras network over the test split.
+        latency_p95_ms: 95th percentile of the same.
+        ram_bytes: Activations on a microcontroller; see `arena_bytes`. The largest stage's if there are several.
+        macs: Multiply-accumulates of an image that runs through the whole file, pruned connections included.
+        exit_index: The head that answers, the last of them if there are early exits.
+        early_exit: `threshold`, `mean_macs`, and per head the `exits` (fraction of test images that stop there) and
+            the `latency_ms` of such images; None without early exits.
         runtime: The interpreter that measured, with its version.
     """
 
@@ -44,8 +54,15 @@ class Artefact:
     bytes: int
     gzip_bytes: int
     test_accuracy: float
-    latency_ms: float
+    accuracy_drop: float
+    agreement: float
     max_abs_diff: float
+    latency_ms: float
+    latency_p95_ms: float
+    ram_bytes: int
+    macs: int
+    exit_index: int
+    early_exit: dict[str, Any] | None
     runtime: str
 
 
@@ -106,55 +123,60 @@ def operators(model: Model) -> list[str]:
     return [name for name in names if name != "DELEGATE"]  # what XNNPACK adds to take others over
 
 
-def classify(model: Model, images: np.ndarray) -> np.ndarray:
+def classify(model: Model, images: np.ndarray, output: str = LOGITS) -> np.ndarray:
     """Runs a model over images one by one, as a device does, through its named signature.
 
     Args:
         model: The file's content or its path.
         images: Raw pixels (num_images, height, width, channels) of the type the model reads.
+        output: Name of the output that is returned.
 
     Returns:
-        Logits float32 (num_images, num_classes).
+        Logits float32 (num_images, num_classes), or another output one below the other.
 
     Raises:
         ValueError: If the images are not what the model reads, or it has no such signature.
     """
     interpreter = open_interpreter(model)
     signature = interpreter.get_signature_list().get(SIGNATURE, {"inputs": [], "outputs": []})
-    if signature["inputs"] != [IMAGE] or LOGITS not in signature["outputs"]:
+    if signature["inputs"] != [IMAGE] or output not in signature["outputs"]:
         raise ValueError(
-            f"`model` must have a signature {SIGNATURE!r} from {IMAGE!r} to {LOGITS!r}, but got {signature}. "
+            f"`model` must have a signature {SIGNATURE!r} from {IMAGE!r} to {output!r}, but got {signature}. "
             "Files written by `export` have it."
         )
-    _check_images(interpreter, images)
+    check_images(interpreter, images)
     runner = interpreter.get_signature_runner(SIGNATURE)
-    return np.concatenate([runner(**{IMAGE: images[i : i + 1]})[LOGITS] for i in range(len(images))])
+    return np.concatenate([runner(**{IMAGE: images[i : i + 1]})[output] for i in range(len(images))])
 
 
 def latency_ms(model: Model, image: np.ndarray, num_runs: int = 50, warmup: int = 10) -> float:
-    """Returns the median time of one inference on one thread, in milliseconds.
+    """Returns the median time of one inference on one thread, in milliseconds; see `latencies_ms`."""
+    check_positive_int(num_runs, "num_runs")
+    return statistics.median(latencies_ms(model, np.repeat(image[np.newaxis], num_runs, axis=0), warmup=warmup))
+
+
+def latencies_ms(model: Model, images: np.ndarray, num_threads: int = 1, warmup: int = 10) -> np.ndarray:
+    """Returns the time of one inference per image, in milliseconds.
 
     Args:
         model: The file's content or its path.
-        image: Raw pixels (height, width, channels) of the type the model reads.
-        num_runs: Inferences timed.
-        warmup: Inferences before them.
+        images: Raw pixels (num_images, height, width, channels) of the type the model reads.
+        num_threads: Threads that one inference may use.
+        warmup: Inferences of the first image before them.
 
     Raises:
-        ValueError: If the image is not what the model reads.
+        ValueError: If the images are not what the model reads.
     """
-    check_positive_int(num_runs, "num_runs")
-    interpreter = open_interpreter(model)
-    _check_images(interpreter, image[np.newaxis])
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[np.newaxis])
-    for _ in range(warmup):
-        interpreter.invoke()
-    seconds = []
-    for _ in range(num_runs):
+    interpreter = open_interpreter(model, num_threads)
+    check_images(interpreter, images)
+    index = interpreter.get_input_details()[0]["index"]
+    milliseconds = []
+    for image in (*[images[0]] * warmup, *images):
+        interpreter.set_tensor(index, image[np.newaxis])
         start = time.perf_counter()
         interpreter.invoke()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds) * 1e3
+        milliseconds.append((time.perf_counter() - start) * 1e3)
+    return np.array(milliseconds[warmup:])
 
 
 def gzip_size(data: bytes) -> int:
@@ -162,7 +184,8 @@ def gzip_size(data: bytes) -> int:
     return len(gzip.compress(data, compresslevel=9, mtime=0))
 
 
-def _check_images(interpreter: Any, images: np.ndarray) -> None:
+def check_images(interpreter: Any, images: np.ndarray) -> None:
+    """Raises ValueError unless the images are what a model reads."""
     # A signature takes images of another size without a word: it resizes its input tensor.
     (expected,) = interpreter.get_input_details()
     shape, dtype = tuple(expected["shape"].tolist()), np.dtype(expected["dtype"])

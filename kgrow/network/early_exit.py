@@ -71,6 +71,34 @@ def exit_curve(
     return points
 
 
+def choose_threshold(
+    logits: np.ndarray, labels: np.ndarray, macs: Sequence[int], max_loss: float, max_macs: float | None = None
+) -> ExitPoint:
+    """Returns the best of a hundred thresholds on the given images, which should be those of the validation split.
+
+    Args:
+        logits: (heads, num_images, num_classes).
+        labels: (num_images,).
+        macs: Cost of stopping after each head.
+        max_loss: Accuracy that may be lost against never leaving early, in [0, 1]: the cheapest such threshold is
+            chosen.
+        max_macs: Mean cost that must not be exceeded, in place of `max_loss`: the most accurate such threshold is
+            chosen.
+
+    Raises:
+        ValueError: If not even leaving at the first head is as cheap as `max_macs`.
+    """
+    never = 1.01
+    curve = exit_curve(logits, labels, macs, [*np.arange(0.0, 1.0, 0.01), never])
+    if max_macs is None:
+        accurate = [point for point in curve if point.accuracy >= curve[-1].accuracy - max_loss]
+        return min(accurate, key=lambda point: (point.mean_macs, -point.accuracy))
+    cheap = [point for point in curve if point.mean_macs <= max_macs]
+    if not cheap:
+        raise ValueError(f"`max_macs` must be at least {macs[0]}, the cost of the first head, but got {max_macs}.")
+    return max(cheap, key=lambda point: (point.accuracy, -point.mean_macs))
+
+
 @dataclasses.dataclass(frozen=True)
 class Overthinking:
     """Where the last head is not needed, or wrong where an earlier one was right.

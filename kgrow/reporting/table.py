@@ -24,15 +24,25 @@ Document = Mapping[str, Any]
 
 
 def print_summary(result: Document, stream: TextIO) -> None:
-    """Writes the final table; into a pipe or a file as plain text of 80 columns.
+    """Writes the final table.
 
     Args:
         result: The contents of `result.json`.
         stream: Where to.
     """
+    print_plain(summary(result), stream)
+
+
+def print_plain(content: RenderableType, stream: TextIO) -> None:
+    """Writes something that rich can print; into a pipe or a file as plain text of 80 columns.
+
+    Args:
+        content: What to write.
+        stream: Where to.
+    """
     console = Console(file=stream, force_jupyter=False, width=None if stream.isatty() else PIPE_COLUMNS)
     with console.capture() as capture:
-        console.print(summary(result))
+        console.print(content)
     text = capture.get()
     if not console.is_terminal:
         text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())

@@ -79,7 +79,7 @@ def logits(network):
 def compacted(network, exit_index=None):
     """Compacts, after checking all that holds for any network."""
     before = network.state()
-    smaller = compact(network, exit_index)
+    smaller = compact(network, None if exit_index is None else (exit_index,))
     heads = slice(None) if exit_index is None else exit_index
     expected, result = logits(network)[heads], logits(smaller)[heads]
     assert np.abs(expected - result).max() <= 1e-5 * max(1.0, np.abs(expected).max())
@@ -449,8 +449,8 @@ def test_exit_index_cuts_later_blocks_and_what_only_other_heads_read():
 
 @pytest.mark.parametrize("exit_index", [-1, 2])
 def test_exit_index_without_a_head_is_refused(tiny_network, exit_index):
-    with pytest.raises(ValueError, match=rf"`exit_index` must be in \[0, 1\], but got {exit_index}\."):
-        compact(tiny_network, exit_index)
+    with pytest.raises(ValueError, match=rf"`exit_indices` must be in \[0, 1\], but got {exit_index}\."):
+        compact(tiny_network, (exit_index,))
 
 
 def test_network_without_connections_keeps_a_channel_of_everything(varied_architecture):

@@ -1,0 +1,258 @@
+"""Classifies images with a model that kgrow exported. Needs NumPy and an interpreter, nothing else.
+
+    python run.py [--model PATH] [--threads N] [--threshold T] [--json] IMAGE ...
+
+PATH is a folder that `kgrow export` wrote, or its `.tflite` file; by default the folder of this script. The interpreter
+is `ai_edge_litert` (`pip install ai-edge-litert`) or `tflite_runtime` (`pip install tflite-runtime "numpy<2"`).
+Images are `.npy`, `.pgm` and `.ppm` files, and whatever Pillow reads if it is installed.
+
+In a program, with a frame of a camera as an array (height, width, channels) of uint8:
+
+    classifier = Classifier("out")
+    answer = classifier(frame)
+    print(answer.label, answer.probability)
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
+
+
+class Answer(NamedTuple):
+    """What the model says of one image.
+
+    `probabilities` is float32 (num_classes,); `exit_index` is the classifier inside the network after which it stopped.
+    """
+
+    label: str
+    probability: float
+    exit_index: int
+    probabilities: np.ndarray
+
+
+class Classifier:
+    """A model, or the models of all stages, with its labels.
+
+    Args:
+        path: A folder that `kgrow export` wrote, or one of its `.tflite` files.
+        num_threads: Threads that one inference may use.
+        threshold: For a folder of stages: smallest confidence to answer with before the last one; by default the
+            exported one. A single file has its threshold inside.
+
+    Raises:
+        ValueError: If there is no such model, or it is damaged or not one of kgrow's.
+        ImportError: If no interpreter is installed.
+    """
+
+    def __init__(self, path, num_threads=1, threshold=None):
+        self.metadata, models = read_model(Path(path))
+        self.labels = self.metadata["classes"]
+        self.shape = tuple(self.metadata["input"]["shape"])
+        self.dtype = np.dtype(self.metadata["input"]["dtype"])
+        self.runners = [open_model(model, num_threads) for model in models]
+        early_exit = self.metadata["early_exit"] or {}
+        self.threshold = early_exit.get("threshold") if threshold is None else threshold
+        if threshold is not None and len(models) == 1:
+            raise ValueError("`threshold` must be None for a single file, which has its own inside.")
+        self.first_exit = self.metadata["exit_index"] - len(models) + 1 if len(models) > 1 else 0
+        self._resized = False
+
+    def __call__(self, image):
+        """Classifies an array (height, width) or (height, width, channels) of raw pixels."""
+        probabilities, exit_index = self.run(self.prepare(image))
+        best = int(probabilities.argmax())
+        return Answer(self.labels[best], float(probabilities[best]), exit_index, probabilities)
+
+    def run(self, batch):
+        """Runs the model on what `prepare` returned; returns probabilities (num_classes,) and the exit's index."""
+        known, best = {IMAGE: batch}, None
+        for stage, runner in enumerate(self.runners):
+            outputs = runner(**{name: known[name] for name in runner.get_input_details()})
+            probabilities = dequantized(runner, outputs)
+            if EXIT_INDEX in outputs:
+                return probabilities, int(outputs[EXIT_INDEX][0])
+            if best is None or probabilities.max() > best.max():
+                best = probabilities
+            if stage == len(self.runners) - 1:
+                return best, self.metadata["exit_index"]
+            if probabilities.max() >= self.threshold:
+                return best, self.first_exit + stage
+            known.update(outputs)
+        raise AssertionError("a model has at least one stage")
+
+    def prepare(self, image):
+        """Returns a batch of one, of the model's size and type."""
+        image = np.asarray(image)
+        image = image[..., np.newaxis] if image.ndim == 2 else image
+        if image.ndim != 3 or image.shape[2] not in (1, 3, self.shape[2]) or not np.isfinite(image).all():
+            raise ValueError(
+                f"`image` must be an array (height, width, channels) of pixels, but has shape {image.shape}."
+            )
+        if image.shape[:2] != self.shape[:2]:
+            if not self._resized:
+                print(f"resizing images to {self.shape[1]}x{self.shape[0]}, as the model reads them", file=sys.stderr)
+            self._resized = True
+            image = resized(image, self.shape[:2])
+        image = with_channels(image.astype(np.float32), self.shape[2])
+        if self.dtype == np.uint8:
+            image = np.clip(np.rint(image), 0, 255)
+        return image.astype(self.dtype)[np.newaxis]
+
+
+def interpreter_class():
+    """Returns the interpreter that is installed."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        try:
+            from tflite_runtime.interpreter import Interpreter
+        except ImportError:
+            raise ImportError(
+                "An interpreter must be installed: `pip install ai-edge-litert`, or on a 32 bit Raspberry Pi "
+                '`pip install tflite-runtime "numpy<2"`.'
+            ) from None
+    return Interpreter
+
+
+def open_model(content, num_threads=1):
+    """Returns a function from named input arrays to named output arrays."""
+    try:
+        interpreter = interpreter_class()(model_content=content, num_threads=num_threads)
+        # Before asking for the signature: tflite_runtime would otherwise run it several times slower.
+        interpreter.allocate_tensors()
+        return interpreter.get_signature_runner(SIGNATURE)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"The model must be a whole file that kgrow exported, but does not load: {error}") from error
+
+
+def read_model(path):
+    """Returns the description and the content of a model, or of the models of all stages."""
+    if path.is_dir():
+        if not (path / "metadata.json").is_file():
+            raise ValueError(f"'{path}' must be a folder that `kgrow export` wrote, but has no metadata.json.")
+        metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+        names = [entry["path"] for entry in metadata["files"] if entry["path"].endswith(".tflite")]
+        return metadata, [(path / name).read_bytes() for name in names]
+    if not path.is_file():
+        raise ValueError(f"'{path}' must be a model, but there is no such file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            metadata = json.loads(archive.read("metadata.json").decode("utf-8"))
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        raise ValueError(f"'{path}' must be a whole file that kgrow exported, but carries no description.") from None
+    return metadata, [path.read_bytes()]
+
+
+def dequantized(runner, outputs):
+    """Returns probabilities as float32 (num_classes,), whatever type the model gives."""
+    values = outputs[PROBABILITIES][0]
+    if values.dtype == np.float32:
+        return values
+    scale, zero_point = runner.get_output_details()[PROBABILITIES]["quantization"]
+    return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)
+
+
+def resized(image, size):
+    """Returns an image at another (height, width): each new pixel is the mean of the area it covers."""
+    image = image.astype(np.float32)
+    for axis, side in enumerate(size):
+        image = np.moveaxis(np.tensordot(_areas(image.shape[axis], side), image, axes=(1, axis)), 0, axis)
+    return image
+
+
+def _areas(old, new):
+    """Returns how much of each old pixel each new one covers, (new, old), rows summing to 1."""
+    edges = np.linspace(0, old, new + 1)
+    low, high = edges[:-1, np.newaxis], edges[1:, np.newaxis]
+    pixels = np.arange(old)
+    covered = np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
+    return (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def with_channels(image, channels):
+    """Returns a gray image as color, or a color image as gray, if the model wants it so."""
+    if image.shape[2] == channels:
+        return image
+    return np.repeat(image, channels, axis=2) if image.shape[2] == 1 else (image @ np.float32(LUMA))[..., np.newaxis]
+
+
+def read_image(path):
+    """Returns an image file as an array (height, width[, channels]).
+
+    Raises:
+        ValueError: If it is not an image, or of a kind that needs Pillow.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        if path.suffix in (".pgm", ".ppm"):
+            return _read_netpbm(path.read_bytes())
+        from PIL import Image
+
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB"))
+    except ImportError:
+        raise ValueError(
+            f"'{path}' must be .npy, .pgm or .ppm unless Pillow is installed: `pip install Pillow`."
+        ) from None
+    except (OSError, ValueError, IndexError) as error:
+        raise ValueError(f"'{path}' must be an image, but cannot be read: {error}") from error
+
+
+def _read_netpbm(data):
+    # Magic number, width, height and largest value, then one blank; comments run to the end of their line.
+    header = re.match(rb"(P[56])(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+255\s", data)
+    if not header:
+        raise ValueError("only binary files of 8 bits per value (P5, P6) are read")
+    width, height, channels = int(header[2]), int(header[3]), 1 if header[1] == b"P5" else 3
+    pixels = np.frombuffer(data, np.uint8, width * height * channels, header.end())
+    return pixels.reshape(height, width, channels)
+
+
+def main():
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Classify images with a model that kgrow exported.")
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("--model", default=Path(__file__).parent, metavar="PATH", help="default: this folder")
+    parser.add_argument("--threads", type=int, default=1, metavar="N")
+    parser.add_argument("--threshold", type=float, metavar="T", help="confidence to answer with early, for stages")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per image")
+    options = parser.parse_args()
+    failed = False
+    try:
+        classifier = Classifier(options.model, options.threads, options.threshold)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    for name in options.images:
+        try:
+            answer = classifier(read_image(name))
+        except ValueError as error:
+            print(f"run.py: {error}", file=sys.stderr)
+            failed = True
+            continue
+        if options.json:
+            fields = {"image": name, "label": answer.label, "probability": answer.probability}
+            print(json.dumps({**fields, "exit_index": answer.exit_index}))
+        else:
+            print(f"{name}: {answer.label} ({100 * answer.probability:.1f} %)")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

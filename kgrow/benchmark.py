@@ -1,0 +1,131 @@
+"""`benchmark`: what the files of a run, or any exported file, cost and answer, measured side by side."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgrow._checks import check_positive_int
+from kgrow.exporting import EXPORTERS, EarlyExit, ExportError, ExportOptions, export
+from kgrow.exporting.answers import DeviceModel
+from kgrow.exporting.bundle import read_bundle
+from kgrow.exporting.cost import arena_bytes, macs
+from kgrow.exporting.measure import gzip_size, runtime_name
+from kgrow.result import RESULT, load
+from kgrow.task import Task
+
+NUM_TIMED = 200
+WITH_EXITS = " + exits"
+
+
+def benchmark(
+    path: str | os.PathLike[str],
+    dataset: Any = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    num_threads: int = 1,
+) -> dict[str, Any]:
+    """Measures every format of a finished search, or one exported file or folder.
+
+    Each image is timed on every file in turn, so that the times of one table can be compared.
+
+    Args:
+        path: A run directory, a folder that `export` wrote, or a `.tflite` file of kgrow's.
+        dataset: For accuracies: the data of the run, which remembers names and folders; without data a file is timed
+            on random pixels and has no accuracy.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        num_threads: Threads that one inference may use.
+
+    Returns:
+        `runtime`, `num_threads`, `task` and `rows`: per file `format`, `bytes`, `gzip_bytes`, `test_accuracy`,
+        `latency_ms` (median), `latency_p95_ms`, `mean_latency_ms`, `ram_bytes`, `macs`, and the `error` of a format
+        that could not be exported.
+
+    Raises:
+        FileNotFoundError: If there is nothing of the kind.
+        ValueError: If a file is damaged or not one of kgrow's.
+    """
+    check_positive_int(num_threads, "num_threads")
+    source = Path(path)
+    if (source / RESULT).is_file():
+        result = load(source, dataset, data_dir=data_dir)
+        task: Task | None = result.task
+        files, errors = _all_formats(result.network, result.task)
+    else:
+        description, models = read_bundle(source)
+        task = None if dataset is None else Task.of(dataset, data_dir=data_dir)
+        name = description["quantization"] + (WITH_EXITS if description["early_exit"] else "")
+        files, errors = {name: (description, models)}, {}
+    rows = [_row(name, *file, task) for name, file in files.items()]
+    _time(rows, [_device(*file, num_threads) for file in files.values()], next(iter(files.values()))[0], task)
+    rows += [{"format": name, "error": error} for name, error in errors.items()]
+    return {
+        "runtime": runtime_name(),
+        "num_threads": num_threads,
+        "task": None if task is None else task.name,
+        "rows": rows,
+    }
+
+
+File = tuple[Mapping[str, Any], list[bytes]]
+
+
+def _all_formats(network: Any, task: Task) -> tuple[dict[str, File], dict[str, str]]:
+    wanted = {name: ExportOptions(quantization=name) for name in EXPORTERS}
+    for name in ("float32", "int8"):
+        wanted[f"{name}{WITH_EXITS}"] = ExportOptions(quantization=name, early_exit=EarlyExit())
+    files: dict[str, File] = {}
+    errors: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, options) in enumerate(wanted.items()):
+            target = Path(folder) / f"{number}.tflite"
+            try:
+                export(network, task, target, options)
+                files[name] = read_bundle(target)
+            except ExportError as error:
+                errors[name] = str(error)
+    return files, errors
+
+
+def _device(description: Mapping[str, Any], models: Sequence[bytes], num_threads: int) -> DeviceModel:
+    last = description["exit_index"]
+    exits = description["early_exit"]
+    return DeviceModel(models, range(last + 1) if exits else (last,), exits and exits["threshold"], num_threads)
+
+
+def _row(name: str, description: Mapping[str, Any], models: Sequence[bytes], task: Task | None) -> dict[str, Any]:
+    accuracy = None
+    if task is not None:
+        answers = _device(description, models, 1).run(np.asarray(task.test.images))
+        accuracy = float(np.mean(answers.classes == task.test.labels))
+    return {
+        "format": name,
+        "bytes": sum(map(len, models)),
+        "gzip_bytes": sum(map(gzip_size, models)),
+        "test_accuracy": accuracy,
+        "ram_bytes": max(map(arena_bytes, models)),
+        "macs": sum(map(macs, models)),
+    }
+
+
+def _time(
+    rows: Sequence[dict[str, Any]], devices: Sequence[DeviceModel], description: Mapping[str, Any], task: Task | None
+) -> None:
+    """Adds times to the rows."""
+    if task is None:
+        dtype, shape = description["input"]["dtype"], description["input"]["shape"]
+        images = np.random.default_rng(0).integers(0, 256, (NUM_TIMED, *shape)).astype(dtype)
+    else:
+        images = np.asarray(task.test.images[:NUM_TIMED])
+    for device in devices:
+        device.run(images[:1])  # warms up
+    times = np.array([[device.time(image) for device in devices] for image in images])
+    for row, milliseconds in zip(rows, times.T, strict=True):
+        row["latency_ms"] = float(np.median(milliseconds))
+        row["latency_p95_ms"] = float(np.percentile(milliseconds, 95))
+        row["mean_latency_ms"] = float(np.mean(milliseconds))

@@ -1,0 +1,106 @@
+"""What exported models answer over many images, and how long that takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow.exporting.measure import EXIT_INDEX, IMAGE, LOGITS, PROBABILITIES, SIGNATURE, check_images, open_interpreter
+
+WARMUP = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """The answers of a file, or of the network that it was made of.
+
+    Args:
+        values: Logits, or probabilities where there are early exits, float32 (num_images, num_classes).
+        exits: The head after which each image stopped, int (num_images,).
+        milliseconds: Per image, float64 (num_images,); empty for a network.
+    """
+
+    values: np.ndarray
+    exits: np.ndarray
+    milliseconds: np.ndarray
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The answered class of each image."""
+        return self.values.argmax(axis=-1)
+
+
+class DeviceModel:
+    """One exported file, or the files of all stages, as a device runs them: image by image.
+
+    Args:
+        models: Content of the file, or of a file per stage.
+        exit_indices: The heads that may answer.
+        threshold: For stages: smallest confidence to answer with before the last.
+        num_threads: Threads that one inference may use.
+
+    Raises:
+        ValueError: If a model is damaged, or not one that `export` writes.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[bytes],
+        exit_indices: Sequence[int],
+        threshold: float | None = None,
+        num_threads: int = 1,
+    ):
+        self.interpreters = [open_interpreter(model, num_threads) for model in models]
+        self.runners = [interpreter.get_signature_runner(SIGNATURE) for interpreter in self.interpreters]
+        self.exit_indices, self.threshold = exit_indices, threshold
+
+    def run(self, images: np.ndarray) -> Answers:
+        """Classifies raw pixels (num_images, height, width, channels)."""
+        check_images(self.interpreters[0], images)
+        for _ in range(WARMUP):
+            self._answer(images[:1])
+        values, exits, milliseconds = [], [], []
+        for index in range(len(images)):
+            started = time.perf_counter()
+            value, stopped = self._answer(images[index : index + 1])
+            milliseconds.append((time.perf_counter() - started) * 1e3)
+            values.append(value)
+            exits.append(stopped)
+        return Answers(np.concatenate(values), np.array(exits), np.array(milliseconds))
+
+    def time(self, image: np.ndarray) -> float:
+        """Returns the milliseconds that one image (height, width, channels) takes."""
+        started = time.perf_counter()
+        self._answer(image[np.newaxis])
+        return (time.perf_counter() - started) * 1e3
+
+    def _answer(self, image: np.ndarray) -> tuple[np.ndarray, int]:
+        if len(self.runners) > 1:
+            return self._answer_in_stages(image)
+        outputs = self.runners[0](**{IMAGE: image})
+        if EXIT_INDEX in outputs:
+            return self._dequantized(0, PROBABILITIES, outputs), int(outputs[EXIT_INDEX][0])
+        return self._dequantized(0, LOGITS, outputs), self.exit_indices[-1]
+
+    def _answer_in_stages(self, image: np.ndarray) -> tuple[np.ndarray, int]:
+        known = {IMAGE: image}
+        best = np.zeros((1, 1), np.float32)
+        for stage, runner in enumerate(self.runners):
+            outputs = runner(**{name: known[name] for name in runner.get_input_details()})
+            known.update(outputs)
+            probabilities = self._dequantized(stage, PROBABILITIES, outputs)
+            best = probabilities if probabilities.max() > best.max() else best
+            if self.threshold is not None and probabilities.max() >= self.threshold:
+                return best, self.exit_indices[stage]
+        return best, self.exit_indices[-1]
+
+    def _dequantized(self, stage: int, name: str, outputs: dict[str, Any]) -> np.ndarray:
+        values = outputs[name]
+        if values.dtype == np.float32:
+            return values
+        scale, zero_point = self.runners[stage].get_output_details()[name]["quantization"]
+        return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)

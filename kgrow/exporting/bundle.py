@@ -1,0 +1,202 @@
+"""What is written for a device: a `.tflite` file that describes itself, or a folder with all that goes with it.
+
+Every model carries its description twice: as JSON in a metadata buffer named "kgrow", which a program on the device
+reads, and as a zip after its end, which `unzip` and `zipfile` read together with the labels. Interpreters ignore both.
+
+A folder holds `model.tflite` (or `stage_0.tflite` and so on), `labels.txt`, `metadata.json`, `run.py`, which classifies
+images where neither kgrow nor TensorFlow is installed, and for one model in float32 or int8 `model_data.h` and
+`model_data.cc` for microcontrollers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.resources
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import kgrow
+from kgrow._files import write_atomic
+from kgrow.exporting.assembly import add_metadata, pack, parse
+from kgrow.exporting.measure import Artefact, gzip_size
+from kgrow.exporting.micro import check_micro
+from kgrow.exporting.options import ExportOptions
+from kgrow.task import Task
+
+FORMAT = "kgrow-bundle-1"
+METADATA_NAME = b"kgrow"
+MODEL, METADATA, LABELS = "model.tflite", "metadata.json", "labels.txt"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
+BYTES_PER_LINE = 16
+
+
+def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
+    """Returns where to write.
+
+    Raises:
+        ValueError: If the path is neither a `.tflite` file nor a folder, or stages are to go into one file.
+        FileExistsError: If it is a folder that holds anything but an earlier bundle.
+    """
+    target = Path(path)
+    stages = options.early_exit is not None and options.early_exit.stages
+    if target.suffix == ".tflite" and not target.is_dir():
+        if stages:
+            raise ValueError(f"`path` must be a folder, as every stage is a file, but got '{target}'.")
+        return target
+    if target.suffix and not target.is_dir():
+        raise ValueError(f"`path` must end in '.tflite' or be a folder, but got '{target}'.")
+    if target.is_dir() and any(target.iterdir()) and not _is_bundle(target):
+        raise FileExistsError(
+            f"`path` must be a new folder or an earlier bundle, but '{target}' holds other files. They are left alone."
+        )
+    return target
+
+
+def _is_description(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_bytes())["format"] == FORMAT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_bundle(folder: Path) -> bool:
+    if not _is_description(folder / METADATA):
+        return False
+    ours = {METADATA, *(entry["path"] for entry in json.loads((folder / METADATA).read_bytes())["files"])}
+    return {entry.name for entry in folder.iterdir()} <= ours
+
+
+def describe(artefact: Artefact, task: Task, output_dtype: str) -> dict[str, Any]:
+    """Returns the description that a model carries: what it reads and gives, and what was measured.
+
+    Args:
+        artefact: What was measured.
+        task: The data.
+        output_dtype: Type of the outputs.
+    """
+    measured = dataclasses.asdict(artefact)
+    for name in ("path", "bytes", "gzip_bytes"):  # of what the description becomes a part of
+        del measured[name]
+    return {
+        "format": FORMAT,
+        "kgrow_version": kgrow.__version__,
+        "tensorflow_version": importlib.metadata.version("tensorflow"),
+        "task": task.name,
+        "input": {
+            "name": "image",
+            "shape": list(task.input_shape),
+            "layout": "NHWC, gray or RGB",
+            "dtype": task.dtype.name,
+            "scaling": "none: raw pixels, scaled inside",
+        },
+        "output": {"name": "probabilities", "dtype": output_dtype},
+        "classes": list(task.class_names),
+        "num_test": len(task.test),
+        **measured,
+    }
+
+
+def self_describing(model: bytes, description: Mapping[str, Any]) -> bytes:
+    """Returns a model with its description inside, and after its end."""
+    parsed = parse(model)
+    text = json.dumps(description, separators=(",", ":")).encode()
+    add_metadata(parsed, METADATA_NAME, text)
+    appended = io.BytesIO(pack(parsed))
+    appended.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(appended, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(METADATA, EPOCH), text, zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo(LABELS, EPOCH), _labels(description["classes"]), zipfile.ZIP_DEFLATED)
+    return appended.getvalue()
+
+
+def read_bundle(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+    """Returns the description and the models of a `.tflite` file or a folder that `write` wrote.
+
+    Raises:
+        FileNotFoundError: If there is neither.
+        ValueError: If it is not one of kgrow's, or damaged.
+    """
+    if path.is_dir():
+        if not _is_description(path / METADATA):
+            raise FileNotFoundError(f"`path` must be a run or an exported folder or file, but '{path}' is neither.")
+        description = json.loads((path / METADATA).read_bytes())
+        names = [entry["path"] for entry in description["files"] if entry["path"].endswith(".tflite")]
+        return description, [(path / name).read_bytes() for name in names]
+    content = path.read_bytes()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            description = json.loads(archive.read(METADATA))
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        description = {}
+    if description.get("format") != FORMAT:
+        raise ValueError(f"`path` must be a whole file that kgrow exported, but '{path}' carries no description.")
+    return description, [content]
+
+
+def _labels(classes: Sequence[str]) -> str:
+    return "".join(f"{' '.join(name.split())}\n" for name in classes)
+
+
+def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any]) -> None:
+    """Writes a file, or a folder as a whole; what was there before is replaced at the end.
+
+    Args:
+        target: What `check_target` returned.
+        models: One model, or one per stage, each as `self_describing` returned it.
+        description: What `describe` returned.
+    """
+    if target.suffix == ".tflite" and not target.is_dir():
+        write_atomic(target, models[0])
+        return
+    files = _files(models, description)
+    entries = [
+        {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in files.items()
+    ]
+    files[METADATA] = json.dumps({**description, "files": entries}, indent=2).encode() + b"\n"
+    partial, old = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.old")
+    for folder in (partial, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        for name, data in files.items():
+            write_atomic(partial / name, data)
+        if target.is_dir():
+            os.replace(target, old)
+        os.replace(partial, target)
+    finally:
+        for folder in (partial, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _files(models: Sequence[bytes], description: Mapping[str, Any]) -> dict[str, bytes]:
+    names = [MODEL] if len(models) == 1 else [f"stage_{stage}.tflite" for stage in range(len(models))]
+    files = dict(zip(names, models, strict=True))
+    files[LABELS] = _labels(description["classes"]).encode()
+    files["run.py"] = (importlib.resources.files("kgrow_device") / "run.py").read_bytes()
+    if len(models) == 1 and not check_micro(models[0]):
+        files |= _arrays(pack(parse(models[0])))
+    return files
+
+
+def _arrays(model: bytes) -> dict[str, bytes]:
+    """Returns the C source of a model without its zip, which a microcontroller has no use for."""
+    rows = (model[start : start + BYTES_PER_LINE] for start in range(0, len(model), BYTES_PER_LINE))
+    lines = "\n".join("    " + " ".join(f"0x{byte:02x}," for byte in row) for row in rows)
+    header = (
+        "#ifndef KGROW_MODEL_DATA_H_\n#define KGROW_MODEL_DATA_H_\n\n"
+        "extern const unsigned char g_model_data[];\nextern const unsigned int g_model_data_size;\n\n#endif\n"
+    )
+    source = (
+        '#include "model_data.h"\n\n'
+        f"alignas(16) const unsigned char g_model_data[] = {{\n{lines}\n}};\n"
+        f"const unsigned int g_model_data_size = {len(model)};\n"
+    )
+    return {"model_data.h": header.encode(), "model_data.cc": source.encode()}

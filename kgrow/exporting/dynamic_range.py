@@ -1,0 +1,31 @@
+"""`DynamicRange`: weights in 8 bits, activations quantized while the model runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrow._keras import tf
+from kgrow.exporting.exporter import Exporter, convert_floats
+from kgrow.network import GrowingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicRange(Exporter):
+    """Writes the weights of larger layers in 8 bits; what flows between layers stays float32.
+
+    TensorFlow's converter leaves kernels of fewer than 1024 weights in float32. TensorFlow Lite Micro does not run such
+    a file.
+    """
+
+    def convert(
+        self,
+        network: GrowingNetwork,
+        exit_indices: Sequence[int],
+        input_dtype: str = "uint8",
+        representative_dataset: np.ndarray | None = None,
+    ) -> bytes:
+        """See `Exporter.convert`; needs no representative dataset."""
+        return convert_floats(network, exit_indices, input_dtype, {"optimizations": [tf.lite.Optimize.DEFAULT]})

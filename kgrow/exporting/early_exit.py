@@ -1,0 +1,54 @@
+"""`EarlyExit`: how an exported classifier decides to answer before its last head."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrow.network import GrowingNetwork
+from kgrow.network.early_exit import choose_threshold
+from kgrow.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyExit:
+    """What an early answer may cost, and how it is shipped.
+
+    Args:
+        threshold: Smallest confidence to answer with; by default it is chosen on the validation split.
+        max_loss: Accuracy that may be lost there against the full network, in [0, 1]: the cheapest threshold within it.
+        max_cost: Mean multiply-accumulates over those of the full network, in (0, 1], in place of `max_loss`: the most
+            accurate threshold within it.
+        stages: Whether to write a file per stage, for callers that loop or use delegates, in place of one file.
+    """
+
+    threshold: float | None = None
+    max_loss: float = 0.005
+    max_cost: float | None = None
+    stages: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not self.threshold >= 0:
+            raise ValueError(f"`threshold` must be a confidence, 0 or more, but got {self.threshold!r}.")
+        if not 0 <= self.max_loss <= 1:
+            raise ValueError(f"`max_loss` must be in [0, 1], but got {self.max_loss!r}. For half a point pass 0.005.")
+        if self.max_cost is not None and not 0 < self.max_cost <= 1:
+            raise ValueError(f"`max_cost` must be in (0, 1], but got {self.max_cost!r}.")
+
+    def resolve(self, network: GrowingNetwork, task: Task, exit_indices: Sequence[int]) -> float:
+        """Returns the threshold, chosen on the validation split if it is not given.
+
+        Args:
+            network: As it was before the export.
+            task: Gives the validation split.
+            exit_indices: The heads that may answer, from the first on.
+        """
+        if self.threshold is not None:
+            return self.threshold
+        architecture = network.architecture
+        costs = [architecture.macs(head, early_exit=True) for head in exit_indices]
+        limit = None if self.max_cost is None else self.max_cost * architecture.macs(exit_indices[-1])
+        logits = network.logits(np.asarray(task.validation.images))[list(exit_indices)]
+        return choose_threshold(logits, task.validation.labels, costs, self.max_loss, limit).threshold

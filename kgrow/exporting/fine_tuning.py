@@ -1,0 +1,101 @@
+"""`FineTuning`: a few epochs in which a network gets used to 8 bits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._checks import check_positive_int
+from kgrow._keras import keras, tf
+from kgrow.exporting.quantized import QuantizedNetwork
+from kgrow.lifecycle.loss import joint_loss
+from kgrow.task import Augmentation, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuning:
+    """Trains the kernels and biases of a quantized network, rounding simulated, pruned connections kept at zero.
+
+    The ranges of activations stay as calibrated and batch normalisation stays folded. The epoch with the highest
+    validation accuracy counts, the network as it came included, so that nothing is lost by trying.
+
+    Args:
+        task: Training images, and the validation images that choose the epoch.
+        exit_indices: The heads that are wanted; each has the same weight.
+        epochs: Passes over the training images.
+        learning_rate: Peak rate of Adam; falls to zero with half a cosine.
+        batch_size: Images per step.
+        augmentation: Of training images; by default what suits the data.
+        seed: Of data order and augmentation.
+
+    References:
+        Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+        CVPR 2018, https://arxiv.org/abs/1712.05877, section 3.
+    """
+
+    task: Task
+    exit_indices: Sequence[int]
+    epochs: int
+    learning_rate: float = 3e-4
+    batch_size: int = 64
+    augmentation: Augmentation | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive_int(self.epochs, "epochs")
+        check_positive_int(self.batch_size, "batch_size")
+
+    def __call__(self, quantized: QuantizedNetwork) -> None:
+        """Trains in place."""
+        folded = quantized.folded
+        variables = list(folded.variables.values())
+        batch_size = min(self.batch_size, len(self.task.train))
+        steps = len(self.task.train) // batch_size
+        schedule = keras.optimizers.schedules.CosineDecay(self.learning_rate, self.epochs * steps)
+        optimizer = keras.optimizers.Adam(schedule, jit_compile=False)
+        optimizer.build(variables)
+        step = self._step(quantized, variables, optimizer)
+        evaluate = tf.function(lambda images: tf.stack(self._wanted(quantized.heads(images))), autograph=False)
+        best, best_accuracy = [v.numpy() for v in variables], self._accuracy(evaluate)
+        for epoch in range(self.epochs):
+            batches = self.task.train.batches(batch_size, shuffle_seed=(self.seed, epoch, 2), drop_remainder=True)
+            for number, (images, labels) in enumerate(batches):
+                step(images, labels, tf.constant([self.seed, epoch * steps + number]))
+            accuracy = self._accuracy(evaluate)
+            if accuracy > best_accuracy:
+                best, best_accuracy = [v.numpy() for v in variables], accuracy
+        for variable, value in zip(variables, best, strict=True):
+            variable.assign(value)
+
+    def _step(self, quantized: QuantizedNetwork, variables: Sequence[Any], optimizer: Any) -> Any:
+        augmentation = self.augmentation or Augmentation.suited_to(self.task)
+        scaling = quantized.folded.architecture.scaling
+        masks = {name: tf.constant(mask) for name, mask in quantized.folded.masks.items()}
+        weights = tf.ones(len(self.exit_indices))
+
+        @tf.function(autograph=False)
+        def step(images: Any, labels: Any, seed: Any) -> None:
+            # Augmentation fills with zeros, which for it is the mean pixel, so it works on centred images.
+            centred = tf.cast(images, tf.float32) - tf.constant(scaling.mean)
+            images = augmentation.augment(centred, seed) + tf.constant(scaling.mean)
+            with tf.GradientTape() as tape:
+                loss = joint_loss(self._wanted(quantized.heads(images)), labels, weights, 0.0)
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            for name, mask in masks.items():
+                kernel = quantized.folded.variables[f"{name}/kernel"]
+                kernel.assign(kernel * mask)
+
+        return step
+
+    def _wanted(self, logits: Sequence[Any]) -> list[Any]:
+        return [logits[index] for index in self.exit_indices]
+
+    def _accuracy(self, evaluate: Any) -> float:
+        """Returns the mean validation accuracy of the wanted heads."""
+        images, labels = self.task.validation.images, self.task.validation.labels
+        parts = [evaluate(tf.cast(images[start : start + 256], tf.float32)) for start in range(0, len(images), 256)]
+        answers = np.concatenate([part.numpy().argmax(axis=-1) for part in parts], axis=1)
+        return float(np.mean(answers == labels))

@@ -1,0 +1,32 @@
+"""`Float16`: weights in half precision."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrow._keras import tf
+from kgrow.exporting.exporter import Exporter, convert_floats
+from kgrow.network import GrowingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class Float16(Exporter):
+    """Writes float16 weights, which an interpreter turns into float32 when it loads them: half the bytes.
+
+    TensorFlow Lite Micro does not run such a file.
+    """
+
+    def convert(
+        self,
+        network: GrowingNetwork,
+        exit_indices: Sequence[int],
+        input_dtype: str = "uint8",
+        representative_dataset: np.ndarray | None = None,
+    ) -> bytes:
+        """See `Exporter.convert`; needs no representative dataset."""
+        options = {"optimizations": [tf.lite.Optimize.DEFAULT]}
+        with_type = tf.lite.TargetSpec(supported_types=[tf.float16])
+        return convert_floats(network, exit_indices, input_dtype, {**options, "target_spec": with_type})

@@ -1,0 +1,52 @@
+"""`Int8`: weights and activations in 8 bits, integer arithmetic only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import tf
+from kgrow.exporting.exporter import Exporter, check_input_dtype, check_model, open_converter, run_converter
+from kgrow.exporting.folded import FoldedNetwork
+from kgrow.exporting.quantized import QuantizedNetwork, calibrate
+from kgrow.network import GrowingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class Int8(Exporter):
+    """Writes 8 bit weights and activations; the one kind besides float32 that microcontrollers run.
+
+    Args:
+        tune: Called with the calibrated network before the conversion; see `kgrow.exporting.fine_tuning`.
+    """
+
+    tune: Callable[[QuantizedNetwork], Any] | None = None
+
+    def convert(
+        self,
+        network: GrowingNetwork,
+        exit_indices: Sequence[int],
+        input_dtype: str = "uint8",
+        representative_dataset: np.ndarray | None = None,
+    ) -> bytes:
+        """See `Exporter.convert`; needs a representative dataset."""
+        check_input_dtype(input_dtype)
+        if representative_dataset is None:
+            raise ValueError(
+                "`representative_dataset` must be given for int8, but is None: it fixes the ranges of activations."
+            )
+        folded = FoldedNetwork(network)
+        quantized = QuantizedNetwork(folded, calibrate(folded, representative_dataset.astype(input_dtype)))
+        if self.tune is not None:
+            self.tune(quantized)
+        # Pixels stay float32 in the function; the converter itself replaces its quantized input by one of the type.
+        converter = open_converter(folded, quantized.heads, exit_indices, "float32")
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = tf.as_dtype(input_dtype)
+        converter.inference_output_type = tf.int8
+        model = run_converter(converter)
+        check_model(model, network, exit_indices, input_dtype, "int8")
+        return model

@@ -1,0 +1,112 @@
+"""`QuantizedNetwork`: a network that computes in floats what 8 bits will give, so that it can be judged and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import tf
+from kgrow.architecture.operations import IMAGE
+from kgrow.exporting.folded import FoldedNetwork
+
+MIN_IMAGES = 16
+BATCH = 256
+PIXEL_RANGE = (0.0, 255.0)
+
+
+class QuantizedNetwork:
+    r"""A folded network with fake quantization of everything that a device stores.
+
+    Activations have one range per tensor, :math:`q = \mathrm{round}(x / s) + z` in 8 bits with zero among the values;
+    convolution kernels have one symmetric range per output channel, the kernels of heads one for all, in
+    [-127, 127]. Gradients pass through the rounding unchanged.
+
+    Args:
+        folded: Its variables are shared.
+        ranges: (smallest, largest) value per tensor; see `calibrate`.
+
+    References:
+        Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+        CVPR 2018, https://arxiv.org/abs/1712.05877, section 3.
+    """
+
+    def __init__(self, folded: FoldedNetwork, ranges: Mapping[str, tuple[float, float]]):
+        self.folded = folded
+        self.ranges = ranges
+
+    def heads(self, images: Any, only: Collection[str] | None = None) -> list[Any]:
+        """Maps raw pixels, float32, to logits (batch, num_classes), one per head.
+
+        Args:
+            images: (batch, height, width, channels).
+            only: The tensors and kernels that are quantized; all of them by default.
+        """
+
+        def activation(name: str, tensor: Any) -> Any:
+            is_quantized = only is None or name in only
+            return tf.quantization.fake_quant_with_min_max_args(tensor, *self.ranges[name]) if is_quantized else tensor
+
+        def kernel(name: str, tensor: Any) -> Any:
+            return _fake_quant_kernel(tensor) if only is None or name in only else tensor
+
+        return self.folded.heads(images, activation, kernel)
+
+
+def _fake_quant_kernel(kernel: Any) -> Any:
+    if len(kernel.shape) == 2:  # the converter transposes it, and refuses to do that with a range per channel
+        largest = tf.maximum(tf.reduce_max(tf.abs(kernel)), 1e-8)
+        return tf.quantization.fake_quant_with_min_max_vars(kernel, -largest, largest, narrow_range=True)
+    largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2)), 1e-8)  # a dead channel still needs a range
+    return tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -largest, largest, narrow_range=True)
+
+
+def calibrate(folded: FoldedNetwork, images: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Returns the smallest and largest value of every tensor over a representative dataset.
+
+    Args:
+        folded: The network.
+        images: Raw pixels (num_images, height, width, channels), at least 16. If they are uint8, the pixels' own range
+            is [0, 255] whatever the images hold, so that a device feeds raw pixels.
+
+    Raises:
+        ValueError: If there are too few images, or they are not what the network reads.
+    """
+    expected = folded.architecture.input_shape
+    if images.shape[1:] != expected or len(images) < MIN_IMAGES:
+        raise ValueError(
+            f"`representative_dataset` must hold at least {MIN_IMAGES} images of shape {expected}, but got an array of "
+            f"shape {images.shape}: ranges seen on fewer would cut off what other images need."
+        )
+    seen: dict[str, tuple[float, float]] = {}
+
+    def note(name: str, tensor: Any) -> Any:
+        smallest, largest = seen.get(name, (0.0, 0.0))  # zero must be a value: padding is zero
+        seen[name] = (min(smallest, float(np.min(tensor))), max(largest, float(np.max(tensor))))
+        return tensor
+
+    for start in range(0, len(images), BATCH):
+        folded.heads(tf.cast(images[start : start + BATCH], tf.float32), observe=note)
+    if images.dtype == np.uint8:
+        seen[IMAGE] = PIXEL_RANGE
+    return {name: _not_empty(*bounds) for name, bounds in seen.items()}
+
+
+def _not_empty(smallest: float, largest: float) -> tuple[float, float]:
+    # A tensor that is zero for all images, as after a dead cell: any scale will do.
+    return (smallest, largest) if smallest < largest else (0.0, 1.0)
+
+
+def quantization_errors(quantized: QuantizedNetwork, images: np.ndarray) -> dict[str, float]:
+    """Returns the mean squared error of the final logits if one layer alone is quantized, kernel and output.
+
+    Args:
+        quantized: The network.
+        images: Raw pixels (num_images, height, width, channels).
+    """
+    pixels = tf.cast(images, tf.float32)
+    exact = quantized.folded.heads(pixels)[-1]
+    names = [op.name for op in quantized.folded.architecture.kernels()]
+    run = {name: quantized.heads(pixels, only=(name,))[-1] for name in names}
+    return {name: float(tf.reduce_mean(tf.square(logits - exact))) for name, logits in run.items()}

@@ -1,0 +1,111 @@
+"""Whether a file answers as the network that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrow.exporting.answers import Answers, DeviceModel
+from kgrow.exporting.folded import FoldedNetwork
+from kgrow.exporting.quantized import QuantizedNetwork, calibrate, quantization_errors
+from kgrow.network import GrowingNetwork
+from kgrow.network.early_exit import answering_head, softmax
+
+TOLERANCE = 1e-4
+AGREEMENT = 0.999
+NUM_COMPARED = 16
+
+
+class ExportError(RuntimeError):
+    """The converted file does not answer as the network does; nothing was written."""
+
+
+def network_answers(
+    network: GrowingNetwork, images: np.ndarray, exit_indices: Sequence[int], threshold: float | None
+) -> Answers:
+    """Returns what a file should answer.
+
+    Args:
+        network: As it was before the export.
+        images: Raw pixels (num_images, height, width, channels).
+        exit_indices: The heads that may answer.
+        threshold: Smallest confidence to answer with before the last of them; None without early exits.
+    """
+    logits = network.logits(images)[list(exit_indices)]
+    if threshold is None:
+        return Answers(logits[-1], np.full(len(images), exit_indices[-1]), np.zeros(0))
+    head, evaluated = answering_head(logits, threshold)
+    probabilities = softmax(logits[head, np.arange(len(images))])
+    return Answers(probabilities, np.asarray(exit_indices)[evaluated - 1], np.zeros(0))
+
+
+def check_equal(found: Answers, expected: Answers) -> None:
+    """Checks a file that should differ from the network by float32 rounding alone.
+
+    Raises:
+        ExportError: If values differ by more, or classes do.
+    """
+    difference = float(np.max(np.abs(found.values - expected.values)))
+    allowed = TOLERANCE * max(1.0, float(np.max(np.abs(expected.values))))
+    # Two classes this close may change places: a network without any weight left gives all classes the same logit.
+    second, first = np.sort(expected.values, axis=-1)[:, -2:].T
+    is_same = (found.classes == expected.classes) | (first - second <= allowed)
+    # A confidence this close to the threshold may fall on its other side.
+    is_same_exit = found.exits == expected.exits
+    compared = np.abs(found.values - expected.values)[is_same_exit]
+    if not (compared.size and np.max(compared) <= allowed):  # so put, NaN fails too
+        raise ExportError(
+            f"The answers of the exported file differ from the network's by up to {difference:.3g}, more than the "
+            f"{allowed:.3g} that float32 rounding explains. Nothing was written."
+        )
+    if min(np.mean(is_same), np.mean(is_same_exit)) < AGREEMENT:
+        raise ExportError(
+            f"The exported file and the network disagree on {np.sum(~(is_same & is_same_exit))} of {len(is_same)} test "
+            "images. Nothing was written."
+        )
+
+
+def check_same(model: DeviceModel, images: np.ndarray, found: Answers) -> None:
+    """Checks that the description that was added last changed nothing.
+
+    Raises:
+        ExportError: If an answer changed.
+    """
+    again = model.run(np.asarray(images[:NUM_COMPARED])).values
+    if not np.array_equal(again, found.values[:NUM_COMPARED]):
+        raise ExportError("The file answers otherwise since its description was added. Nothing was written.")
+
+
+def check_drop(drop: float, max_drop: float, quantization: str, network: GrowingNetwork, images: np.ndarray) -> None:
+    """Checks what quantization costs.
+
+    Args:
+        drop: Accuracy lost on the test split.
+        max_drop: Accuracy that may be lost.
+        quantization: Name of the exporter.
+        network: What was converted.
+        images: Representative raw images.
+
+    Raises:
+        ExportError: If more was lost; for int8 it names the layer that is hurt most.
+    """
+    if drop <= max_drop:
+        return
+    message = (
+        f"`max_drop` allows quantization to cost {100 * max_drop:.4g} points of test accuracy, but {quantization} "
+        f"costs {100 * drop:.3g}. Nothing was written."
+    )
+    if quantization == "int8":
+        message += (
+            f" The layer that alone changes the logits most is {worst_layer(network, images)}. Try fine-tuning: "
+            "`fine_tune_epochs`, or --fine-tune-epochs, of 3."
+        )
+    raise ExportError(message)
+
+
+def worst_layer(network: GrowingNetwork, images: np.ndarray) -> str:
+    """Returns the name of the layer whose quantization alone changes the final logits most."""
+    folded = FoldedNetwork(network)
+    errors = quantization_errors(QuantizedNetwork(folded, calibrate(folded, images)), images)
+    return max(errors, key=errors.__getitem__)

@@ -1,0 +1,84 @@
+"""What was exported or measured, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
+
+from rich.console import Group, RenderableType
+
+from kgrow.reporting.table import Rows, print_plain
+from kgrow.reporting.wording import Paragraph, grouped, one_line, percent
+
+Document = Mapping[str, Any]
+
+
+def print_artefact(artefact: Document, stream: TextIO) -> None:
+    """Writes what was measured on an exported model.
+
+    Args:
+        artefact: The fields of `kgrow.exporting.Artefact`.
+        stream: Where to.
+    """
+    print_plain(Group(*_artefact(artefact)), stream)
+
+
+def _artefact(artefact: Document) -> Iterator[RenderableType]:
+    drop = 100 * artefact["accuracy_drop"]
+    change = "as accurate as" if abs(drop) < 0.005 else f"{abs(drop):.2f} points {'below' if drop > 0 else 'above'}"
+    yield Paragraph(f"{one_line(artefact['path'])}: {artefact['quantization']}, measured by running it.", "bold")
+    rows = [
+        ("test accuracy", f"{percent(artefact['test_accuracy'], 2)} %, {change} the Keras network"),
+        ("same answer", f"{percent(artefact['agreement'], 2)} % of the test images"),
+        ("size", f"{grouped(artefact['bytes'])} bytes, {grouped(artefact['gzip_bytes'])} after gzip"),
+        ("RAM", f"{grouped(artefact['ram_bytes'])} bytes for activations on a microcontroller"),
+        ("work", f"{grouped(artefact['macs'])} multiply-accumulates through the whole network"),
+        ("latency", f"median {artefact['latency_ms']:.3g} ms, 95 % within {artefact['latency_p95_ms']:.3g} ms"),
+    ]
+    yield Rows("Model", ("what", "measured"), rows, num_words=2)
+    exits = artefact["early_exit"]
+    if exits:
+        stops = [
+            (str(head), percent(there), "-" if milliseconds is None else f"{milliseconds:.3g}")
+            for head, (there, milliseconds) in enumerate(zip(exits["exits"], exits["latency_ms"], strict=True), start=1)
+        ]
+        headers = ("stops after head", "% of test images", "latency ms")
+        yield Rows(f"Early exit at confidence {exits['threshold']:.3g}", headers, stops, num_words=1)
+        yield Paragraph(
+            f"On average {grouped(exits['mean_macs'])} multiply-accumulates and {exits['mean_latency_ms']:.3g} ms."
+        )
+    yield Paragraph(f"Latency: one image on one thread of {one_line(artefact['runtime'])} on this machine.")
+
+
+def print_benchmark(document: Document, stream: TextIO) -> None:
+    """Writes what `kgrow.benchmark.benchmark` returned."""
+    print_plain(Group(*_benchmark(document)), stream)
+
+
+def _benchmark(document: Document) -> Iterator[RenderableType]:
+    measured = [row for row in document["rows"] if "error" not in row]
+    rows = [
+        (
+            row["format"],
+            grouped(row["bytes"]),
+            grouped(row["gzip_bytes"]),
+            percent(row["test_accuracy"], 2),
+            f"{row['latency_ms']:.3g}",
+            f"{row['latency_p95_ms']:.3g}",
+            f"{row['mean_latency_ms']:.3g}",
+            grouped(row["ram_bytes"]),
+            grouped(row["macs"]),
+        )
+        for row in measured
+    ]
+    headers = ("format", "bytes", "gzip", "test %", "ms", "95 % ms", "mean ms", "RAM", "MACs")
+    yield Rows("Files, each measured by running it", headers, rows, num_words=1)
+    threads = "1 thread" if document["num_threads"] == 1 else f"{document['num_threads']} threads"
+    yield Paragraph(
+        f"ms: median, 95th percentile and mean time of one image on {threads} of {one_line(document['runtime'])} on "
+        "this machine, the files in turn. RAM: bytes for activations on a microcontroller. MACs: multiply-accumulates "
+        "through the whole network."
+    )
+    for row in document["rows"]:
+        if "error" in row:
+            yield Paragraph(f"{row['format']}: {one_line(row['error'])}", "yellow")

@@ -1,0 +1,154 @@
+"""What is written for a device."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from kgrow.benchmark import benchmark
+from kgrow.exporting import EarlyExit, ExportOptions, export
+from kgrow.exporting.assembly import parse
+from kgrow.exporting.bundle import read_bundle
+from kgrow.exporting.micro import check_micro
+
+
+@pytest.fixture(scope="module")
+def bundle(varied_network, tiny_task, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "out"
+    export(varied_network, tiny_task, folder, ExportOptions("int8", early_exit=EarlyExit(0.7), max_drop=1.0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def staged(varied_network, tiny_task, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "stages"
+    options = ExportOptions("int8", early_exit=EarlyExit(0.7, stages=True), max_drop=1.0)
+    export(varied_network, tiny_task, folder, options)
+    return folder
+
+
+def test_folder_holds_what_a_device_needs(bundle, staged):
+    assert {path.name for path in bundle.iterdir()} == {
+        "model.tflite",
+        "labels.txt",
+        "metadata.json",
+        "run.py",
+        "model_data.h",
+        "model_data.cc",
+    }
+    assert (bundle / "labels.txt").read_text().split() == ["red", "green", "blue"]
+    assert {path.name for path in staged.iterdir()} >= {f"stage_{stage}.tflite" for stage in range(3)}
+
+
+def test_metadata_says_what_was_measured_and_is_inside_the_model_twice(bundle, varied_network):
+    document = json.loads((bundle / "metadata.json").read_text())
+    for entry in document.pop("files"):
+        content = (bundle / entry["path"]).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert document["input"]["shape"] == [8, 8, 3]
+    assert document["classes"] == ["red", "green", "blue"]
+    assert document["early_exit"]["threshold"] == 0.7
+    with zipfile.ZipFile(bundle / "model.tflite") as archive:
+        assert archive.testzip() is None
+        assert json.loads(archive.read("metadata.json")) == document
+        assert archive.read("labels.txt") == (bundle / "labels.txt").read_bytes()
+    parsed = parse((bundle / "model.tflite").read_bytes())
+    (entry,) = (entry for entry in parsed.metadata if entry.name == b"kgrow")
+    assert json.loads(bytes(bytearray(parsed.buffers[entry.buffer].data))) == document
+
+
+def test_c_array_is_the_model_without_its_zip(bundle):
+    source = (bundle / "model_data.cc").read_text()
+    data = bytes(int(value, 16) for value in re.findall(r"0x([0-9a-f]{2}),", source))
+    assert f"g_model_data_size = {len(data)};" in source
+    assert not check_micro(data)
+    _, (model,) = read_bundle(bundle / "model.tflite")
+    assert parse(data).subgraphs[0].inputs is not None
+    assert len(data) < len(model)
+    compiler = shutil.which("c++")
+    if compiler:
+        subprocess.run([compiler, "-fsyntax-only", "-Wall", "-Werror", bundle / "model_data.cc"], check=True)
+
+
+def test_earlier_bundle_is_replaced_but_other_files_are_left_alone(tiny_network, tiny_task, tmp_path):
+    for _ in range(2):
+        export(tiny_network, tiny_task, tmp_path / "out")
+    (tmp_path / "out" / "letter.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds other files"):
+        export(tiny_network, tiny_task, tmp_path / "out")
+    assert (tmp_path / "out" / "letter.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    for wrong, options in (("model.h5", None), ("x.tflite", ExportOptions(early_exit=EarlyExit(stages=True)))):
+        with pytest.raises(ValueError, match="`path` must"):
+            export(tiny_network, tiny_task, tmp_path / wrong, options)
+
+
+def test_run_classifies_without_kgrow(bundle, staged, tiny_task, tmp_path):
+    image = tmp_path / "red.npy"
+    np.save(image, tiny_task.test.images[0])
+    picture = tmp_path / "large.ppm"
+    large = np.repeat(np.repeat(tiny_task.test.images[0], 3, axis=0), 3, axis=1)
+    picture.write_bytes(b"P6\n# a comment\n24 24 255\n" + large.tobytes())
+    for folder in (bundle, staged):
+        done = subprocess.run(
+            [sys.executable, "-I", folder / "run.py", "--json", image, picture],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        first, second = map(json.loads, done.stdout.splitlines())
+        assert "kgrow" not in (folder / "run.py").read_text().split("import argparse")[1].split("class Classifier")[0]
+        assert first["label"] == second["label"]  # each pixel of the large image three times: the same when reduced
+        assert first["probability"] == pytest.approx(second["probability"], abs=1e-6)
+        assert done.stderr.count("resizing images to 8x8") == 1
+
+
+@pytest.mark.parametrize("fault", ["text", "truncated", "foreign", "missing", "no image"])
+def test_run_says_what_is_wrong(fault, bundle, tmp_path):
+    model, image = bundle / "model.tflite", tmp_path / "image.npy"
+    np.save(image, np.zeros((8, 8, 3), np.uint8))
+    content = model.read_bytes()
+    if fault == "text":
+        image = tmp_path / "image.ppm"
+        image.write_text("no image at all")
+    elif fault == "no image":
+        np.save(image, np.zeros((8, 8, 3, 2)))
+    else:
+        model = tmp_path / "model.tflite"
+        if fault != "missing":
+            model.write_bytes({"truncated": content[:2000], "foreign": b"something else"}[fault])
+    done = subprocess.run(
+        [sys.executable, "-I", bundle / "run.py", "--model", model, image], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert "run.py: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_benchmark_of_a_file_without_data_has_no_accuracy(bundle, staged):
+    (row,) = benchmark(bundle)["rows"]
+    assert row["test_accuracy"] is None
+    assert row["format"] == "int8 + exits"
+    assert row["bytes"] == (bundle / "model.tflite").stat().st_size
+    assert 0 < row["latency_ms"] <= row["latency_p95_ms"]
+    (stages,) = benchmark(staged / "")["rows"]
+    assert stages["macs"] == row["macs"]
+    assert stages["ram_bytes"] <= row["ram_bytes"]
+
+
+def test_benchmark_refuses_what_is_not_exported(bundle, tmp_path):
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes((bundle / "model.tflite").read_bytes()[:3000])
+    with pytest.raises(ValueError, match="carries no description"):
+        benchmark(damaged)
+    for missing in (tmp_path, tmp_path / "nothing.tflite"):
+        with pytest.raises(FileNotFoundError):
+            benchmark(missing)
+    with pytest.raises(ValueError, match="num_threads"):
+        benchmark(bundle, num_threads=0)

@@ -1,0 +1,123 @@
+"""RAM and MACs from the file: against TensorFlow Lite Micro's own interpreter, and against the architecture."""
+
+import os
+import re
+import tempfile
+
+import numpy as np
+import pytest
+
+from kgrow.exporting import EXPORTERS, cut
+from kgrow.exporting.answers import DeviceModel
+from kgrow.exporting.assembly import parse
+from kgrow.exporting.cost import Lifetime, arena_bytes, lifetimes, macs, peak, place, with_plan
+from kgrow.network import GrowingNetwork
+from kgrow.searching import SPACES
+
+HEADS = (0, 1, 2)
+ARENA = 1_000_000
+
+
+def micro_interpreter(model):
+    runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="pip install -e .[micro]")
+    return runtime.Interpreter.from_bytes(model, arena_size=ARENA)
+
+
+def head_of_arena(interpreter):
+    """What the interpreter itself says, which it writes to the C standard error stream."""
+    with tempfile.TemporaryFile() as held:
+        saved = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            interpreter.print_allocations()
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+        held.seek(0)
+        return int(re.search(rb"Arena allocation head (\d+) bytes", held.read())[1])
+
+
+def models_of(model, heads=HEADS):
+    plain = [cut.one_head(model, head) for head in heads]
+    return [*plain, cut.early_exits(model, heads, 0.6), *cut.stage_files(model, heads)]
+
+
+@pytest.mark.slow
+def test_arena_is_the_one_that_the_micro_interpreter_allocates(int8_model):
+    pytest.importorskip("tflite_micro")
+    images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
+    network = GrowingNetwork(SPACES["compact"].build((32, 32, 3), 10))
+    large = EXPORTERS["int8"].convert(network, (0, 1, 2, 3), "uint8", images)
+    for model in [*models_of(int8_model), *models_of(large, (0, 1, 2, 3))]:
+        for planned in (model, with_plan(model)):
+            assert arena_bytes(planned) == head_of_arena(micro_interpreter(planned))
+    saved = [1 - arena_bytes(with_plan(model)) / arena_bytes(model) for model in models_of(large, (0, 1, 2, 3))]
+    assert max(saved) > 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.8, 0.95, 1.5])
+def test_micro_interpreter_answers_as_the_other(threshold, int8_model, varied_network, noise):
+    model = cut.early_exits(int8_model, HEADS, threshold)
+    images = noise(varied_network, 48)
+    expected = DeviceModel([model], HEADS).run(images)
+    interpreter = micro_interpreter(model)
+    found = []
+    for image in images:
+        interpreter.set_input(image[np.newaxis], 0)
+        interpreter.invoke()
+        found.append((interpreter.get_output(0)[0], int(interpreter.get_output(1)[0])))
+    values, exits = (np.array(part) for part in zip(*found, strict=True))
+    # the two kernels' softmax differs in the last bit
+    assert np.mean(exits == expected.exits) >= 0.95
+    same = exits == expected.exits
+    assert np.abs(values - expected.values)[same].max() <= 3 / 256
+
+
+def test_plan_changes_no_answer_and_never_costs(int8_model, varied_network, noise):
+    images = noise(varied_network, 16)
+    for model in models_of(int8_model)[:4]:
+        planned = with_plan(model)
+        assert arena_bytes(planned) <= arena_bytes(model)
+        before, after = (DeviceModel([m], HEADS).run(images).values for m in (model, planned))
+        np.testing.assert_array_equal(before, after)
+
+
+def test_no_two_live_tensors_share_a_byte(int8_model):
+    for model in models_of(int8_model):
+        placed = place(lifetimes(parse(model)))
+        for index, (offset, life) in enumerate(placed):
+            for other_offset, other in placed[:index]:
+                if life.overlaps(other):
+                    assert offset >= other_offset + other.size or other_offset >= offset + life.size
+
+
+def test_every_input_of_a_branch_is_read(int8_model):
+    # otherwise the micro interpreter gives it a place where other values live
+    parsed = parse(cut.early_exits(int8_model, HEADS, 0.5))
+    for graph in parsed.subgraphs[1:]:
+        read = {int(index) for op in graph.operators for index in op.inputs} | set(map(int, graph.outputs))
+        assert set(map(int, graph.inputs)) <= read
+
+
+def test_placing_by_hand():
+    lives = [Lifetime(0, 0, 64, 0, 1), Lifetime(0, 1, 32, 1, 2), Lifetime(0, 2, 64, 2, 3), Lifetime(0, 3, 16, 0, 3)]
+    assert [offset for offset, _ in place(lives)] == [0, 64, 96, 160]
+    assert [offset for offset, _ in place([lives[0], lives[2], lives[1], lives[3]])] == [0, 0, 64, 96]
+    assert peak(place([lives[0], lives[2], lives[1], lives[3]])) == 112
+    assert peak([]) == 0
+
+
+def test_macs_of_a_file_are_those_of_the_architecture(float_model, int8_model, varied_network):
+    architecture = varied_network.architecture
+    for model in (float_model, int8_model):
+        for head in HEADS:
+            assert macs(cut.one_head(model, head)) == architecture.macs(head)
+        assert macs(cut.early_exits(model, HEADS, 0.5)) == architecture.macs(2, early_exit=True)
+        assert sum(map(macs, cut.stage_files(model, HEADS))) == architecture.macs(2, early_exit=True)
+
+
+def test_damaged_models_are_errors(int8_model):
+    for damaged in (b"", int8_model[:100], b"0000TFL3" * 20):
+        with pytest.raises(ValueError, match="`model` must be a"):
+            arena_bytes(damaged)

@@ -1,0 +1,188 @@
+"""A network to a proved file: what is measured, and what is refused."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+
+from kgrow.exporting import EXPORTERS, Artefact, EarlyExit, Exporter, ExportError, ExportOptions, classify, export
+from kgrow.exporting.answers import Answers
+from kgrow.exporting.measure import gzip_size, runtime_name
+from kgrow.exporting.verify import check_drop, check_equal
+from kgrow.pruning import Magnitude, prune
+
+
+@pytest.fixture(scope="module")
+def pruned(varied_network):
+    """As after an optimizer step: pruned weights that are no longer zero."""
+    network = varied_network.copy()
+    prune(network, {0: 0.5, 1: 0.3, 2: 0.3}, Magnitude(), [], None)
+    for kernel in network.kernels():
+        kernel.weight.assign_add(0.01 * (1 - kernel.mask))
+    return network
+
+
+def answers(values, exits=None):
+    values = np.asarray(values, np.float32)
+    return Answers(values, np.zeros(len(values), int) if exits is None else np.asarray(exits), np.zeros(0))
+
+
+def test_export_proves_the_written_file(tiny_network, tiny_task, tmp_path):
+    path = tmp_path / "new" / "tiny.tflite"
+    artefact = export(tiny_network, tiny_task, path)
+    logits = tiny_network.logits(tiny_task.test.images)[-1]
+    assert artefact.path == str(path)
+    assert artefact.bytes == path.stat().st_size
+    assert artefact.gzip_bytes == gzip_size(path.read_bytes())
+    assert artefact.test_accuracy == np.mean(logits.argmax(axis=-1) == tiny_task.test.labels)
+    assert (artefact.accuracy_drop, artefact.agreement, artefact.exit_index, artefact.early_exit) == (0, 1, 1, None)
+    assert artefact.max_abs_diff == np.max(np.abs(classify(path, tiny_task.test.images) - logits))
+    assert artefact.macs == tiny_network.architecture.macs()
+    assert 0 < artefact.latency_ms <= artefact.latency_p95_ms
+    assert artefact.runtime == runtime_name()
+    assert os.listdir(path.parent) == ["tiny.tflite"]
+
+
+def test_artefact_is_plain_json(tiny_network, tiny_task, tmp_path):
+    artefact = export(tiny_network, tiny_task, tmp_path / "tiny.tflite", ExportOptions(early_exit=EarlyExit(0.5)))
+    assert Artefact(**json.loads(json.dumps(dataclasses.asdict(artefact)))) == artefact
+    exits = artefact.early_exit
+    assert sum(exits["exits"]) == pytest.approx(1)
+    costs = [tiny_network.architecture.macs(head, early_exit=True) for head in range(2)]
+    assert exits["mean_macs"] == pytest.approx(np.dot(exits["exits"], costs))
+    assert artefact.macs == costs[1]
+
+
+def test_one_head_of_a_pruned_network(pruned, tiny_task, tmp_path):
+    artefact = export(pruned, tiny_task, tmp_path / "exit.tflite", ExportOptions(exit_index=1))
+    logits = pruned.logits(tiny_task.test.images)[1]
+    assert all(not np.any(kernel.weight.numpy()[kernel.mask.numpy() == 0]) for kernel in pruned.kernels())
+    np.testing.assert_allclose(classify(tmp_path / "exit.tflite", tiny_task.test.images), logits, atol=1e-4)
+    assert artefact.test_accuracy == np.mean(logits.argmax(axis=-1) == tiny_task.test.labels)
+
+
+@pytest.mark.parametrize("quantization", EXPORTERS)
+def test_every_kind_is_measured_on_its_file(quantization, varied_network, tiny_task, tmp_path):
+    path = tmp_path / "kind.tflite"
+    artefact = export(varied_network, tiny_task, path, ExportOptions(quantization, max_drop=1.0))
+    classes = classify(path, tiny_task.test.images).argmax(axis=-1)
+    assert artefact.test_accuracy == np.mean(classes == tiny_task.test.labels)
+    network = varied_network.logits(tiny_task.test.images)[-1].argmax(axis=-1)
+    assert artefact.agreement == np.mean(classes == network)
+    assert artefact.accuracy_drop == np.mean(network == tiny_task.test.labels) - artefact.test_accuracy
+
+
+def test_fine_tuning_keeps_pruned_connections_at_zero_and_repeats(pruned, tiny_task, tmp_path):
+    options = ExportOptions("int8", fine_tune_epochs=2, max_drop=1.0)
+    sizes = []
+    for name in ("a", "b"):
+        export(pruned, tiny_task, tmp_path / f"{name}.tflite", options)
+        sizes.append(classify(tmp_path / f"{name}.tflite", tiny_task.test.images))
+    np.testing.assert_array_equal(*sizes)
+
+
+def test_file_that_answers_otherwise_is_not_written(tiny_network, varied_network, tiny_task, tmp_path, monkeypatch):
+    class Wrong(Exporter):
+        def convert(self, network, exit_indices, input_dtype="uint8", representative_dataset=None):
+            # of the same shapes, and as wrong as another training would be
+            other = network.copy()
+            other.load_state({name: value * np.float32(0.9) for name, value in network.state().items()})
+            return convert(other, exit_indices, input_dtype)
+
+    convert = EXPORTERS["float32"].convert
+    monkeypatch.setitem(EXPORTERS, "float32", Wrong())
+    old = tmp_path / "old.tflite"
+    old.write_bytes(b"an older file")
+    for path in (tmp_path / "new.tflite", old):
+        with pytest.raises(ExportError, match=r"differ .* Nothing was written"):
+            export(tiny_network, tiny_task, path)
+    assert os.listdir(tmp_path) == ["old.tflite"]
+    assert old.read_bytes() == b"an older file"
+
+
+def test_nan_and_other_answers_are_errors_but_ties_are_not():
+    logits = np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
+    check_equal(answers(logits + np.float32(1e-5)), answers(logits))
+    for found, expected in ((logits * np.nan, logits), (logits, logits * np.nan), (logits + np.float32(1e-3), logits)):
+        with pytest.raises(ExportError):
+            check_equal(answers(found), answers(expected))
+    tied = np.zeros((2, 2), np.float32)
+    check_equal(answers(tied + np.float32([0, 1e-6])), answers(tied))
+    undecided = np.array([[0, 1.5e-4]], np.float32)
+    with pytest.raises(ExportError, match="disagree on 1 of 1"):
+        check_equal(answers(undecided + np.float32([1e-4, -1e-4]) * np.float32(0.9)), answers(undecided))
+    with pytest.raises(ExportError, match="disagree on 1 of 2"):
+        check_equal(answers(logits, [0, 1]), answers(logits, [0, 0]))
+
+
+def test_drop_over_what_is_allowed_names_the_worst_layer(tiny_network, noise):
+    images = noise(tiny_network, 16)
+    check_drop(0.01, 0.01, "int8", tiny_network, images)
+    with pytest.raises(ExportError, match=r"cost 1 points .* int8 costs 2\. .* layer .* is block_\d/.* fine-tuning"):
+        check_drop(0.02, 0.01, "int8", tiny_network, images)
+    with pytest.raises(ExportError, match=r"float16 costs 2\. Nothing was written\.$"):
+        check_drop(0.02, 0.01, "float16", tiny_network, images)
+
+
+def test_threshold_is_chosen_on_validation_images(varied_network, tiny_task):
+    logits = varied_network.logits(tiny_task.validation.images)
+    full = np.mean(logits[-1].argmax(axis=-1) == tiny_task.validation.labels)
+    chosen = EarlyExit(max_loss=0.0).resolve(varied_network, tiny_task, (0, 1, 2))
+    probabilities, _, _ = varied_network.predict_early(tiny_task.validation.images, chosen)
+    assert np.mean(probabilities.argmax(axis=-1) == tiny_task.validation.labels) >= full
+    anything = EarlyExit(max_loss=1.0).resolve(varied_network, tiny_task, (0, 1, 2))
+    assert set(varied_network.predict_early(tiny_task.validation.images, anything)[2]) == {1}
+    assert EarlyExit(threshold=0.77).resolve(varied_network, tiny_task, (0, 1, 2)) == 0.77
+    architecture = varied_network.architecture
+    cheap = EarlyExit(max_cost=0.9).resolve(varied_network, tiny_task, (0, 1, 2))
+    costs = np.array([architecture.macs(head, early_exit=True) for head in range(3)])
+    mean = costs[varied_network.predict_early(tiny_task.validation.images, cheap)[2] - 1].mean()
+    assert mean <= 0.9 * architecture.macs()
+    with pytest.raises(ValueError, match="`max_macs` must be at least"):
+        EarlyExit(max_cost=0.001).resolve(varied_network, tiny_task, (0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantization": "float16", "early_exit": EarlyExit()}, "`early_exit` must not be used with float16"),
+        ({"quantization": "float16", "output_dtype": "uint8"}, "`output_dtype` must be 'float32' unless"),
+        ({"fine_tune_epochs": 2}, "`fine_tune_epochs` must be 0 unless"),
+        ({"max_drop": 35}, r"`max_drop` must be in \[0, 1\]"),
+        ({"quantization": "int8", "output_dtype": "int4"}, "`output_dtype` must be one of"),
+    ],
+)
+def test_options_that_do_not_fit_are_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        ExportOptions(**options)
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": -1}, {"threshold": float("nan")}, {"max_loss": 2}, {"max_cost": 0}])
+def test_early_exits_that_cannot_be_are_errors(wrong):
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must be"):
+        EarlyExit(**wrong)
+
+
+def test_unknown_quantization_and_foreign_task_are_errors(tiny_network, digits, tiny_task, tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'float32'"):
+        export(tiny_network, tiny_task, tmp_path / "a.tflite", ExportOptions("float23"))
+    with pytest.raises(ValueError, match=r"`task` must have images of \(8, 8, 3\) in 3 classes"):
+        export(tiny_network, digits, tmp_path / "a.tflite")
+    with pytest.raises(ValueError, match="`exit_index`"):
+        export(tiny_network, tiny_task, tmp_path / "a.tflite", ExportOptions(exit_index=2))
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (ExportOptions("float16", micro=True, max_drop=1.0), "tensors of type FLOAT16"),
+        (ExportOptions("float32", micro=True), "operation CAST"),
+    ],
+)
+def test_what_a_microcontroller_cannot_run_is_named(options, problem, tiny_network, tiny_task, tmp_path):
+    with pytest.raises(ValueError, match=problem):
+        export(tiny_network, tiny_task, tmp_path / "a.tflite", options)
+    assert not os.listdir(tmp_path)
