@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def place(order: Sequence[Lifetime], placed: Sequence[tuple[int, Lifetime]] = ()) -> list[tuple[int, Lifetime]]:
+def place(order: Iterable[Lifetime], placed: Sequence[tuple[int, Lifetime]] = ()) -> list[tuple[int, Lifetime]]:
     """Returns (offset, lifetime) for each in turn: the lowest offset that is free while it lives."""
     result = list(placed)
     for life in order:

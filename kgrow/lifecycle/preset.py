@@ -77,7 +77,7 @@ class Preset:
     def learning_rate_at(self, epoch: int, fraction: float = 0.0) -> float:
         """Returns the rate `fraction` of the way through a 0-based epoch.
 
-        Before the cosine the rate rises from near 0 over the warm-up, and again over each epoch that begins with growth.
+        Before the cosine it rises from near 0 over the warm-up, and again over each epoch that begins with growth.
         """
         if self.milestones:
             passed = [g for m, g in zip(self.milestones, self.gammas, strict=True) if m <= epoch + 1]
