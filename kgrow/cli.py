@@ -69,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
     add("--criterion", default="snip", help="snip (default), snip_reinit, magnitude or random")
     add("--strategy", choices=["one-shot", "iterative"], help="default: the preset's")
     add("--scope", default="block", help="ranked together: layer, block (default) or global")
+    add("--channel-keep-ratio", type=keep_ratios, metavar="R", help="kept fraction of the channels, one or per block")
+    add("--channel-criterion", default="gate", help="gate (default), snip, norm or bn_scale")
+    add("--channel-multiple", type=int, default=1, metavar="N", help="widths become multiples of N")
     add("--max-params", type=int, metavar="N", help="most kept connections")
     add("--max-time", type=duration, metavar="TIME", help="such as 90s, 10m or 2h: no epoch starts after it")
     add("--image-size", type=int, metavar="PIXELS", help="resize images to this side")
@@ -139,6 +142,9 @@ def run_search(options: argparse.Namespace) -> int:
         criterion=options.criterion,
         strategy=options.strategy,
         scope=options.scope,
+        channel_keep_ratio=options.channel_keep_ratio,
+        channel_criterion=options.channel_criterion,
+        channel_multiple=options.channel_multiple,
         max_time=options.max_time,
         image_size=options.image_size,
         data_dir=options.data_dir,

@@ -15,10 +15,20 @@ import kgrow
 from kgrow._checks import check_keep_ratio, lookup
 from kgrow.architecture import Scaling
 from kgrow.exporting import export
-from kgrow.lifecycle import BEST, PRESETS, Observer, OutOfTimeError, Preset, Settings, Snapshot, accuracy_per_head
+from kgrow.lifecycle import (
+    BEST,
+    PRESETS,
+    ChannelPruning,
+    Observer,
+    OutOfTimeError,
+    Preset,
+    Settings,
+    Snapshot,
+    accuracy_per_head,
+)
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import exit_curve
-from kgrow.pruning import CRITERIA, SCOPES, Criterion
+from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, Criterion
 from kgrow.reporting.progress import display_for
 from kgrow.result import MODEL, RESULT, Result, heads_document, load
 from kgrow.run import Run
@@ -42,6 +52,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     criterion: str | Criterion = "snip",
     strategy: str | None = None,
     scope: str = "block",
+    channel_keep_ratio: float | Sequence[float] | None = None,
+    channel_criterion: str | ChannelCriterion = "gate",
+    channel_multiple: int = 1,
     augmentation: Augmentation | None = None,
     validation_data: Any = None,
     test_data: Any = None,
@@ -70,6 +83,11 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         criterion: Which connections are kept: a name in `kgrow.pruning.CRITERIA` or a `Criterion`.
         strategy: `"one-shot"` or `"iterative"`, in place of the preset's.
         scope: What is ranked together: `"layer"`, `"block"` or `"global"`.
+        channel_keep_ratio: Kept fraction of the channels, in (0, 1], one or one per block: whole channels are pruned,
+            then the connections inside to `keep_ratio` (which is then 1 by default). Unlike single connections they
+            make the file smaller and faster.
+        channel_criterion: Which channels are kept: a name in `kgrow.pruning.CHANNEL_CRITERIA` or a `ChannelCriterion`.
+        channel_multiple: Of which the width of every layer shall be a multiple; 4 and 8 suit 8 bit kernels.
         augmentation: Of training images; by default what suits the data.
         validation_data: Decides between candidates and epochs, in place of a part of the training images.
         test_data: Used once, for the final figures.
@@ -111,14 +129,18 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         image_size=image_size,
         seed=seed,
     )
+    target = chosen.build(task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std))
+    channels = _channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, len(target.blocks))
+    if channels and keep_ratio is None:
+        keep_ratio = 1.0
     settings = Settings(
         preset=resolve_preset(schedule, task, epochs, batch_size, strategy),
         criterion=scored_by,
         scope=scope,
         augmentation=augmentation or Augmentation.suited_to(task),
         seed=seed,
+        channels=channels,
     )
-    target = chosen.build(task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std))
     limits = limits or Limits()
     tried = list(candidates(chosen, target, keep_ratio, limits, scope))
     path = Path(directory) / (project_name or default_project_name(task))
@@ -128,6 +150,21 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         source = _source(dataset, data_dir, image_size)
         with display_for(verbose) as observer:
             return Search(task, settings, tried, run, observer, source).result(max_time)
+
+
+def _channel_pruning(
+    keep_ratio: float | Sequence[float] | None, criterion: str | ChannelCriterion, multiple_of: int, num_blocks: int
+) -> ChannelPruning | None:
+    if keep_ratio is None:
+        return None
+    ratios = (float(keep_ratio),) * num_blocks if isinstance(keep_ratio, int | float) else tuple(keep_ratio)
+    if len(ratios) != num_blocks:
+        raise ValueError(
+            f"`channel_keep_ratio` must be one number or one for each of the {num_blocks} blocks, but got "
+            f"{keep_ratio!r}."
+        )
+    scored_by = lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")() if isinstance(criterion, str) else criterion
+    return ChannelPruning(ratios, scored_by, multiple_of)
 
 
 def resolve_preset(
@@ -157,6 +194,7 @@ def configuration(task: Task, settings: Settings, tried: Sequence[Candidate], li
         "preset": dataclasses.asdict(settings.preset),
         "criterion": repr(settings.criterion),
         "scope": settings.scope,
+        "channels": None if settings.channels is None else repr(settings.channels),
         "augmentation": dataclasses.asdict(settings.augmentation),
         "seed": settings.seed,
     }

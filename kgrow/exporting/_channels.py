@@ -8,12 +8,21 @@ connections that are not zero. What is neither constant nor read leaves gaps; on
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from kgrow.architecture import Architecture, Cell
+from kgrow.architecture.channels import (
+    Channels,
+    adapted_inputs,
+    cell_names,
+    join_maps,
+    kernel_channels,
+    last_cell,
+    split_joined,
+)
 from kgrow.network.conv_norm import BATCH_NORM
 
 State = dict[str, np.ndarray]
@@ -26,49 +35,11 @@ class Weighted(NamedTuple):
     state: State
 
 
-class Channels(NamedTuple):
-    """A boolean array per cell over the channels of its output, between its convolutions, and of its joined inputs."""
-
-    maps: list[np.ndarray]
-    hidden: list[np.ndarray]
-    joined: list[np.ndarray]
-
-
-def cell_names(architecture: Architecture) -> list[str]:
-    """Returns what the names of each cell's kernels start with, such as `block_0/cell_1`."""
-    owners = [index for index, block in enumerate(architecture.blocks) for _ in block.cells]
-    return [f"block_{index}/cell_{number}" for number, index in enumerate(owners)]
-
-
-def last_cell(architecture: Architecture, block_index: int) -> int:
-    """Returns the number of the cell that a block's head reads."""
-    return architecture.first_cell(block_index + 1) - 1
-
-
 def with_cells(architecture: Architecture, cells: Sequence[Cell]) -> Architecture:
     """Returns the architecture with every cell replaced."""
     remaining = iter(cells)
     blocks = (dataclasses.replace(b, cells=tuple(next(remaining) for _ in b.cells)) for b in architecture.blocks)
     return dataclasses.replace(architecture, blocks=tuple(blocks))
-
-
-def adapted_inputs(cell: Cell) -> tuple[int, ...]:
-    """Returns the maps that a cell reads through adapters: all but the newest input of a sum."""
-    return cell.inputs[:-1] if cell.join == "add" else ()
-
-
-def direct_inputs(cell: Cell) -> tuple[int, ...]:
-    """Returns the maps whose channels, side by side, are the channels that a cell reads."""
-    return cell.inputs if cell.join == "concat" else cell.inputs[-1:]
-
-
-def split_joined(cells: Sequence[Cell], cell: Cell, joined: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the direct inputs of a cell, each with its part of an array over the channels that the cell reads."""
-    start = 0
-    for source in direct_inputs(cell):
-        stop = start + cells[source].filters
-        yield source, joined[start:stop]
-        start = stop
 
 
 def restrict(state: State, name: str, rows: np.ndarray, columns: np.ndarray) -> None:
@@ -117,7 +88,7 @@ def _joined_constants(
 ) -> np.ndarray:
     if not cell.inputs:
         return np.full(image_channels, np.nan)
-    joined = _joined_maps(cell, constants)
+    joined = join_maps(cell, constants)
     for source in adapted_inputs(cell):
         adapter = f"{name}/adapter_{source}"
         _fold(state, adapter, constants[source])
@@ -167,10 +138,10 @@ def drop_unread(weighted: Weighted, wanted: Collection[int]) -> Weighted:
     """
     architecture, state = weighted.architecture, dict(weighted.state)
     read = _read_channels(weighted, wanted)
-    for name, rows, columns in _kernel_channels(weighted, read):
+    for name, rows, columns in kernel_channels(architecture, read, True):
         restrict(state, name, rows, columns)
     kept = _kept_channels(architecture, read)
-    for name, rows, columns in _kernel_channels(weighted, kept):
+    for name, rows, columns in kernel_channels(architecture, kept, True):
         for kind in ("kernel", "mask"):
             state[f"{name}/{kind}"] = state[f"{name}/{kind}"][..., rows, :][..., columns]
         for kind in ("gamma", "beta", "moving_mean", "moving_variance"):
@@ -227,35 +198,14 @@ def _kept_channels(architecture: Architecture, read: Channels) -> Channels:
         before = list(maps)
         for number, cell in enumerate(cells):
             if cell.shortcut == "identity":
-                maps[number] = maps[number] | _joined_maps(cell, maps)
+                maps[number] = maps[number] | join_maps(cell, maps)
                 for source, part in split_joined(cells, cell, maps[number]):
                     maps[source] = maps[source] | part
         maps = [_at_least_one(channels) for channels in maps]
     image = np.ones(architecture.input_shape[2], bool)
-    joined = [_joined_maps(cell, maps) if cell.inputs else image for cell in cells]
+    joined = [join_maps(cell, maps) if cell.inputs else image for cell in cells]
     return Channels(maps, [_at_least_one(channels) for channels in read.hidden], joined)
-
-
-def _joined_maps(cell: Cell, maps: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([maps[source] for source in direct_inputs(cell)])
 
 
 def _at_least_one(channels: np.ndarray) -> np.ndarray:
     return channels if channels.any() else np.arange(len(channels)) == 0
-
-
-def _kernel_channels(weighted: Weighted, channels: Channels) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    architecture, state = weighted
-    for number, (name, cell) in enumerate(zip(cell_names(architecture), architecture.cells, strict=True)):
-        maps, hidden, joined = channels.maps[number], channels.hidden[number], channels.joined[number]
-        for source in adapted_inputs(cell):
-            yield f"{name}/adapter_{source}", channels.maps[source], joined
-        yield f"{name}/first", joined, hidden if cell.kind == "residual" else maps
-        if cell.kind == "residual":
-            yield f"{name}/second", hidden, maps
-        if cell.shortcut == "projection":
-            yield f"{name}/projection", joined, maps
-    for index in range(len(architecture.blocks)):
-        kernel, maps = state[f"block_{index}/head/dense/kernel"], channels.maps[last_cell(architecture, index)]
-        columns = np.ones(architecture.num_classes, bool)
-        yield f"block_{index}/head/dense", np.tile(maps, len(kernel) // len(maps)), columns

@@ -13,16 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrow.architecture import Architecture, Cell
+from kgrow.architecture.channels import cell_names, last_cell, split_joined
 from kgrow.exporting._channels import (
     State,
     Weighted,
-    cell_names,
     drop_unread,
     fold_constants,
-    last_cell,
     masked,
     norm_of_zero,
-    split_joined,
     with_cells,
 )
 from kgrow.network import GrowingNetwork

@@ -4,6 +4,7 @@ from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.lifecycle import (
     BEST,
     LAST,
+    ChannelPruning,
     Lifecycle,
     OutOfTimeError,
     Settings,
@@ -18,6 +19,7 @@ __all__ = [
     "BEST",
     "LAST",
     "PRESETS",
+    "ChannelPruning",
     "Lifecycle",
     "Observer",
     "OutOfTimeError",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.architecture import Architecture, Scaling
 from kgrow.architecture.architecture import block_from_json
 from kgrow.growing import GrowthState
@@ -19,13 +20,33 @@ from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.preset import Preset
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
-from kgrow.pruning import Criterion, prune
+from kgrow.pruning import ChannelCriterion, Criterion, prune, prune_channels
 from kgrow.pruning.criterion import Batch
 from kgrow.run import Run
 from kgrow.task import Augmentation, Task
 
 LAST, BEST = "last.npz", "best.npz"
 SALIENCY_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelPruning:
+    """How whole channels are pruned, at the same events as connections.
+
+    Args:
+        keep_ratios: Final kept fraction of the channels per block.
+        criterion: Which channels are kept.
+        multiple_of: Of which the width of every layer shall be a multiple: kernels for 8 bits like 4 or 8.
+    """
+
+    keep_ratios: tuple[float, ...]
+    criterion: ChannelCriterion
+    multiple_of: int = 1
+
+    def __post_init__(self) -> None:
+        for ratio in self.keep_ratios:
+            check_keep_ratio(ratio, "channel_keep_ratio")
+        check_positive_int(self.multiple_of, "multiple_of")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +59,7 @@ class Settings:
         scope: `"layer"`, `"block"` or `"global"`.
         augmentation: Applied to training images.
         seed: Of initial values, data order, augmentation and criterion.
+        channels: How whole channels are pruned before the connections inside; None leaves them.
     """
 
     preset: Preset
@@ -45,6 +67,7 @@ class Settings:
     scope: str = "block"
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     seed: int = 0
+    channels: ChannelPruning | None = None
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -185,14 +208,16 @@ class Lifecycle:
         # What is removed is gone for good, so every head counts as much as it will at the end of its ramp: under the
         # small weights of an early epoch the first heads would lose all their connections.
         weights = self._head_weights(preset.epochs - 1)
-        prune(
-            self.network,
-            due,
-            self.settings.criterion,
-            self._saliency_batches(epoch),
-            lambda logits, labels: joint_loss(logits, labels, weights, preset.label_smoothing),
-            self.settings.scope,
-        )
+        batches = self._saliency_batches(epoch)
+
+        def loss(logits: Any, labels: Any) -> Any:
+            return joint_loss(logits, labels, weights, preset.label_smoothing)
+
+        channels = self.settings.channels
+        if channels:
+            ratios = {block: self.schedule.due(epoch, channels.keep_ratios)[block] for block in due}
+            prune_channels(self.network, ratios, channels.criterion, batches, loss, channels.multiple_of)
+        prune(self.network, due, self.settings.criterion, batches, loss, self.settings.scope)
         self.trainer.mask_momentum()
         for block, ratio in due.items():
             kept, size = self.network.kept_params(block), self.network.architecture.kernel_params(block)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+from kgrow.pruning.channel_criterion import CHANNEL_CRITERIA, ChannelCriterion
+from kgrow.pruning.channels import channel_groups
 from kgrow.pruning.criterion import Criterion
 from kgrow.pruning.magnitude import Magnitude
-from kgrow.pruning.prune import SCOPES, kept_params, prune
+from kgrow.pruning.prune import SCOPES, kept_params, prune, prune_channels
 from kgrow.pruning.random import Random
 from kgrow.pruning.schedule import Iterative, NoPruning, OneShot, PruningSchedule
 from kgrow.pruning.snip import SNIP
@@ -18,9 +20,11 @@ CRITERIA: dict[str, Callable[[int], Criterion]] = {
 }
 
 __all__ = [
+    "CHANNEL_CRITERIA",
     "CRITERIA",
     "SCOPES",
     "SNIP",
+    "ChannelCriterion",
     "Criterion",
     "Iterative",
     "Magnitude",
@@ -28,6 +32,8 @@ __all__ = [
     "OneShot",
     "PruningSchedule",
     "Random",
+    "channel_groups",
     "kept_params",
     "prune",
+    "prune_channels",
 ]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from kgrow._tfmot import Kernel, assign_masks
 from kgrow.architecture import Architecture
+from kgrow.pruning.channel_criterion import ChannelCriterion
+from kgrow.pruning.channels import channel_groups, kernel_shaped, select_channels
 from kgrow.pruning.criterion import Batch, Criterion, Loss
 from kgrow.pruning.select import kept_count, select
 
@@ -44,6 +46,35 @@ def prune(
     for group in _groups(network, keep_ratios, scope):
         present = [kernel.mask.numpy() for kernel in group.kernels]
         assign_masks(group.kernels, select([scores[kernel.name] for kernel in group.kernels], present, group.num_kept))
+
+
+def prune_channels(
+    network: GrowingNetwork,
+    keep_ratios: Mapping[int, float],
+    criterion: ChannelCriterion,
+    batches: Sequence[Batch],
+    loss: Loss,
+    multiple_of: int = 1,
+) -> None:
+    """Prunes whole channels of a network: every connection that makes or reads one; see `select_channels`.
+
+    Args:
+        network: Pruned in place.
+        keep_ratios: By block index, in (0, 1]: the kept fraction of all channels, those that are gone included.
+        criterion: Scores the channels.
+        batches: Training batches to score on.
+        loss: See `Criterion.saliency`.
+        multiple_of: Of which the width of every layer shall be a multiple.
+    """
+    if not keep_ratios:
+        return
+    network.apply_masks()
+    kernels, groups = network.kernels(), channel_groups(network.architecture)
+    present = {kernel.name: kernel.mask.numpy() for kernel in kernels}
+    saliency = criterion.saliency(network, groups, batches, loss)
+    kept = select_channels(groups, saliency, groups.alive(present), dict(keep_ratios), multiple_of)
+    masks = kernel_shaped(groups, kept, {name: mask.shape for name, mask in present.items()})
+    assign_masks(kernels, [present[kernel.name] * masks[kernel.name] for kernel in kernels])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -147,6 +147,8 @@ class Trials:
         if status == "failed":
             outcome["val_accuracy"] = None
         trial = self._trial(index, status, **outcome)
+        if status == "done":  # whole channels take connections along that the keep ratios would have left
+            trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
         if status != "stopped":
             directory.write_json(OUTCOME, dataclasses.asdict(trial))
         self.observer.trial_finished(directory.path.name, dataclasses.asdict(trial))

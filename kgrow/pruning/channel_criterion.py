@@ -1,0 +1,125 @@
+"""`ChannelCriterion`: which channels matter, and the ways to tell."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgrow._keras import tf
+from kgrow.pruning.channels import ChannelGroups
+from kgrow.pruning.criterion import Batch, Loss
+from kgrow.pruning.snip import SNIP
+
+if TYPE_CHECKING:
+    from kgrow.network import GrowingNetwork
+
+
+class ChannelCriterion(abc.ABC):
+    """A rule that scores groups of channels."""
+
+    @abc.abstractmethod
+    def saliency(
+        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
+    ) -> np.ndarray:
+        """Scores every group of a network, which is left as it was.
+
+        Args:
+            network: With its masks applied.
+            groups: Of the network's architecture.
+            batches: See `Criterion.saliency`.
+            loss: See `Criterion.saliency`.
+
+        Returns:
+            Finite and non-negative, float64 (num_groups,); higher = keep.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate(ChannelCriterion):
+    r"""The change of the loss if a gate on the channel closes a little: :math:`|\partial L / \partial z|`.
+
+    The gate z = 1 multiplies what every normalisation of the group gives, so that :math:`\partial L / \partial z` is
+    the sum of :math:`\gamma \, \partial L / \partial \gamma + \beta \, \partial L / \partial \beta`; ReLU lets a
+    positive factor through, so it is the same before and after it.
+
+    References:
+        Molchanov, Mallya, Tyree, Frosio and Kautz, "Importance Estimation for Neural Network Pruning", CVPR 2019,
+        https://arxiv.org/abs/1906.10771, section 3.2.
+    """
+
+    def saliency(
+        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
+    ) -> np.ndarray:
+        """See `ChannelCriterion.saliency`."""
+        variables = {n: v for n, v in network.named_variables().items() if n.endswith(("/gamma", "/beta"))}
+        watched = list(variables.values())
+        totals = [np.zeros(variable.shape) for variable in watched]
+        num_examples = sum(len(labels) for _, labels in batches)
+        for images, labels in batches:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(watched)
+                mean_loss = loss(network(images, training=False), labels)
+            gradients = tape.gradient(mean_loss, watched, unconnected_gradients="zero")
+            for total, gradient in zip(totals, gradients, strict=True):
+                total += gradient.numpy() * (len(labels) / num_examples)
+        sums = np.zeros(len(groups) + 1)
+        for (name, variable), total in zip(variables.items(), totals, strict=True):
+            np.add.at(sums, groups.kernels[name.rpartition("/")[0]][1], variable.numpy() * total)
+        return np.abs(sums[:-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupSNIP(ChannelCriterion):
+    r"""The connection sensitivities of a group together: :math:`\sum_{i \in G} |w_i \, \partial L / \partial w_i|`."""
+
+    def saliency(
+        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
+    ) -> np.ndarray:
+        """See `ChannelCriterion.saliency`."""
+        scores = SNIP().saliency(network, batches, loss)
+        return groups.total({kernel.name: s for kernel, s in zip(network.kernels(), scores, strict=True)})
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupNorm(ChannelCriterion):
+    r"""The size of a group's weights: :math:`\|W_G\|_2`."""
+
+    def saliency(
+        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
+    ) -> np.ndarray:
+        """See `ChannelCriterion.saliency`."""
+        squares = {kernel.name: np.square(kernel.weight.numpy(), dtype=np.float64) for kernel in network.kernels()}
+        return np.sqrt(groups.total(squares))
+
+
+@dataclasses.dataclass(frozen=True)
+class NormScale(ChannelCriterion):
+    r"""The scales of batch normalisation: :math:`\sum |\gamma|` over the normalisations of a group.
+
+    References:
+        Liu, Li, Shen, Huang, Yan and Zhang, "Learning Efficient Convolutional Networks through Network Slimming", ICCV
+        2017, https://arxiv.org/abs/1708.06519; without its penalty on the scales.
+    """
+
+    def saliency(
+        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
+    ) -> np.ndarray:
+        """See `ChannelCriterion.saliency`."""
+        sums = np.zeros(len(groups) + 1)
+        for name, variable in network.named_variables().items():
+            if name.endswith("/gamma"):
+                np.add.at(sums, groups.kernels[name.rpartition("/")[0]][1], np.abs(variable.numpy()))
+        return sums[:-1]
+
+
+# By the name used on the command line.
+CHANNEL_CRITERIA: dict[str, Callable[[], ChannelCriterion]] = {
+    "gate": Gate,
+    "snip": GroupSNIP,
+    "norm": GroupNorm,
+    "bn_scale": NormScale,
+}

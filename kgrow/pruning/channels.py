@@ -1,0 +1,158 @@
+"""Whole channels as groups: what goes with a channel, how groups are scored together, which are kept.
+
+A channel that is removed takes along what makes it (output columns and normalisation) and what reads it (input rows of
+every reader). An identity shortcut ties the channels that it adds, so they are one group.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrow.architecture import Architecture
+from kgrow.architecture.channels import Channels, direct_inputs, join_maps, kernel_channels
+
+NO_CHANNEL = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelGroups:
+    """The groups of an architecture, numbered from 0.
+
+    Args:
+        kernels: Per kernel name the group of every input row and of every output column, -1 for the image's channels
+            and the classes.
+        layers: The groups of every map and of every hidden layer; one of each must stay.
+        blocks: Per group the block it belongs to: that of its first channel.
+        macs: Per group the multiply-accumulates that go with it.
+    """
+
+    kernels: dict[str, tuple[np.ndarray, np.ndarray]]
+    layers: tuple[np.ndarray, ...]
+    blocks: np.ndarray
+    macs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def total(self, per_connection: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns per group the sum over its connections, float64 (num_groups,).
+
+        Args:
+            per_connection: An array of the kernel's shape per kernel name.
+        """
+        read, made = self._sides(per_connection)
+        return read + made
+
+    def alive(self, masks: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns which groups are both made and read, bool (num_groups,).
+
+        Args:
+            masks: The mask per kernel name.
+        """
+        read, made = self._sides(masks)
+        return (read > 0) & (made > 0)
+
+    def _sides(self, per_connection: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        read, made = np.zeros((2, len(self) + 1))  # the last place is for what is no channel
+        for name, (rows, columns) in self.kernels.items():
+            values = per_connection[name]
+            matrix = values.reshape(-1, *values.shape[-2:]).sum(axis=0)
+            np.add.at(read, rows, matrix.sum(axis=1))
+            np.add.at(made, columns, matrix.sum(axis=0))
+        return read[:-1], made[:-1]
+
+    def masks(self, kept: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns per kernel name which connections only belong to kept groups, bool (inputs, outputs).
+
+        Args:
+            kept: bool (num_groups,).
+        """
+        stays = np.append(kept, True)
+        return {name: np.outer(stays[rows], stays[columns]) for name, (rows, columns) in self.kernels.items()}
+
+
+@functools.lru_cache(maxsize=8)
+def channel_groups(architecture: Architecture) -> ChannelGroups:
+    """Returns the groups of an architecture."""
+    labels, layers = _labels(architecture)
+    kernels = {name: (rows, cols) for name, rows, cols in kernel_channels(architecture, labels, NO_CHANNEL)}
+    num_groups = 1 + max(int(layer.max()) for layer in layers)
+    blocks = np.full(num_groups, len(architecture.blocks))
+    owners = [index for index, block in enumerate(architecture.blocks) for _ in block.cells]
+    for cells in (labels.maps, labels.hidden):
+        for owner, channels in zip(owners, cells, strict=True):
+            np.minimum.at(blocks, channels, owner)
+    groups = ChannelGroups(kernels, layers, blocks, np.zeros(num_groups))
+    positions = {op.name: np.full(op.kernel_shape, float(op.positions)) for op in architecture.kernels()}
+    return dataclasses.replace(groups, macs=groups.total(positions))
+
+
+def _labels(architecture: Architecture) -> tuple[Channels, tuple[np.ndarray, ...]]:
+    """Returns the number of each channel's group, tied channels having the same one, and those of every layer."""
+    cells = architecture.cells
+    ends = np.cumsum([0, *(cell.filters for cell in cells), *(cell.hidden_filters for cell in cells)])
+    parts = [np.arange(start, stop) for start, stop in itertools.pairwise(ends)]
+    maps, hidden = parts[: len(cells)], parts[len(cells) :]
+    representative = np.arange(ends[-1])
+    for number, cell in enumerate(cells):
+        if cell.shortcut == "identity":
+            joined = np.concatenate([maps[source] for source in direct_inputs(cell)])
+            for one, other in zip(maps[number], joined, strict=True):
+                low, high = sorted((representative[one], representative[other]))
+                representative[representative == high] = low
+    _, numbered = np.unique(representative, return_inverse=True)
+    maps, hidden = [numbered[part] for part in maps], [numbered[part] for part in hidden]
+    image = np.full(architecture.input_shape[2], NO_CHANNEL)
+    joined_labels = [join_maps(cell, maps) if cell.inputs else image for cell in cells]
+    return Channels(maps, hidden, joined_labels), tuple(layer for layer in (*maps, *hidden) if len(layer))
+
+
+def select_channels(
+    groups: ChannelGroups, saliency: np.ndarray, alive: np.ndarray, keep_ratios: dict[int, float], multiple_of: int = 1
+) -> np.ndarray:
+    """Keeps in each block the channels with the highest saliency per multiply-accumulate.
+
+    Ties go to the earlier channel. What is gone stays gone. Every layer keeps a channel, and where `multiple_of` asks
+    for it as many more of its best ones as its width needs to be a multiple, as far as they are alive.
+
+    Args:
+        groups: All groups.
+        saliency: Non-negative, float (num_groups,).
+        alive: The groups that are present, bool (num_groups,).
+        keep_ratios: By block index: `floor(keep_ratio * channels)` groups of it are kept.
+        multiple_of: Of which the width of every layer shall be a multiple.
+
+    Returns:
+        bool (num_groups,).
+
+    Raises:
+        ValueError: If a saliency is negative or not finite.
+    """
+    if not np.isfinite(saliency).all() or np.min(saliency) < 0:
+        raise ValueError("`saliency` must be finite and non-negative.")
+    ranked = np.where(alive, saliency / np.maximum(groups.macs, 1.0), -1.0)
+    kept = alive.copy()
+    for block, ratio in keep_ratios.items():
+        members = np.flatnonzero(groups.blocks == block)
+        order = members[np.argsort(-ranked[members], kind="stable")]
+        kept[order[int(ratio * len(members) + 1e-9) :]] = False
+    for layer in groups.layers:
+        distinct = np.unique(layer)
+        width = int(kept[layer].sum())
+        wanted = max(multiple_of, -(-width // multiple_of) * multiple_of)
+        for index in distinct[np.argsort(-ranked[distinct], kind="stable")]:
+            if int(kept[layer].sum()) < wanted and alive[index]:
+                kept[index] = True
+    return kept
+
+
+def kernel_shaped(groups: ChannelGroups, kept: np.ndarray, shapes: dict[str, Sequence[int]]) -> dict[str, np.ndarray]:
+    """Returns a float32 {0, 1} mask of its shape for every kernel."""
+    return {
+        name: np.broadcast_to(mask, tuple(shapes[name])).astype(np.float32) for name, mask in groups.masks(kept).items()
+    }
