@@ -4,7 +4,7 @@ from kgrow.exporting.compact import compact
 from kgrow.exporting.early_exit import EarlyExit
 from kgrow.exporting.export import EXPORTERS, export
 from kgrow.exporting.exporter import Exporter
-from kgrow.exporting.measure import Artefact, classify, latency_ms, runtime_name
+from kgrow.exporting.measure import Artefact, classify, runtime_name
 from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.verify import ExportError
 
@@ -18,6 +18,5 @@ __all__ = [
     "classify",
     "compact",
     "export",
-    "latency_ms",
     "runtime_name",
 ]

@@ -8,15 +8,12 @@ import gzip
 import importlib
 import importlib.metadata
 import os
-import statistics
-import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
 from kgrow._keras import quiet_stderr, tf
 
 SIGNATURE, IMAGE, LOGITS, PROBABILITIES = "serving_default", "image", "logits", "probabilities"
@@ -123,60 +120,29 @@ def operators(model: Model) -> list[str]:
     return [name for name in names if name != "DELEGATE"]  # what XNNPACK adds to take others over
 
 
-def classify(model: Model, images: np.ndarray, output: str = LOGITS) -> np.ndarray:
+def classify(model: Model, images: np.ndarray) -> np.ndarray:
     """Runs a model over images one by one, as a device does, through its named signature.
 
     Args:
         model: The file's content or its path.
         images: Raw pixels (num_images, height, width, channels) of the type the model reads.
-        output: Name of the output that is returned.
 
     Returns:
-        Logits float32 (num_images, num_classes), or another output one below the other.
+        Logits (num_images, num_classes).
 
     Raises:
         ValueError: If the images are not what the model reads, or it has no such signature.
     """
     interpreter = open_interpreter(model)
     signature = interpreter.get_signature_list().get(SIGNATURE, {"inputs": [], "outputs": []})
-    if signature["inputs"] != [IMAGE] or output not in signature["outputs"]:
+    if signature["inputs"] != [IMAGE] or LOGITS not in signature["outputs"]:
         raise ValueError(
-            f"`model` must have a signature {SIGNATURE!r} from {IMAGE!r} to {output!r}, but got {signature}. "
-            "Files written by `export` have it."
+            f"`model` must have a signature {SIGNATURE!r} from {IMAGE!r} to {LOGITS!r}, but got {signature}. "
+            "Files of one head have it."
         )
     check_images(interpreter, images)
     runner = interpreter.get_signature_runner(SIGNATURE)
-    return np.concatenate([runner(**{IMAGE: images[i : i + 1]})[output] for i in range(len(images))])
-
-
-def latency_ms(model: Model, image: np.ndarray, num_runs: int = 50, warmup: int = 10) -> float:
-    """Returns the median time of one inference on one thread, in milliseconds; see `latencies_ms`."""
-    check_positive_int(num_runs, "num_runs")
-    return statistics.median(latencies_ms(model, np.repeat(image[np.newaxis], num_runs, axis=0), warmup=warmup))
-
-
-def latencies_ms(model: Model, images: np.ndarray, num_threads: int = 1, warmup: int = 10) -> np.ndarray:
-    """Returns the time of one inference per image, in milliseconds.
-
-    Args:
-        model: The file's content or its path.
-        images: Raw pixels (num_images, height, width, channels) of the type the model reads.
-        num_threads: Threads that one inference may use.
-        warmup: Inferences of the first image before them.
-
-    Raises:
-        ValueError: If the images are not what the model reads.
-    """
-    interpreter = open_interpreter(model, num_threads)
-    check_images(interpreter, images)
-    index = interpreter.get_input_details()[0]["index"]
-    milliseconds = []
-    for image in (*[images[0]] * warmup, *images):
-        interpreter.set_tensor(index, image[np.newaxis])
-        start = time.perf_counter()
-        interpreter.invoke()
-        milliseconds.append((time.perf_counter() - start) * 1e3)
-    return np.array(milliseconds[warmup:])
+    return np.concatenate([runner(**{IMAGE: images[i : i + 1]})[LOGITS] for i in range(len(images))])
 
 
 def gzip_size(data: bytes) -> int:

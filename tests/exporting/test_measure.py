@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from kgrow.exporting import EXPORTERS, classify, cut, latency_ms, measure, runtime_name
+from kgrow.exporting import EXPORTERS, classify, cut, measure, runtime_name
 from kgrow.exporting.measure import gzip_size, open_interpreter, operators
 
 
@@ -44,14 +44,6 @@ def test_images_that_the_model_does_not_read_are_an_error(fault, model, tiny_tas
         classify(model, wrong)
 
 
-def test_latency_is_a_positive_median_of_one_image(model, tiny_task):
-    assert 0 < latency_ms(model, tiny_task.test.images[0], num_runs=5, warmup=1) < 1000
-    with pytest.raises(ValueError, match="`images` must be"):
-        latency_ms(model, tiny_task.test.images[:1])
-    with pytest.raises(ValueError, match="`num_runs`"):
-        latency_ms(model, tiny_task.test.images[0], num_runs=0)
-
-
 @pytest.mark.parametrize("damage", [lambda m: m[: len(m) // 2], lambda m: b"", lambda m: b"no model" * 100])
 def test_damaged_model_is_an_error(damage, model, tiny_task, tmp_path):
     path = tmp_path / "damaged.tflite"
@@ -70,7 +62,6 @@ def test_missing_file_is_an_error(tmp_path):
 
 def test_interpreter_prints_nothing(model, tiny_task, capfd):
     classify(model, tiny_task.test.images[:1])
-    latency_ms(model, tiny_task.test.images[0], num_runs=1)
     assert capfd.readouterr() == ("", "")
 
 
@@ -88,7 +79,6 @@ def test_tensorflow_is_the_last_choice_and_warns_of_nothing(without, model, tiny
     without("ai_edge_litert", "tflite_runtime")
     assert runtime_name().startswith("tensorflow ")
     np.testing.assert_allclose(classify(model, tiny_task.test.images), logits, atol=1e-5)
-    assert latency_ms(model, tiny_task.test.images[0], num_runs=1) > 0
     assert capfd.readouterr() == ("", "")
 
 
