@@ -75,7 +75,7 @@ def test_every_kind_is_measured_on_its_file(quantization, varied_network, tiny_t
 
 
 def test_fine_tuning_keeps_pruned_connections_at_zero_and_repeats(pruned, tiny_task, tmp_path):
-    options = ExportOptions("int8", fine_tune_epochs=2, max_drop=1.0)
+    options = ExportOptions("int8", fine_tune_epochs=1, max_drop=1.0)
     sizes = []
     for name in ("a", "b"):
         export(pruned, tiny_task, tmp_path / f"{name}.tflite", options)
