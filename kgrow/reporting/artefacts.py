@@ -71,7 +71,7 @@ def _benchmark(document: Document) -> Iterator[RenderableType]:
         )
         for row in measured
     ]
-    headers = ("format", "bytes", "gzip", "test %", "ms", "95 % ms", "mean ms", "RAM", "MACs")
+    headers = ("format", "bytes", "gzip", "test %", "ms", "95 %", "mean", "RAM", "MACs")
     yield Rows("Files, each measured by running it", headers, rows, num_words=1)
     threads = "1 thread" if document["num_threads"] == 1 else f"{document['num_threads']} threads"
     yield Paragraph(
