@@ -68,7 +68,9 @@ def test_accuracy_on_the_device_is_the_one_reported(name, device_python, exporte
     command += ["--images", folder / "images.npy", "--labels", folder / "labels.npy"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
-    assert report["accuracy"] == pytest.approx(artefacts[name].test_accuracy)
+    # The kernels of tflite_runtime round 8 bits otherwise: a confidence at the threshold may fall on its other side.
+    may_differ = 1.01 / 359 if interpreter == "tflite_runtime" and artefacts[name].early_exit else 1e-9
+    assert report["accuracy"] == pytest.approx(artefacts[name].test_accuracy, abs=may_differ)
     assert report["runtime"] == interpreter
     assert report["peak_rss_bytes"] > 1e7
     if artefacts[name].early_exit:

@@ -110,7 +110,8 @@ def test_the_written_file_answers_as_the_document_says(result):
     answers = classify(artefact["path"], result.task.test.images).argmax(axis=-1)
     assert np.mean(answers == result.task.test.labels) == pytest.approx(artefact["test_accuracy"])
     assert artefact["max_abs_diff"] < 1e-3
-    assert not zipfile.is_zipfile(artefact["path"])
+    with zipfile.ZipFile(artefact["path"]) as archive:
+        assert archive.read("labels.txt").decode().split() == list(result.task.class_names)
 
 
 def test_disk_holds_the_best_weights_and_no_leftovers(result):

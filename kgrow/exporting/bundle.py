@@ -36,6 +36,7 @@ METADATA_NAME = b"kgrow"
 MODEL, METADATA, LABELS = "model.tflite", "metadata.json", "labels.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
 BYTES_PER_LINE = 16
+TIMES = ("latency_ms", "latency_p95_ms")
 
 
 def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
@@ -83,8 +84,11 @@ def describe(artefact: Artefact, task: Task, output_dtype: str) -> dict[str, Any
         output_dtype: Type of the outputs.
     """
     measured = dataclasses.asdict(artefact)
-    for name in ("path", "bytes", "gzip_bytes"):  # of what the description becomes a part of
+    # Neither what the description becomes a part of, nor times: the same network gives the same file.
+    for name in ("path", "bytes", "gzip_bytes", *TIMES):
         del measured[name]
+    if artefact.early_exit:
+        measured["early_exit"] = {k: v for k, v in artefact.early_exit.items() if not k.endswith("latency_ms")}
     return {
         "format": FORMAT,
         "kgrow_version": kgrow.__version__,
@@ -145,13 +149,14 @@ def _labels(classes: Sequence[str]) -> str:
     return "".join(f"{' '.join(name.split())}\n" for name in classes)
 
 
-def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any]) -> None:
+def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any], artefact: Artefact) -> None:
     """Writes a file, or a folder as a whole; what was there before is replaced at the end.
 
     Args:
         target: What `check_target` returned.
         models: One model, or one per stage, each as `self_describing` returned it.
         description: What `describe` returned.
+        artefact: Gives the times, which only a folder's `metadata.json` says.
     """
     if target.suffix == ".tflite" and not target.is_dir():
         write_atomic(target, models[0])
@@ -161,7 +166,8 @@ def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any])
         {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in files.items()
     ]
-    files[METADATA] = json.dumps({**description, "files": entries}, indent=2).encode() + b"\n"
+    times = {name: getattr(artefact, name) for name in TIMES}
+    files[METADATA] = json.dumps({**description, **times, "files": entries}, indent=2).encode() + b"\n"
     partial, old = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.old")
     for folder in (partial, old):
         shutil.rmtree(folder, ignore_errors=True)

@@ -96,7 +96,7 @@ def export(
     description = describe(artefact, task, options.output_dtype)
     written = [self_describing(model, description) for model in models]
     check_same(DeviceModel(written, heads, threshold), task.test.images, found)
-    write(target, written, description)
+    write(target, written, description, artefact)
     return dataclasses.replace(artefact, bytes=sum(map(len, written)), gzip_bytes=sum(map(gzip_size, written)))
 
 
