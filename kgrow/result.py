@@ -125,7 +125,7 @@ def load(
     if not (path / RESULT).is_file():
         raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
     document = decode_json((path / RESULT).read_bytes(), RESULT)
-    source = document["source"] or {}
+    source = document.get("source") or {}
     if dataset is None and not source:
         raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
     task = Task.of(

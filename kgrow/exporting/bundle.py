@@ -18,6 +18,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], list[bytes]]:
             raise FileNotFoundError(f"`path` must be a run or an exported folder or file, but '{path}' is neither.")
         description = json.loads((path / METADATA).read_bytes())
         names = [entry["path"] for entry in description["files"] if entry["path"].endswith(".tflite")]
-        return description, [(path / name).read_bytes() for name in names]
+        return description, [(path / Path(name).name).read_bytes() for name in names]
     content = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -168,18 +169,34 @@ def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any],
     ]
     times = {name: getattr(artefact, name) for name in TIMES}
     files[METADATA] = json.dumps({**description, **times, "files": entries}, indent=2).encode() + b"\n"
-    partial, old = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.old")
-    for folder in (partial, old):
-        shutil.rmtree(folder, ignore_errors=True)
+    _replace_folder(target, files)
+
+
+def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Puts a folder in the place of an earlier one, which comes back if that fails.
+
+    Names are unique, so nobody's folder is in the way. A kill between the two renames leaves the earlier folder, whole,
+    under the hidden name.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    new, old = scratch / "new", scratch / "old"
     try:
         for name, data in files.items():
-            write_atomic(partial / name, data)
-        if target.is_dir():
+            write_atomic(new / name, data)
+        had_one = target.is_dir()
+        if had_one:
             os.replace(target, old)
-        os.replace(partial, target)
+        try:
+            os.replace(new, target)
+        except OSError:
+            if had_one:
+                os.replace(old, target)
+            raise
     finally:
-        for folder in (partial, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        # Not there, the earlier folder could not be put back: it stays in the scratch folder.
+        if target.is_dir() or not old.exists():
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _files(models: Sequence[bytes], description: Mapping[str, Any]) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from kgrow.benchmark import benchmark
 from kgrow.exporting import EarlyExit, ExportOptions, export
 from kgrow.exporting.assembly import parse
-from kgrow.exporting.bundle import read_bundle
+from kgrow.exporting.bundle import _replace_folder, read_bundle
 from kgrow.exporting.micro import check_micro
 
 
@@ -88,6 +89,33 @@ def test_earlier_bundle_is_replaced_but_other_files_are_left_alone(tiny_network,
     for wrong, options in (("model.h5", None), ("x.tflite", ExportOptions(early_exit=EarlyExit(stages=True)))):
         with pytest.raises(ValueError, match="`path` must"):
             export(tiny_network, tiny_task, tmp_path / wrong, options)
+
+
+def test_neighbours_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp_path):
+    for name in ("out.old", "out.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "letter.txt").write_text("mine")
+    for _ in range(2):
+        export(tiny_network, tiny_task, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.old", "out.partial"]
+    assert (tmp_path / "out.old" / "letter.txt").read_text() == "mine"
+
+
+def test_earlier_bundle_comes_back_if_it_cannot_be_replaced(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    _replace_folder(target, {"a.txt": b"old"})
+    replace = os.replace
+
+    def fail_once(source, destination):
+        if os.path.basename(source) == "new":
+            raise OSError("no space left")
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", fail_once)
+    with pytest.raises(OSError, match="no space left"):
+        _replace_folder(target, {"a.txt": b"new"})
+    assert (target / "a.txt").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_run_classifies_without_kgrow(bundle, staged, tiny_task, tmp_path):
