@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kgrow._keras import tf
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss
+from kgrow.pruning.gradients import mean_gradients
 from kgrow.pruning.snip import SNIP
 
 if TYPE_CHECKING:
@@ -57,15 +57,7 @@ class Gate(ChannelCriterion):
         """See `ChannelCriterion.saliency`."""
         variables = {n: v for n, v in network.named_variables().items() if n.endswith(("/gamma", "/beta"))}
         watched = list(variables.values())
-        totals = [np.zeros(variable.shape) for variable in watched]
-        num_examples = sum(len(labels) for _, labels in batches)
-        for images, labels in batches:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(watched)
-                mean_loss = loss(network(images, training=False), labels)
-            gradients = tape.gradient(mean_loss, watched, unconnected_gradients="zero")
-            for total, gradient in zip(totals, gradients, strict=True):
-                total += gradient.numpy() * (len(labels) / num_examples)
+        totals = mean_gradients(network, watched, batches, loss)
         sums = np.zeros(len(groups) + 1)
         for (name, variable), total in zip(variables.items(), totals, strict=True):
             np.add.at(sums, groups.kernels[name.rpartition("/")[0]][1], variable.numpy() * total)

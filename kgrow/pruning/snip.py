@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kgrow._keras import keras, tf
+from kgrow._keras import keras
 from kgrow.network.cells import kernel_seed
 from kgrow.pruning.criterion import Batch, Criterion, Loss
+from kgrow.pruning.gradients import mean_gradients
 
 if TYPE_CHECKING:
     from kgrow.network import GrowingNetwork
@@ -51,15 +52,7 @@ class SNIP(Criterion):
     def _score(
         self, network: "GrowingNetwork", weights: Sequence[Any], batches: Sequence[Batch], loss: Loss
     ) -> list[np.ndarray]:
-        totals = [np.zeros(weight.shape, np.float64) for weight in weights]
-        num_examples = sum(len(labels) for _, labels in batches)
-        for images, labels in batches:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(weights)
-                mean_loss = loss(network(images, training=False), labels)
-            gradients = tape.gradient(mean_loss, weights, unconnected_gradients="zero")
-            for total, gradient in zip(totals, gradients, strict=True):
-                total += gradient.numpy() * (len(labels) / num_examples)
+        totals = mean_gradients(network, weights, batches, loss)
         return [np.abs(weight.numpy() * total) for weight, total in zip(weights, totals, strict=True)]
 
     def _redraw(self, network: "GrowingNetwork") -> None:
