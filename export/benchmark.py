@@ -79,6 +79,25 @@ def statistics(milliseconds):
     return {"mean": float(np.mean(milliseconds)), **values}
 
 
+def read_data(options, classifier):
+    """Returns images (num_images, height, width, channels) and class indices (num_images,) or None."""
+    if options.images:
+        images = np.load(options.images, allow_pickle=False)
+    else:
+        images = np.random.default_rng(0).integers(0, 256, (8, *classifier.shape), dtype=np.uint8)
+    if not len(images) or (options.runs is not None and options.runs < 1):
+        raise ValueError("there must be at least one image and one run")
+    if not options.labels:
+        return images, None
+    labels = np.load(options.labels, allow_pickle=False)
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise ValueError(f"`--labels` must hold one class index per image, {len(images)}, but are {labels.shape}.")
+    last = len(classifier.labels) - 1
+    if not 0 <= labels.min() <= labels.max() <= last:
+        raise ValueError(f"`--labels` must be in [0, {last}], but reach from {labels.min()} to {labels.max()}.")
+    return images, labels
+
+
 def main():
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="Measure a model that kgrow exported.")
@@ -92,13 +111,7 @@ def main():
     options = parser.parse_args()
     try:
         classifier = Classifier(options.model, options.threads, options.threshold)
-        if options.images:
-            images = np.load(options.images, allow_pickle=False)
-        else:
-            images = np.random.default_rng(0).integers(0, 256, (8, *classifier.shape), dtype=np.uint8)
-        labels = np.load(options.labels, allow_pickle=False) if options.labels else None
-        if labels is not None and len(labels) != len(images):
-            raise ValueError(f"`--labels` must hold one class per image, {len(images)}, but has {len(labels)}.")
+        images, labels = read_data(options, classifier)
         runs = options.runs or (len(images) if options.images else 200)
         report = {"threads": options.threads, "runtime": interpreter_class().__module__.split(".")[0]}
         report.update(measure(classifier, images, labels, runs))

@@ -94,7 +94,8 @@ class Classifier:
         """Returns a batch of one, of the model's size and type."""
         image = np.asarray(image)
         image = image[..., np.newaxis] if image.ndim == 2 else image
-        if image.ndim != 3 or image.shape[2] not in (1, 3, self.shape[2]) or not np.isfinite(image).all():
+        is_image = image.ndim == 3 and image.shape[2] in (1, 3, self.shape[2]) and image.dtype.kind in "biuf"
+        if not is_image or not image.size or not np.isfinite(image).all():
             raise ValueError(
                 f"`image` must be an array (height, width, channels) of pixels, but has shape {image.shape}."
             )

@@ -59,10 +59,16 @@ def benchmark(
     else:
         description, models = read_bundle(source)
         task = None if dataset is None else Task.of(dataset, data_dir=data_dir)
+        if task is not None and list(task.class_names) != description["classes"]:
+            raise ValueError(
+                f"`dataset` must have the classes of the model, {', '.join(description['classes'])}, but got {task!r} "
+                f"with {', '.join(task.class_names)}."
+            )
         name = description["quantization"] + (WITH_EXITS if description["early_exit"] else "")
         files, errors = {name: (description, models)}, {}
     rows = [_row(name, *file, task) for name, file in files.items()]
-    _time(rows, [_device(*file, num_threads) for file in files.values()], next(iter(files.values()))[0], task)
+    if files:
+        _time(rows, [_device(*file, num_threads) for file in files.values()], next(iter(files.values()))[0], task)
     rows += [{"format": name, "error": error} for name, error in errors.items()]
     return {
         "runtime": runtime_name(),

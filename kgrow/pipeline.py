@@ -220,7 +220,7 @@ def _source(dataset: Any, data_dir: Any, image_size: Any) -> dict[str, Any] | No
     return {
         "dataset": os.path.abspath(os.path.expanduser(name)) if is_folder(name) else name,
         "data_dir": None if data_dir is None else os.path.abspath(data_dir),
-        "image_size": image_size,
+        "image_size": None if image_size is None else np.asarray(image_size).tolist(),  # NumPy's numbers are no JSON
     }
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_run_classifies_without_kgrow(bundle, staged, tiny_task, tmp_path):
         assert done.stderr.count("resizing images to 8x8") == 1
 
 
-@pytest.mark.parametrize("fault", ["text", "truncated", "foreign", "missing", "no image"])
+@pytest.mark.parametrize("fault", ["text", "truncated", "foreign", "missing", "no image", "words"])
 def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     model, image = bundle / "model.tflite", tmp_path / "image.npy"
     np.save(image, np.zeros((8, 8, 3), np.uint8))
@@ -146,6 +147,8 @@ def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     if fault == "text":
         image = tmp_path / "image.ppm"
         image.write_text("no image at all")
+    elif fault == "words":
+        np.save(image, np.full((8, 8, 3), "red"))
     elif fault == "no image":
         np.save(image, np.zeros((8, 8, 3, 2)))
     else:
@@ -158,6 +161,25 @@ def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     assert done.returncode in (1, 2)
     assert "run.py: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "labels", [np.full(4, 3), np.zeros(3, int), np.zeros((4, 3), int), np.zeros(4), -np.ones(4, int)]
+)
+def test_labels_that_do_not_match_are_an_error_on_the_device(labels, bundle, tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((4, 8, 8, 3), np.uint8))
+    np.save(tmp_path / "labels.npy", labels)
+    program = Path(__file__).parents[2] / "export" / "benchmark.py"
+    data = ["--images", tmp_path / "images.npy", "--labels", tmp_path / "labels.npy"]
+    command = [sys.executable, program, "--model", bundle, *data]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "benchmark.py: `--labels` must" in done.stderr
+
+
+def test_benchmark_on_other_classes_is_an_error(bundle, digits):
+    with pytest.raises(ValueError, match="`dataset` must have the classes of the model, red, green, blue"):
+        benchmark(bundle, digits)
 
 
 def test_benchmark_of_a_file_without_data_has_no_accuracy(bundle, staged):
