@@ -61,18 +61,34 @@ def parser() -> argparse.ArgumentParser:
     add = search.add_argument
     add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
     add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
-    add("--space", default="compact", help="compact (default), seed_dense or seed_plain")
+    add("--space", default="compact", help="compact (default), seed, seed_dense or seed_plain")
     add("--preset", default="default", help="default, base, grow, grow_oneshot or grow_iter")
     add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
     add("--batch-size", type=int, metavar="N")
-    add("--keep-ratio", type=keep_ratios, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: try a few)")
+    add("--keep-ratio", type=keep_ratios, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
     add("--criterion", default="snip", help="snip (default), snip_reinit, magnitude or random")
     add("--strategy", choices=["one-shot", "iterative"], help="default: the preset's")
     add("--scope", default="block", help="ranked together: layer, block (default) or global")
     add("--channel-keep-ratio", type=keep_ratios, metavar="R", help="kept fraction of the channels, one or per block")
     add("--channel-criterion", default="gate", help="gate (default), snip, norm or bn_scale")
     add("--channel-multiple", type=int, default=1, metavar="N", help="widths become multiples of N")
-    add("--max-params", type=int, metavar="N", help="most kept connections")
+    add(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="params=10k, macs=2M, flash=64KB, ram=32KiB or latency=5ms; hard, and may be given several times",
+    )
+    add("--max-params", type=int, metavar="N", help="the same as --limit params=N")
+    add("--device", metavar="NAME", help="limits of a device such as rp2040: half of its flash and RAM")
+    add("--trials", type=int, default=4, metavar="N", help="candidates to try at most (4)")
+    add("--oracle", default="bayesian", help="bayesian (default), random, grid or hyperband")
+    add(
+        "--objective",
+        default="accuracy",
+        help="accuracy (default), mixed:A, energy_constraint:T or accuracy_constraint:T",
+    )
+    add("--quantize", metavar="KIND", help="float32 or int8 (default: int8 if a limit concerns the file)")
     add("--max-time", type=duration, metavar="TIME", help="such as 90s, 10m or 2h: no epoch starts after it")
     add("--image-size", type=int, metavar="PIXELS", help="resize images to this side")
     add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data")
@@ -133,7 +149,11 @@ def run_search(options: argparse.Namespace) -> int:
     out = Path(options.out) if options.out else None
     result = kgrow.search(
         options.dataset,
-        limits=kgrow.Limits(params=options.max_params),
+        limits=limits(options),
+        trials=options.trials,
+        oracle=options.oracle,
+        objective=options.objective,
+        quantize=options.quantize,
         space=options.space,
         preset=options.preset,
         epochs=options.epochs,
@@ -190,6 +210,15 @@ def run_benchmark(options: argparse.Namespace) -> int:
     document = benchmark(options.path, options.dataset, data_dir=options.data_dir, num_threads=options.threads)
     _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_benchmark(document, sys.stdout))
     return DONE
+
+
+def limits(options: argparse.Namespace) -> kgrow.Limits:
+    """Returns the limits of `--limit`, `--max-params` and `--device` together."""
+    texts = list(options.limit)
+    if options.max_params is not None:
+        texts.append(f"params={options.max_params}")
+    given = kgrow.Limits.parse(texts)
+    return given if options.device is None else given.tightened(kgrow.Limits.of_device(options.device))
 
 
 def keep_ratios(text: str) -> float | tuple[float, ...]:

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 import kgrow
-from kgrow._checks import check_keep_ratio, lookup
-from kgrow.architecture import Scaling
-from kgrow.exporting import export
+from kgrow._checks import check_positive_int, lookup
+from kgrow.exporting import Artefact, ExportError, ExportOptions, export
 from kgrow.lifecycle import (
     BEST,
     PRESETS,
@@ -32,10 +31,13 @@ from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, 
 from kgrow.reporting.progress import display_for
 from kgrow.result import MODEL, RESULT, Result, heads_document, load
 from kgrow.run import Run
-from kgrow.searching import SPACES, Candidate, SearchSpace
-from kgrow.searching.fixed import candidates
-from kgrow.searching.limits import Limits
-from kgrow.searching.trials import Trial, Trials
+from kgrow.searching import SPACES, SearchSpace
+from kgrow.searching.footprint import FORMATS
+from kgrow.searching.limits import LimitError, Limits
+from kgrow.searching.objective import Objective, parse_objective
+from kgrow.searching.pareto import pareto_front
+from kgrow.searching.proposals import Proposals
+from kgrow.searching.trials import NETWORKS_KEPT, Trial, Trials
 from kgrow.task import Augmentation, Task
 from kgrow.task.sources import is_folder
 
@@ -44,6 +46,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     dataset: Any,
     *,
     limits: Limits | None = None,
+    trials: int = 4,
+    oracle: Any = "bayesian",
+    objective: str | Objective = "accuracy",
+    quantize: str | None = None,
     space: str | SearchSpace = "compact",
     preset: str | Preset = "default",
     epochs: int | None = None,
@@ -73,13 +79,18 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
 
     Args:
         dataset: Anything `Task.of` accepts: a name, arrays, a folder, a `tf.data.Dataset`, a `Sequence`.
-        limits: Hard bounds on the result.
+        limits: Hard bounds on the result: the exported file satisfies them all.
+        trials: Candidates to try at most.
+        oracle: What decides what is tried next: a name in `kgrow.searching.oracles.ORACLES` or a `keras_tuner.Oracle`.
+        objective: What is maximised: `"accuracy"` or another of `kgrow.searching.objective.OBJECTIVES` with its number,
+            such as `"mixed:0.9"`, or an `Objective`.
+        quantize: Format of the file, `"float32"` or `"int8"`; by default int8 if the limits concern the file.
         space: What the network may grow into: a name in `kgrow.searching.SPACES` or a `SearchSpace`.
         preset: The training schedule: a name in `kgrow.lifecycle.PRESETS` or a `Preset`, taken as it is.
         epochs: Stretches the preset to this length.
         batch_size: In place of the preset's.
-        keep_ratio: Kept fraction of the connections, in (0, 1]: one for all blocks or one per block. By default a
-            small fixed set below the limits is tried.
+        keep_ratio: Kept fraction of the connections, in (0, 1]: one for all blocks or one per block. Searched by
+            default.
         criterion: Which connections are kept: a name in `kgrow.pruning.CRITERIA` or a `Criterion`.
         strategy: `"one-shot"` or `"iterative"`, in place of the preset's.
         scope: What is ranked together: `"layer"`, `"block"` or `"global"`.
@@ -105,7 +116,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
 
     Raises:
         ValueError: If an argument or the data are unusable; the message says how to mend it.
-        LimitError: If no candidate satisfies the limits.
+        LimitError: If no candidate satisfies the limits; the message names the nearest one and the limit that binds.
         OutOfTimeError: If `max_time` ended before any network was complete.
 
     Example:
@@ -119,8 +130,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     schedule = lookup(PRESETS, preset, "preset") if isinstance(preset, str) else preset
     scored_by = lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion
     lookup(dict.fromkeys(SCOPES), scope, "scope")
-    for ratio in np.atleast_1d(1.0 if keep_ratio is None else keep_ratio).tolist():
-        check_keep_ratio(ratio)
+    limits = limits or Limits()
+    quantization = quantize or ("int8" if limits.concern_the_file else "float32")
+    lookup(FORMATS, quantization, "quantize")
     task = Task.of(
         dataset,
         validation_data=validation_data,
@@ -129,27 +141,38 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         image_size=image_size,
         seed=seed,
     )
-    target = chosen.build(task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std))
-    channels = _channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, len(target.blocks))
-    if channels and keep_ratio is None:
+    if channel_keep_ratio is not None and keep_ratio is None:
         keep_ratio = 1.0
+    proposals = Proposals(
+        chosen,
+        task,
+        limits=limits,
+        keep_ratio=keep_ratio,
+        scope=scope,
+        quantization=quantization,
+    )
     settings = Settings(
         preset=resolve_preset(schedule, task, epochs, batch_size, strategy),
         criterion=scored_by,
         scope=scope,
         augmentation=augmentation or Augmentation.suited_to(task),
         seed=seed,
-        channels=channels,
+        channels=_channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, len(proposals.full.blocks)),
     )
-    limits = limits or Limits()
-    tried = list(candidates(chosen, target, keep_ratio, limits, scope))
+    plan = Plan(
+        proposals=proposals,
+        settings=settings,
+        objective=parse_objective(objective) if isinstance(objective, str) else objective,
+        oracle=oracle,
+        trials=check_positive_int(trials, "trials"),
+    )
     path = Path(directory) / (project_name or default_project_name(task))
-    with Run.open(path, configuration(task, settings, tried, limits), overwrite=overwrite) as run:
+    with Run.open(path, configuration(task, plan), overwrite=overwrite) as run:
         if run.has(RESULT) and run.read_json(RESULT)["complete"]:
             return load(path, task)
         source = _source(dataset, data_dir, image_size)
         with display_for(verbose) as observer:
-            return Search(task, settings, tried, run, observer, source).result(max_time)
+            return Search(task, plan, run, observer, source).result(max_time)
 
 
 def _channel_pruning(
@@ -184,13 +207,19 @@ def default_project_name(task: Task) -> str:
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in task.name)
 
 
-def configuration(task: Task, settings: Settings, tried: Sequence[Candidate], limits: Limits) -> dict[str, Any]:
+def configuration(task: Task, plan: Plan) -> dict[str, Any]:
     """Returns the resolved configuration: a run is taken up only with an equal one."""
+    proposals, settings = plan.proposals, plan.settings
     return {
         "task": task_document(task) | {"fingerprint": task.fingerprint},
-        "architecture": tried[0].architecture.to_json(),
-        "keep_ratios": [list(candidate.keep_ratios) for candidate in tried],
-        "limits": dataclasses.asdict(limits),
+        "architecture": proposals.full.to_json(),
+        "variants": [list(variant) for variant in proposals.variants],
+        "keep_ratio": None if proposals.keep_ratio is None else np.asarray(proposals.keep_ratio).tolist(),
+        "limits": dataclasses.asdict(proposals.limits),
+        "quantization": proposals.quantization,
+        "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
+        "trials": plan.trials,
+        "objective": repr(plan.objective),
         "preset": dataclasses.asdict(settings.preset),
         "criterion": repr(settings.criterion),
         "scope": settings.scope,
@@ -224,58 +253,113 @@ def _source(dataset: Any, data_dir: Any, image_size: Any) -> dict[str, Any] | No
     }
 
 
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a search tries, and how.
+
+    Args:
+        proposals: The candidates that fit.
+        settings: How they are trained.
+        objective: What is maximised.
+        oracle: What decides what is tried next: a name or a `keras_tuner.Oracle`.
+        trials: Candidates to try at most.
+    """
+
+    proposals: Proposals
+    settings: Settings
+    objective: Objective
+    oracle: Any
+    trials: int
+
+
 class Search:
     """A search that is ready to run.
 
     Args:
         task: The data.
-        settings: How candidates are trained.
-        tried: The candidates.
+        plan: What is tried.
         run: Where everything is written.
         observer: Told what happens.
         source: How `load` finds the data again.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        settings: Settings,
-        tried: Sequence[Candidate],
-        run: Run,
-        observer: Observer,
-        source: dict[str, Any] | None = None,
-    ):
-        self.task, self.settings, self.tried, self.run, self.observer = task, settings, tried, run, observer
-        self.source = source
+    def __init__(self, task: Task, plan: Plan, run: Run, observer: Observer, source: dict[str, Any] | None = None):
+        self.task, self.plan, self.run, self.observer, self.source = task, plan, run, observer, source
+        self.trials = Trials(task, plan.settings, plan.objective, plan.proposals.full.macs(), run, observer)
 
     def result(self, max_time: float | None = None) -> Result:
-        """Trains the candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
+        """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
         started = time.monotonic()
         for note in self.task.notes:
             self.observer.note(note)
-        trials = Trials(self.task, self.tried, self.settings, self.run, self.observer)
-        outcomes = trials.train(started + max_time if max_time is not None else float("inf"))
-        best = trials.best(outcomes)
-        if best is None:
+        self._train(started + max_time if max_time is not None else float("inf"))
+        outcomes = [self.trials.outcomes[index] for index in sorted(self.trials.outcomes)]
+        ranked = self.trials.ranked()[:NETWORKS_KEPT]
+        if not ranked:
             raise _nothing_found(outcomes)
-        self.observer.note(f"exporting and measuring trial {outcomes[best].trial}")
-        network = Snapshot.load(trials.directory(best), BEST).network()
+        best, network, artefact = self._first_that_fits(ranked)
+        complete = all(trial.status in ("done", "failed") for trial in outcomes)
         document: dict[str, Any] = {
             "kgrow_version": kgrow.__version__,
             "task": task_document(self.task),
             "source": self.source,
-            "seed": self.settings.seed,
-            "complete": all(trial.status in ("done", "failed") for trial in outcomes),
+            "seed": self.plan.settings.seed,
+            "complete": complete,
             "config": self.run.config,
             "candidates": [dataclasses.asdict(trial) for trial in outcomes],
-            "best": self._measure(network, outcomes[best]),
+            "pareto": [dataclasses.asdict(outcomes[index]) for index in pareto_front(list(map(vars, outcomes)))],
+            "best": self._measure(network, self.trials.outcomes[best], artefact),
         }
         document["wall_s"] = round(time.monotonic() - started, 3)
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.write_json(RESULT, document)
+        if complete:
+            self.trials.finish()
         return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
 
-    def _measure(self, network: GrowingNetwork, trial: Trial) -> dict[str, Any]:
+    def _train(self, deadline: float) -> None:
+        from kgrow.searching.oracles import make_oracle
+        from kgrow.searching.tuner import Tuner, run_tuner
+
+        preset, plan = self.plan.settings.preset, self.plan
+        final = max((*preset.prune_epochs, *preset.grow_epochs), default=0)
+        oracle = make_oracle(plan.oracle, plan.trials, plan.settings.seed, preset.epochs - final)
+        waiting = plan.trials - self.trials.num_finished()
+        own = preset.epochs - self.trials.first_event
+        self.observer.search_started(
+            [preset.epochs, *[own] * (waiting - 1)] if waiting == plan.trials else [own] * waiting
+        )
+        run_tuner(Tuner(oracle, plan.proposals, self.trials, self.run, final, deadline))
+
+    def _first_that_fits(self, ranked: Sequence[int]) -> tuple[int, GrowingNetwork, Artefact]:
+        """Exports the best trial whose file satisfies the limits as it is, not only as predicted."""
+        limits, options = self.plan.proposals.limits, ExportOptions(quantization=self.plan.proposals.quantization)
+        problems: list[tuple[str, Exception]] = []
+        for index in ranked:
+            trial = self.trials.outcomes[index].trial
+            self.observer.note(f"exporting and measuring trial {trial}")
+            network = Snapshot.load(self.trials.directory(index), BEST).network()
+            try:
+                artefact = export(network, self.task, self.run.claim(MODEL), options)
+            except ExportError as error:
+                problems.append((trial, error))
+                continue
+            figures = {
+                "flash_bytes": artefact.bytes,
+                "ram_bytes": artefact.ram_bytes,
+                "latency_ms": artefact.latency_ms,
+            }
+            broken = limits.exceeded(figures)
+            if not broken:
+                return index, network, artefact
+            self.run.remove(MODEL)
+            words = ", ".join(f"{name} {figures[name]:.6g} > {limits.given[name]:.6g}" for name in broken)
+            problems.append((trial, LimitError(words)))
+        for trial, problem in problems:
+            self.observer.note(f"the file of trial {trial} is not usable: {problem}")
+        raise _no_file(problems)
+
+    def _measure(self, network: GrowingNetwork, trial: Trial, artefact: Artefact) -> dict[str, Any]:
         architecture = network.architecture
         validation = network.logits(self.task.validation.images)
         test = network.logits(self.task.test.images)
@@ -285,7 +369,6 @@ class Search:
             accuracy_per_head(test, self.task.test.labels),
         )
         costs = [architecture.macs(head, early_exit=True) for head in range(len(heads))]
-        artefact = export(network, self.task, self.run.claim(MODEL))
         return {
             "trial": trial.trial,
             "architecture": architecture.to_json(),
@@ -302,6 +385,17 @@ class Search:
             ],
             "artefacts": [dataclasses.asdict(artefact)],
         }
+
+
+def _no_file(problems: Sequence[tuple[str, Exception]]) -> Exception:
+    """Returns what to raise if no trial gave a file that can be used: the nearest point if it is about limits."""
+    broken = [f"trial {trial}: {error}" for trial, error in problems if isinstance(error, LimitError)]
+    if broken:
+        return LimitError(
+            f"`limits` must allow one of the files that were measured, but each breaks one: {'; '.join(broken)}. "
+            "Loosen them, or ask for another objective or more trials."
+        )
+    return problems[-1][1]
 
 
 def _nothing_found(outcomes: Sequence[Trial]) -> Exception:

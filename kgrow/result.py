@@ -47,6 +47,11 @@ class Result:
         return tuple(self.document["best"]["keep_ratios"])
 
     @property
+    def pareto(self) -> list[dict[str, Any]]:
+        """The candidates that no other beats in accuracy and costs together, the most accurate first."""
+        return self.document["pareto"]
+
+    @property
     def test_accuracy(self) -> float:
         """The final head's accuracy on the test split, in [0, 1]."""
         return self.document["best"]["test_accuracy"]

@@ -203,6 +203,12 @@ class Run:
         """Removes a file; one that is not there is no error."""
         locate(self.path, name).unlink(missing_ok=True)
 
+    def files(self) -> list[str]:
+        """Returns the names of the files kgrow wrote here and below, the one written last at the end."""
+        present = [path for path in self._ownership.written(self.path) if path.is_file()]
+        present.sort(key=lambda path: path.stat().st_mtime_ns)
+        return [path.relative_to(self.path).as_posix() for path in present]
+
     def clear(self) -> None:
         """Removes every file kgrow wrote here and below, save the configuration, and the folders that become empty."""
         self._ownership.clear(self.path)
@@ -222,7 +228,7 @@ class _Ownership:
         """Reads the list and removes what a killed process left half written."""
         drop_torn_line(self._manifest)
         self._names = {str(decode_json(line, str(self._manifest))) for line in complete_lines(self._manifest)}
-        for path in [self._root / _CONFIG, *self._written(self._root)]:
+        for path in [self._root / _CONFIG, *self.written(self._root)]:
             temporary(path).unlink(missing_ok=True)
 
     def record(self, path: Path) -> None:
@@ -234,13 +240,14 @@ class _Ownership:
 
     def clear(self, folder: Path) -> None:
         """Removes the listed files below a folder, and the folders that become empty."""
-        for path in self._written(folder):
+        for path in self.written(folder):
             path.unlink(missing_ok=True)
             for parent in path.parents[: len(path.relative_to(self._root).parts) - 1]:
                 with contextlib.suppress(OSError):  # it holds something else, or is gone already
                     parent.rmdir()
 
-    def _written(self, folder: Path) -> list[Path]:
+    def written(self, folder: Path) -> list[Path]:
+        """Returns the listed files below a folder, whether they are there or not."""
         paths = [locate(self._root, name) for name in sorted(self._names)]
         return [path for path in paths if folder in path.parents]
 

@@ -8,6 +8,7 @@ import pytest
 
 import kgrow
 from kgrow.exporting import classify
+from kgrow.searching.trials import NETWORKS_KEPT
 
 pytestmark = pytest.mark.slow
 
@@ -32,12 +33,20 @@ ARTEFACT = {
 CANDIDATE = {
     "trial": str,
     "keep_ratios": [NUMBER],
+    "values": dict,
     "status": str,
     "val_accuracy": NUMBER,
+    "objective": NUMBER,
     "prunable_params": int,
     "kept_params": int,
+    "macs": int,
+    "flash_bytes": int,
+    "ram_bytes": int,
+    "epochs": int,
     "epochs_trained": int,
+    "same_as": type(None),
     "error": type(None),
+    "traceback": type(None),
 }
 BEST = {
     "trial": str,
@@ -60,6 +69,7 @@ DOCUMENT = {
     "complete": bool,
     "config": dict,
     "candidates": [CANDIDATE],
+    "pareto": [CANDIDATE],
     "best": BEST,
     "wall_s": NUMBER,
 }
@@ -94,7 +104,7 @@ def test_the_best_candidate_has_the_highest_validation_accuracy_within_the_limit
     candidates = result.document["candidates"]
     best = next(c for c in candidates if c["trial"] == result.document["best"]["trial"])
     assert best["val_accuracy"] == max(c["val_accuracy"] for c in candidates)
-    assert len(candidates) == 3
+    assert len(candidates) == 4
     assert all(candidate["kept_params"] <= 12_000 for candidate in candidates)
     assert best["kept_params"] == result.network.kept_params() == result.document["best"]["kept_params"]
 
@@ -103,6 +113,12 @@ def test_candidates_share_the_epochs_before_their_first_difference(result):
     trained = [candidate["epochs_trained"] for candidate in result.document["candidates"]]
     assert trained[0] == 4
     assert all(epochs < 4 for epochs in trained[1:])
+
+
+def test_the_pareto_front_is_of_the_candidates_and_holds_the_best(result):
+    assert all(point in result.document["candidates"] for point in result.pareto)
+    accuracies = [point["val_accuracy"] for point in result.pareto]
+    assert max(c["val_accuracy"] for c in result.document["candidates"]) == accuracies[0]
 
 
 def test_the_written_file_answers_as_the_document_says(result):
@@ -116,7 +132,9 @@ def test_the_written_file_answers_as_the_document_says(result):
 
 def test_disk_holds_the_best_weights_and_no_leftovers(result):
     names = {str(path.relative_to(result.directory)) for path in result.directory.rglob("*.npz")}
-    assert names == {f"trials/{result.document['best']['trial']}/best.npz"}
+    assert f"trials/{result.document['best']['trial']}/best.npz" in names
+    assert len(names) == NETWORKS_KEPT
+    assert all(name.endswith("/best.npz") for name in names)
 
 
 def test_a_loaded_result_is_the_same_and_exports_an_earlier_exit(result, tmp_path):
@@ -143,3 +161,22 @@ def test_gray_float_images_and_one_hot_labels_of_an_odd_shape_work(tmp_path):
     assert result.document["task"]["dtype"] == "float32"
     assert result.architecture.input_shape == (11, 7, 1)
     assert result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
+
+
+def test_limits_of_a_device_are_met_by_the_measured_file(tmp_path):
+    limits = kgrow.Limits(flash_bytes=14_000, ram_bytes=4_000, latency_ms=50.0)
+    result = kgrow.search("digits", limits=limits, trials=2, epochs=2, directory=tmp_path, verbose=0)
+    artefact = result.document["best"]["artefacts"][0]
+    assert artefact["quantization"] == "int8"
+    assert artefact["bytes"] == (tmp_path / "digits" / "model.tflite").stat().st_size <= 14_000
+    assert artefact["ram_bytes"] <= 4_000
+    assert artefact["latency_ms"] <= 50.0
+    predicted = result.document["candidates"][int(result.document["best"]["trial"])]
+    assert predicted["flash_bytes"] == pytest.approx(artefact["bytes"], rel=0.06)
+
+
+def test_limit_that_only_the_file_can_break_is_explained_and_leaves_no_file(tmp_path):
+    limits = kgrow.Limits(latency_ms=1e-6)
+    with pytest.raises(kgrow.LimitError, match=r"each breaks one: trial 0000: latency_ms .* > 1e-06"):
+        kgrow.search("digits", limits=limits, trials=1, epochs=2, directory=tmp_path, verbose=0)
+    assert not (tmp_path / "digits" / "model.tflite").exists()

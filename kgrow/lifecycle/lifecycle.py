@@ -118,6 +118,7 @@ class Lifecycle:
         start: Snapshot | None = None,
         snapshot_epochs: Mapping[int, Callable[[Snapshot], None]] | None = None,
         deadline: float = float("inf"),
+        epochs: int | None = None,
     ) -> None:
         """Trains to the end, from the run's last checkpoint if it has one.
 
@@ -125,12 +126,13 @@ class Lifecycle:
             start: Another run's snapshot to fork from, unless this run is further already.
             snapshot_epochs: By epoch, what is to be done with a snapshot taken before that epoch's events.
             deadline: `time.monotonic()` at which the run stops at the next epoch boundary.
+            epochs: Where to end, if that is before the preset's end; the schedule stays that of the whole run.
 
         Raises:
             OutOfTimeError: If the deadline passed before the end.
         """
         epoch = self._resume(start)
-        while epoch < self.settings.preset.epochs:
+        while epoch < (epochs or self.settings.preset.epochs):
             if snapshot_epochs and epoch in snapshot_epochs:
                 snapshot_epochs[epoch](self._snapshot(epoch))
             if time.monotonic() > deadline:

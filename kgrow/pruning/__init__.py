@@ -6,7 +6,7 @@ from kgrow.pruning.channel_criterion import CHANNEL_CRITERIA, ChannelCriterion
 from kgrow.pruning.channels import channel_groups
 from kgrow.pruning.criterion import Criterion
 from kgrow.pruning.magnitude import Magnitude
-from kgrow.pruning.prune import SCOPES, kept_params, prune, prune_channels
+from kgrow.pruning.prune import SCOPES, kept_of, kept_params, prune, prune_channels
 from kgrow.pruning.random import Random
 from kgrow.pruning.schedule import Iterative, NoPruning, OneShot, PruningSchedule
 from kgrow.pruning.snip import SNIP
@@ -33,6 +33,7 @@ __all__ = [
     "PruningSchedule",
     "Random",
     "channel_groups",
+    "kept_of",
     "kept_params",
     "prune",
     "prune_channels",

@@ -102,6 +102,11 @@ def _groups(network: GrowingNetwork, keep_ratios: Mapping[int, float], scope: st
 def kept_params(architecture: Architecture, keep_ratios: Sequence[float], scope: str = "block") -> int:
     """Counts the connections left after all blocks are pruned, without building or training anything."""
     blocks = [[op.kernel_size for op in architecture.kernels(index)] for index in range(len(architecture.blocks))]
+    return kept_of(blocks, keep_ratios, scope)
+
+
+def kept_of(blocks: Sequence[Sequence[int]], keep_ratios: Sequence[float], scope: str = "block") -> int:
+    """Counts as `kept_params` from the sizes of each block's kernels."""
     pairs = list(zip(keep_ratios, blocks, strict=True))
     if scope == "layer":
         return sum(kept_count(ratio, size) for ratio, sizes in pairs for size in sizes)

@@ -6,8 +6,9 @@ from kgrow.searching.space import Candidate, SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
     "compact": Compact(),
-    "seed_dense": Seed("concat"),
-    "seed_plain": Seed("none"),
+    "seed": Seed(),
+    "seed_dense": Seed(("concat",)),
+    "seed_plain": Seed(("none",)),
 }
 
 __all__ = ["SPACES", "Candidate", "SearchSpace"]

@@ -1,11 +1,11 @@
-"""The spaces `seed_dense` and `seed_plain`: the published network, 16 filters wide, grown in four blocks."""
+"""The spaces `seed`, `seed_dense` and `seed_plain`: the published network, 16 filters wide, grown in four blocks."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.searching.space import SearchSpace, unscaled
+from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
 
 FILTERS = 16
 CELLS_PER_BLOCK = (3, 3, 2, 1)
@@ -20,33 +20,43 @@ class Seed(SearchSpace):
     before or after the activation), the network does not down-sample and classifies what the last ReLU gives.
 
     Args:
-        join: `"concat"` or `"add"`: each cell reads the stem's and all earlier cells' maps; `"none"`: the last map.
+        links: `"concat"` or `"add"`: each cell reads the stem's and all earlier cells' maps; `"none"`: the last map.
+        widths: See `SearchSpace`.
     """
 
-    join: str = "concat"
+    links: tuple[str, ...] = ("concat", "add", "none")
+    widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
     def build(
-        self, input_shape: tuple[int, int, int], num_classes: int, scaling: Scaling | None = None
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        scaling: Scaling | None = None,
+        *,
+        width: float = 1.0,
+        links: str | None = None,
     ) -> Architecture:
         """See `SearchSpace.build`."""
         architecture = Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]))
-        number = 1
+        join, filters, number = links or self.links[0], scaled_filters(FILTERS, width), 1
         for index, count in enumerate(CELLS_PER_BLOCK):
-            cells = [Cell("conv", FILTERS)] if index == 0 else []
+            cells = [Cell("conv", filters)] if index == 0 else []
             for _ in range(count):
-                cells.append(self._residual(number))
+                cells.append(_residual(number, filters, join))
                 number += 1
             if index == len(CELLS_PER_BLOCK) - 1:
-                cells.append(Cell("conv", FILTERS, **self._reads(number)))
+                cells.append(Cell("conv", filters, **_reads(number, join)))
             architecture = architecture.grow(Block(tuple(cells), Head(grid=4)))
         return architecture
 
-    def _reads(self, number: int) -> dict:
-        if self.join == "none" or number == 1:
-            return {"inputs": (number - 1,)}
-        return {"inputs": tuple(range(number)), "join": self.join}
 
-    def _residual(self, number: int) -> Cell:
-        projected = self.join == "concat" and number > 1
-        shortcut = "projection" if projected else "identity"
-        return Cell("residual", FILTERS, hidden_filters=FILTERS, shortcut=shortcut, **self._reads(number))
+def _reads(number: int, join: str) -> dict:
+    if join == "none" or number == 1:
+        return {"inputs": (number - 1,)}
+    return {"inputs": tuple(range(number)), "join": join}
+
+
+def _residual(number: int, filters: int, join: str) -> Cell:
+    projected = join == "concat" and number > 1
+    shortcut = "projection" if projected else "identity"
+    return Cell("residual", filters, hidden_filters=filters, shortcut=shortcut, **_reads(number, join))

@@ -11,10 +11,14 @@ from kgrow.architecture import Architecture, Scaling
 
 
 class HyperParameters(Protocol):
-    """The part of `keras_tuner.HyperParameters` that a space needs: a value for a named choice."""
+    """The part of `keras_tuner.HyperParameters` that a search needs: a value for a named choice."""
 
     def Float(self, name: str, min_value: float, max_value: float, **kwargs: Any) -> float:  # noqa: N802
         """Returns a number in [min_value, max_value]."""
+        ...
+
+    def Choice(self, name: str, values: list, **kwargs: Any) -> Any:  # noqa: N802
+        """Returns one of some values."""
         ...
 
 
@@ -41,24 +45,40 @@ class Candidate:
 
 
 class SearchSpace(abc.ABC):
-    """A family of architectures and the ranges of their keep ratios."""
+    """A family of architectures.
+
+    Attributes:
+        widths: Factors on all numbers of filters that it offers, falling from 1.
+        links: Kinds of links between cells that it offers, the default first: see `Cell.join`.
+    """
+
+    widths: tuple[float, ...] = (1.0,)
+    links: tuple[str, ...] = ("none",)
 
     @abc.abstractmethod
     def build(
-        self, input_shape: tuple[int, int, int], num_classes: int, scaling: Scaling | None = None
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        scaling: Scaling | None = None,
+        *,
+        width: float = 1.0,
+        links: str | None = None,
     ) -> Architecture:
-        """Returns the largest architecture of the space for this input.
+        """Returns the deepest architecture of the space for this input.
 
         Args:
             input_shape: (height, width, channels) of the images.
             num_classes: Number of classes.
             scaling: Of raw pixels; none by default.
+            width: One of `widths`.
+            links: One of `links`; the first by default.
         """
 
-    def sample(self, hp: HyperParameters, architecture: Architecture) -> Candidate:
-        """Returns a candidate: each block's keep ratio is drawn from `hp` as `block_0/keep_ratio` and so on."""
-        names = [f"block_{index}/keep_ratio" for index in range(len(architecture.blocks))]
-        return Candidate(architecture, tuple(hp.Float(name, 0.01, 1.0) for name in names))
+
+def scaled_filters(filters: int, width: float) -> int:
+    """Returns a number of filters times a width, a multiple of 4, which kernels for 8 bits like, and at least 4."""
+    return filters if width == 1.0 else max(4, 4 * round(filters * width / 4))
 
 
 def unscaled(channels: int) -> Scaling:

@@ -1,19 +1,25 @@
-"""Trials that share their work: candidates that agree up to a pruning event train that prefix once."""
+"""Trials that share their work: what agrees up to a pruning event is trained once."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+import traceback
 from collections.abc import Callable, Sequence
 
 from kgrow.lifecycle import BEST, LAST, Lifecycle, Observer, OutOfTimeError, Settings, Snapshot, TrainingDivergedError
-from kgrow.pruning import PruningSchedule, kept_params
+from kgrow.pruning import PruningSchedule
 from kgrow.run import Run
+from kgrow.searching.objective import Objective
+from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
 from kgrow.task import Task
 
-OUTCOME = "outcome.json"
+OUTCOME, FORK = "outcome.json", "fork.json"
+# Finished networks that stay on disk: if the file of the best breaks a limit after all, the next one is tried.
+NETWORKS_KEPT = 3
+PREFIXES_KEPT = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,22 +29,38 @@ class Trial:
     Args:
         trial: Its name, and that of its directory under `trials/`.
         keep_ratios: Per block.
-        status: `"done"`, `"stopped"` (out of time), `"failed"` or `"waiting"`.
+        values: The hyper-parameters that the candidate stands for.
+        status: `"done"`, `"stopped"` (out of time) or `"failed"`.
         val_accuracy: The final head's, at the checkpoint that was kept; None if there is none.
+        objective: What the search maximises; None if there is no accuracy.
         prunable_params: Connections of the full network.
         kept_params: Connections that the final masks keep.
+        macs: Multiply-accumulates per image, pruned connections included.
+        flash_bytes: Predicted size of the file.
+        ram_bytes: Predicted memory for activations.
+        epochs: Length of its training, that of shared prefixes included.
         epochs_trained: Epochs of its own, without those of a shared prefix.
+        same_as: The earlier trial of the same candidate whose outcome this is.
         error: Why it failed.
+        traceback: Where it failed.
     """
 
     trial: str
     keep_ratios: tuple[float, ...]
+    values: dict[str, float | int | str]
     status: str
     val_accuracy: float | None
+    objective: float | None
     prunable_params: int
     kept_params: int
+    macs: int
+    flash_bytes: int
+    ram_bytes: int
+    epochs: int
     epochs_trained: int = 0
+    same_as: str | None = None
     error: str | None = None
+    traceback: str | None = None
 
 
 def pruning_history(schedule: PruningSchedule, keep_ratios: Sequence[float], epoch: int) -> list[list]:
@@ -47,149 +69,172 @@ def pruning_history(schedule: PruningSchedule, keep_ratios: Sequence[float], epo
     return [[e, [list(item) for item in due]] for e, due in events if due]
 
 
-def divergence(schedule: PruningSchedule, first: Sequence[float], second: Sequence[float], epochs: int) -> int:
-    """Returns the first epoch whose pruning differs, or `epochs` if none does."""
-    different = (e for e in range(epochs) if schedule.due(e, first) != schedule.due(e, second))
-    return next(different, epochs)
-
-
 class Trials:
     """Trains candidates one after the other in sub-directories of a run, each shared prefix once.
 
-    A prefix is exact, not an approximation: a forked trial ends bit for bit like one trained alone.
+    A prefix is exact, not an approximation: a forked trial ends bit for bit like one trained alone. Which candidates
+    are to come is not known, so every trial leaves a snapshot before each pruning event.
 
     Args:
         task: The data.
-        candidates: What to try.
         settings: Common to all candidates.
+        objective: Ranks them.
+        full_macs: Multiply-accumulates of the largest network of the space: the unit of energy.
         run: The search's directory.
         observer: Told what happens.
     """
 
-    def __init__(self, task: Task, candidates: Sequence[Candidate], settings: Settings, run: Run, observer: Observer):
-        self.task, self.candidates, self.settings, self.run, self.observer = task, candidates, settings, run, observer
+    def __init__(
+        self, task: Task, settings: Settings, objective: Objective, full_macs: int, run: Run, observer: Observer
+    ):
+        self.task, self.settings, self.objective, self.full_macs = task, settings, objective, full_macs
+        self.run, self.observer = run, observer
         self.schedule = settings.preset.pruning_schedule()
+        self.outcomes: dict[int, Trial] = {}
+        # Before it all trials of an architecture are the same.
+        self.first_event = min(settings.preset.prune_epochs, default=settings.preset.epochs)
 
-    def train(self, deadline: float = float("inf")) -> list[Trial]:
-        """Trains what is not trained yet and returns one `Trial` per candidate.
+    def train(self, index: int, proposal: Proposal, deadline: float = float("inf"), epochs: int | None = None) -> Trial:
+        """Trains a candidate, or goes on with it, or returns what is known of it.
 
         Args:
+            index: Number of the trial.
+            proposal: What is trained.
             deadline: `time.monotonic()` after which no epoch is started.
-        """
-        trials = [self._known(index) for index in range(len(self.candidates))]
-        waiting = [index for index, trial in enumerate(trials) if trial.status == "waiting"]
-        self.observer.search_started([self._own_epochs(index) for index in waiting])
-        self._clean(trials)  # a kill may have come between a trial's outcome and this
-        for index, trial in enumerate(trials):
-            if trial.status == "waiting":
-                trials[index] = self._train(index, trials, deadline)
-                self._clean(trials)
-                if trials[index].status == "stopped":
-                    break
-        return trials
+            epochs: Where training ends, for a first impression; after the preset's epochs by default.
 
-    def best(self, trials: Sequence[Trial]) -> int | None:
-        """Returns the index of the best validation accuracy (then fewest connections), None if no trial has one."""
-        ranked = [
-            (-trial.val_accuracy, trial.kept_params, index)
-            for index, trial in enumerate(trials)
-            if trial.val_accuracy is not None
-        ]
-        return min(ranked)[2] if ranked else None
+        Raises:
+            ValueError: If the run holds another candidate under this number.
+        """
+        epochs = epochs or self.settings.preset.epochs
+        trial = self._known(index, proposal, epochs) or self._train(index, proposal, deadline, epochs)
+        self.outcomes[index] = trial
+        self._clean()
+        return trial
+
+    def num_finished(self) -> int:
+        """Returns how many trials the run directory holds the outcome of, from this process or an earlier one."""
+        count = 0
+        while self.directory(count).has(OUTCOME):
+            count += 1
+        return count
+
+    def ranked(self) -> list[int]:
+        """Returns the trials whose training went to its end: the highest objective, then the fewest connections.
+
+        Those that ran out of time count if they reached their final structure; what was cut short on purpose does not.
+        """
+        complete = {
+            index: trial
+            for index, trial in self.outcomes.items()
+            if trial.objective is not None and trial.same_as is None and trial.epochs == self.settings.preset.epochs
+        }
+        return sorted(complete, key=lambda i: (-(complete[i].objective or 0.0), complete[i].kept_params, i))
 
     def directory(self, index: int) -> Run:
         """Returns the sub-directory of a trial."""
         return self.run.child(f"trials/{index:04d}")
 
-    def _known(self, index: int) -> Trial:
+    def _known(self, index: int, proposal: Proposal, epochs: int) -> Trial | None:
         directory = self.directory(index)
         if directory.has(OUTCOME):
             outcome = directory.read_json(OUTCOME)
-            return Trial(**{**outcome, "keep_ratios": tuple(outcome["keep_ratios"])})
-        return self._trial(index, "waiting")
+            trial = Trial(**{**outcome, "keep_ratios": tuple(outcome["keep_ratios"])})
+            if (trial.values, trial.epochs) != (proposal.values, epochs):
+                raise ValueError(
+                    f"`oracle` must propose what it proposed before the search was interrupted, but trial "
+                    f"{trial.trial} was {trial.values} and is now {proposal.values}. Give the oracle a seed."
+                )
+            return trial
+        for earlier in self.outcomes.values():
+            if (earlier.values, earlier.epochs, earlier.status) == (proposal.values, epochs, "done"):
+                first = earlier.same_as or earlier.trial
+                trial = dataclasses.replace(earlier, trial=f"{index:04d}", same_as=first, epochs_trained=0)
+                directory.write_json(OUTCOME, dataclasses.asdict(trial))
+                return trial
+        return None
 
-    def _own_epochs(self, index: int) -> int:
-        """Returns the epochs of a trial that no earlier trial trains for it."""
-        candidate, epochs = self.candidates[index], self.settings.preset.epochs
-        shared = (
-            divergence(self.schedule, candidate.keep_ratios, earlier.keep_ratios, epochs)
-            for earlier in self.candidates[:index]
-            if earlier.architecture == candidate.architecture
-        )
-        return epochs - max(shared, default=0)
-
-    def _trial(self, index: int, status: str, **outcome: object) -> Trial:
-        candidate = self.candidates[index]
-        kept = kept_params(candidate.architecture, candidate.keep_ratios, self.settings.scope)
-        size = candidate.architecture.kernel_params()
-        values = {"val_accuracy": None, **outcome}
-        return Trial(f"{index:04d}", candidate.keep_ratios, status, prunable_params=size, kept_params=kept, **values)  # type: ignore[arg-type]
-
-    def _train(self, index: int, trials: Sequence[Trial], deadline: float) -> Trial:
-        candidate, directory = self.candidates[index], self.directory(index)
-        self.observer.trial_started(directory.path.name, candidate.keep_ratios, self.settings.preset.epochs)
+    def _train(self, index: int, proposal: Proposal, deadline: float, epochs: int) -> Trial:
+        candidate, directory = proposal.candidate, self.directory(index)
+        self.observer.trial_started(directory.path.name, candidate.keep_ratios, epochs)
         lifecycle = Lifecycle(
             self.task, candidate.architecture, candidate.keep_ratios, self.settings, directory, self.observer
         )
-        start = self._deepest_prefix(candidate)
-        status, error = "done", None
+        start = self._deepest_prefix(candidate, epochs)
+        if not directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
+            directory.write_json(FORK, {"epoch": start.epoch if start else 0})
+        status, error, trace = "done", None, None
         try:
-            lifecycle.train(start, self._snapshots(index, trials), deadline)
+            lifecycle.train(start, self._snapshots(candidate, epochs), deadline, epochs)
         except OutOfTimeError:
             status = "stopped"
         except TrainingDivergedError as problem:
-            status, error = "failed", str(problem)
+            status, error, trace = "failed", str(problem), traceback.format_exc()
         best = [event["val_accuracy"][-1] for event in lifecycle.events if event.get("is_best")]
-        # A prefix that this trial left before it was interrupted may reach further than what others trained for it.
-        taken_over = min(start.epoch, self.settings.preset.epochs - self._own_epochs(index)) if start else 0
-        epochs = sum(event["event"] == "epoch" for event in lifecycle.events) - taken_over
-        outcome = {"val_accuracy": best[-1] if best else None, "epochs_trained": epochs, "error": error}
-        if status == "failed":
-            outcome["val_accuracy"] = None
-        trial = self._trial(index, status, **outcome)
+        accuracy = best[-1] if best and status != "failed" else None
+        trial = self._trial(index, proposal, status, accuracy, epochs)
+        trained = sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK)["epoch"]
+        trial = dataclasses.replace(trial, epochs_trained=trained, error=error, traceback=trace)
         if status == "done":  # whole channels take connections along that the keep ratios would have left
             trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
+            if epochs < self.settings.preset.epochs:  # another trial may go on from here
+                Snapshot.load(directory, LAST).save(self.run, self._prefix_name(candidate, epochs))
         if status != "stopped":
             directory.write_json(OUTCOME, dataclasses.asdict(trial))
         self.observer.trial_finished(directory.path.name, dataclasses.asdict(trial))
         return trial
 
-    def _clean(self, trials: Sequence[Trial]) -> None:
-        """Keeps the best network and what unfinished trials still need."""
-        # A stopped trial may end worse than it is now, so the best of the finished ones stays.
-        best = self.best([t if t.status == "done" else dataclasses.replace(t, val_accuracy=None) for t in trials])
-        for index, trial in enumerate(trials):
-            if trial.status in ("done", "failed"):
-                self.directory(index).remove(LAST)
-                if index != best:
-                    self.directory(index).remove(BEST)
-        if all(trial.status in ("done", "failed") for trial in trials):
-            self.run.child("prefixes").clear()
+    def _trial(self, index: int, proposal: Proposal, status: str, accuracy: float | None, epochs: int) -> Trial:
+        footprint = dataclasses.asdict(proposal.footprint)
+        kept = footprint.pop("params")
+        energy = footprint["macs"] / self.full_macs
+        return Trial(
+            trial=f"{index:04d}",
+            keep_ratios=proposal.candidate.keep_ratios,
+            values=proposal.values,
+            status=status,
+            val_accuracy=accuracy,
+            objective=None if accuracy is None else self.objective.reward(accuracy, energy),
+            prunable_params=proposal.candidate.architecture.kernel_params(),
+            kept_params=kept,
+            epochs=epochs,
+            **footprint,
+        )
+
+    def _clean(self) -> None:
+        """Keeps the best networks and the prefixes that were used last."""
+        finished = {i: trial for i, trial in self.outcomes.items() if trial.status in ("done", "failed")}
+        # A stopped trial may end worse than it is now, so it takes no place from those that have ended.
+        kept = [index for index in self.ranked() if index in finished][:NETWORKS_KEPT]
+        for index in finished:
+            self.directory(index).remove(LAST)
+            if index not in kept:
+                self.directory(index).remove(BEST)
+        prefixes = self.run.child("prefixes")
+        forks = [name for name in prefixes.files() if not name.startswith(f"{self.first_event:04d}-")]
+        for name in forks[:-PREFIXES_KEPT]:
+            prefixes.remove(name)
+
+    def finish(self) -> None:
+        """Removes what only further trials would have needed."""
+        self.run.child("prefixes").clear()
 
     def _prefix_name(self, candidate: Candidate, epoch: int) -> str:
         history = pruning_history(self.schedule, candidate.keep_ratios, epoch)
         content = json.dumps([candidate.architecture.to_json(), history])
         return f"prefixes/{epoch:04d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
 
-    def _deepest_prefix(self, candidate: Candidate) -> Snapshot | None:
-        for epoch in range(self.settings.preset.epochs - 1, 0, -1):
+    def _deepest_prefix(self, candidate: Candidate, epochs: int) -> Snapshot | None:
+        for epoch in range(epochs - 1, 0, -1):
             name = self._prefix_name(candidate, epoch)
             if self.run.has(name):
                 return Snapshot.load(self.run, name)
         return None
 
-    def _snapshots(self, index: int, trials: Sequence[Trial]) -> dict[int, Callable[[Snapshot], None]]:
-        """Returns where this trial's path leaves those of trials that are still waiting."""
-        candidate = self.candidates[index]
-        epochs = self.settings.preset.epochs
-        forks = {
-            divergence(self.schedule, candidate.keep_ratios, self.candidates[other].keep_ratios, epochs)
-            for other, trial in enumerate(trials)
-            if other != index
-            and trial.status == "waiting"
-            and self.candidates[other].architecture == candidate.architecture
-        }
-        names = {epoch: self._prefix_name(candidate, epoch) for epoch in forks if 0 < epoch < epochs}
+    def _snapshots(self, candidate: Candidate, epochs: int) -> dict[int, Callable[[Snapshot], None]]:
+        """Returns where other candidates may leave this one's path."""
+        ratios = candidate.keep_ratios
+        names = {e: self._prefix_name(candidate, e) for e in range(1, epochs) if self.schedule.due(e, ratios)}
         return {
             epoch: lambda snapshot, name=name: snapshot.save(self.run, name)  # type: ignore[misc]
             for epoch, name in names.items()

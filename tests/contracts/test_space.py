@@ -10,8 +10,7 @@ import kgrow.searching.compact
 import kgrow.searching.seed
 from kgrow.architecture import Architecture, Scaling
 from kgrow.architecture.operations import head_grid
-from kgrow.searching import SPACES, Candidate, SearchSpace
-from kgrow.searching.fixed import FixedHyperParameters
+from kgrow.searching import SPACES, SearchSpace
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3), (100, 60, 3)]
 
@@ -78,25 +77,19 @@ def test_scaling_is_taken_over_and_leaves_pixels_alone_by_default(space):
 
 
 @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
-def test_sample_is_a_candidate_with_a_ratio_per_block(space, input_shape):
-    architecture = space.build(input_shape, 10)
-    ratios = tuple(0.9 - 0.1 * index for index in range(len(architecture.blocks)))
-    assert space.sample(FixedHyperParameters(ratios), architecture) == Candidate(architecture, ratios)
+def test_every_offered_network_can_be_built_and_narrower_ones_cost_less(space, input_shape):
+    assert space.widths[0] == 1.0
+    assert list(space.widths) == sorted(set(space.widths), reverse=True)
+    for links in space.links:
+        sizes = [space.build(input_shape, 10, width=width, links=links) for width in space.widths]
+        params, macs = [a.kernel_params() for a in sizes], [a.macs() for a in sizes]
+        assert params == sorted(set(params), reverse=True)
+        assert macs == sorted(set(macs), reverse=True)
 
 
-def test_sample_asks_for_each_block_by_name_within_the_range_of_a_ratio(space):
-    asked = []
-
-    class Recorded:
-        def Float(self, name, min_value, max_value):  # noqa: N802
-            asked.append(name)
-            assert 0 < min_value < max_value <= 1
-            return max_value
-
-    architecture = space.build((8, 8, 1), 10)
-    candidate = space.sample(Recorded(), architecture)
-    assert asked == [f"block_{index}/keep_ratio" for index in range(len(architecture.blocks))]
-    assert candidate.keep_ratios == (1.0,) * len(asked)
+def test_defaults_are_the_first_of_what_is_offered(space):
+    first = space.build((28, 28, 1), 10, width=space.widths[0], links=space.links[0])
+    assert space.build((28, 28, 1), 10) == first
 
 
 def test_space_is_a_value(space):

@@ -3,7 +3,6 @@
 import dataclasses
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from kgrow.architecture import Scaling
@@ -11,7 +10,10 @@ from kgrow.lifecycle import BEST, LAST, Lifecycle, Observer, Preset, Settings
 from kgrow.pruning import Iterative, Magnitude, NoPruning, OneShot, kept_params
 from kgrow.run import Run
 from kgrow.searching import Candidate
-from kgrow.searching.trials import OUTCOME, Trials, divergence, pruning_history
+from kgrow.searching.footprint import costs
+from kgrow.searching.objective import Accuracy
+from kgrow.searching.proposals import Proposal
+from kgrow.searching.trials import NETWORKS_KEPT, OUTCOME, Trials, pruning_history
 from kgrow.task import Augmentation
 
 # The second leaves the first before epoch 3 and is the life of `unbroken`, the third leaves both before epoch 1.
@@ -27,10 +29,7 @@ class Recorder(Observer):
 
     def __init__(self, outcome_of=None, moments=()):
         self.outcome_of, self.moments = outcome_of, set(moments)
-        self.planned, self.trained, self.outcomes, self.trials = [], [], {}, None
-
-    def search_started(self, epochs):
-        self.planned.append(list(epochs))
+        self.trained, self.outcomes, self.trials = [], {}, None
 
     def progress(self, trial, epoch, done, total):
         self.trained.append((trial, epoch, done))
@@ -43,20 +42,42 @@ class Recorder(Observer):
             self.outcomes[trial] = self.outcome_of(self.trials.directory(int(trial)))
 
 
-def candidates_of(architecture, all_ratios=RATIOS):
-    return [Candidate(architecture, ratios) for ratios in all_ratios]
+def proposals_of(architecture, all_ratios=RATIOS):
+    known = costs(architecture)
+    return [
+        Proposal(Candidate(architecture, ratios), {"keep": str(ratios)}, known.footprint(ratios))
+        for ratios in all_ratios
+    ]
+
+
+def train_all(trials, tried, deadline=float("inf")):
+    """Trains one after the other until one is stopped, as a search does."""
+    found = []
+    for index, proposal in enumerate(tried):
+        found.append(trials.train(index, proposal, deadline))
+        if found[-1].status == "stopped":
+            break
+    return found
+
+
+@pytest.fixture
+def start(tiny_task, tiny_settings, tiny_architecture):
+    def make(run, observer=None, settings=tiny_settings):
+        return Trials(tiny_task, settings, Accuracy(), tiny_architecture.macs(), run, observer or Observer())
+
+    return make
 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory, tiny_task, tiny_architecture, tiny_settings, outcome_of):
     """A search that was interrupted in the first trial, after this had left prefixes for the others."""
-    observer = Recorder(outcome_of, [("0000", 4, 2)])
+    observer, tried = Recorder(outcome_of, [("0000", 4, 2)]), proposals_of(tiny_architecture)
     with Run.open(tmp_path_factory.mktemp("trials") / "search", {}) as run:
-        trials = Trials(tiny_task, candidates_of(tiny_architecture), tiny_settings, run, observer)
+        trials = Trials(tiny_task, tiny_settings, Accuracy(), tiny_architecture.macs(), run, observer)
         observer.trials = trials
         with pytest.raises(InterruptError):
-            trials.train()
-        yield SimpleNamespace(run=run, found=trials.train(), trials=trials, observer=observer)
+            train_all(trials, tried)
+        yield SimpleNamespace(run=run, found=train_all(trials, tried), trials=trials, observer=observer)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +113,12 @@ def test_own_epochs_are_counted_whatever_interrupted_the_trial(searched):
     assert [trial.epochs_trained for trial in searched.found] == [6, 3, 5]
 
 
-def test_display_is_told_the_epochs_that_each_waiting_trial_trains_itself(searched):
-    assert searched.observer.planned == [[6, 3, 5], [6, 3, 5]]
-
-
-def test_prefixes_and_all_but_the_best_checkpoint_are_gone_at_the_end(searched):
-    best = searched.trials.best(searched.found)
+def test_checkpoints_of_the_best_and_prefixes_stay_until_the_search_is_finished(searched):
     left = {path.relative_to(searched.run.path).as_posix() for path in searched.run.path.rglob("*.npz")}
-    assert left == {f"trials/{best:04d}/best.npz"}
+    kept = {f"trials/{index:04d}/best.npz" for index in searched.trials.ranked()[:NETWORKS_KEPT]}
+    assert {name for name in left if not name.startswith("prefixes/")} == kept
+    prefixes = sorted(name.split("/")[1][:4] for name in left - kept)
+    assert prefixes == ["0001", "0003", "0003"]  # before the first event, and before the second on either path
 
 
 # What is found
@@ -115,26 +134,56 @@ def test_each_trial_tells_its_counts_and_the_accuracy_of_its_checkpoint(searched
         assert trial.val_accuracy == best["val_accuracy"][-1]
 
 
-def test_best_trial_has_the_highest_accuracy_then_the_fewest_connections(searched):
-    trials = [
-        dataclasses.replace(searched.found[0], val_accuracy=accuracy, kept_params=kept)
-        for accuracy, kept in ((0.8, 90), (0.9, 70), (0.9, 60), (0.9, 60), (None, 10))
-    ]
-    assert searched.trials.best(trials) == 2
-    assert searched.trials.best(trials[4:]) is None
+def test_ranking_is_by_the_objective_then_by_the_fewest_connections(searched, start):
+    trials, known = start(searched.run), searched.found[0]
+    figures = ((0.8, 90), (0.9, 70), (0.9, 60), (0.9, 60), (None, 10))
+    trials.outcomes = {
+        index: dataclasses.replace(known, objective=objective, kept_params=kept)
+        for index, (objective, kept) in enumerate(figures)
+    }
+    trials.outcomes[5] = dataclasses.replace(known, objective=1.0, epochs=3)  # cut short
+    trials.outcomes[6] = dataclasses.replace(known, objective=1.0, same_as="0000")
+    assert trials.ranked() == [2, 3, 1, 0]
 
 
-def test_finished_search_is_not_trained_again_but_cleaned_of_what_a_kill_left(
-    searched, tiny_task, tiny_architecture, tiny_settings
-):
+def test_trials_that_have_ended_are_not_trained_again(searched, start, tiny_architecture):
     observer, before = Recorder(), set(searched.run.path.rglob("*.npz"))
-    for name in ("trials/0001/last.npz", "prefixes/0003-0123456789abcdef.npz"):
-        searched.run.save_arrays(name, {}, {})
-    again = Trials(tiny_task, candidates_of(tiny_architecture), tiny_settings, searched.run, observer).train()
-    assert again == searched.found
+    again = start(searched.run, observer)
+    assert again.num_finished() == 3
+    assert train_all(again, proposals_of(tiny_architecture)) == searched.found
     assert set(searched.run.path.rglob("*.npz")) == before
     assert observer.trained == []
-    assert observer.planned == [[]]
+
+
+def test_candidate_that_was_tried_before_costs_nothing(searched, start, tiny_architecture):
+    observer = Recorder()
+    trials, tried = start(searched.run, observer), proposals_of(tiny_architecture)
+    train_all(trials, tried)
+    twin = trials.train(3, tried[1])
+    assert (twin.trial, twin.same_as, twin.epochs_trained) == ("0003", "0001", 0)
+    assert twin.val_accuracy == searched.found[1].val_accuracy
+    assert observer.trained == []
+    trials.directory(3).remove(OUTCOME)
+
+
+def test_other_candidate_under_a_known_number_is_refused(searched, start, tiny_architecture):
+    with pytest.raises(ValueError, match="must propose what it proposed before the search was interrupted, but trial"):
+        start(searched.run).train(0, proposals_of(tiny_architecture)[1])
+
+
+def test_trial_that_was_cut_short_goes_on_where_it_ended(tmp_path, start, searched, tiny_architecture):
+    observer, proposal = Recorder(), proposals_of(tiny_architecture)[1]
+    with Run.open(tmp_path / "search", {}) as run:
+        trials = start(run, observer)
+        first = trials.train(0, proposal, epochs=4)
+        assert (first.epochs, first.epochs_trained) == (4, 4)
+        assert trials.ranked() == []
+        whole = trials.train(1, proposal)
+        assert (whole.epochs, whole.epochs_trained) == (6, 2)
+        assert whole.val_accuracy == searched.found[1].val_accuracy
+        assert {epoch for trial, epoch, _ in observer.trained if trial == "0001"} == {4, 5}
+        trials.finish()
+        assert not list(run.path.glob("prefixes/*"))
 
 
 # Trials that go wrong or are stopped
@@ -147,19 +196,21 @@ def short_settings():
     return Settings(preset, Magnitude(), augmentation=Augmentation(), seed=0)
 
 
-def test_trial_that_diverges_is_recorded_and_the_others_go_on(tmp_path, tiny_task, tiny_architecture, short_settings):
+def test_trial_that_diverges_is_recorded_and_the_others_go_on(tmp_path, start, tiny_architecture, short_settings):
     blinding = dataclasses.replace(tiny_architecture, scaling=Scaling((0.0,) * 3, (1e-38,) * 3))
-    tried = [Candidate(blinding, (0.5, 0.5)), Candidate(tiny_architecture, (0.5, 0.5))]
+    tried = [*proposals_of(blinding, [(0.5, 0.5)]), *proposals_of(tiny_architecture, [(0.5, 0.5)])]
+    tried[0].values["scaling"] = "blinding"
     with Run.open(tmp_path / "search", {}) as run:
-        trials = Trials(tiny_task, tried, short_settings, run, Observer())
-        found = trials.train()
+        trials = start(run, settings=short_settings)
+        found = train_all(trials, tried)
         assert [trial.status for trial in found] == ["failed", "done"]
-        assert (found[0].val_accuracy, found[0].epochs_trained) == (None, 0)
+        assert (found[0].val_accuracy, found[0].objective, found[0].epochs_trained) == (None, None, 0)
         assert "A lower `learning_rate`" in found[0].error
-        assert trials.best(found) == 1
+        assert "TrainingDivergedError" in found[0].traceback
+        assert trials.ranked() == [1]
         assert not trials.directory(0).has(BEST)
         assert trials.directory(0).read_json(OUTCOME)["status"] == "failed"
-        assert Trials(tiny_task, tried, short_settings, run, Observer()).train() == found
+        assert train_all(start(run, settings=short_settings), tried) == found
 
 
 class Deadline(float):
@@ -175,17 +226,17 @@ class Deadline(float):
 
 
 def test_stopped_search_keeps_the_best_of_the_finished_trials_for_when_it_goes_on(
-    tmp_path, tiny_task, tiny_architecture, short_settings
+    tmp_path, start, tiny_architecture, short_settings
 ):
-    tried = candidates_of(tiny_architecture, ((0.02, 0.02), (1.0, 1.0), (0.5, 0.5)))
+    tried = proposals_of(tiny_architecture, ((0.02, 0.02), (1.0, 1.0), (0.5, 0.5)))
     observer = Recorder()
     with Run.open(tmp_path / "search", {}) as run:
-        trials = Trials(tiny_task, tried, short_settings, run, observer)
-        found = trials.train(Deadline(observer, "0001", 2))
-        assert [trial.status for trial in found] == ["done", "stopped", "waiting"]
+        trials = start(run, observer, short_settings)
+        found = train_all(trials, tried, Deadline(observer, "0001", 2))
+        assert [trial.status for trial in found] == ["done", "stopped"]
         assert found[1].epochs_trained == 2
         assert found[1].val_accuracy > found[0].val_accuracy  # and may be lower in the end
-        assert trials.best(found) == 1
+        assert trials.ranked() == [1, 0]
         assert trials.directory(0).has(BEST)
         assert trials.directory(1).has(BEST)
         assert trials.directory(1).has(LAST)
@@ -197,22 +248,6 @@ def test_stopped_search_keeps_the_best_of_the_finished_trials_for_when_it_goes_o
 ONE_SHOT, ITERATIVE = OneShot((1, 3, 5)), Iterative((2, 4, 6, 8, 10), steps=3)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "first", "second", "epoch"),
-    [
-        (ONE_SHOT, (0.5, 0.5, 0.5), (0.4, 0.5, 0.5), 1),
-        (ONE_SHOT, (0.5, 0.5, 0.5), (0.5, 0.4, 0.5), 3),
-        (ONE_SHOT, (0.5, 0.5, 0.5), (0.5, 0.5, 0.4), 5),
-        (ONE_SHOT, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 9),
-        (ITERATIVE, (0.5, 0.5, 0.5), (0.4, 0.5, 0.5), 2),
-        (ITERATIVE, (0.5, 0.5, 0.5), (0.5, 0.5, 0.4), 6),
-        (NoPruning(), (0.5,), (0.4,), 9),
-    ],
-)
-def test_paths_part_at_the_first_event_that_differs(schedule, first, second, epoch):
-    assert divergence(schedule, first, second, 9) == divergence(schedule, second, first, 9) == epoch
-
-
 def test_pruning_history_lists_the_events_before_an_epoch():
     ratios = (0.5, 0.4, 0.3)
     assert pruning_history(ONE_SHOT, ratios, 1) == []
@@ -221,12 +256,19 @@ def test_pruning_history_lists_the_events_before_an_epoch():
     assert [[epoch, [block for block, _ in blocks]] for epoch, blocks in history] == [[2, [0]], [4, [0, 1]]]
 
 
-@pytest.mark.parametrize("schedule", [ONE_SHOT, ITERATIVE])
-def test_histories_are_equal_up_to_where_paths_part_and_not_beyond(schedule):
-    generator = np.random.default_rng(0)
-    for _ in range(20):
-        first, second = generator.choice([0.2, 0.5], (2, 3)).tolist()
-        epoch = divergence(schedule, first, second, 12)
-        for other in range(13):
-            equal = pruning_history(schedule, first, other) == pruning_history(schedule, second, other)
-            assert equal == (other <= epoch)
+@pytest.mark.parametrize(
+    ("schedule", "first", "second", "epoch"),
+    [
+        (ONE_SHOT, (0.5, 0.5, 0.5), (0.4, 0.5, 0.5), 1),
+        (ONE_SHOT, (0.5, 0.5, 0.5), (0.5, 0.4, 0.5), 3),
+        (ONE_SHOT, (0.5, 0.5, 0.5), (0.5, 0.5, 0.4), 5),
+        (ONE_SHOT, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 12),
+        (ITERATIVE, (0.5, 0.5, 0.5), (0.4, 0.5, 0.5), 2),
+        (ITERATIVE, (0.5, 0.5, 0.5), (0.5, 0.5, 0.4), 6),
+        (NoPruning(), (0.5,), (0.4,), 12),
+    ],
+)
+def test_histories_are_equal_up_to_the_first_event_that_differs_and_not_beyond(schedule, first, second, epoch):
+    for other in range(13):
+        equal = pruning_history(schedule, first, other) == pruning_history(schedule, second, other)
+        assert equal == (other <= epoch)

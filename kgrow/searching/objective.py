@@ -1,0 +1,119 @@
+"""`Objective`: what a search maximises, from accuracy and cost to one number."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+
+from kgrow._checks import lookup
+
+# What the search reports to the oracle.
+NAME = "objective"
+
+
+class Objective(abc.ABC):
+    """A reward; higher is better."""
+
+    @abc.abstractmethod
+    def reward(self, accuracy: float, energy: float) -> float:
+        """Returns the reward of a candidate.
+
+        Args:
+            accuracy: Of the last head on the validation split, in [0, 1].
+            energy: Multiply-accumulates as a fraction of those of the largest network of the space, in [0, 1].
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy(Objective):
+    """The accuracy alone: what the limits allow costs nothing."""
+
+    def reward(self, accuracy: float, energy: float) -> float:
+        """See `Objective.reward`."""
+        return accuracy
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed(Objective):
+    r"""A trade: :math:`\alpha \, accuracy - (1 - \alpha) \, energy`.
+
+    Args:
+        alpha: In [0, 1].
+    """
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        _check_fraction(self.alpha, "alpha")
+
+    def reward(self, accuracy: float, energy: float) -> float:
+        """See `Objective.reward`."""
+        return self.alpha * accuracy - (1.0 - self.alpha) * energy
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyConstraint(Objective):
+    """The accuracy of what stays below a cost, else 0.
+
+    Args:
+        threshold: In [0, 1]; a cost equal to it is too high.
+    """
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        _check_fraction(self.threshold, "threshold")
+
+    def reward(self, accuracy: float, energy: float) -> float:
+        """See `Objective.reward`."""
+        return accuracy if energy < self.threshold else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class AccuracyConstraint(Objective):
+    """The cost saved by what is accurate enough, else 0.
+
+    Args:
+        threshold: In [0, 1]; an accuracy equal to it is too low.
+    """
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        _check_fraction(self.threshold, "threshold")
+
+    def reward(self, accuracy: float, energy: float) -> float:
+        """See `Objective.reward`."""
+        return 1.0 - energy if accuracy > self.threshold else 0.0
+
+
+# By the name used on the command line: `mixed:0.9`.
+OBJECTIVES: dict[str, type[Objective]] = {
+    "accuracy": Accuracy,
+    "mixed": Mixed,
+    "energy_constraint": EnergyConstraint,
+    "accuracy_constraint": AccuracyConstraint,
+}
+
+
+def parse_objective(text: str) -> Objective:
+    """Returns the objective of `accuracy`, or of a name and its number, such as `mixed:0.9`.
+
+    Raises:
+        ValueError: If the name is unknown, or a number is missing or not one.
+    """
+    name, _, number = text.partition(":")
+    kind = lookup(OBJECTIVES, name, "objective")
+    if kind is Accuracy and not number:
+        return Accuracy()
+    try:
+        return kind(float(number))  # type: ignore[call-arg]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`objective` must be 'accuracy', or a name and a fraction such as 'mixed:0.9', but got {text!r}."
+        ) from error
+
+
+def _check_fraction(value: float, name: str) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"`{name}` must be in [0, 1], but got {value!r}.")

@@ -1,0 +1,94 @@
+"""Oracles by name: KerasTuner's algorithms that decide what is tried next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kgrow._checks import check_positive_int, lookup
+from kgrow._keras import quiet_stderr
+from kgrow.searching.objective import NAME
+
+with quiet_stderr():
+    import keras_tuner
+
+HALVING = 3
+
+
+class _DefaultsFirst:
+    """Tries the space's defaults before anything drawn, so that no search ends worse than without it."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """See `keras_tuner.Oracle.populate_space`."""
+        if not self.trials:  # type: ignore[attr-defined]
+            defaults = {hp.name: hp.default for hp in self.hyperparameters.space}  # type: ignore[attr-defined]
+            return {"status": "RUNNING", "values": defaults}
+        return super().populate_space(trial_id)  # type: ignore[misc]
+
+
+class _Random(_DefaultsFirst, keras_tuner.oracles.RandomSearchOracle):
+    pass
+
+
+class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
+    pass
+
+
+def _random(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+    return _Random(max_trials=trials, **common)
+
+
+def _bayesian(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+    return _Bayesian(max_trials=trials, num_initial_points=max(3, trials // 4), **common)
+
+
+def _grid(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+    return keras_tuner.oracles.GridSearchOracle(max_trials=trials, **common)
+
+
+def _hyperband(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+    oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=rungs, factor=HALVING, **common)
+    oracle.max_trials = trials
+    return oracle
+
+
+# By the name used on the command line.
+ORACLES: dict[str, Callable[[int, dict[str, Any], int], keras_tuner.Oracle]] = {
+    "bayesian": _bayesian,
+    "random": _random,
+    "grid": _grid,
+    "hyperband": _hyperband,
+}
+
+
+def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.Oracle:
+    """Returns an oracle that maximises the search's objective.
+
+    Args:
+        oracle: A name in `ORACLES`, or a `keras_tuner.Oracle` with the objective
+            `keras_tuner.Objective("objective", "max")`, which is taken as it is.
+        trials: Candidates to try at most.
+        seed: Of what is drawn.
+        rungs: Epochs after the last structural event, which successive halving divides among its rungs.
+
+    Raises:
+        ValueError: If it is neither, or has another objective.
+    """
+    check_positive_int(trials, "trials")
+    if isinstance(oracle, str):
+        common = {
+            "objective": keras_tuner.Objective(NAME, "max"),
+            "seed": seed + 1,  # KerasTuner takes 0 for none
+            "max_consecutive_failed_trials": trials + 1,
+        }
+        return lookup(ORACLES, oracle, "oracle")(trials, common, rungs)
+    if not isinstance(oracle, keras_tuner.Oracle):
+        raise ValueError(
+            f"`oracle` must be one of {', '.join(map(repr, ORACLES))} or a keras_tuner.Oracle, but got {oracle!r}."
+        )
+    if (oracle.objective.name, oracle.objective.direction) != (NAME, "max"):
+        raise ValueError(
+            f'`oracle` must have the objective keras_tuner.Objective("{NAME}", "max"), but has '
+            f"{oracle.objective.name!r}, {oracle.objective.direction!r}."
+        )
+    return oracle

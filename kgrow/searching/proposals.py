@@ -1,0 +1,202 @@
+"""`Proposals`: from hyper-parameters to candidates that satisfy the limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from kgrow._checks import check_keep_ratio
+from kgrow.architecture import Architecture, Scaling
+from kgrow.searching.footprint import Costs, Footprint, costs
+from kgrow.searching.limits import LimitError, Limits
+from kgrow.searching.space import Candidate, HyperParameters, SearchSpace
+from kgrow.task import Task
+
+# Where keep ratios are searched: up to 1 where a limit lowers them all, else up to a half. Below a fifth of what the
+# others keep a block is starved, which a small validation split does not always show.
+SMALLEST_RATIO, LARGEST_RATIO, RATIO_STEP = 0.2, 0.5, 0.05
+PRECISION = 10_000  # ratios that are brought within the limits are whole multiples of 1 / PRECISION
+
+Variant = tuple[int, float, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """A candidate that fits.
+
+    Args:
+        candidate: What is to be trained.
+        values: The hyper-parameters that it stands for, by name.
+        footprint: What it will cost.
+    """
+
+    candidate: Candidate
+    values: dict[str, float | int | str]
+    footprint: Footprint
+
+
+class Proposals:
+    """The candidates of a space that a device can hold.
+
+    Keep ratios are searched where connections are limited or nothing is; depth, width and links where a limit concerns
+    the architecture. Whatever is proposed is brought to the nearest candidate that fits, before anything is trained:
+    keep ratios are lowered by a common factor; depth stays if a narrower network of that depth fits.
+
+    Args:
+        space: What the network may grow into.
+        task: The data.
+        limits: To be satisfied.
+        keep_ratio: Fixes the keep ratios: one for all blocks or one per block.
+        scope: What is ranked together when pruning.
+        quantization: Format of the file that the limits are about.
+
+    Raises:
+        LimitError: If nothing fits; the message names the nearest point and the limits that it breaks.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        task: Task,
+        *,
+        limits: Limits,
+        keep_ratio: float | Sequence[float] | None = None,
+        scope: str = "block",
+        quantization: str = "int8",
+    ):
+        self.limits, self.keep_ratio, self.scope, self.quantization = limits, keep_ratio, scope, quantization
+        scaling = Scaling(task.pixel_mean, task.pixel_std)
+        built = {
+            (width, links): space.build(task.input_shape, task.num_classes, scaling, width=width, links=links)
+            for width, links in itertools.product(space.widths, space.links)
+        }
+        self.full = built[space.widths[0], space.links[0]]
+        _check_ratios(keep_ratio, len(self.full.blocks))
+        offered = dict(_shortened(built))
+        if not limits.concern_the_architecture:
+            offered = {variant: architecture for variant, architecture in offered.items() if architecture == self.full}
+        self.variants = {
+            variant: (architecture, costs(architecture, quantization))
+            for variant, architecture in offered.items()
+            if not limits.exceeded(self._least(architecture))
+        }
+        if not self.variants:
+            raise LimitError(self._nearest_miss(offered.values()))
+
+    def sample(self, hp: HyperParameters) -> Proposal:
+        """Returns a candidate that fits.
+
+        Args:
+            hp: Proposes values; every choice is registered with it.
+        """
+        depth, width, links = variant = self._variant(hp)
+        architecture, known = self.variants[variant]
+        ratios = self._within_limits(self._ratios(hp, depth), known)
+        values: dict[str, float | int | str] = {"depth": depth, "width": width, "links": links}
+        values |= {f"block_{index}/keep_ratio": ratio for index, ratio in enumerate(ratios)}
+        return Proposal(Candidate(architecture, ratios), values, known.footprint(ratios, self.scope))
+
+    def _ratios(self, hp: HyperParameters, depth: int) -> tuple[float, ...]:
+        if isinstance(self.keep_ratio, int | float):
+            return (float(self.keep_ratio),) * depth
+        if self.keep_ratio is not None:
+            return tuple(map(float, self.keep_ratio[:depth]))
+        if self.limits.concern_the_architecture and self.limits.params is None:
+            return (1.0,) * depth  # pruned connections would save nothing that is limited
+        largest = LARGEST_RATIO if self.limits.params is None else 1.0
+        bounds = {"min_value": SMALLEST_RATIO, "max_value": largest, "step": RATIO_STEP, "default": LARGEST_RATIO}
+        return tuple(hp.Float(f"block_{index}/keep_ratio", **bounds) for index in range(depth))
+
+    def _variant(self, hp: HyperParameters) -> Variant:
+        """Returns the variant that fits and is nearest to the one proposed: that depth if possible, hardly wider."""
+        depths, widths, links = zip(*self.variants, strict=True)
+        offered = {
+            "depth": sorted(set(depths), reverse=True),
+            "width": sorted(set(widths), reverse=True),
+            "links": list(dict.fromkeys(links)),
+        }
+        wanted = {
+            name: hp.Choice(name, values, default=values[0]) if len(values) > 1 else values[0]
+            for name, values in offered.items()
+        }
+
+        def distance(variant: Variant) -> tuple:
+            depth, width, links = variant
+            return (
+                abs(depth - wanted["depth"]),
+                links != wanted["links"],
+                abs(width - wanted["width"]),
+                width,
+            )
+
+        return min(self.variants, key=distance)
+
+    def _within_limits(self, ratios: tuple[float, ...], known: Costs) -> tuple[float, ...]:
+        """Lowers ratios by the largest common factor with which the kept connections satisfy their limit."""
+        most = self.limits.params
+        if most is None or known.footprint(ratios, self.scope).params <= most:
+            return ratios
+        floors = _smallest_ratios(known)
+        low, high = 0, PRECISION
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = known.footprint(_lowered(ratios, middle, floors), self.scope).params <= most
+            low, high = (middle, high) if fits else (low, middle)
+        return _lowered(ratios, low, floors)
+
+    def _least(self, architecture: Architecture) -> dict[str, int]:
+        """Returns the smallest footprint of an architecture."""
+        depth, given = len(architecture.blocks), self.keep_ratio
+        if given is None:
+            ratios = _smallest_ratios(costs(architecture, self.quantization))
+        else:
+            ratios = (float(given),) * depth if isinstance(given, int | float) else tuple(given[:depth])
+        return dataclasses.asdict(costs(architecture, self.quantization).footprint(ratios, self.scope))
+
+    def _nearest_miss(self, architectures: Iterable[Architecture]) -> str:
+        given = self.limits.given
+
+        def excess(figures: dict[str, int]) -> float:
+            return max(figures[name] / limit for name, limit in given.items() if name in figures)
+
+        nearest = min(map(self._least, architectures), key=excess)
+        broken = ", ".join(f"{name} {nearest[name]} > {given[name]}" for name in self.limits.exceeded(nearest))
+        message = f"`limits` must allow a candidate of the space, but the nearest one breaks {broken}. "
+        message += "Loosen them, or choose smaller images or another space."
+        if self.keep_ratio is not None and self.limits.params is not None:
+            size = self.full.kernel_params()
+            uniform = int(min(1.0, self.limits.params / size) * PRECISION) / PRECISION
+            message += f" Of its {size} connections a uniform keep ratio of {uniform:.4f} would fit."
+        return message
+
+
+def _check_ratios(keep_ratio: float | Sequence[float] | None, num_blocks: int) -> None:
+    if keep_ratio is None:
+        return
+    ratios = [keep_ratio] if isinstance(keep_ratio, int | float) else list(keep_ratio)
+    for ratio in ratios:
+        check_keep_ratio(ratio)
+    if not isinstance(keep_ratio, int | float) and len(ratios) != num_blocks:
+        raise ValueError(
+            f"`keep_ratio` must be one number or one for each of the {num_blocks} blocks, but got {keep_ratio!r}."
+        )
+
+
+def _shortened(built: dict[tuple[float, str], Architecture]) -> Iterator[tuple[Variant, Architecture]]:
+    """Yields every architecture and all that it is on its way there: a growing network starts small."""
+    for (width, links), deepest in built.items():
+        for depth in range(len(deepest.blocks), 0, -1):
+            yield (depth, width, links), dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
+
+
+def _smallest_ratios(known: Costs) -> tuple[float, ...]:
+    """Returns per block the ratio that leaves each kernel a connection: one without any cuts the network in two."""
+    return tuple(math.ceil(len(sizes) / sum(sizes) * PRECISION) / PRECISION for sizes in known.kernels)
+
+
+def _lowered(ratios: Sequence[float], factor: int, floors: Sequence[float]) -> tuple[float, ...]:
+    """Returns ratios times factor / PRECISION, rounded down to multiples of 1 / PRECISION, none below its floor."""
+    lowered = (int(ratio * factor + 1e-9) / PRECISION for ratio in ratios)
+    return tuple(map(max, lowered, floors))

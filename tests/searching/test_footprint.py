@@ -1,0 +1,49 @@
+"""Tests of predicted costs against files that are really made."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kgrow.exporting import EXPORTERS, cut
+from kgrow.exporting.cost import arena_bytes, with_plan
+from kgrow.network import GrowingNetwork
+from kgrow.pruning import SCOPES, kept_params
+from kgrow.searching import SPACES
+from kgrow.searching.footprint import FORMATS, costs
+
+# What a bundle adds to each model that it writes.
+DESCRIPTION = 1_400
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_connections_and_operations_are_counted_exactly(scope):
+    architecture = SPACES["seed_dense"].build((32, 32, 3), 10)
+    ratios = (0.5, 0.31, 0.123, 0.9)
+    footprint = costs(architecture).footprint(ratios, scope)
+    assert footprint.params == kept_params(architecture, ratios, scope)
+    assert footprint.macs == architecture.macs()
+
+
+@pytest.mark.parametrize(
+    ("space", "shape", "width", "depth", "quantization"),
+    [
+        ("compact", (8, 8, 1), 0.75, 3, "int8"),
+        ("compact", (28, 28, 1), 0.375, 2, "int8"),
+        ("seed_plain", (8, 8, 1), 0.5, 2, "int8"),
+        ("compact", (12, 12, 3), 0.5, 3, "float32"),
+    ],
+)
+def test_file_and_memory_are_near_the_real_ones(space, shape, width, depth, quantization, eagerly):
+    deepest = SPACES[space].build(shape, 10, width=width)
+    architecture = dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
+    images = np.random.default_rng(0).integers(0, 256, (32, *shape), np.uint8)
+    converted = EXPORTERS[quantization].convert(GrowingNetwork(architecture), (depth - 1,), "uint8", images)
+    model = with_plan(cut.one_head(converted, depth - 1, "float32"))
+    predicted = costs(architecture, quantization)
+    assert predicted.flash_bytes == pytest.approx(len(model) + DESCRIPTION, rel=0.04, abs=300)
+    assert predicted.ram_bytes == pytest.approx(arena_bytes(model), rel=0.1)
+
+
+def test_every_format_is_one_that_can_be_exported():
+    assert set(FORMATS) <= set(EXPORTERS)

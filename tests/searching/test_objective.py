@@ -1,0 +1,40 @@
+"""Tests of objectives: their equations, and their values at the boundaries."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgrow.searching.objective import Accuracy, AccuracyConstraint, EnergyConstraint, Mixed, parse_objective
+
+FRACTIONS = st.floats(0, 1)
+
+
+@given(accuracy=FRACTIONS, energy=FRACTIONS, alpha=FRACTIONS)
+def test_mixed_trades_accuracy_for_energy(accuracy, energy, alpha):
+    assert Mixed(alpha).reward(accuracy, energy) == pytest.approx(alpha * accuracy - (1 - alpha) * energy)
+    assert Mixed(1.0).reward(accuracy, energy) == Accuracy().reward(accuracy, energy) == accuracy
+
+
+def test_constraints_are_zero_at_their_boundary():
+    assert EnergyConstraint(0.5).reward(0.9, 0.5) == 0.0
+    assert EnergyConstraint(0.5).reward(0.9, 0.4999) == 0.9
+    assert AccuracyConstraint(0.9).reward(0.9, 0.25) == 0.0
+    assert AccuracyConstraint(0.9).reward(0.9001, 0.25) == 0.75
+
+
+def test_texts_name_objectives():
+    assert parse_objective("accuracy") == Accuracy()
+    assert parse_objective("mixed:0.9") == Mixed(0.9)
+    assert parse_objective("energy_constraint:0.5") == EnergyConstraint(0.5)
+    assert parse_objective("accuracy_constraint:0.98") == AccuracyConstraint(0.98)
+
+
+@pytest.mark.parametrize("text", ["mixed", "mixed:x", "mixed:2", "accuracy:0.5"])
+def test_missing_or_wrong_number_is_explained(text):
+    with pytest.raises(ValueError, match=r"must be 'accuracy', or a name and a fraction such as 'mixed:0.9'"):
+        parse_objective(text)
+
+
+def test_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'accuracy'"):
+        parse_objective("acuracy")

@@ -1,0 +1,153 @@
+"""Tests of proposals: whatever is proposed, what is tried fits, and is as near as it can be."""
+
+import dataclasses
+import random
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgrow.pruning import SCOPES, kept_params
+from kgrow.searching import SPACES, Candidate
+from kgrow.searching.limits import LimitError, Limits
+from kgrow.searching.proposals import Proposals
+
+COLOUR = SimpleNamespace(input_shape=(32, 32, 3), num_classes=10, pixel_mean=(0.0,) * 3, pixel_std=(1.0,) * 3)
+DENSE_SIZE = 169_392
+
+
+class Drawn:
+    """Draws any value that may be proposed, and remembers what was asked for."""
+
+    def __init__(self, seed):
+        self.random, self.asked = random.Random(seed), {}
+
+    def Float(self, name, min_value, max_value, step, default):  # noqa: N802
+        self.asked[name] = (min_value, max_value)
+        return min_value + step * self.random.randrange(round((max_value - min_value) / step) + 1)
+
+    def Choice(self, name, values, default):  # noqa: N802
+        self.asked[name] = tuple(values)
+        return self.random.choice(values)
+
+
+class Defaults(Drawn):
+    """Answers with the defaults."""
+
+    def Float(self, name, min_value, max_value, step, default):  # noqa: N802
+        return default
+
+    def Choice(self, name, values, default):  # noqa: N802
+        return default
+
+
+def proposals(space="seed_dense", task=COLOUR, **options):
+    options.setdefault("limits", Limits())
+    return Proposals(SPACES[space], task, **options)
+
+
+# What is searched
+
+
+def test_without_limits_keep_ratios_of_the_whole_network_are_searched():
+    hp = Drawn(0)
+    found = proposals("compact").sample(hp)
+    assert set(hp.asked) == {f"block_{index}/keep_ratio" for index in range(4)}
+    assert found.candidate.architecture == SPACES["compact"].build(
+        (32, 32, 3), 10, found.candidate.architecture.scaling
+    )
+    assert found.values["depth"] == 4
+
+
+def test_limits_on_the_file_alone_search_the_architecture_alone():
+    hp = Drawn(0)
+    found = proposals("compact", limits=Limits(flash_bytes=40_000)).sample(hp)
+    assert set(hp.asked) <= {"depth", "width", "links"}
+    assert set(hp.asked) >= {"depth", "width"}
+    assert set(found.candidate.keep_ratios) == {1.0}
+
+
+def test_links_are_searched_where_the_space_offers_them():
+    hp = Drawn(0)
+    proposals("seed", limits=Limits(macs=30_000_000)).sample(hp)
+    assert set(hp.asked["links"]) == {"concat", "add", "none"}
+
+
+@pytest.mark.parametrize(("given", "ratios"), [(0.4, (0.4,) * 4), (1, (1.0,) * 4), ([0.4, 0.3, 0.2, 0.1],) * 2])
+def test_given_ratios_are_taken_as_they_are(given, ratios):
+    hp = Drawn(0)
+    assert proposals(keep_ratio=given).sample(hp).candidate.keep_ratios == tuple(ratios)
+    assert hp.asked == {}
+
+
+# What fits
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@given(params=st.integers(200, 2 * DENSE_SIZE), seed=st.integers(0, 100))
+def test_every_candidate_keeps_to_the_connections_and_nearly_uses_them(scope, params, seed):
+    found = proposals(limits=Limits(params=params), scope=scope).sample(Drawn(seed))
+    kept = kept_params(found.candidate.architecture, found.candidate.keep_ratios, scope)
+    assert kept == found.footprint.params <= params
+    was_lowered = any(round(20 * ratio, 6) % 1 for ratio in found.candidate.keep_ratios)
+    assert not was_lowered or kept > 0.99 * params - 100
+
+
+@given(flash=st.integers(12_000, 300_000), ram=st.integers(15_000, 60_000), seed=st.integers(0, 100))
+def test_every_candidate_fits_the_predicted_file(flash, ram, seed):
+    limits = Limits(flash_bytes=flash, ram_bytes=ram)
+    found = proposals("compact", limits=limits).sample(Drawn(seed))
+    assert not limits.exceeded(dataclasses.asdict(found.footprint))
+
+
+def test_defaults_are_the_largest_network_that_fits():
+    limits = Limits(flash_bytes=64_000)
+    chosen = proposals("compact", limits=limits)
+    found = chosen.sample(Defaults(0))
+    assert found.values["depth"] == max(depth for depth, _, _ in chosen.variants)
+    deepest = [width for depth, width, _ in chosen.variants if depth == found.values["depth"]]
+    assert found.values["width"] == max(deepest)
+
+
+def test_given_ratio_that_fits_exactly_is_allowed_and_the_next_one_explained():
+    kept = kept_params(SPACES["seed_dense"].build((32, 32, 3), 10), (0.5,) * 4)
+    assert proposals(limits=Limits(params=kept), keep_ratio=0.5).sample(Drawn(0)).footprint.params == kept
+    with pytest.raises(LimitError) as caught:
+        proposals(limits=Limits(params=20_000), keep_ratio=0.5)
+    message = str(caught.value)
+    assert "the nearest one breaks params 84696 > 20000" in message
+    nearest = float(message.split("uniform keep ratio of ")[1].split(" ")[0])
+    assert 0.99 * 20_000 < kept_params(SPACES["seed_dense"].build((32, 32, 3), 10), (nearest,) * 4) <= 20_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [(Limits(params=10), "params"), (Limits(ram_bytes=3_000), "ram_bytes"), (Limits(flash_bytes=2_000), "flash_bytes")],
+)
+def test_limits_that_nothing_meets_name_the_nearest_point_and_what_binds(limits, name):
+    with pytest.raises(LimitError, match=rf"the nearest one breaks {name} \d+ > {limits.given[name]}\. Loosen them"):
+        proposals("compact", limits=limits)
+
+
+# Bad ratios
+
+
+@pytest.mark.parametrize("ratio", [35, 0.0, -0.1, float("nan"), [0.5, 35, 0.5, 0.5]])
+def test_ratio_that_is_no_fraction_is_explained(ratio):
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\], but got .*It is the fraction of weights kept"):
+        proposals(keep_ratio=ratio)
+
+
+@pytest.mark.parametrize("ratios", [(), (0.5,), (0.5, 0.5, 0.5), (0.5,) * 5])
+def test_wrong_number_of_ratios_is_explained(ratios):
+    with pytest.raises(ValueError, match=r"`keep_ratio` must be one number or one for each of the 4 blocks, but got"):
+        proposals(keep_ratio=ratios)
+
+
+def test_candidate_checks_its_own_ratios():
+    dense = SPACES["seed_dense"].build((32, 32, 3), 10)
+    with pytest.raises(ValueError, match="must hold one ratio per block, but got 2 ratios for 4 blocks"):
+        Candidate(dense, (0.5, 0.5))
+    with pytest.raises(ValueError, match=r"`keep_ratio` must be in \(0, 1\], but got 35"):
+        Candidate(dense, (0.5, 0.5, 0.5, 35))

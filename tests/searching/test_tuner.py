@@ -1,0 +1,148 @@
+"""Tests of the search itself: every oracle, one trial after the other, with KerasTuner's own files."""
+
+import dataclasses
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from kgrow.lifecycle import Observer
+from kgrow.run import Run
+from kgrow.searching import SearchSpace
+from kgrow.searching.limits import Limits
+from kgrow.searching.objective import NAME, Accuracy
+from kgrow.searching.oracles import ORACLES, make_oracle
+from kgrow.searching.proposals import Proposals
+from kgrow.searching.trials import Trials
+from kgrow.searching.tuner import FOLDER, Tuner, run_tuner
+
+
+@pytest.fixture
+def tiny_space(tiny_architecture):
+    @dataclasses.dataclass(frozen=True)
+    class Tiny(SearchSpace):
+        def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
+            return tiny_architecture
+
+    return Tiny()
+
+
+class Learned(Trials):
+    """Knows at once how good a candidate is: its first keep ratio."""
+
+    def _train(self, index, proposal, deadline, epochs):
+        if proposal.candidate.keep_ratios[0] in self.wrong:
+            raise self.wrong[proposal.candidate.keep_ratios[0]]
+        self.calls.append((index, epochs))
+        trial = self._trial(index, proposal, "done", proposal.candidate.keep_ratios[0], epochs)
+        self.directory(index).write_json("outcome.json", dataclasses.asdict(trial))
+        return trial
+
+
+@pytest.fixture
+def search(tmp_path, tiny_task, tiny_space, tiny_settings):
+    def run(oracle="random", trials=6, directory="search", wrong=None, limits=None):
+        proposals = Proposals(tiny_space, tiny_task, limits=limits or Limits())
+        with Run.open(tmp_path / directory, {}) as where:
+            known = Learned(tiny_task, tiny_settings, Accuracy(), 1, where, Observer())
+            known.calls, known.wrong = [], wrong or {}
+            tuner = Tuner(make_oracle(oracle, trials, 0, 3), proposals, known, where, 3)
+            run_tuner(tuner)
+        return SimpleNamespace(outcomes=known.outcomes, calls=known.calls, tuner=tuner, path=tmp_path / directory)
+
+    return run
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_every_oracle_tries_different_candidates_up_to_their_number(search, oracle):
+    found = search(oracle)
+    assert 1 < len(found.outcomes) <= 6
+    assert sorted(found.outcomes) == list(range(len(found.outcomes)))
+    values = [(str(trial.values), trial.epochs) for trial in found.outcomes.values() if trial.same_as is None]
+    assert len(set(values)) == len(values)
+
+
+@pytest.mark.parametrize("oracle", ["bayesian", "random"])
+def test_the_defaults_come_first(search, oracle):
+    assert search(oracle, trials=2).outcomes[0].keep_ratios == (0.5, 0.5)
+
+
+def test_bayesian_search_goes_where_it_is_good(search):
+    found = search("bayesian", trials=14)
+    drawn = [trial.objective for index, trial in found.outcomes.items() if 1 <= index <= 3]
+    guided = [trial.objective for index, trial in found.outcomes.items() if index >= 8]
+    assert sum(guided) / len(guided) > sum(drawn) / len(drawn)
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_search_that_is_started_again_proposes_the_same_and_trains_nothing(search, oracle):
+    first, again = search(oracle), search(oracle)
+    assert again.outcomes == first.outcomes
+    assert again.calls == []
+
+
+def test_halving_trains_few_epochs_first_and_only_the_best_to_the_end(search):
+    found = search("hyperband", trials=50)
+    lengths = [epochs for _, epochs in found.calls]
+    # One epoch after the last structural event, which comes before epoch 3, and the whole life.
+    assert set(lengths) == {4, 6}
+    assert lengths[:3] == [4, 4, 4]
+
+
+def test_kerastuners_files_tell_what_was_trained(search, capsys):
+    found = search("random", limits=Limits(params=100))
+    trial = json.loads((found.path / FOLDER / "trial_2" / "trial.json").read_text())
+    outcome = found.outcomes[2]
+    assert trial["hyperparameters"]["values"]["block_0/keep_ratio"] == outcome.keep_ratios[0]
+    assert trial["score"] == outcome.objective
+    found.tuner.results_summary()
+    assert "block_1/keep_ratio" in capsys.readouterr().out
+
+
+# What goes wrong
+
+
+def test_programming_error_ends_the_search_as_it_was_raised(search):
+    with pytest.raises(NameError, match="no such thing"):
+        search(wrong={0.5: NameError("no such thing")})
+
+
+@pytest.mark.parametrize("name", ["bayessian", "rand"])
+def test_unknown_oracle_is_answered_with_the_nearest(name):
+    with pytest.raises(ValueError, match="Did you mean"):
+        make_oracle(name, 3, 0, 3)
+
+
+def test_what_is_no_oracle_is_refused():
+    with pytest.raises(ValueError, match=r"must be one of .*'bayesian'.* or a keras_tuner.Oracle, but got 3"):
+        make_oracle(3, 3, 0, 3)
+
+
+def test_oracle_with_another_objective_is_refused():
+    import keras_tuner
+
+    oracle = keras_tuner.oracles.RandomSearchOracle(
+        objective=keras_tuner.Objective("loss", "min"), max_trials=2, seed=1
+    )
+    with pytest.raises(ValueError, match=r"must have the objective .*, but has 'loss', 'min'"):
+        make_oracle(oracle, 3, 0, 3)
+
+
+def test_given_oracle_is_used(search):
+    import keras_tuner
+
+    oracle = keras_tuner.oracles.RandomSearchOracle(objective=keras_tuner.Objective(NAME, "max"), max_trials=2, seed=1)
+    assert len(search(oracle).outcomes) == 2
+
+
+# The time allowed
+
+
+def test_time_that_is_over_ends_the_search_and_keeps_the_trial(tmp_path, tiny_task, tiny_space, tiny_settings):
+    with Run.open(tmp_path / "search", {}) as run:
+        trials = Trials(tiny_task, tiny_settings, Accuracy(), 1, run, Observer())
+        proposals = Proposals(tiny_space, tiny_task, limits=Limits())
+        run_tuner(Tuner(make_oracle("random", 3, 0, 3), proposals, trials, run, 3, deadline=time.monotonic()))
+        assert [trial.status for trial in trials.outcomes.values()] == ["stopped"]
+        assert trials.num_finished() == 0
