@@ -8,7 +8,7 @@ the same invariant from outside: a masked weight is zero whenever a forward pass
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -54,6 +54,26 @@ class PrunableLayer(PruneLowMagnitude):
         return self.layer(inputs, **kwargs)
 
 
+class Masked(Protocol):
+    """A weight tensor and its {0, 1} mask of the same shape, wherever they come from."""
+
+    @property
+    def name(self) -> str:
+        """Where it stands."""
+
+    @property
+    def weight(self) -> Any:
+        """The variable that is masked."""
+
+    @property
+    def mask(self) -> Any:
+        """The variable that says what is kept."""
+
+    @property
+    def size(self) -> int:
+        """The number of prunable connections."""
+
+
 class Kernel:
     """A prunable weight tensor and its mask.
 
@@ -87,13 +107,13 @@ def prunable_layers(module: tf.Module) -> list[PrunableLayer]:
     return [layer for layer in module.submodules if isinstance(layer, PrunableLayer)]
 
 
-def apply_masks(kernels: Iterable[Kernel]) -> None:
+def apply_masks(kernels: Iterable[Masked]) -> None:
     """Zeroes what the masks remove; cheap, and callable inside a traced function."""
     for kernel in kernels:
         kernel.weight.assign(kernel.weight * kernel.mask)
 
 
-def assign_masks(kernels: Sequence[Kernel], masks: Sequence[np.ndarray]) -> None:
+def assign_masks(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None:
     """Assigns one {0, 1} mask per kernel and zeroes the removed weights.
 
     Args:

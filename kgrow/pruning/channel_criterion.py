@@ -5,31 +5,25 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kgrow.pruning.channels import ChannelGroups
-from kgrow.pruning.criterion import Batch, Loss
+from kgrow.pruning.criterion import Batch, Loss, Prunable
 from kgrow.pruning.gradients import mean_gradients
 from kgrow.pruning.snip import SNIP
-
-if TYPE_CHECKING:
-    from kgrow.network import GrowingNetwork
 
 
 class ChannelCriterion(abc.ABC):
     """A rule that scores groups of channels."""
 
     @abc.abstractmethod
-    def saliency(
-        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
-    ) -> np.ndarray:
+    def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """Scores every group of a network, which is left as it was.
 
         Args:
             network: With its masks applied.
-            groups: Of the network's architecture.
+            groups: Of the network.
             batches: See `Criterion.saliency`.
             loss: See `Criterion.saliency`.
 
@@ -44,23 +38,22 @@ class Gate(ChannelCriterion):
 
     The gate z = 1 multiplies what every normalisation of the group gives, so that :math:`\partial L / \partial z` is
     the sum of :math:`\gamma \, \partial L / \partial \gamma + \beta \, \partial L / \partial \beta`; ReLU lets a
-    positive factor through, so it is the same before and after it.
+    positive factor through, so it is the same before and after it. Where there is no normalisation, kernel and bias
+    take the places of scale and offset: see `ChannelGroups.gates`.
 
     References:
         Molchanov, Mallya, Tyree, Frosio and Kautz, "Importance Estimation for Neural Network Pruning", CVPR 2019,
         https://arxiv.org/abs/1906.10771, section 3.2.
     """
 
-    def saliency(
-        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
-    ) -> np.ndarray:
+    def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`."""
-        variables = {n: v for n, v in network.named_variables().items() if n.endswith(("/gamma", "/beta"))}
-        watched = list(variables.values())
+        variables = network.named_variables()
+        watched = [variables[name] for name in groups.gates]
         totals = mean_gradients(network, watched, batches, loss)
         sums = np.zeros(len(groups) + 1)
-        for (name, variable), total in zip(variables.items(), totals, strict=True):
-            np.add.at(sums, groups.kernels[name.rpartition("/")[0]][1], variable.numpy() * total)
+        for owners, variable, total in zip(groups.gates.values(), watched, totals, strict=True):
+            np.add.at(sums, np.broadcast_to(owners, total.shape), variable.numpy() * total)
         return np.abs(sums[:-1])
 
 
@@ -68,9 +61,7 @@ class Gate(ChannelCriterion):
 class GroupSNIP(ChannelCriterion):
     r"""The connection sensitivities of a group together: :math:`\sum_{i \in G} |w_i \, \partial L / \partial w_i|`."""
 
-    def saliency(
-        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
-    ) -> np.ndarray:
+    def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`."""
         scores = SNIP().saliency(network, batches, loss)
         return groups.total({kernel.name: s for kernel, s in zip(network.kernels(), scores, strict=True)})
@@ -80,9 +71,7 @@ class GroupSNIP(ChannelCriterion):
 class GroupNorm(ChannelCriterion):
     r"""The size of a group's weights: :math:`\|W_G\|_2`."""
 
-    def saliency(
-        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
-    ) -> np.ndarray:
+    def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`."""
         squares = {kernel.name: np.square(kernel.weight.numpy(), dtype=np.float64) for kernel in network.kernels()}
         return np.sqrt(groups.total(squares))
@@ -97,14 +86,12 @@ class NormScale(ChannelCriterion):
         2017, https://arxiv.org/abs/1708.06519; without its penalty on the scales.
     """
 
-    def saliency(
-        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
-    ) -> np.ndarray:
+    def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`."""
-        sums = np.zeros(len(groups) + 1)
-        for name, variable in network.named_variables().items():
+        sums, variables = np.zeros(len(groups) + 1), network.named_variables()
+        for name, owners in groups.gates.items():
             if name.endswith("/gamma"):
-                np.add.at(sums, groups.kernels[name.rpartition("/")[0]][1], np.abs(variable.numpy()))
+                np.add.at(sums, owners, np.abs(variables[name].numpy()))
         return sums[:-1]
 
 

@@ -29,12 +29,15 @@ class ChannelGroups:
         layers: The groups of every map and of every hidden layer; one of each must stay.
         blocks: Per group the block it belongs to: that of its first channel.
         macs: Per group the multiply-accumulates that go with it.
+        gates: By name the variables that, scaled together, scale all that a group makes: scales and offsets of its
+            normalisations. To each the group of its entries, -1 for none, of a shape that broadcasts to its own.
     """
 
     kernels: dict[str, tuple[np.ndarray, np.ndarray]]
     layers: tuple[np.ndarray, ...]
     blocks: np.ndarray
     macs: np.ndarray
+    gates: dict[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -87,7 +90,9 @@ def channel_groups(architecture: Architecture) -> ChannelGroups:
     for cells in (labels.maps, labels.hidden):
         for owner, channels in zip(owners, cells, strict=True):
             np.minimum.at(blocks, channels, owner)
-    groups = ChannelGroups(kernels, layers, blocks, np.zeros(num_groups))
+    normed = [op.name for op in architecture.kernels() if op.norm_channels]
+    gates = {f"{name}/{kind}": kernels[name][1] for name in normed for kind in ("gamma", "beta")}
+    groups = ChannelGroups(kernels, layers, blocks, np.zeros(num_groups), gates)
     positions = {op.name: np.full(op.kernel_shape, float(op.positions)) for op in architecture.kernels()}
     return dataclasses.replace(groups, macs=groups.total(positions))
 

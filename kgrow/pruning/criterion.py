@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from kgrow.network import GrowingNetwork
+from kgrow._tfmot import Masked
 
 Batch = tuple[np.ndarray, np.ndarray]
 Loss = Callable[[tuple[Any, ...], Any], Any]
+
+
+class Prunable(Protocol):
+    """What pruning needs of a network: its kernels, its variables by name, and its logits."""
+
+    def kernels(self, block_index: int | None = None) -> Sequence[Masked]:
+        """Returns the prunable kernels of one block or of all."""
+
+    def named_variables(self) -> dict[str, Any]:
+        """Returns its variables by names that do not depend on the process."""
+
+    def apply_masks(self) -> None:
+        """Zeroes every pruned weight."""
+
+    def __call__(self, images: Any, training: Any = None) -> tuple[Any, ...]:
+        """Maps raw pixels (batch, height, width, channels) to a tuple of logits (batch, num_classes)."""
 
 
 class Criterion(abc.ABC):
     """A rule that scores connections."""
 
     @abc.abstractmethod
-    def saliency(self, network: GrowingNetwork, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+    def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """Scores every prunable connection of a network, which is left as it was.
 
         Args:

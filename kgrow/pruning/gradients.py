@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kgrow._keras import tf
-from kgrow.pruning.criterion import Batch, Loss
-
-if TYPE_CHECKING:
-    from kgrow.network import GrowingNetwork
+from kgrow.pruning.criterion import Batch, Loss, Prunable
 
 
 def mean_gradients(
-    network: GrowingNetwork, variables: Sequence[Any], batches: Sequence[Batch], loss: Loss
+    network: Prunable, variables: Sequence[Any], batches: Sequence[Batch], loss: Loss
 ) -> list[np.ndarray]:
     """Returns the gradient of the mean loss over all examples, batch normalisation in inference mode.
 

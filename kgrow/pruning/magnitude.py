@@ -2,20 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kgrow.pruning.criterion import Batch, Criterion, Loss
-
-if TYPE_CHECKING:
-    from kgrow.network import GrowingNetwork
+from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
 
 @dataclasses.dataclass(frozen=True)
 class Magnitude(Criterion):
     """Keeps the largest weights; the usual baseline."""
 
-    def saliency(self, network: "GrowingNetwork", batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+    def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`."""
         return [np.abs(kernel.weight.numpy()) for kernel in network.kernels()]

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from kgrow._tfmot import Kernel, assign_masks
+from kgrow._tfmot import Masked, assign_masks
 from kgrow.architecture import Architecture
 from kgrow.pruning.channel_criterion import ChannelCriterion
-from kgrow.pruning.channels import channel_groups, kernel_shaped, select_channels
-from kgrow.pruning.criterion import Batch, Criterion, Loss
+from kgrow.pruning.channels import ChannelGroups, channel_groups, kernel_shaped, select_channels
+from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.select import kept_count, select
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SCOPES = ("layer", "block", "global")
 
 
 def prune(
-    network: GrowingNetwork,
+    network: Prunable,
     keep_ratios: Mapping[int, float],
     criterion: Criterion,
     batches: Sequence[Batch],
@@ -66,10 +66,23 @@ def prune_channels(
         loss: See `Criterion.saliency`.
         multiple_of: Of which the width of every layer shall be a multiple.
     """
+    prune_groups(network, channel_groups(network.architecture), keep_ratios, criterion, batches, loss, multiple_of)
+
+
+def prune_groups(
+    network: Prunable,
+    groups: ChannelGroups,
+    keep_ratios: Mapping[int, float],
+    criterion: ChannelCriterion,
+    batches: Sequence[Batch],
+    loss: Loss,
+    multiple_of: int = 1,
+) -> None:
+    """Prunes whole channels of a network whose groups are known; otherwise as `prune_channels`."""
     if not keep_ratios:
         return
     network.apply_masks()
-    kernels, groups = network.kernels(), channel_groups(network.architecture)
+    kernels = network.kernels()
     present = {kernel.name: kernel.mask.numpy() for kernel in kernels}
     saliency = criterion.saliency(network, groups, batches, loss)
     kept = select_channels(groups, saliency, groups.alive(present), dict(keep_ratios), multiple_of)
@@ -79,11 +92,11 @@ def prune_channels(
 
 @dataclasses.dataclass(frozen=True)
 class _Group:
-    kernels: list[Kernel]
+    kernels: Sequence[Masked]
     num_kept: int
 
 
-def _groups(network: GrowingNetwork, keep_ratios: Mapping[int, float], scope: str) -> Iterator[_Group]:
+def _groups(network: Prunable, keep_ratios: Mapping[int, float], scope: str) -> Iterator[_Group]:
     if scope not in SCOPES:
         raise ValueError(f"`scope` must be one of {', '.join(map(repr, SCOPES))}, but got {scope!r}.")
     blocks = {index: network.kernels(index) for index in sorted(keep_ratios)}

@@ -2,14 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kgrow.pruning.criterion import Batch, Criterion, Loss
-
-if TYPE_CHECKING:
-    from kgrow.network import GrowingNetwork
+from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +18,7 @@ class Random(Criterion):
 
     seed: int = 0
 
-    def saliency(self, network: "GrowingNetwork", batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+    def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`."""
         generator = np.random.default_rng(self.seed)
         return [generator.random(kernel.weight.shape, dtype=np.float32) for kernel in network.kernels()]

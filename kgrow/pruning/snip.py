@@ -2,17 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kgrow._keras import keras
 from kgrow.network.cells import kernel_seed
-from kgrow.pruning.criterion import Batch, Criterion, Loss
+from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.gradients import mean_gradients
-
-if TYPE_CHECKING:
-    from kgrow.network import GrowingNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +34,7 @@ class SNIP(Criterion):
     reinitialize: bool = False
     seed: int = 0
 
-    def saliency(self, network: "GrowingNetwork", batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+    def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`."""
         weights = [kernel.weight for kernel in network.kernels()]
         live = [weight.numpy() for weight in weights]
@@ -50,12 +47,12 @@ class SNIP(Criterion):
                 weight.assign(value)
 
     def _score(
-        self, network: "GrowingNetwork", weights: Sequence[Any], batches: Sequence[Batch], loss: Loss
+        self, network: Prunable, weights: Sequence[Any], batches: Sequence[Batch], loss: Loss
     ) -> list[np.ndarray]:
         totals = mean_gradients(network, weights, batches, loss)
         return [np.abs(weight.numpy() * total) for weight, total in zip(weights, totals, strict=True)]
 
-    def _redraw(self, network: "GrowingNetwork") -> None:
+    def _redraw(self, network: Prunable) -> None:
         for kernel in network.kernels():
             initializer = keras.initializers.GlorotNormal(seed=kernel_seed(self.seed, kernel.name))
             kernel.weight.assign(initializer(kernel.weight.shape))
