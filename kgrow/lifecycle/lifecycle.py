@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.architecture import Architecture, Scaling
 from kgrow.architecture.architecture import block_from_json
 from kgrow.growing import GrowthState
+from kgrow.lifecycle.best import accuracy_to_reach
 from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.loss import exit_weights, joint_loss
 from kgrow.lifecycle.observer import Observer
@@ -21,12 +21,11 @@ from kgrow.lifecycle.preset import Preset
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import ChannelCriterion, Criterion, prune, prune_channels
-from kgrow.pruning.criterion import Batch
+from kgrow.pruning.batches import saliency_batches
 from kgrow.run import Run
 from kgrow.task import Augmentation, Task
 
 LAST, BEST = "last.npz", "best.npz"
-SALIENCY_BATCH = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +209,7 @@ class Lifecycle:
         # What is removed is gone for good, so every head counts as much as it will at the end of its ramp: under the
         # small weights of an early epoch the first heads would lose all their connections.
         weights = self._head_weights(preset.epochs - 1)
-        batches = self._saliency_batches(epoch)
+        batches = saliency_batches(self.task.train, preset.saliency_examples, (self.settings.seed, epoch, 1))
 
         def loss(logits: Any, labels: Any) -> Any:
             return joint_loss(logits, labels, weights, preset.label_smoothing)
@@ -225,18 +224,6 @@ class Lifecycle:
             kept, size = self.network.kept_params(block), self.network.architecture.kernel_params(block)
             counts = {"kept_params": kept, "prunable_params": size}
             self._log({"event": "pruned", "epoch": epoch, "block": block, "keep_ratio": ratio, **counts})
-
-    def _saliency_batches(self, epoch: int) -> list[Batch]:
-        """Returns the training images that a criterion scores on: few, large batches, which take the least time."""
-        num_examples = min(self.settings.preset.saliency_examples, len(self.task.train))
-        batches = self.task.train.batches(
-            min(num_examples, SALIENCY_BATCH), shuffle_seed=(self.settings.seed, epoch, 1)
-        )
-        starts = range(0, num_examples, SALIENCY_BATCH)
-        return [
-            (images[: num_examples - start], labels[: num_examples - start])
-            for start, (images, labels) in zip(starts, batches, strict=False)
-        ]
 
     def _head_weights(self, epoch: int) -> np.ndarray:
         preset = self.settings.preset
@@ -275,14 +262,11 @@ class Lifecycle:
     def _accuracy_to_reach(self) -> float:
         """Returns the validation accuracy of the final head from which an epoch replaces the best checkpoint.
 
-        Only epochs since the last structural event count: an unpruned or shorter network must not win. Within one
-        standard error of the highest so far the later epoch wins, because among so many epochs the highest is mostly
-        luck on a small validation split (the one-standard-error rule of Breiman et al., "Classification and Regression
-        Trees", 1984).
+        Only epochs since the last structural event count: an unpruned or shorter network must not win.
         """
         since = [e for e in self.events if e["event"] == "epoch" and e["epoch"] >= self.final_structure_epoch]
         highest = max((event["val_accuracy"][-1] for event in since), default=0.0)
-        return highest - math.sqrt(highest * (1.0 - highest) / len(self.task.validation))
+        return accuracy_to_reach(highest, len(self.task.validation))
 
 
 def accuracy_per_head(logits: np.ndarray, labels: np.ndarray) -> list[float]:
