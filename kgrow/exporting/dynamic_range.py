@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,4 +29,9 @@ class DynamicRange(Exporter):
         representative_dataset: np.ndarray | None = None,
     ) -> bytes:
         """See `Exporter.convert`; needs no representative dataset."""
-        return convert_floats(network, exit_indices, input_dtype, {"optimizations": [tf.lite.Optimize.DEFAULT]})
+        return convert_floats(network, exit_indices, input_dtype, converter_options())
+
+
+def converter_options() -> dict[str, Any]:
+    """Returns what is set on TensorFlow's converter."""
+    return {"optimizations": [tf.lite.Optimize.DEFAULT]}

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kgrow._checks import lookup
 from kgrow.exporting import cut
-from kgrow.exporting.answers import Answers, DeviceModel
-from kgrow.exporting.bundle import check_target, describe, self_describing, write
+from kgrow.exporting.bundle import check_target
 from kgrow.exporting.compact import compact
-from kgrow.exporting.cost import arena_bytes, macs, with_plan
 from kgrow.exporting.dynamic_range import DynamicRange
 from kgrow.exporting.exporter import Exporter, check_exit_index
 from kgrow.exporting.fine_tuning import FineTuning
 from kgrow.exporting.float16 import Float16
 from kgrow.exporting.float32 import Float32
 from kgrow.exporting.int8 import Int8
-from kgrow.exporting.measure import Artefact, gzip_size, runtime_name
-from kgrow.exporting.micro import require_micro
+from kgrow.exporting.measure import Artefact
 from kgrow.exporting.options import ExportOptions
-from kgrow.exporting.verify import check_drop, check_equal, check_same, network_answers
+from kgrow.exporting.proof import Converted, write_proved
+from kgrow.exporting.verify import int8_advice, network_answers
 from kgrow.network import GrowingNetwork
 from kgrow.task import Task
 
@@ -84,20 +79,15 @@ def export(
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     converted = exporter.convert(smaller, heads, task.dtype.name, images)
     threshold = options.early_exit.resolve(network, task, heads) if options.early_exit else None
-    models = [with_plan(model) for model in _cut(converted, heads, threshold, options)]
-    if options.micro:
-        require_micro(models)
-    found = DeviceModel(models, heads, threshold).run(np.asarray(task.test.images))
-    expected = network_answers(network, task.test.images, heads, threshold)
-    artefact = _report(target, models, smaller, found, expected, task, heads, threshold, options)
-    if options.quantization == "float32":
-        check_equal(found, expected)
-    check_drop(artefact.accuracy_drop, options.max_drop, options.quantization, smaller, images)
-    description = describe(artefact, task, options.output_dtype)
-    written = [self_describing(model, description) for model in models]
-    check_same(DeviceModel(written, heads, threshold), task.test.images, found)
-    write(target, written, description, artefact)
-    return dataclasses.replace(artefact, bytes=sum(map(len, written)), gzip_bytes=sum(map(gzip_size, written)))
+    result = Converted(
+        models=_cut(converted, heads, threshold, options),
+        expected=network_answers(network, task.test.images, heads, threshold),
+        exit_indices=heads,
+        threshold=threshold,
+        costs=[smaller.architecture.macs(index, early_exit=True) for index in heads],
+        advice=lambda: int8_advice(smaller, images) if options.quantization == "int8" else "",
+    )
+    return write_proved(result, task, target, options)
 
 
 def representative_dataset(task: Task, seed: int = 0) -> np.ndarray:
@@ -113,50 +103,6 @@ def _cut(converted: bytes, heads: Sequence[int], threshold: float | None, option
     if options.early_exit and options.early_exit.stages:
         return cut.stage_files(converted, heads)
     return [cut.early_exits(converted, heads, threshold, options.output_dtype)]
-
-
-def _report(  # noqa: PLR0913 - one line per figure
-    target: Path,
-    models: Sequence[bytes],
-    smaller: GrowingNetwork,
-    found: Answers,
-    expected: Answers,
-    task: Task,
-    heads: Sequence[int],
-    threshold: float | None,
-    options: ExportOptions,
-) -> Artefact:
-    labels, architecture = task.test.labels, smaller.architecture
-    accuracy = float(np.mean(found.classes == labels))
-    return Artefact(
-        path=str(target),
-        quantization=options.quantization,
-        bytes=0,  # known when the description is inside
-        gzip_bytes=0,
-        test_accuracy=accuracy,
-        accuracy_drop=float(np.mean(expected.classes == labels)) - accuracy,
-        agreement=float(np.mean(found.classes == expected.classes)),
-        max_abs_diff=float(np.max(np.abs(found.values - expected.values))),
-        latency_ms=float(np.median(found.milliseconds)),
-        latency_p95_ms=float(np.percentile(found.milliseconds, 95)),
-        ram_bytes=max(arena_bytes(model) for model in models),
-        macs=sum(macs(model) for model in models),
-        exit_index=heads[-1],
-        early_exit=None if threshold is None else _exits(architecture, found, heads, threshold),
-        runtime=runtime_name(),
-    )
-
-
-def _exits(architecture: Any, found: Answers, heads: Sequence[int], threshold: float) -> dict[str, Any]:
-    stopped = [found.exits == head for head in heads]
-    costs = [architecture.macs(head, early_exit=True) for head in heads]
-    return {
-        "threshold": threshold,
-        "mean_macs": float(np.mean(np.asarray(costs)[np.searchsorted(heads, found.exits)])),
-        "mean_latency_ms": float(np.mean(found.milliseconds)),
-        "exits": [float(np.mean(there)) for there in stopped],
-        "latency_ms": [float(np.median(found.milliseconds[there])) if there.any() else None for there in stopped],
-    }
 
 
 def _check_task(network: GrowingNetwork, task: Task) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,18 @@ from kgrow.exporting.measure import IMAGE, LOGITS, PROBABILITIES, SIGNATURE, ope
 from kgrow.network import GrowingNetwork
 
 INPUT_DTYPES = ("uint8", "float32")
+
+
+class Shapes(Protocol):
+    """What a converted model reads and gives; an `Architecture` says it."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of logits."""
 
 
 class Exporter(abc.ABC):
@@ -73,7 +85,7 @@ def head_outputs(exit_index: int) -> tuple[str, str]:
 
 
 def open_converter(
-    folded: FoldedNetwork,
+    shapes: Shapes,
     heads: Callable[[Any], Sequence[Any]],
     exit_indices: Sequence[int],
     pixels: str,
@@ -81,14 +93,14 @@ def open_converter(
     """Returns TensorFlow's converter for some heads of a network, at batch size 1.
 
     Args:
-        folded: The network whose variables `heads` reads.
+        shapes: The network's.
         heads: Maps raw pixels, float32, to the logits of all heads.
         exit_indices: The heads that become outputs.
         pixels: Type of the function's input, which the converter may change afterwards.
     """
     if not exit_indices:
         raise ValueError("`exit_indices` must name at least one head, but is empty.")
-    signature = tf.TensorSpec((1, *folded.architecture.input_shape), pixels, name=IMAGE)
+    signature = tf.TensorSpec((1, *shapes.input_shape), pixels, name=IMAGE)
 
     @tf.function(input_signature=[signature], autograph=False)
     def classify(image: Any) -> dict[str, Any]:
@@ -126,11 +138,35 @@ def convert_floats(
     """
     check_input_dtype(input_dtype)
     folded = FoldedNetwork(network)
-    converter = open_converter(folded, folded.heads, exit_indices, input_dtype)
+    converter = open_converter(folded.architecture, folded.heads, exit_indices, input_dtype)
+    return convert_checked(converter, options, folded.architecture, exit_indices, input_dtype, "float32")
+
+
+def convert_checked(
+    converter: Any,
+    options: dict[str, Any],
+    shapes: Shapes,
+    exit_indices: Sequence[int],
+    input_dtype: str,
+    output_dtype: str,
+) -> bytes:
+    """Returns what a converter makes, if it is what `Exporter.convert` promises.
+
+    Args:
+        converter: What `open_converter` returned.
+        options: Attributes set on it.
+        shapes: The network's.
+        exit_indices: The heads that are wanted.
+        input_dtype: Type of the raw pixels.
+        output_dtype: Type of the outputs.
+
+    Raises:
+        RuntimeError: If signature, names, shapes or types differ, or an operation is not one of TFLite's own.
+    """
     for name, value in options.items():
         setattr(converter, name, value)
     model = run_converter(converter)
-    check_model(model, network, exit_indices, input_dtype, "float32")
+    check_model(model, shapes, exit_indices, input_dtype, output_dtype)
     return model
 
 
@@ -141,9 +177,7 @@ def run_converter(converter: Any) -> bytes:
         return bytes(converter.convert())
 
 
-def check_model(
-    model: bytes, network: GrowingNetwork, exit_indices: Sequence[int], input_dtype: str, output_dtype: str
-) -> None:
+def check_model(model: bytes, shapes: Shapes, exit_indices: Sequence[int], input_dtype: str, output_dtype: str) -> None:
     """Checks a converted model against what `Exporter.convert` promises.
 
     Raises:
@@ -164,8 +198,8 @@ def check_model(
     runner = interpreter.get_signature_runner(SIGNATURE)
     tensors = {**runner.get_input_details(), **runner.get_output_details()}
     found = {name: (tuple(t["shape_signature"].tolist()), np.dtype(t["dtype"]).name) for name, t in tensors.items()}
-    expected: dict[str, tuple[tuple[int, ...], str]] = {IMAGE: ((1, *network.architecture.input_shape), input_dtype)}
+    expected: dict[str, tuple[tuple[int, ...], str]] = {IMAGE: ((1, *shapes.input_shape), input_dtype)}
     for name in (name for index in exit_indices for name in head_outputs(index)):
-        expected[name] = ((1, network.architecture.num_classes), output_dtype)
+        expected[name] = ((1, shapes.num_classes), output_dtype)
     if found != expected:
         raise RuntimeError(f"The converted model must read and give {expected}, but has {found}.")

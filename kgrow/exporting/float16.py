@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,10 @@ class Float16(Exporter):
         representative_dataset: np.ndarray | None = None,
     ) -> bytes:
         """See `Exporter.convert`; needs no representative dataset."""
-        options = {"optimizations": [tf.lite.Optimize.DEFAULT]}
-        with_type = tf.lite.TargetSpec(supported_types=[tf.float16])
-        return convert_floats(network, exit_indices, input_dtype, {**options, "target_spec": with_type})
+        return convert_floats(network, exit_indices, input_dtype, converter_options())
+
+
+def converter_options() -> dict[str, Any]:
+    """Returns what is set on TensorFlow's converter."""
+    with_type = tf.lite.TargetSpec(supported_types=[tf.float16])
+    return {"optimizations": [tf.lite.Optimize.DEFAULT], "target_spec": with_type}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import tf
-from kgrow.exporting.exporter import Exporter, check_input_dtype, check_model, open_converter, run_converter
+from kgrow.exporting.exporter import Exporter, check_input_dtype, convert_checked, open_converter
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.quantized import QuantizedNetwork, calibrate
 from kgrow.network import GrowingNetwork
@@ -43,10 +43,19 @@ class Int8(Exporter):
         if self.tune is not None:
             self.tune(quantized)
         # Pixels stay float32 in the function; the converter itself replaces its quantized input by one of the type.
-        converter = open_converter(folded, quantized.heads, exit_indices, "float32")
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.inference_input_type = tf.as_dtype(input_dtype)
-        converter.inference_output_type = tf.int8
-        model = run_converter(converter)
-        check_model(model, network, exit_indices, input_dtype, "int8")
-        return model
+        converter = open_converter(folded.architecture, quantized.heads, exit_indices, "float32")
+        options = converter_options(input_dtype)
+        return convert_checked(converter, options, folded.architecture, exit_indices, input_dtype, "int8")
+
+
+def converter_options(input_dtype: str) -> dict[str, Any]:
+    """Returns what is set on TensorFlow's converter.
+
+    Args:
+        input_dtype: Type of the raw pixels.
+    """
+    return {
+        "optimizations": [tf.lite.Optimize.DEFAULT],
+        "inference_input_type": tf.as_dtype(input_dtype),
+        "inference_output_type": tf.int8,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -77,31 +77,36 @@ def check_same(model: DeviceModel, images: np.ndarray, found: Answers) -> None:
         raise ExportError("The file answers otherwise since its description was added. Nothing was written.")
 
 
-def check_drop(drop: float, max_drop: float, quantization: str, network: GrowingNetwork, images: np.ndarray) -> None:
+def check_drop(drop: float, max_drop: float, quantization: str, advice: Callable[[], str]) -> None:
     """Checks what quantization costs.
 
     Args:
         drop: Accuracy lost on the test split.
         max_drop: Accuracy that may be lost.
         quantization: Name of the exporter.
-        network: What was converted.
-        images: Representative raw images.
+        advice: Says what may help, if more was lost.
 
     Raises:
-        ExportError: If more was lost; for int8 it names the layer that is hurt most.
+        ExportError: If more was lost.
     """
-    if drop <= max_drop:
-        return
-    message = (
-        f"`max_drop` allows quantization to cost {100 * max_drop:.4g} points of test accuracy, but {quantization} "
-        f"costs {100 * drop:.3g}. Nothing was written."
-    )
-    if quantization == "int8":
-        message += (
-            f" The layer that alone changes the logits most is {worst_layer(network, images)}. Try fine-tuning: "
-            "`fine_tune_epochs`, or --fine-tune-epochs, of 3."
+    if drop > max_drop:
+        raise ExportError(
+            f"`max_drop` allows quantization to cost {100 * max_drop:.4g} points of test accuracy, but {quantization} "
+            f"costs {100 * drop:.3g}. Nothing was written. {advice()}".rstrip()
         )
-    raise ExportError(message)
+
+
+def int8_advice(network: GrowingNetwork, images: np.ndarray) -> str:
+    """Returns what may help a network that 8 bits cost too much; it names the layer that is hurt most.
+
+    Args:
+        network: What was converted.
+        images: Representative raw images.
+    """
+    return (
+        f"The layer that alone changes the logits most is {worst_layer(network, images)}. Try fine-tuning: "
+        "`fine_tune_epochs`, or --fine-tune-epochs, of 3."
+    )
 
 
 def worst_layer(network: GrowingNetwork, images: np.ndarray) -> str:

@@ -10,7 +10,7 @@ import pytest
 from kgrow.exporting import EXPORTERS, Artefact, EarlyExit, Exporter, ExportError, ExportOptions, classify, export
 from kgrow.exporting.answers import Answers
 from kgrow.exporting.measure import gzip_size, runtime_name
-from kgrow.exporting.verify import check_drop, check_equal
+from kgrow.exporting.verify import check_drop, check_equal, int8_advice
 from kgrow.pruning import Magnitude, prune
 
 
@@ -118,12 +118,14 @@ def test_nan_and_other_answers_are_errors_but_ties_are_not():
 
 
 def test_drop_over_what_is_allowed_names_the_worst_layer(tiny_network, noise):
-    images = noise(tiny_network, 16)
-    check_drop(0.01, 0.01, "int8", tiny_network, images)
+    def advice():
+        return int8_advice(tiny_network, noise(tiny_network, 16))
+
+    check_drop(0.01, 0.01, "int8", advice)
     with pytest.raises(ExportError, match=r"cost 1 points .* int8 costs 2\. .* layer .* is block_\d/.* fine-tuning"):
-        check_drop(0.02, 0.01, "int8", tiny_network, images)
+        check_drop(0.02, 0.01, "int8", advice)
     with pytest.raises(ExportError, match=r"float16 costs 2\. Nothing was written\.$"):
-        check_drop(0.02, 0.01, "float16", tiny_network, images)
+        check_drop(0.02, 0.01, "float16", lambda: "")
 
 
 def test_threshold_is_chosen_on_validation_images(varied_network, tiny_task):

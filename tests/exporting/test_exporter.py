@@ -89,7 +89,7 @@ def test_signature_dropped_by_the_converter_is_an_error(tiny_network):
     holds_no_variables = tf.Module()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([answer.get_concrete_function()], holds_no_variables)
     with pytest.raises(RuntimeError, match="dropped the signature"):
-        check_model(run_converter(converter), tiny_network, (1,), "uint8", "float32")
+        check_model(run_converter(converter), tiny_network.architecture, (1,), "uint8", "float32")
 
 
 def test_operation_that_is_not_built_in_is_an_error(converted, network, monkeypatch):
@@ -100,18 +100,18 @@ def test_operation_that_is_not_built_in_is_an_error(converted, network, monkeypa
     converter = tf.lite.TFLiteConverter.from_concrete_functions([answer.get_concrete_function()], tf.Module())
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     with pytest.raises(RuntimeError, match="FlexDilation2D"):
-        check_model(run_converter(converter), network, (2,), "float32", "float32")
+        check_model(run_converter(converter), network.architecture, (2,), "float32", "float32")
     monkeypatch.setattr(exporter, "operators", lambda model: ["CONV_2D", "FlexErf"])  # as TensorFlow's own would say
     with pytest.raises(RuntimeError, match="built-in operations, but has FlexErf"):
-        check_model(converted, network, (2,), "uint8", "float32")
+        check_model(converted, network.architecture, (2,), "uint8", "float32")
 
 
 def test_other_shapes_or_types_than_promised_are_an_error(converted, network, tiny_network):
     for wrong in [((2,), "float32", "float32"), ((2,), "uint8", "int8"), ((1,), "uint8", "float32")]:
         with pytest.raises(RuntimeError, match="must read and give"):
-            check_model(converted, network, *wrong)
+            check_model(converted, network.architecture, *wrong)
     with pytest.raises(RuntimeError, match=r"\(1, 3\)"):
-        check_model(converted, tiny_network, (2,), "uint8", "float32")
+        check_model(converted, tiny_network.architecture, (2,), "uint8", "float32")
 
 
 def test_exit_index_must_be_that_of_a_head(network):

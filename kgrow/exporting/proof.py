@@ -1,0 +1,114 @@
+"""`write_proved`: what was converted is run and measured, and written only if it answers as it should."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgrow.exporting.answers import Answers, DeviceModel
+from kgrow.exporting.bundle import describe, self_describing, write
+from kgrow.exporting.cost import arena_bytes, macs, with_plan
+from kgrow.exporting.measure import Artefact, gzip_size, runtime_name
+from kgrow.exporting.micro import require_micro
+from kgrow.exporting.options import ExportOptions
+from kgrow.exporting.verify import check_drop, check_equal, check_same
+from kgrow.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """Models for a device, and what they owe.
+
+    Args:
+        models: Content of the file, or of a file per stage.
+        expected: What they should answer over the test split.
+        exit_indices: The heads that may answer.
+        threshold: Smallest confidence to answer with before the last of them; None without early exits.
+        costs: Multiply-accumulates of an image that stops at each of the heads.
+        advice: Says what may help where quantization costs too much.
+    """
+
+    models: Sequence[bytes]
+    expected: Answers
+    exit_indices: Sequence[int]
+    threshold: float | None
+    costs: Sequence[int]
+    advice: Callable[[], str]
+
+
+def write_proved(converted: Converted, task: Task, target: Path, options: ExportOptions) -> Artefact:
+    """Runs models over the test split and writes them.
+
+    Args:
+        converted: The models.
+        task: Gives the test split.
+        target: What `check_target` returned.
+        options: What the file is like.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        ValueError: If `options.micro` asks for what a model cannot be.
+        ExportError: If the answers are too far from what is expected; nothing is written then.
+        OSError: If the file cannot be written.
+    """
+    models = [with_plan(model) for model in converted.models]
+    heads, threshold = converted.exit_indices, converted.threshold
+    if options.micro:
+        require_micro(models)
+    found = DeviceModel(models, heads, threshold).run(np.asarray(task.test.images))
+    artefact = _measured(converted, models, found, task.test.labels, target, options.quantization)
+    if options.quantization == "float32":
+        check_equal(found, converted.expected)
+    check_drop(artefact.accuracy_drop, options.max_drop, options.quantization, converted.advice)
+    description = describe(artefact, task, options.output_dtype)
+    written = [self_describing(model, description) for model in models]
+    check_same(DeviceModel(written, heads, threshold), task.test.images, found)
+    write(target, written, description, artefact)
+    return dataclasses.replace(artefact, bytes=sum(map(len, written)), gzip_bytes=sum(map(gzip_size, written)))
+
+
+def _measured(
+    converted: Converted,
+    models: Sequence[bytes],
+    found: Answers,
+    labels: np.ndarray,
+    target: Path,
+    quantization: str,
+) -> Artefact:
+    expected = converted.expected
+    accuracy = float(np.mean(found.classes == labels))
+    return Artefact(
+        path=str(target),
+        quantization=quantization,
+        bytes=0,  # known when the description is inside
+        gzip_bytes=0,
+        test_accuracy=accuracy,
+        accuracy_drop=float(np.mean(expected.classes == labels)) - accuracy,
+        agreement=float(np.mean(found.classes == expected.classes)),
+        max_abs_diff=float(np.max(np.abs(found.values - expected.values))),
+        latency_ms=float(np.median(found.milliseconds)),
+        latency_p95_ms=float(np.percentile(found.milliseconds, 95)),
+        ram_bytes=max(arena_bytes(model) for model in models),
+        macs=sum(macs(model) for model in models),
+        exit_index=converted.exit_indices[-1],
+        early_exit=None if converted.threshold is None else _exits(converted, found),
+        runtime=runtime_name(),
+    )
+
+
+def _exits(converted: Converted, found: Answers) -> dict[str, Any]:
+    heads = converted.exit_indices
+    stopped = [found.exits == head for head in heads]
+    return {
+        "threshold": converted.threshold,
+        "mean_macs": float(np.mean(np.asarray(converted.costs)[np.searchsorted(heads, found.exits)])),
+        "mean_latency_ms": float(np.mean(found.milliseconds)),
+        "exits": [float(np.mean(there)) for there in stopped],
+        "latency_ms": [float(np.median(found.milliseconds[there])) if there.any() else None for there in stopped],
+    }
