@@ -100,7 +100,7 @@ def describe(artefact: Artefact, task: Task, output_dtype: str) -> dict[str, Any
             "shape": list(task.input_shape),
             "layout": "NHWC, gray or RGB",
             "dtype": task.dtype.name,
-            "scaling": "none: raw pixels, scaled inside",
+            "scaling": "none: raw pixels, scaled inside" if task.dtype == "uint8" else "none: as in the data set",
         },
         "output": {"name": "probabilities", "dtype": output_dtype},
         "classes": list(task.class_names),
