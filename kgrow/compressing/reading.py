@@ -1,0 +1,145 @@
+"""From a user's model to a `Graph`, or to an error that names what stands in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import keras
+from kgrow.compressing.graph import Graph, Values, build, outputs, variables
+from kgrow.compressing.layers import LAYERS, Node, check_node
+from kgrow.task import Task
+
+TOLERANCE = 1e-4
+NUM_COMPARED = 64
+
+
+def read(model: Any, task: Task) -> tuple[Graph, Values]:
+    """Returns the layers and the weights of a model, which is left alone.
+
+    Args:
+        model: A Sequential or Functional model of tf_keras.
+        task: The data that it must fit.
+
+    Raises:
+        TypeError: If it is no model of tf_keras.
+        ValueError: If it cannot be compressed, or does not fit the data; the message says what to do.
+    """
+    check_kind(model)
+    _check_shapes(model, task)
+    config = _functional_config(model)
+    layers = {layer.name: layer for layer in model.layers}
+    nodes: dict[str, Node] = {}
+    for entry in config["layers"]:
+        node = _node(entry, layers.get(entry["name"]), nodes, task.input_shape)
+        check_node(node, [nodes[name].shape for name in node.inputs], is_last=len(nodes) + 1 == len(config["layers"]))
+        nodes[node.name] = node
+    graph = Graph(tuple(nodes.values()))
+    values = {name: variable.numpy() for name, variable in variables(model).items()}
+    _check_faithful(model, graph, values, np.asarray(task.validation.images[:NUM_COMPARED]))
+    return graph, values
+
+
+def check_kind(model: Any) -> None:
+    """Checks what needs no data: that it is a model of layers which can be pruned.
+
+    Raises:
+        TypeError: If it is no model of tf_keras.
+        ValueError: If it has another form or other layers.
+    """
+    if any(kind.__module__.partition(".")[0] == "keras" for kind in type(model).__mro__):
+        raise TypeError(
+            f"`model` must be built with tf_keras (Keras 2), but got a {type(model).__name__} of Keras 3. Set "
+            "TF_USE_LEGACY_KERAS=1 before TensorFlow is imported, or build it with `import tf_keras`, and load its "
+            "weights there."
+        )
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Sequential or Functional model of tf_keras, but got {model!r}.")
+    if isinstance(model, keras.Sequential) and not model.inputs:
+        raise ValueError(
+            "`model` must be built, but this Sequential model knows no input shape. Begin it with an Input layer, or "
+            "call it on an image."
+        )
+    if not model._is_graph_network:  # Keras has no public way to tell
+        raise ValueError(
+            f"`model` must be Sequential or Functional, but got the subclassed model {type(model).__name__}: its "
+            "layers can be seen only where they are connected by `keras.Model(inputs, outputs)`."
+        )
+    for what, tensors in (("input", model.inputs), ("output", model.outputs)):
+        if len(tensors) != 1:
+            raise ValueError(
+                f"`model` must have one {what}, but has {len(tensors)}. Make a model of the one that counts."
+            )
+    for layer in model.layers:
+        _check_layer(layer)
+
+
+def _check_layer(layer: Any) -> None:
+    kind = type(layer).__name__
+    if isinstance(layer, keras.Model):
+        raise ValueError(
+            f"`model` must not hold other models, but its layer {layer.name!r} is a {kind} model. Call its layers one "
+            "by one in place of the model."
+        )
+    if type(layer) is not LAYERS.get(kind):
+        raise ValueError(
+            f"`model` must consist of layers that can be pruned, but its layer {layer.name!r} is a {kind}. Supported "
+            f"are {', '.join(LAYERS)}."
+        )
+    if layer.compute_dtype != "float32" and kind != "InputLayer":
+        raise ValueError(
+            f"`model` must compute in float32, but its layer {layer.name!r} computes in {layer.compute_dtype}. "
+            "Build it under the policy 'float32' and load the weights."
+        )
+
+
+def _check_shapes(model: keras.Model, task: Task) -> None:
+    reads, gives = tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])
+    fits = len(reads) == 3 and all(side in (None, given) for side, given in zip(reads, task.input_shape, strict=True))
+    if not fits:
+        raise ValueError(
+            f"`model` must read images of {task.input_shape}, as the data set gives them, but reads {reads}. Pass data "
+            "of that shape; `image_size` resizes images."
+        )
+    if gives != (task.num_classes,):
+        raise ValueError(
+            f"`model` must give one value for each of the {task.num_classes} classes of the data set, but gives "
+            f"{gives}. A single sigmoid for two classes must become two outputs with softmax."
+        )
+
+
+def _functional_config(model: keras.Model) -> dict[str, Any]:
+    # A Sequential model is a Functional one too, whose configuration says what reads what. The tensors are shared.
+    config: dict[str, Any] = keras.Model(model.inputs, model.outputs).get_config()
+    for entry in config["layers"]:
+        if len(entry["inbound_nodes"]) > 1:
+            raise ValueError(
+                f"`model` must call every layer once, but calls {entry['name']!r} {len(entry['inbound_nodes'])} times. "
+                "Give each place a layer of its own."
+            )
+    return config
+
+
+def _node(entry: dict[str, Any], layer: Any, nodes: dict[str, Node], image_shape: tuple[int, ...]) -> Node:
+    inputs = tuple(source[0] for call in entry["inbound_nodes"] for source in call)
+    config = dict(entry["config"])
+    if inputs:
+        shapes = [(None, *nodes[name].shape) for name in inputs]
+        shape = tuple(layer.compute_output_shape(shapes if len(shapes) > 1 else shapes[0]))[1:]
+        config["trainable"] = True
+        # Weights are assigned: what a user's own initialiser needs is not needed again, nor random numbers.
+        config |= {name: "zeros" for name in config if name.endswith("_initializer")}
+    else:
+        shape = image_shape
+    return Node(entry["name"], entry["class_name"], config, inputs, tuple(map(int, shape)))
+
+
+def _check_faithful(model: keras.Model, graph: Graph, values: Values, images: np.ndarray) -> None:
+    expected, found = outputs(model, images), outputs(build(graph, values), images)
+    difference = float(np.max(np.abs(found - expected)))
+    if not difference <= TOLERANCE * max(1.0, float(np.max(np.abs(expected)))):  # so put, NaN fails too
+        raise ValueError(
+            "`model` must compute what its layers say, and finite values, but a copy of its layers differs by up to "
+            f"{difference:.3g}. An own `call`, or a layer that is called with `training=True`, cannot be compressed."
+        )

@@ -1,0 +1,215 @@
+"""What can be compressed, and errors that name what cannot."""
+
+import numpy as np
+import pytest
+
+from kgrow._keras import keras
+from kgrow.compressing.graph import build, outputs
+from kgrow.compressing.layers import LAYERS
+from kgrow.compressing.reading import read
+from kgrow.network.early_exit import softmax
+
+L = keras.layers
+pytestmark = pytest.mark.usefixtures("eagerly")
+
+
+def small(*middle, image=(8, 8, 3), last=None):
+    """A model with some layers between a convolution and the classes."""
+    ends = [L.GlobalAveragePooling2D(), last or L.Dense(3)]
+    return keras.Sequential([keras.Input(image), L.Conv2D(4, 3, padding="same"), *middle, *ends])
+
+
+def test_copy_computes_the_same_and_the_model_is_left_alone(branched, tiny_task):
+    before = [weights.copy() for weights in branched.get_weights()]
+    graph, values = read(branched, tiny_task)
+    images = tiny_task.test.images
+    copied = build(graph, values)
+    np.testing.assert_allclose(outputs(copied, images), outputs(branched, images), atol=1e-6)
+    for variable in copied.variables:
+        variable.assign(variable * 0)
+    assert all(np.array_equal(*pair) for pair in zip(before, branched.get_weights(), strict=True))
+
+
+def test_work_is_what_the_layers_do(branched, tiny_task):
+    graph, values = read(branched, tiny_task)
+    stem, depthwise, pointwise = 64 * 27 * 4, 64 * 9 * 4, 64 * 16
+    assert graph.macs(values) == stem + depthwise + pointwise + 9 * 36 * 6 + 9 * 16 * 5 + 99 * 7 + 7 * 3
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        [L.LeakyReLU()],
+        [L.SpatialDropout2D(0.2)],
+        [L.Normalization(mean=[1.0] * 4, variance=[2.0] * 4)],
+        [L.SeparableConv2D(5, 3)],
+        [L.Activation("swish")],
+    ],
+)
+def test_supported_layers_are_read(middle, tiny_task):
+    read(small(*middle), tiny_task)
+
+
+def test_normalization_is_read_with_the_statistics_that_it_learned(tiny_task):
+    layer = L.Normalization()
+    layer.build((None, 8, 8, 3))
+    layer.adapt_mean.assign([100.0, 110.0, 120.0])  # as `adapt` does, which warns under `eagerly`
+    layer.adapt_variance.assign([900.0, 950.0, 980.0])
+    layer.finalize_state()
+    model = keras.Sequential([keras.Input((8, 8, 3)), layer, L.Flatten(), L.Dense(3)])
+    read(model, tiny_task)
+
+
+def test_sides_that_are_open_are_those_of_the_data(tiny_task):
+    graph, _ = read(small(image=(None, None, 3)), tiny_task)
+    assert graph.input_shape == (8, 8, 3)
+
+
+def test_model_of_uint8_images_is_read(tiny_task):
+    image = keras.Input((8, 8, 3), dtype="uint8")
+    read(keras.Model(image, L.Dense(3)(L.Flatten()(L.Rescaling(1 / 255)(image)))), tiny_task)
+
+
+class Doubled(L.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+
+class OwnDense(L.Dense):
+    def call(self, inputs):
+        return -super().call(inputs)
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [
+        (Doubled(name="culprit"), "Doubled"),
+        (L.Lambda(lambda x: x, name="culprit"), "Lambda"),
+        (L.Conv2DTranspose(4, 3, name="culprit"), "Conv2DTranspose"),
+        (L.LayerNormalization(name="culprit"), "LayerNormalization"),
+        (L.PReLU(name="culprit"), "PReLU"),
+        (OwnDense(4, name="culprit"), "OwnDense"),
+    ],
+)
+def test_unsupported_layer_is_named_with_what_is_supported(layer, kind, tiny_task):
+    with pytest.raises(ValueError, match=rf"its layer 'culprit' is a {kind}. Supported are .*Conv2D.*Concatenate\."):
+        read(small(layer), tiny_task)
+
+
+def test_operator_on_a_tensor_is_named(tiny_task):
+    image = keras.Input((8, 8, 3))
+    with pytest.raises(ValueError, match=r"its layer 'tf.math.truediv' is a TFOpLambda\. Supported are .*Rescaling"):
+        read(keras.Model(image, L.Dense(3)(L.Flatten()(image / 255.0))), tiny_task)
+
+
+@pytest.mark.parametrize(
+    ("middle", "message"),
+    [
+        (
+            [L.Conv2D(4, 3, groups=2, name="culprit")],
+            "no grouped convolutions, but its layer 'culprit' .* has 2 groups",
+        ),
+        ([L.BatchNormalization(axis=1, name="culprit")], "along the channels, but its layer 'culprit' .* the axis"),
+        ([L.Activation("softmax", name="culprit")], "treat each value alone, but its layer 'culprit' .* has 'softmax'"),
+        ([L.Conv2D(4, 3, activation=L.ReLU(), name="culprit")], "its layer 'culprit' .* has 'ReLU'.* by its name"),
+        ([L.MaxPooling2D(data_format="channels_first", name="culprit")], "channels last, but its layer 'culprit'"),
+    ],
+)
+def test_settings_that_mix_channels_are_named(middle, message, tiny_task):
+    with pytest.raises(ValueError, match=message):
+        read(small(*middle), tiny_task)
+
+
+def test_addition_that_broadcasts_is_named(tiny_task):
+    image = keras.Input((8, 8, 3))
+    x = L.Add(name="culprit")([L.Conv2D(4, 1)(image), L.Conv2D(1, 1)(image)])
+    with pytest.raises(ValueError, match="maps of one shape, but its layer 'culprit'"):
+        read(keras.Model(image, L.Dense(3)(L.Flatten()(x))), tiny_task)
+
+
+def test_nested_model_and_layer_called_twice_are_named(tiny_task):
+    image = keras.Input((8, 8, 3))
+    inner = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3)], name="backbone")
+    with pytest.raises(ValueError, match=r"'backbone' is a Sequential model\. Call its layers one by one"):
+        read(keras.Model(image, L.Dense(3)(L.Flatten()(inner(image)))), tiny_task)
+    shared = L.Conv2D(3, 3, padding="same", name="shared")
+    with pytest.raises(ValueError, match=r"calls 'shared' 2 times\. Give each place"):
+        read(keras.Model(image, L.Dense(3)(L.Flatten()(shared(shared(image))))), tiny_task)
+
+
+def test_several_inputs_or_outputs_are_refused(tiny_task):
+    first, second = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    classes = L.Dense(3)(L.Flatten()(L.Add()([first, second])))
+    with pytest.raises(ValueError, match="one input, but has 2"):
+        read(keras.Model([first, second], classes), tiny_task)
+    features = L.Flatten()(first)
+    with pytest.raises(ValueError, match="one output, but has 2"):
+        read(keras.Model(first, [L.Dense(3)(features), L.Dense(3)(features)]), tiny_task)
+
+
+@pytest.mark.parametrize(
+    ("image", "last", "message"),
+    [
+        ((9, 9, 3), None, r"images of \(8, 8, 3\), as the data set gives them, but reads \(9, 9, 3\).*`image_size`"),
+        ((8, 8, 3), L.Dense(10), r"each of the 3 classes of the data set, but gives \(10,\)"),
+        ((8, 8, 3), L.Dense(1, activation="sigmoid"), r"gives \(1,\). A single sigmoid .* two outputs with softmax"),
+    ],
+)
+def test_model_that_does_not_fit_the_data_is_refused(image, last, message, tiny_task):
+    with pytest.raises(ValueError, match=message):
+        read(small(image=image, last=last), tiny_task)
+
+
+def test_other_ends_than_softmax_and_logits_are_refused(tiny_task):
+    for last in (L.Dense(3, activation="sigmoid", name="end"), L.Dense(3, activation="relu", name="end")):
+        graph, _ = read(small(last=last), tiny_task)
+        with pytest.raises(ValueError, match=r"end in softmax or in logits, but its last layer 'end' \(Dense\)"):
+            graph.to_logits()
+
+
+def test_logits_are_taken_before_the_softmax(tiny_task):
+    with_layer = small()
+    with_layer.add(L.Softmax())
+    for model in (small(last=L.Dense(3, activation="softmax")), with_layer):
+        graph, values = read(model, tiny_task)
+        logits = outputs(build(graph.to_logits(), values), tiny_task.test.images)
+        np.testing.assert_allclose(outputs(model, tiny_task.test.images), softmax(logits), atol=1e-6)
+
+
+class Subclassed(keras.Model):
+    def call(self, images):
+        return images
+
+
+class Negative(keras.Model):
+    def call(self, images, training=None):
+        return -super().call(images, training=training)
+
+
+def test_other_models_are_refused_with_what_to_do(tiny_task):
+    with pytest.raises(ValueError, match="subclassed model Subclassed"):
+        read(Subclassed(), tiny_task)
+    with pytest.raises(ValueError, match=r"this Sequential model knows no input shape\. Begin it with an Input layer"):
+        read(keras.Sequential([L.Flatten(), L.Dense(3)]), tiny_task)
+    with pytest.raises(TypeError, match="Sequential or Functional model of tf_keras, but got 'model"):
+        read("model.h5", tiny_task)
+    image = keras.Input((8, 8, 3))
+    with pytest.raises(ValueError, match="compute what its layers say"):
+        read(Negative(image, L.Dense(3)(L.Flatten()(image))), tiny_task)
+
+
+def test_keras_3_model_is_told_apart(tiny_task):
+    foreign = type("Sequential", (), {"__module__": "keras.src.models.sequential"})()
+    with pytest.raises(
+        TypeError, match=r"got a Sequential of Keras 3\. Set TF_USE_LEGACY_KERAS=1 .* `import tf_keras`"
+    ):
+        read(foreign, tiny_task)
+
+
+def test_other_precision_is_refused(tiny_task):
+    with pytest.raises(ValueError, match="float32, but its layer 'half' computes in bfloat16"):
+        read(small(L.Conv2D(4, 3, dtype="mixed_bfloat16", name="half")), tiny_task)
+
+
+def test_table_names_every_layer_by_its_class():
+    assert all(name == kind.__name__ for name, kind in LAYERS.items())
