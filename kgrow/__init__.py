@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kgrow.compressing.compress import compress
+    from kgrow.compressing.compressed import Compressed
     from kgrow.exporting import EarlyExit, ExportError
     from kgrow.pipeline import search
     from kgrow.result import Result, load
@@ -17,18 +19,21 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "kgrow.task",
+    "Compressed": "kgrow.compressing.compressed",
     "EarlyExit": "kgrow.exporting",
     "ExportError": "kgrow.exporting",
     "LimitError": "kgrow.searching.limits",
     "Limits": "kgrow.searching.limits",
     "Result": "kgrow.result",
     "Task": "kgrow.task",
+    "compress": "kgrow.compressing.compress",
     "load": "kgrow.result",
     "search": "kgrow.pipeline",
 }
 
 __all__ = [
     "Augmentation",
+    "Compressed",
     "EarlyExit",
     "ExportError",
     "LimitError",
@@ -36,6 +41,7 @@ __all__ = [
     "Result",
     "Task",
     "__version__",
+    "compress",
     "load",
     "search",
 ]

@@ -3,3 +3,8 @@
 The model is read as data (`graph`), its channels are grouped (`groups`), a copy with masks is pruned and fine-tuned
 (`masked`, `pruning`, `fine_tuning`), and what is left is built again, narrower (`narrow`).
 """
+
+from kgrow.compressing.compress import compress
+from kgrow.compressing.compressed import Compressed
+
+__all__ = ["Compressed", "compress"]

@@ -16,6 +16,7 @@ with quiet_stderr():
     from tensorflow.lite.tools import flatbuffer_utils
 
 INT8, IF, REDUCE_MAX = schema.TensorType.INT8, schema.BuiltinOperator.IF, schema.BuiltinOperator.REDUCE_MAX
+QUANTIZE = schema.BuiltinOperator.QUANTIZE
 WEIGHTED = {
     schema.BuiltinOperator.CONV_2D,
     schema.BuiltinOperator.DEPTHWISE_CONV_2D,

@@ -1,0 +1,187 @@
+"""`compress`: a user's own trained model to a narrower one."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from kgrow._checks import check_positive_int, lookup
+from kgrow._keras import keras
+from kgrow.compressing.compressed import Compressed
+from kgrow.compressing.figures import document, figures
+from kgrow.compressing.fine_tuning import FineTuner
+from kgrow.compressing.graph import build
+from kgrow.compressing.groups import at_least_one, graph_groups
+from kgrow.compressing.masked import MaskedModel
+from kgrow.compressing.narrow import narrow
+from kgrow.compressing.plan import Plan, default_epochs
+from kgrow.compressing.pruning import check_scores, prune_before
+from kgrow.compressing.reading import check_kind, read
+from kgrow.lifecycle import Observer, TrainingDivergedError
+from kgrow.lifecycle.best import accuracy_to_reach
+from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, ChannelCriterion, Criterion
+from kgrow.reporting.progress import display_for
+from kgrow.reporting.wording import grouped, percent
+from kgrow.task import Augmentation, Task
+
+NUM_ERRORS = 2  # standard errors of an accuracy that luck alone hardly exceeds
+
+
+def compress(  # noqa: PLR0913 - one call of the README; all but model and data are keywords with a default
+    model: keras.Model,
+    dataset: Any,
+    *,
+    channel_keep_ratio: float = 0.5,
+    keep_ratio: float = 1.0,
+    channel_criterion: str | ChannelCriterion = "gate",
+    criterion: str | Criterion = "snip",
+    channel_multiple: int = 1,
+    steps: int = 3,
+    epochs: int | None = None,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    validation_data: Any = None,
+    test_data: Any = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    verbose: int = 1,
+) -> Compressed:
+    """Prunes channels and connections of a trained classifier and returns a narrower one.
+
+    The model is fed the data as they are: raw pixels of a data set that kgrow reads, or arrays on the scale that the
+    model was trained with. All layers are fine-tuned, also those that are frozen.
+
+    Args:
+        model: Sequential or Functional, of tf_keras, trained; it is left alone.
+        dataset: Anything `Task.of` accepts; what the model has not seen should be in `test_data`.
+        channel_keep_ratio: Kept fraction of the channels of every layer, in (0, 1]; layers that are tied by an addition
+            or a depthwise convolution count as one.
+        keep_ratio: Kept fraction of the model's connections, in (0, 1], those of removed channels included: below what
+            the channels leave, single connections inside are pruned too.
+        channel_criterion: Which channels are kept: a name in `kgrow.pruning.CHANNEL_CRITERIA` or a `ChannelCriterion`.
+        criterion: Which connections are kept: a name in `kgrow.pruning.CRITERIA` or a `Criterion`.
+        channel_multiple: Of which the width of every layer shall be a multiple; 4 and 8 suit 8 bit kernels.
+        steps: Pruning steps, in equal parts, with fine-tuning after each.
+        epochs: Of fine-tuning in all, the steps in their first half; by default enough for 1000 batches, 12 to 60.
+        batch_size: Images per step of fine-tuning.
+        learning_rate: Of Adam at the beginning; falls to zero.
+        validation_data: Decides which epoch counts, in place of a part of the training images.
+        test_data: Used for the final figures and to prove exported files.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        image_size: Images are resized to it.
+        augmentation: Of training images; by default none, as what the model bears is not known.
+        seed: Of everything that is drawn.
+        verbose: 0 silent, 1 or 2 a line per step and epoch.
+
+    Returns:
+        The new model with every figure before and after.
+
+    Raises:
+        TypeError: If the model is none of tf_keras.
+        ValueError: If the model cannot be compressed, does not fit the data, or answers by chance; the message says
+            what to do.
+
+    Example:
+        >>> from kgrow._keras import keras
+        >>> keras.utils.set_random_seed(0)
+        >>> images = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1)).astype(np.uint8)
+        >>> labels = (images[:, :, :4].mean(axis=(1, 2, 3)) > images[:, :, 4:].mean(axis=(1, 2, 3))).astype(int)
+        >>> layers = keras.layers
+        >>> model = keras.Sequential([
+        ...     keras.Input((8, 8, 1)), layers.Rescaling(1 / 128, -1), layers.Flatten(),
+        ...     layers.Dense(8, activation="relu"), layers.Dense(2),
+        ... ])
+        >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> _ = model.fit(images, labels, epochs=60, verbose=0)
+        >>> compressed = compress(model, (images, labels), steps=1, epochs=1, verbose=0)
+        >>> [layer.units for layer in compressed.model.layers if "dense" in layer.name]
+        [4, 2]
+    """
+    check_positive_int(batch_size, "batch_size")
+    check_kind(model)
+    task = Task.of(
+        dataset,
+        validation_data=validation_data,
+        test_data=test_data,
+        data_dir=data_dir,
+        image_size=image_size,
+        seed=seed,
+    )
+    plan = Plan(
+        channel_keep_ratio=channel_keep_ratio,
+        keep_ratio=keep_ratio,
+        channel_criterion=_channel_criterion(channel_criterion),
+        criterion=lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion,
+        channel_multiple=channel_multiple,
+        steps=steps,
+        epochs=default_epochs(len(task.train), batch_size) if epochs is None else epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        augmentation=augmentation or Augmentation(),
+        seed=seed,
+    )
+    with display_for(verbose) as observer:
+        return _compress(model, task, plan, observer)
+
+
+def _channel_criterion(criterion: str | ChannelCriterion) -> ChannelCriterion:
+    return lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")() if isinstance(criterion, str) else criterion
+
+
+def _compress(model: keras.Model, task: Task, plan: Plan, observer: Observer) -> Compressed:
+    for note in task.notes:
+        observer.note(note)
+    graph, values = read(model, task)
+    before = figures(graph, values, build(graph, values), task)
+    _check_beats_chance(before["val_accuracy"], task.validation.labels)
+    logits = graph.to_logits()
+    grouped_channels = graph_groups(logits, values)
+    check_scores(plan.channel_criterion, logits, grouped_channels)
+    network = MaskedModel(logits.for_training(plan.seed), values, grouped_channels)
+    left = _prune_and_tune(network, task, plan, observer)
+    kept = at_least_one(grouped_channels.groups, left)
+    narrower, values = narrow(graph, network.state(), grouped_channels.made, kept)
+    smaller = build(narrower, values, name=model.name)
+    after = figures(narrower, values, smaller, task)
+    return Compressed(smaller, task, document(model.name, task, plan, (graph, before), (narrower, after)))
+
+
+def _prune_and_tune(network: MaskedModel, task: Task, plan: Plan, observer: Observer) -> np.ndarray:
+    """Returns the groups that are left; the network has the weights of the epoch that counts."""
+    tuner = FineTuner(network, task, plan)
+    labels = task.validation.labels
+    best, highest, left = network.state(), 0.0, network.remove_dead_channels()
+    for epoch in range(plan.epochs):
+        if prune_before(epoch, network, task.train, plan):
+            left, highest = network.remove_dead_channels(), 0.0  # an unpruned model must not win
+            kept = f"{grouped(network.kept_params())} of {grouped(network.size)}"
+            observer.note(f"pruned to {int(left.sum())} of {len(left)} channels, {kept} connections")
+        loss, logits = tuner.train_epoch(epoch), network.logits(task.validation.images)
+        if not (np.isfinite(loss) and np.isfinite(logits).all()):
+            raise TrainingDivergedError(
+                f"Loss and logits must be finite, but are not in epoch {epoch + 1}, whose mean training loss is "
+                f"{loss}. A lower `learning_rate` usually mends it."
+            )
+        found = float(np.mean(logits.argmax(axis=-1) == labels))
+        observer.note(f"epoch {epoch + 1} of {plan.epochs}: validation {percent(found)} %, loss {loss:.3f}")
+        if found >= accuracy_to_reach(highest, len(labels)):
+            best = network.state()
+        highest = max(highest, found)
+    network.load_state(best)
+    return left
+
+
+def _check_beats_chance(accuracy: float, labels: np.ndarray) -> None:
+    most_frequent = float(np.max(np.bincount(labels)) / len(labels))
+    needed = most_frequent + NUM_ERRORS * math.sqrt(most_frequent * (1.0 - most_frequent) / len(labels))
+    if accuracy < needed:
+        raise ValueError(
+            f"`model` must answer clearly better than by chance, {percent(needed)} % of the validation images, but "
+            f"answers {percent(accuracy)} %. Were its pixels scaled in training? `compress` feeds the data as they "
+            "are: begin the model with a Rescaling layer, or pass images scaled as in training. Else train it first."
+        )

@@ -1,0 +1,55 @@
+"""`Compressed`: a narrower model, and what it cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from kgrow._keras import keras
+from kgrow.compressing.converting import export_model
+from kgrow.exporting import Artefact, ExportOptions
+from kgrow.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Compressed:
+    """What `compress` made of a model.
+
+    Args:
+        model: A new, narrower Keras model, not compiled; pruned connections are exactly zero.
+        task: The data it was fine-tuned on.
+        document: `kgrow_version`, `model`, `task`, `seed`, `config`; `before` and `after` with `val_accuracy`,
+            `test_accuracy`, `params`, `kept_params` and `macs`; and `layers`, each with `name`, `channels_before` and
+            `channels_after`. Accuracies are fractions, `kept_params` connections, costs multiply-accumulates per image.
+    """
+
+    model: keras.Model
+    task: Task
+    document: dict[str, Any]
+
+    def export(self, path: str | os.PathLike[str], quantize: str = "float32", **options: Any) -> Artefact:
+        """Writes the model for a device and proves it: the file is run over the whole test split before.
+
+        Args:
+            path: Where to: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description and
+                a program that classifies.
+            quantize: float32, float16, dynamic or int8.
+            options: `output_dtype`, `micro`, `max_drop` or `seed` of `kgrow.exporting.ExportOptions`.
+
+        Returns:
+            What was measured on the file.
+
+        Raises:
+            ExportError: If its answers are too far from the model's; nothing is written then.
+        """
+        return export_model(self.model, self.task, Path(path), ExportOptions(quantization=quantize, **options))
+
+    def summary(self) -> None:
+        """Prints what changed."""
+        import sys
+
+        from kgrow.reporting.compression import print_compression
+
+        print_compression(self.document, sys.stdout)

@@ -1,0 +1,68 @@
+"""`Plan`: how far a model is pruned, in which steps, and how it is fine-tuned."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from kgrow._checks import check_keep_ratio, check_positive_int
+from kgrow.pruning import ChannelCriterion, Criterion, Iterative
+from kgrow.task import Augmentation
+
+STEPS_OF_TRAINING, FEWEST_EPOCHS, MOST_EPOCHS = 1000, 12, 60
+
+
+def default_epochs(num_examples: int, batch_size: int) -> int:
+    """Returns epochs enough for 1000 steps of fine-tuning, within 12 and 60."""
+    wanted = math.ceil(STEPS_OF_TRAINING / max(1, num_examples // batch_size))
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, wanted))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a model is pruned and fine-tuned; the arguments of `compress`.
+
+    Args:
+        channel_keep_ratio: Final kept fraction of the channels, in (0, 1].
+        keep_ratio: Final kept fraction of all connections, in (0, 1], those of removed channels included.
+        channel_criterion: Which channels are kept.
+        criterion: Which connections are kept.
+        channel_multiple: Of which the width of every layer shall be a multiple.
+        steps: Pruning events, spread over the first half of the epochs.
+        epochs: Of fine-tuning.
+        batch_size: Images per step of fine-tuning.
+        learning_rate: Of Adam at the beginning.
+        augmentation: Of training images.
+        seed: Of everything that is drawn.
+    """
+
+    channel_keep_ratio: float
+    keep_ratio: float
+    channel_criterion: ChannelCriterion
+    criterion: Criterion
+    channel_multiple: int
+    steps: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    augmentation: Augmentation
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_keep_ratio(self.channel_keep_ratio, "channel_keep_ratio")
+        check_keep_ratio(self.keep_ratio)
+        for name in ("channel_multiple", "steps", "epochs", "batch_size"):
+            check_positive_int(getattr(self, name), name)
+        if self.epochs < self.steps:
+            raise ValueError(
+                f"`epochs` must be at least `steps`, {self.steps}, but got {self.epochs}: each step of pruning is "
+                "followed by fine-tuning."
+            )
+        if not self.learning_rate > 0:
+            raise ValueError(f"`learning_rate` must be above 0, but got {self.learning_rate!r}. A usual one is 0.001.")
+
+    @property
+    def schedule(self) -> Iterative:
+        """When channels and connections are pruned, and how far; the whole model is one block."""
+        gap = max(1, self.epochs // (2 * self.steps))
+        return Iterative(tuple(range(0, self.steps * gap, gap)), self.steps)

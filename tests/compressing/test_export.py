@@ -1,0 +1,124 @@
+"""A compressed model to a proved file, on digits from end to end."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kgrow
+from kgrow._keras import keras
+from kgrow.exporting import classify
+from kgrow.exporting.answers import DeviceModel
+from kgrow.exporting.bundle import read_bundle
+from kgrow.exporting.measure import open_interpreter
+
+
+@pytest.fixture(scope="module")
+def wide(layers, digits):
+    """Some 10 000 parameters; raw pixels of 0..16 in."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((8, 8, 1))
+    x = layers.Conv2D(16, 3, padding="same", use_bias=False, name="stem")(layers.Rescaling(1 / 16)(image))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    y = layers.Conv2D(16, 1, use_bias=False)(layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(y)))
+    x = layers.MaxPooling2D()(layers.Add()([x, layers.BatchNormalization(momentum=0.9)(y)]))
+    x = layers.Concatenate()([x, layers.Conv2D(16, 3, padding="same", activation="relu")(x)])
+    x = layers.Dropout(0.2)(layers.Flatten()(x))
+    model = keras.Model(image, layers.Dense(10, activation="softmax")(x), name="digits_net")
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    model.fit(digits.train.images, digits.train.labels, batch_size=64, epochs=8, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def compressed(wide, digits):
+    return kgrow.compress(wide, digits, steps=2, epochs=8, batch_size=64, learning_rate=3e-3, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def exported(compressed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    return {kind: compressed.export(folder / f"{kind}.tflite", kind) for kind in ("float32", "int8")}
+
+
+def test_half_the_channels_are_nearly_as_good(compressed):
+    before, after = compressed.document["before"], compressed.document["after"]
+    assert before["test_accuracy"] > 0.95
+    assert after["test_accuracy"] > before["test_accuracy"] - 0.03
+    assert after["macs"] < 0.4 * before["macs"]
+
+
+def test_file_is_measured_and_answers_as_the_model(compressed, exported, digits):
+    for kind, artefact in exported.items():
+        logits = classify(artefact.path, digits.test.images)
+        assert artefact.test_accuracy == np.mean(logits.argmax(axis=-1) == digits.test.labels)
+        assert artefact.macs == compressed.document["after"]["macs"], kind
+        assert artefact.bytes == os.path.getsize(artefact.path)
+    assert exported["float32"].max_abs_diff < 1e-4
+    assert exported["float32"].test_accuracy == compressed.document["after"]["test_accuracy"]
+    assert exported["int8"].accuracy_drop <= 0.01
+
+
+def test_file_is_smaller_than_the_uncompressed_one(compressed, wide, exported, tmp_path):
+    whole = dataclasses.replace(compressed, model=wide)
+    before, after = whole.export(tmp_path / "whole.tflite", "int8"), exported["int8"]
+    assert after.macs < 0.4 * before.macs
+    assert after.bytes < 0.75 * before.bytes
+    assert after.ram_bytes < before.ram_bytes
+
+
+def test_int8_file_reads_pixels_as_they_are(exported, digits):
+    content = Path(exported["int8"].path).read_bytes()
+    (image,) = open_interpreter(content).get_input_details()
+    assert image["dtype"] == np.uint8
+    assert image["quantization"] == (1.0, 0)
+    bright = DeviceModel([content], (0,)).run(np.full((1, 8, 8, 1), 255, np.uint8))  # beyond what was seen
+    assert np.isfinite(bright.values).all()
+
+
+def test_bundle_runs_where_kgrow_is_not(compressed, digits, tmp_path):
+    out = tmp_path / "bundle"
+    artefact = compressed.export(out, "int8", micro=True)
+    assert {"model.tflite", "labels.txt", "metadata.json", "run.py", "model_data.cc"} <= set(os.listdir(out))
+    description, models = read_bundle(out)
+    assert description["macs"] == artefact.macs
+    assert len(models) == 1
+    np.save(tmp_path / "image.npy", digits.test.images[0])
+    command = [sys.executable, str(out / "run.py"), "--json", str(tmp_path / "image.npy")]
+    answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert answer["label"] == str(classify(out / "model.tflite", digits.test.images[:1]).argmax())
+
+
+def test_other_kinds_are_written_too(compressed, tmp_path):
+    for kind in ("float16", "dynamic"):
+        assert compressed.export(tmp_path / f"{kind}.tflite", kind).accuracy_drop <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("quantize", "options", "message"),
+    [
+        ("int7", {}, "`quantization` must be one of .* Did you mean 'int8'"),
+        ("float32", {"exit_index": 1}, "`exit_index` must be None for a compressed model, but got 1: it has one head"),
+        ("int8", {"fine_tune_epochs": 3}, "`fine_tune_epochs` must be 0 for a compressed model"),
+        ("float32", {"output_dtype": "int8"}, "`output_dtype` must be 'float32' unless"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(quantize, options, message, compressed, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        compressed.export(tmp_path / "a.tflite", quantize, **options)
+    assert not os.listdir(tmp_path)
+
+
+def test_drop_over_what_is_allowed_says_what_helps(compressed, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "kgrow.compressing.converting._reads_raw_pixels", lambda model: model
+    )  # pixels on a wrong scale
+    with pytest.raises(kgrow.ExportError, match=r"int8 costs .* Nothing was written\. Keep more channels"):
+        compressed.export(tmp_path / "a.tflite", "int8")
+    assert not os.listdir(tmp_path)
