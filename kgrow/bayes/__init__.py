@@ -1,0 +1,54 @@
+"""A Bayesian view of which parts of a network the data support: curvature, and a prior that switches parts off."""
+
+from collections.abc import Callable
+
+from kgrow.bayes.curvature import Curvature, ForwardPass, Model, Probe, tiled_probe
+from kgrow.bayes.empirical_fisher import EmpiricalFisher
+from kgrow.bayes.exact import ExactDiagonal
+from kgrow.bayes.gauss_newton import GaussNewton
+from kgrow.bayes.graph import Graph
+from kgrow.bayes.hutchinson import Hutchinson
+from kgrow.bayes.likelihood import CrossEntropy, Likelihood, SquaredError
+from kgrow.bayes.linear_nodes import Bias, Conv, Dense, FrozenNorm, Gate
+from kgrow.bayes.monte_carlo_fisher import MonteCarloFisher
+from kgrow.bayes.nodes import Activation, AveragePool, Node, Route
+from kgrow.bayes.recursion import DiagonalRecursion
+
+# By name; each takes the run's seed. The first one is the default.
+CURVATURES: dict[str, Callable[[int], Curvature]] = {
+    "monte_carlo_fisher": lambda seed: MonteCarloFisher(seed=seed),
+    "gauss_newton": lambda seed: GaussNewton(),
+    "empirical_fisher": lambda seed: EmpiricalFisher(),
+    "hutchinson": lambda seed: Hutchinson(seed=seed),
+    "exact": lambda seed: ExactDiagonal(),
+    "recursion": lambda seed: DiagonalRecursion(),
+    "recursion_thesis": lambda seed: DiagonalRecursion("thesis"),
+}
+
+__all__ = [
+    "CURVATURES",
+    "Activation",
+    "AveragePool",
+    "Bias",
+    "Conv",
+    "CrossEntropy",
+    "Curvature",
+    "Dense",
+    "DiagonalRecursion",
+    "EmpiricalFisher",
+    "ExactDiagonal",
+    "ForwardPass",
+    "FrozenNorm",
+    "Gate",
+    "GaussNewton",
+    "Graph",
+    "Hutchinson",
+    "Likelihood",
+    "Model",
+    "MonteCarloFisher",
+    "Node",
+    "Probe",
+    "Route",
+    "SquaredError",
+    "tiled_probe",
+]
