@@ -5,6 +5,7 @@ from collections.abc import Callable
 from kgrow.bayes.curvature import Curvature, ForwardPass, Model, Probe, tiled_probe
 from kgrow.bayes.empirical_fisher import EmpiricalFisher
 from kgrow.bayes.exact import ExactDiagonal
+from kgrow.bayes.gates import GateGraph
 from kgrow.bayes.gauss_newton import GaussNewton
 from kgrow.bayes.graph import Graph
 from kgrow.bayes.hutchinson import Hutchinson
@@ -12,6 +13,7 @@ from kgrow.bayes.likelihood import CrossEntropy, Likelihood, SquaredError
 from kgrow.bayes.linear_nodes import Bias, Conv, Dense, FrozenNorm, Gate
 from kgrow.bayes.monte_carlo_fisher import MonteCarloFisher
 from kgrow.bayes.nodes import Activation, AveragePool, Node, Route
+from kgrow.bayes.prior import DEPENDENCIES, GAMMA_THRESHOLD, Decision, decide, dependent_gamma, switch
 from kgrow.bayes.recursion import DiagonalRecursion
 
 # By name; each takes the run's seed. The first one is the default.
@@ -27,12 +29,15 @@ CURVATURES: dict[str, Callable[[int], Curvature]] = {
 
 __all__ = [
     "CURVATURES",
+    "DEPENDENCIES",
+    "GAMMA_THRESHOLD",
     "Activation",
     "AveragePool",
     "Bias",
     "Conv",
     "CrossEntropy",
     "Curvature",
+    "Decision",
     "Dense",
     "DiagonalRecursion",
     "EmpiricalFisher",
@@ -40,6 +45,7 @@ __all__ = [
     "ForwardPass",
     "FrozenNorm",
     "Gate",
+    "GateGraph",
     "GaussNewton",
     "Graph",
     "Hutchinson",
@@ -50,5 +56,8 @@ __all__ = [
     "Probe",
     "Route",
     "SquaredError",
+    "decide",
+    "dependent_gamma",
+    "switch",
     "tiled_probe",
 ]

@@ -1,0 +1,115 @@
+"""`GateGraph`: which gates follow which, and what is left of them when some are closed. NumPy only."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import graphlib
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class GateGraph:
+    """Gates on the operations of a cell: one per operation from one node to another.
+
+    Args:
+        edges: Of each gate the node its operation reads and the node it adds to; several gates may join two nodes.
+        sources: The nodes that are there anyway, such as the inputs of a cell.
+        sink: The node that is wanted, such as its output.
+
+    Raises:
+        ValueError: If the edges run in a circle, or no path leads from a source to the sink.
+
+    Example:
+        >>> graph = GateGraph(edges=(("in", "a"), ("in", "a"), ("a", "out")), sources=("in",), sink="out")
+        >>> graph.predecessors[2]
+        array([0, 1])
+    """
+
+    edges: tuple[tuple[Hashable, Hashable], ...]
+    sources: tuple[Hashable, ...]
+    sink: Hashable
+
+    def __post_init__(self) -> None:
+        sorter = graphlib.TopologicalSorter[Hashable]()
+        for source, target in self.edges:
+            sorter.add(target, source)
+        try:
+            sorter.prepare()
+        except graphlib.CycleError as problem:
+            raise ValueError(f"`edges` must not run in a circle, but do: {problem.args[1]}.") from None
+        if not self.connected(np.ones(len(self), bool)).any():
+            raise ValueError(f"`edges` must lead from a source to {self.sink!r}, but none of the paths does.")
+
+    def __len__(self) -> int:
+        return len(self.edges)
+
+    @functools.cached_property
+    def order(self) -> tuple[int, ...]:
+        """The gates in topological order: each one after all that its operation reads from."""
+        sorter = graphlib.TopologicalSorter[Hashable]()
+        for source, target in self.edges:
+            sorter.add(target, source)
+        places = {node: place for place, node in enumerate(sorter.static_order())}
+        return tuple(sorted(range(len(self)), key=lambda gate: places[self.edges[gate][0]]))
+
+    @functools.cached_property
+    def predecessors(self) -> tuple[np.ndarray, ...]:
+        """Per gate the gates into the node that it reads, int; none where that is a source."""
+        return tuple(
+            np.array([i for i, (_, end) in enumerate(self.edges) if end == start and start not in self.sources], int)
+            for start, _ in self.edges
+        )
+
+    @functools.cached_property
+    def pairs(self) -> np.ndarray:
+        """Per gate the number of the pair of nodes that it joins, int (num_gates,): gates with one zero gate."""
+        numbers = {edge: number for number, edge in enumerate(dict.fromkeys(self.edges))}
+        return np.array([numbers[edge] for edge in self.edges])
+
+    def connected(self, kept: np.ndarray) -> np.ndarray:
+        """Returns which kept gates lie on a path of kept gates from a source to the sink, bool (num_gates,).
+
+        One round is enough: every gate on such a path is on it with all others of the path.
+        """
+        fed = self._reached(self.sources, kept, self.edges)
+        wanted = self._reached((self.sink,), kept, [(target, source) for source, target in self.edges])
+        ends = [source in fed and target in wanted for source, target in self.edges]
+        return kept & np.array(ends, bool)
+
+    def _reached(
+        self, starts: Iterable[Hashable], kept: np.ndarray, edges: Sequence[tuple[Hashable, Hashable]]
+    ) -> set[Hashable]:
+        follows: dict[Hashable, list[Hashable]] = {}
+        for stays, (source, target) in zip(kept, edges, strict=True):
+            if stays:
+                follows.setdefault(source, []).append(target)
+        reached, waiting = set(starts), list(starts)
+        while waiting:
+            new = [node for node in follows.get(waiting.pop(), []) if node not in reached]
+            reached.update(new)
+            waiting.extend(new)
+        return reached
+
+    def widest_path(self, gamma: np.ndarray, alive: np.ndarray) -> np.ndarray:
+        """Returns the path from a source to the sink whose smallest gamma is the largest, bool (num_gates,).
+
+        Args:
+            gamma: Float (num_gates,).
+            alive: The gates to choose from, bool (num_gates,); some path of them must lead to the sink.
+        """
+        width: dict[Hashable, float] = dict.fromkeys(self.sources, np.inf)
+        via: dict[Hashable, int] = {}
+        for gate in self.order:
+            source, target = self.edges[gate]
+            narrowest = min(width.get(source, -np.inf), gamma[gate])
+            if alive[gate] and target not in self.sources and narrowest > width.get(target, -np.inf):
+                width[target], via[target] = narrowest, gate
+        path = np.zeros(len(self), bool)
+        node = self.sink
+        while node in via:
+            path[via[node]] = True
+            node = self.edges[via[node]][0]
+        return path

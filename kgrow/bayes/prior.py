@@ -1,0 +1,132 @@
+r"""A switch on every gate, and the closed form in which the data turn it. NumPy only.
+
+A gate w has the prior N(0, gamma); gamma is learned with w. The last term of the objective
+:math:`2 \mathrm{NLL}(w) + w^2 / \gamma + \log(1 + \gamma h)` is concave; its tangent has the slope
+:math:`\alpha = h / (1 + \gamma h)`. With the tangent in its place the objective is smallest at
+:math:`\gamma = |w| / \sqrt\alpha`, which leaves the penalty :math:`\omega |w|`,
+:math:`\omega = \sqrt\alpha`: a lasso that is weighted anew in every loop. For a loss
+:math:`\frac{1}{2} H (w - w_0)^2` it ends at :math:`\gamma = \max(0, w_0^2 - \lambda / H)`: pruned is what has less
+evidence :math:`w_0^2 H` than the price :math:`\lambda` of a gate, in nats per example. For a mean loss over N examples
+that price is 1 / N if the prior is taken at its word; a larger one counts the data for less.
+
+References:
+    Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
+    https://arxiv.org/abs/1905.04919, Algorithm 1; Wipf and Nagarajan, "A New View of Automatic Relevance
+    Determination", NeurIPS 2007.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+
+import numpy as np
+
+from kgrow.bayes.gates import GateGraph
+
+DEPENDENCIES = ("none", "own_zero", "predecessors", "both")
+# Where the entropy of N(0, gamma), half of log(2 pi e gamma), is 0. Gates start at 1, which gives gamma its unit.
+GAMMA_THRESHOLD = 1.0 / (2.0 * math.pi * math.e)
+SMALLEST_CURVATURE = 1e-12
+# Of a gate about which the data say nothing.
+LARGEST_GAMMA = 1e6
+
+
+def floored(curvature: np.ndarray) -> np.ndarray:
+    """Returns a curvature that is positive, as the closed form needs it; negative values count as none, with a warning.
+
+    Args:
+        curvature: Any shape.
+    """
+    negative = int(np.sum(curvature < 0))
+    if negative:
+        warnings.warn(
+            f"{negative} of {np.size(curvature)} curvatures are negative and count as 0. GaussNewton and "
+            "MonteCarloFisher never are.",
+            stacklevel=2,
+        )
+    return np.maximum(curvature, SMALLEST_CURVATURE)
+
+
+def switch(weights: np.ndarray, curvature: np.ndarray, gamma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""Returns the weight of the penalty and the switch of every gate: equations 4-2 to 4-4.
+
+    :math:`\alpha_g = h_g / (1 + \gamma h_g)`, :math:`\omega = \sqrt{\sum_g \alpha_g}`, :math:`s = \|w\|_2 / \omega`.
+    A gate that is repeated in several cells has one gamma and one omega for all of them.
+
+    Args:
+        weights: Of the gates, (num_cells, num_gates), or (num_gates,) where nothing is repeated.
+        curvature: Second derivative of the loss over its price (h = H / lambda), of the shape of `weights`.
+        gamma: Of the loop before, (num_gates,).
+
+    Returns:
+        omega and s, float64 (num_gates,); s is at most 1e6, also where the curvature is 0.
+    """
+    weights, floor = np.atleast_2d(weights), floored(np.atleast_2d(curvature))
+    omega = np.sqrt(np.sum(floor / (1.0 + gamma * floor), axis=0))
+    silent = np.all(floor <= SMALLEST_CURVATURE, axis=0)
+    return omega, np.where(silent, LARGEST_GAMMA, np.minimum(np.linalg.norm(weights, axis=0) / omega, LARGEST_GAMMA))
+
+
+def dependent_gamma(
+    graph: GateGraph, switches: np.ndarray, zero_switches: np.ndarray | None = None, dependency: str = "both"
+) -> np.ndarray:
+    r"""Returns the gamma of every gate, which is small where the gate, or all that feeds it, is: equations 3-5, 3-6.
+
+    :math:`\gamma_{jk} = (1 / \sum_i \tilde s_{ij} + 1 / s_{jk} + 1 / s^0_{jk})^{-1}` with
+    :math:`\tilde s = (1 / s^0 + 1 / s)^{-1}`. The sum over predecessors is infinite for what reads a source. It is made
+    of switches and not of gammas, so the order of the gates does not matter.
+
+    Args:
+        graph: Of the gates.
+        switches: s, (num_gates,).
+        zero_switches: The s of the zero gate of every pair of nodes, (num_pairs,); None where there are none.
+        dependency: `"predecessors"` leaves zero gates out, `"own_zero"` the predecessors, `"none"` both.
+    """
+    if dependency not in DEPENDENCIES:
+        raise ValueError(f"`dependency` must be one of {', '.join(map(repr, DEPENDENCIES))}, but got {dependency!r}.")
+    with np.errstate(divide="ignore"):  # 1 / 0 is infinite: what is off stays off
+        precision = 1.0 / np.asarray(switches, float)
+        if zero_switches is not None and dependency in ("own_zero", "both"):
+            precision = precision + (1.0 / np.asarray(zero_switches, float))[graph.pairs]
+        if dependency in ("none", "own_zero"):
+            return 1.0 / precision
+        sums = [np.sum(1.0 / precision[before]) for before in graph.predecessors]
+        fed = np.array(
+            [
+                0.0 if source in graph.sources else 1.0 / total
+                for total, (source, _) in zip(sums, graph.edges, strict=True)
+            ]
+        )
+    return 1.0 / (precision + fed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """Which gates stay.
+
+    Args:
+        kept: bool (num_gates,); each lies on a path from a source to the sink.
+        readmitted: Whether the sink had lost its last path, and the one with the largest gamma came back.
+    """
+
+    kept: np.ndarray
+    readmitted: bool
+
+
+def decide(graph: GateGraph, gamma: np.ndarray, alive: np.ndarray | None = None) -> Decision:
+    """Closes the gates of low entropy, and then all that are no longer on a path from a source to the sink.
+
+    Predecessors that are all closed can still add up to a gamma above the threshold, so the second step is needed.
+
+    Args:
+        graph: Of the gates.
+        gamma: (num_gates,).
+        alive: The gates that are still open, bool (num_gates,); None for all. Some path of them leads to the sink.
+    """
+    alive = np.ones(len(graph), bool) if alive is None else alive
+    kept = graph.connected(alive & (gamma > GAMMA_THRESHOLD))
+    if kept.any():
+        return Decision(kept, readmitted=False)
+    return Decision(graph.widest_path(gamma, alive), readmitted=True)
