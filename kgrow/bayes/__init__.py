@@ -8,12 +8,14 @@ from kgrow.bayes.exact import ExactDiagonal
 from kgrow.bayes.gates import GateGraph
 from kgrow.bayes.gauss_newton import GaussNewton
 from kgrow.bayes.graph import Graph
+from kgrow.bayes.groups import Category, GroupPrior, keep_mask
 from kgrow.bayes.hutchinson import Hutchinson
 from kgrow.bayes.likelihood import CrossEntropy, Likelihood, SquaredError
 from kgrow.bayes.linear_nodes import Bias, Conv, Dense, FrozenNorm, Gate
 from kgrow.bayes.monte_carlo_fisher import MonteCarloFisher
 from kgrow.bayes.nodes import Activation, AveragePool, Node, Route
 from kgrow.bayes.prior import DEPENDENCIES, GAMMA_THRESHOLD, Decision, decide, dependent_gamma, switch
+from kgrow.bayes.proximal import shrunk
 from kgrow.bayes.recursion import DiagonalRecursion
 
 # By name; each takes the run's seed. The first one is the default.
@@ -34,6 +36,7 @@ __all__ = [
     "Activation",
     "AveragePool",
     "Bias",
+    "Category",
     "Conv",
     "CrossEntropy",
     "Curvature",
@@ -48,6 +51,7 @@ __all__ = [
     "GateGraph",
     "GaussNewton",
     "Graph",
+    "GroupPrior",
     "Hutchinson",
     "Likelihood",
     "Model",
@@ -58,6 +62,8 @@ __all__ = [
     "SquaredError",
     "decide",
     "dependent_gamma",
+    "keep_mask",
+    "shrunk",
     "switch",
     "tiled_probe",
 ]
