@@ -31,7 +31,13 @@ class Prunable(Protocol):
 
 
 class Criterion(abc.ABC):
-    """A rule that scores connections."""
+    """A rule that scores connections.
+
+    Args:
+        min_saliency: What scores less is removed even where the keep ratio leaves room for it.
+    """
+
+    min_saliency: float = 0.0
 
     @abc.abstractmethod
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:

@@ -27,7 +27,9 @@ def prune(
     loss: Loss,
     scope: str = "block",
 ) -> None:
-    """Prunes blocks of a network to exact counts; connections that are pruned stay pruned.
+    """Prunes blocks of a network to exact counts, or below where the criterion asks for a smallest saliency.
+
+    Connections that are pruned stay pruned.
 
     Args:
         network: Pruned in place.
@@ -45,7 +47,8 @@ def prune(
     scores = dict(zip((kernel.name for kernel in kernels), criterion.saliency(network, batches, loss), strict=True))
     for group in _groups(network, keep_ratios, scope):
         present = [kernel.mask.numpy() for kernel in group.kernels]
-        assign_masks(group.kernels, select([scores[kernel.name] for kernel in group.kernels], present, group.num_kept))
+        saliency = [scores[kernel.name] for kernel in group.kernels]
+        assign_masks(group.kernels, select(saliency, present, group.num_kept, criterion.min_saliency))
 
 
 def prune_channels(

@@ -11,7 +11,9 @@ def kept_count(keep_ratio: float, size: int) -> int:
     return int(keep_ratio * size + 1e-9)
 
 
-def select(saliency: Sequence[np.ndarray], masks: Sequence[np.ndarray], num_kept: int) -> list[np.ndarray]:
+def select(
+    saliency: Sequence[np.ndarray], masks: Sequence[np.ndarray], num_kept: int, min_saliency: float = 0.0
+) -> list[np.ndarray]:
     """Keeps the highest scores of several kernels that are ranked together.
 
     Ties go to the earlier position, so the count is exact. What is masked already is never kept. Every kernel keeps
@@ -21,6 +23,7 @@ def select(saliency: Sequence[np.ndarray], masks: Sequence[np.ndarray], num_kept
         saliency: Non-negative scores, one array per kernel.
         masks: The present {0, 1} masks, of the same shapes.
         num_kept: Connections to keep in all; where fewer are alive, all of those are kept.
+        min_saliency: Fewer are kept if fewer reach this score or are the best of their kernel.
 
     Returns:
         The new float32 {0, 1} masks.
@@ -33,11 +36,14 @@ def select(saliency: Sequence[np.ndarray], masks: Sequence[np.ndarray], num_kept
         raise ValueError(f"`saliency` must be finite and non-negative, but lies in [{flat.min()}, {flat.max()}].")
     alive = np.concatenate([np.ravel(mask) for mask in masks]) > 0
     flat[~alive] = -1.0
-    num_kept = min(num_kept, int(alive.sum()))
     bounds = np.cumsum([0, *(scores.size for scores in saliency)])
     best = [start + int(np.argmax(flat[start:stop])) for start, stop in itertools.pairwise(bounds)]
+    best = [index for index in best if alive[index]]
+    strong = flat >= min_saliency
+    strong[best] = True
+    num_kept = min(num_kept, int(np.sum(strong & alive)))
     if len(best) <= num_kept:
-        flat[[index for index in best if alive[index]]] = np.inf
+        flat[best] = np.inf
     kept = np.zeros(flat.size, np.float32)
     kept[np.argsort(-flat, kind="stable")[:num_kept]] = 1.0
     return [

@@ -99,6 +99,19 @@ def test_kernel_without_any_live_connection_stays_empty():
     assert second.tolist() == [1, 1]
 
 
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1.2), st.integers(0, 30))
+def test_what_reaches_the_smallest_score_stays_and_one_of_every_live_kernel(seed, least, num_kept):
+    generator = np.random.default_rng(seed)
+    saliency, masks = generator.random((3, 10)), (generator.random((3, 10)) < 0.7).astype(float)
+    masks[2] = 0
+    wanted = (saliency >= least) & (masks > 0)
+    for scores, mask, row in zip(saliency, masks, wanted, strict=True):
+        row[np.argmax(np.where(mask > 0, scores, -1))] |= mask.any()
+    kept = np.array(select(list(saliency), list(masks), num_kept, least)) > 0
+    assert kept.sum() == min(num_kept, wanted.sum())
+    assert not np.any(kept & ~wanted)
+
+
 @pytest.mark.parametrize("score", [np.nan, np.inf, -1.0])
 def test_score_that_ranks_nothing_is_refused(score):
     with pytest.raises(ValueError, match="`saliency` must be finite and non-negative"):
