@@ -66,11 +66,11 @@ def parser() -> argparse.ArgumentParser:
     add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
     add("--batch-size", type=int, metavar="N")
     add("--keep-ratio", type=keep_ratios, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
-    add("--criterion", default="snip", help="snip (default), snip_reinit, magnitude or random")
+    add("--criterion", default="snip", help="snip (default), snip_reinit, magnitude, bayes or random")
     add("--strategy", choices=["one-shot", "iterative"], help="default: the preset's")
     add("--scope", default="block", help="ranked together: layer, block (default) or global")
     add("--channel-keep-ratio", type=keep_ratios, metavar="R", help="kept fraction of the channels, one or per block")
-    add("--channel-criterion", default="gate", help="gate (default), snip, norm or bn_scale")
+    add("--channel-criterion", default="gate", help="gate (default), bayes, snip, norm or bn_scale")
     add("--channel-multiple", type=int, default=1, metavar="N", help="widths become multiples of N")
     add(
         "--limit",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from kgrow.pruning.bayes import Bayes
 from kgrow.pruning.channel_criterion import CHANNEL_CRITERIA, ChannelCriterion
 from kgrow.pruning.channels import channel_groups
 from kgrow.pruning.criterion import Criterion
@@ -16,6 +17,7 @@ CRITERIA: dict[str, Callable[[int], Criterion]] = {
     "snip": lambda seed: SNIP(seed=seed),
     "snip_reinit": lambda seed: SNIP(reinitialize=True, seed=seed),
     "magnitude": lambda seed: Magnitude(),
+    "bayes": lambda seed: Bayes(seed=seed),
     "random": lambda seed: Random(seed),
 }
 
@@ -24,6 +26,7 @@ __all__ = [
     "CRITERIA",
     "SCOPES",
     "SNIP",
+    "Bayes",
     "ChannelCriterion",
     "Criterion",
     "Iterative",

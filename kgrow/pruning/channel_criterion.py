@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kgrow.bayes import MonteCarloFisher
+from kgrow.pruning.bayes_models import ChannelModel, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss, Prunable
 from kgrow.pruning.gradients import mean_gradients
@@ -58,6 +60,35 @@ class Gate(ChannelCriterion):
 
 
 @dataclasses.dataclass(frozen=True)
+class BayesGate(ChannelCriterion):
+    r"""The evidence of the data for a channel: the curvature of the loss in its gate, in nats per example.
+
+    The gate z = 1 multiplies the channel as in `Gate`, and is off if :math:`z^2 H` is below the price of a gate: see
+    `kgrow.bayes.prior`. H is the mean square of single examples' gradients for labels that the network draws. `Gate`
+    averages first: there a channel that raises the loss of some examples and lowers that of others counts for nothing.
+
+    Args:
+        num_draws: Labels drawn for every example and head; each costs a backward pass.
+        seed: Of the draws.
+
+    References:
+        Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
+        https://arxiv.org/abs/1905.04919.
+    """
+
+    num_draws: int = 2
+    seed: int = 0
+
+    def saliency(
+        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
+    ) -> np.ndarray:
+        """See `ChannelCriterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
+        curvature = MonteCarloFisher(self.num_draws, self.seed)
+        (diagonal,) = curvature.diagonal(ChannelModel(network, groups), likelihood_of(network, loss), batches)
+        return diagonal
+
+
+@dataclasses.dataclass(frozen=True)
 class GroupSNIP(ChannelCriterion):
     r"""The connection sensitivities of a group together: :math:`\sum_{i \in G} |w_i \, \partial L / \partial w_i|`."""
 
@@ -98,6 +129,7 @@ class NormScale(ChannelCriterion):
 # By the name used on the command line.
 CHANNEL_CRITERIA: dict[str, Callable[[], ChannelCriterion]] = {
     "gate": Gate,
+    "bayes": BayesGate,
     "snip": GroupSNIP,
     "norm": GroupNorm,
     "bn_scale": NormScale,

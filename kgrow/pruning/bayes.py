@@ -1,0 +1,65 @@
+"""Bayes: the evidence of the data for each connection."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgrow._checks import check_positive_int
+from kgrow.bayes import MonteCarloFisher
+from kgrow.pruning.bayes_models import KernelModel, likelihood_of
+from kgrow.pruning.criterion import Batch, Criterion, Loss
+
+if TYPE_CHECKING:
+    from kgrow.network import GrowingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class Bayes(Criterion):
+    r"""Keeps the weights for which the data have the most evidence: :math:`w^2 H`, in nats per example.
+
+    Under the prior N(0, gamma) with gamma learned from the data, gamma ends at
+    :math:`\max(0, w^2 - \lambda / H)`: a weight is off exactly if :math:`w^2 H < \lambda`, see `kgrow.bayes.prior`.
+    That is twice the increase of the loss which optimal brain damage expects when the weight goes. H is the diagonal of
+    the Gauss-Newton matrix of the joint loss, estimated by a Monte-Carlo Fisher: gradients of single examples for
+    labels that the network draws.
+
+    A batch of gradients does not tell those of its examples: they are computed one by one from what every layer reads
+    and the gradient in what it makes. Each draw costs about a backward pass, operation by operation; two draws take
+    about three times as long as SNIP. Patches are cut in parts of 64 MiB.
+
+    Args:
+        min_saliency: The price of a connection, in nats per example: those with less evidence go, whatever the keep
+            ratio. 1 / (number of training images) takes the prior at its word; 0 leaves the count to the keep ratio.
+        num_draws: Labels drawn for every example and head.
+        seed: Of the draws.
+
+    References:
+        Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
+        https://arxiv.org/abs/1905.04919; LeCun, Denker and Solla, "Optimal Brain Damage", NIPS 1989.
+    """
+
+    min_saliency: float = 0.0
+    num_draws: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive_int(self.num_draws, "num_draws")
+        if not self.min_saliency >= 0:
+            raise ValueError(
+                f"`min_saliency` must not be negative, but got {self.min_saliency!r}. It is the price of a connection "
+                "in nats per example, such as 1 / (number of training images)."
+            )
+
+    def saliency(self, network: GrowingNetwork, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+        """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
+        curvature = MonteCarloFisher(self.num_draws, self.seed)
+        model = KernelModel(network)
+        diagonals = curvature.diagonal(model, likelihood_of(network, loss), batches)
+        return [
+            np.square(weight.numpy(), dtype=np.float64) * diagonal
+            for weight, diagonal in zip(model.parameters, diagonals, strict=True)
+        ]

@@ -1,0 +1,107 @@
+"""A `GrowingNetwork` as a `Model` of `kgrow.bayes`: by its kernels, or by gates on its channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kgrow._keras import keras, tf
+from kgrow._tfmot import PrunableLayer
+from kgrow.bayes import CrossEntropy, ForwardPass, Probe, tiled_probe
+from kgrow.bayes.squared_gradients import conv_squares, dense_squares
+from kgrow.network.tap import call_tapped
+from kgrow.pruning.channels import ChannelGroups
+from kgrow.pruning.criterion import Loss
+
+if TYPE_CHECKING:
+    from kgrow.network import GrowingNetwork
+
+
+class KernelModel:
+    """A network whose parameters are all its kernels.
+
+    Args:
+        network: Left as it was.
+    """
+
+    def __init__(self, network: GrowingNetwork):
+        self._network = network
+        self._kernels = network.kernels()
+
+    @property
+    def parameters(self) -> list[Any]:
+        """The kernels, in the order of the network."""
+        return [kernel.weight for kernel in self._kernels]
+
+    def run(self, images: Any) -> ForwardPass:
+        """See `Model.run`."""
+        probes: dict[str, Probe] = {}
+
+        def tap(name: str, layer: Any, inputs: Any, outputs: Any) -> Any:
+            if isinstance(layer, PrunableLayer):
+                probes[name] = _probe(layer.layer, inputs, outputs)
+            return outputs
+
+        logits = call_tapped(self._network, images, tap)
+        return ForwardPass(logits, [probes[kernel.name] for kernel in self._kernels])
+
+
+def _probe(layer: keras.layers.Layer, inputs: Any, outputs: Any) -> Probe:
+    if isinstance(layer, keras.layers.Dense):
+        return Probe(outputs, lambda gradient: dense_squares(inputs, gradient))
+    window = (layer.kernel_size, layer.strides, layer.padding.upper())
+    return Probe(outputs, lambda gradient: conv_squares(inputs, gradient, *window))
+
+
+class ChannelModel:
+    """A network whose parameters are gates on its groups of channels, all open.
+
+    A gate multiplies what every normalisation of its group makes; ReLU lets a positive factor through.
+
+    Args:
+        network: Left as it was.
+        groups: Of the network's architecture.
+    """
+
+    def __init__(self, network: GrowingNetwork, groups: ChannelGroups):
+        self._network, self._groups = network, groups
+        self._gates = tf.Variable(tf.ones(len(groups)))
+
+    @property
+    def parameters(self) -> list[Any]:
+        """One variable (num_groups,)."""
+        return [self._gates]
+
+    def run(self, images: Any) -> ForwardPass:
+        """See `Model.run`."""
+        copies = tf.ones((len(images), 1)) * self._gates
+
+        def tap(name: str, layer: Any, inputs: Any, outputs: Any) -> Any:
+            if not isinstance(layer, keras.layers.BatchNormalization):
+                return outputs
+            _, made = self._groups.kernels[name]
+            return outputs * tf.gather(copies, made, axis=1)[:, None, None]
+
+        logits = call_tapped(self._network, images, tap)
+        return ForwardPass(logits, [tiled_probe(copies, self._gates)])
+
+
+def likelihood_of(network: GrowingNetwork, loss: Loss) -> CrossEntropy:
+    r"""Returns the likelihood that a joint loss over heads stands for.
+
+    The Hessian of a cross-entropy does not depend on labels or their smoothing. At equal logits of C classes its
+    diagonal is :math:`\tau (1 - 1 / C) / C`, which gives the weight :math:`\tau` of every head away.
+
+    Args:
+        network: Tells the number of heads and classes.
+        loss: A weighted sum over heads of mean cross-entropies; see `Criterion.saliency`.
+    """
+    num_classes = network.architecture.num_classes
+    logits = [tf.zeros((1, num_classes)) for _ in network.blocks]
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(logits)
+        with tf.GradientTape() as inner:
+            inner.watch(logits)
+            value = loss(tuple(logits), tf.constant([0]))
+        slopes = [gradient[0, 0] for gradient in inner.gradient(value, logits)]
+    bends = [outer.gradient(slope, head)[0, 0] for slope, head in zip(slopes, logits, strict=True)]
+    return CrossEntropy(tuple(float(bend) * num_classes / (1.0 - 1.0 / num_classes) for bend in bends))

@@ -1,0 +1,133 @@
+"""Evidence against gradients taken example by example, and the count that it decides."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kgrow._keras import keras, tf
+from kgrow.bayes import CrossEntropy, GaussNewton
+from kgrow.lifecycle import Lifecycle, Observer
+from kgrow.lifecycle.loss import joint_loss
+from kgrow.network.tap import call_tapped
+from kgrow.pruning import CHANNEL_CRITERIA, Bayes, channel_groups, prune
+from kgrow.pruning.bayes_models import ChannelModel, KernelModel, likelihood_of
+from kgrow.run import Run
+
+HEADS = CrossEntropy((0.2, 0.5, 1.0))
+pytestmark = pytest.mark.usefixtures("eagerly")
+
+
+@pytest.fixture(scope="module")
+def batches(varied_network, noise):
+    images = noise(varied_network, 3)
+    labels = np.arange(3, dtype=np.int32) % 3
+    return [(images[:2], labels[:2]), (images[2:], labels[2:])]
+
+
+def single_gradients(network, variables, batches):
+    """Yields for every example and factor of the Hessian in the logits the gradients in some variables."""
+    for image in np.concatenate([images for images, _ in batches]):
+        with tf.GradientTape(persistent=True) as tape:
+            logits = network(image[None], training=False)
+        for vector in HEADS.factors(logits):
+            found = tape.gradient(logits, variables, output_gradients=tuple(vector), unconnected_gradients="zero")
+            yield [gradient.numpy() for gradient in found]
+
+
+def test_curvature_of_kernels_is_that_of_single_examples(varied_network, batches):
+    model = KernelModel(varied_network)
+    totals = [np.zeros(weight.shape) for weight in model.parameters]
+    for gradients in single_gradients(varied_network, model.parameters, batches):
+        for total, gradient in zip(totals, gradients, strict=True):
+            total += gradient**2 / 3
+    for found, expected in zip(GaussNewton().diagonal(model, HEADS, batches), totals, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6 * expected.max())
+
+
+def test_curvature_of_channels_is_that_of_gates_shared_over_places(varied_network, batches):
+    groups = channel_groups(varied_network.architecture)
+    named = {n: v for n, v in varied_network.named_variables().items() if n.endswith(("/gamma", "/beta"))}
+    expected = np.zeros(len(groups))
+    for gradients in single_gradients(varied_network, list(named.values()), batches):
+        slopes = np.zeros(len(groups))
+        for (name, variable), gradient in zip(named.items(), gradients, strict=True):
+            np.add.at(slopes, groups.kernels[name.rpartition("/")[0]][1], variable.numpy() * gradient)
+        expected += slopes**2 / 3
+    (found,) = GaussNewton().diagonal(ChannelModel(varied_network, groups), HEADS, batches)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6 * expected.max())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_weights_of_the_heads_are_found_in_the_loss(smoothing, varied_network):
+    weights = np.array([0.2, 0.5, 1.0], np.float32)
+    likelihood = likelihood_of(varied_network, lambda logits, labels: joint_loss(logits, labels, weights, smoothing))
+    assert likelihood.head_weights == pytest.approx((0.2, 0.5, 1.0), rel=1e-5)
+
+
+def test_a_tap_sees_every_kernel_and_leaves_nothing_behind(varied_network, batches):
+    images, _ = batches[0]
+    seen = []
+
+    def tap(name, layer, inputs, outputs):
+        seen.append((name, isinstance(layer, keras.layers.BatchNormalization)))
+        return outputs
+
+    tapped = call_tapped(varied_network, images, tap)
+    for first, second in zip(tapped, varied_network(images), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-6)
+    assert {name for name, _ in seen} == {kernel.name for kernel in varied_network.kernels()}
+    assert len(seen) == len(set(seen))
+    assert not any("call" in vars(layer) for block in varied_network.blocks for _, layer in block.parts())
+
+
+def test_evidence_is_the_square_of_the_weight_times_its_curvature(varied_network, batches, cross_entropy):
+    repeated = [(np.repeat(images, 30, axis=0), np.repeat(labels, 30)) for images, labels in batches]
+    found = Bayes(num_draws=10).saliency(varied_network, repeated, cross_entropy)
+    model = KernelModel(varied_network)
+    curvature = GaussNewton().diagonal(model, CrossEntropy((1.0, 1.0, 1.0)), batches)
+    for first, weight, second in zip(found, model.parameters, curvature, strict=True):
+        expected = weight.numpy() ** 2 * second
+        alive = expected > 0
+        assert np.median(np.abs(first[alive] / expected[alive] - 1)) < 0.15
+
+
+def test_the_evidence_decides_the_count(varied_copy, batches, cross_entropy):
+    scores = np.concatenate([s.ravel() for s in Bayes().saliency(varied_copy, batches, cross_entropy)])
+    price = float(np.quantile(scores, 0.4))
+    prune(varied_copy, dict.fromkeys(range(3), 1.0), Bayes(min_saliency=price), batches, cross_entropy)
+    kept = np.concatenate([kernel.mask.numpy().ravel() for kernel in varied_copy.kernels()]) > 0
+    assert kept[scores >= price].all()
+    assert np.sum(kept[scores < price]) <= len(varied_copy.kernels())  # the best of a kernel that has none above it
+
+
+def test_a_keep_ratio_is_the_most_that_evidence_may_keep(varied_copy, batches, cross_entropy):
+    prune(varied_copy, {0: 0.25}, Bayes(min_saliency=1e-12), batches, cross_entropy)
+    assert varied_copy.kept_params(0) == varied_copy.architecture.kernel_params(0) // 4
+    prune(varied_copy, {0: 0.25}, Bayes(min_saliency=1e12), batches, cross_entropy)
+    assert varied_copy.kept_params(0) == len(varied_copy.kernels(0))
+
+
+def test_a_life_may_leave_the_counts_to_the_evidence(tmp_path, tiny_task, tiny_architecture, tiny_settings):
+    settings = dataclasses.replace(tiny_settings, criterion=Bayes(min_saliency=1 / len(tiny_task.train)))
+    with Run.open(tmp_path / "run", {}) as run:
+        Lifecycle(tiny_task, tiny_architecture, (1.0, 1.0), settings, run, Observer()).train()
+        pruned = [event for event in run.events() if event["event"] == "pruned"]
+    assert [event["keep_ratio"] for event in pruned] == [1.0, 1.0]
+    assert all(0 < event["kept_params"] < event["prunable_params"] for event in pruned)
+
+
+def test_channels_are_scored_by_the_same_evidence(varied_network, batches, cross_entropy):
+    groups = channel_groups(varied_network.architecture)
+    repeated = [(np.repeat(images, 30, axis=0), np.repeat(labels, 30)) for images, labels in batches]
+    found = CHANNEL_CRITERIA["bayes"]().saliency(varied_network, groups, repeated, cross_entropy)
+    (expected,) = GaussNewton().diagonal(ChannelModel(varied_network, groups), CrossEntropy((1.0,) * 3), batches)
+    alive = expected > 0
+    assert np.median(np.abs(found[alive] / expected[alive] - 1)) < 0.15
+
+
+def test_wrong_prices_and_draws_are_refused():
+    with pytest.raises(ValueError, match="`min_saliency` must not be negative, but got -1"):
+        Bayes(min_saliency=-1)
+    with pytest.raises(ValueError, match="`num_draws`"):
+        Bayes(num_draws=0)
