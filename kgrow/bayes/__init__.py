@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+from kgrow.bayes.chain import Chain, ChainLayer, LayerSize
+from kgrow.bayes.compression import Compression, CompressionSettings, error_rate
 from kgrow.bayes.curvature import Curvature, ForwardPass, Model, Probe, tiled_probe
 from kgrow.bayes.empirical_fisher import EmpiricalFisher
 from kgrow.bayes.exact import ExactDiagonal
+from kgrow.bayes.flops import flops, published_flops
 from kgrow.bayes.gates import GateGraph
 from kgrow.bayes.gauss_newton import GaussNewton
 from kgrow.bayes.graph import Graph
@@ -37,6 +40,10 @@ __all__ = [
     "AveragePool",
     "Bias",
     "Category",
+    "Chain",
+    "ChainLayer",
+    "Compression",
+    "CompressionSettings",
     "Conv",
     "CrossEntropy",
     "Curvature",
@@ -53,6 +60,7 @@ __all__ = [
     "Graph",
     "GroupPrior",
     "Hutchinson",
+    "LayerSize",
     "Likelihood",
     "Model",
     "MonteCarloFisher",
@@ -62,7 +70,10 @@ __all__ = [
     "SquaredError",
     "decide",
     "dependent_gamma",
+    "error_rate",
+    "flops",
     "keep_mask",
+    "published_flops",
     "shrunk",
     "switch",
     "tiled_probe",

@@ -66,11 +66,6 @@ class Category:
         """The shape of everything that there is one of per group; it broadcasts against the kernel."""
         return tuple(1 if axis in self.axes else side for axis, side in enumerate(self.shape))
 
-    @property
-    def group_size(self) -> int:
-        """Weights in a group."""
-        return int(np.prod([self.shape[axis] for axis in self.axes], dtype=int))
-
     def total(self, values: np.ndarray) -> np.ndarray:
         """Returns the sum over every group, float64 of `group_shape`."""
         return np.sum(np.asarray(values, np.float64), axis=self.axes, keepdims=True)
@@ -120,13 +115,8 @@ class GroupPrior:
         return GroupPrior(self.category, gamma, omega)
 
     def kept(self, kernel: np.ndarray) -> np.ndarray:
-        """Returns which groups are on: not exactly 0, and of a gamma per weight beside the largest that counts.
-
-        Returns:
-            bool of `group_shape`.
-        """
-        per_weight = self.gamma / self.category.group_size
-        return (self.category.norms(kernel) > 0) & (per_weight >= SMALLEST_RATIO * np.max(per_weight))
+        """Returns which groups are on, bool of `group_shape`: not 0, and of a gamma that counts beside the largest."""
+        return (self.category.norms(kernel) > 0) & (self.gamma >= SMALLEST_RATIO * np.max(self.gamma))
 
 
 def keep_mask(priors: Sequence[GroupPrior], kernel: np.ndarray) -> np.ndarray:

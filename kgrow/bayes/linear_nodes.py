@@ -174,5 +174,5 @@ def _pull_bilinear(
 
 
 def _copies(parameter: Any, value: Any) -> Any:
-    ones = tf.ones((len(value), *(1 for _ in value.shape[1:-1]), *(tuple(parameter.shape) or (1,))), value.dtype)
+    ones = tf.ones((value.shape[0], *(1 for _ in value.shape[1:-1]), *(tuple(parameter.shape) or (1,))), value.dtype)
     return ones * parameter

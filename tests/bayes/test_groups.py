@@ -57,7 +57,6 @@ def test_norms_and_updates_are_those_of_the_indices(name, shape):
     prior = GroupPrior(category, *(generator.random((2, *category.group_shape)) + 0.5))
     updated = prior.updated(weights, curvature)
     for place, indices in groups(category):
-        assert len(indices[0]) == category.group_size
         norm = np.linalg.norm(weights[indices])
         gamma = norm / prior.omega[place]
         alpha = 1 / gamma - 1 / (1 / gamma + curvature[indices]) / gamma**2

@@ -1,0 +1,90 @@
+"""Compression on a problem whose useful inputs are known."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from kgrow._keras import tf
+from kgrow.bayes import GaussNewton
+from kgrow.bayes.chain import Chain
+from kgrow.bayes.compression import Compression, CompressionSettings, error_rate
+
+NUM_IMAGES = 512
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Of 4x4 values two decide the class; the others are noise."""
+    generator = np.random.default_rng(0)
+    images = generator.normal(size=(NUM_IMAGES, 4, 4, 1)).astype(np.float32)
+    score = 2 * images[:, 0, 1, 0] - 2 * images[:, 2, 3, 0] + 0.3 * generator.normal(size=NUM_IMAGES)
+    return images, (score > 0).astype(np.int32)
+
+
+def compression(categories, price, **options):
+    chain = Chain.fresh((4, 4, 1), [], [8, 2] if len(categories) > 1 else [2], seed=1)
+    settings = CompressionSettings(categories, (price,) * len(categories), batch_size=128, **options)
+    return Compression(chain, settings, seed=0)
+
+
+def test_the_inputs_that_decide_are_found(data):
+    work = compression((("in_neuron", "out_neuron"), ("in_neuron",)), 1 / NUM_IMAGES, learning_rate=0.2)
+    kept = []
+    for _ in range(10):
+        for _ in range(15):
+            work.train(*data)
+        work.update(*data)
+        kept.append([mask.copy() for mask in work.masks])
+    for _ in range(10):
+        work.train(*data, penalised=False)
+    for before, after in itertools.pairwise(kept):
+        assert not any(np.any(new & ~old) for old, new in zip(before, after, strict=True))
+    small = work.compressed()
+    assert small.layers[0].reads.tolist() == [1, 11]
+    assert small.widths() == [2, 1]  # one unit tells the sign of a difference
+    assert error_rate(small, *data) == error_rate(work.chain, *data) < 0.1
+    assert all(not layer.kernel.numpy()[~mask].any() for layer, mask in zip(work.chain.layers, work.masks, strict=True))
+
+
+@pytest.mark.parametrize(("momentum", "rate"), [(0.0, 1.0), (0.9, 0.1)])
+def test_training_ends_where_gradient_and_penalty_cancel(data, momentum, rate):
+    price = 0.02
+    work = compression((("in_neuron",),), price, learning_rate=rate, momentum=momentum)
+    images, labels = (values[:128] for values in data)  # one step an epoch: no noise
+    for _ in range(500):
+        work.train(images, labels)
+    (layer,) = work.chain.layers
+    with tf.GradientTape() as tape:
+        logits = work.chain(tf.constant(images))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    gradient, kernel = tape.gradient(loss, layer.kernel).numpy(), layer.kernel.numpy()
+    norms = np.linalg.norm(kernel, axis=1)
+    alive = norms > 0
+    assert 0 < alive.sum() < 16
+    np.testing.assert_allclose(gradient[alive], -price * kernel[alive] / norms[alive, None], atol=0.05 * price)
+    assert (np.linalg.norm(gradient[~alive], axis=1) <= price * 1.05).all()
+
+
+def test_a_higher_price_leaves_less(data):
+    left = []
+    for price in (1e-4, 1e-2):
+        work = compression((("element",), ("element",)), price, curvature=GaussNewton(), learning_rate=0.2)
+        for _ in range(3):
+            for _ in range(5):
+                work.train(*data)
+            work.update(*data)
+        left.append(sum(mask.sum() for mask in work.masks))
+    assert left[1] < left[0]
+
+
+def test_what_cannot_be_is_refused(data):
+    with pytest.raises(ValueError, match="`prices` must hold one per layer"):
+        CompressionSettings((("element",),), (0.1, 0.1))
+    chain = Chain.fresh((4, 4, 1), [], [2], seed=1)
+    with pytest.raises(ValueError, match="`categories` must hold those of 1 layers"):
+        Compression(chain, CompressionSettings(((), ()), (0.1, 0.1)))
+    work = compression((("layer",),), 100.0)
+    work.train(*data)
+    with pytest.raises(ValueError, match="`prices` must leave every layer a weight"):
+        work.update(*data)
