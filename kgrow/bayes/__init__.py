@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from kgrow.bayes.chain import Chain, ChainLayer, LayerSize
 from kgrow.bayes.compression import Compression, CompressionSettings, error_rate
+from kgrow.bayes.counting import executed_flops, published_flops
 from kgrow.bayes.curvature import Curvature, ForwardPass, Model, Probe, tiled_probe
 from kgrow.bayes.empirical_fisher import EmpiricalFisher
 from kgrow.bayes.exact import ExactDiagonal
-from kgrow.bayes.flops import flops, published_flops
 from kgrow.bayes.gates import GateGraph
 from kgrow.bayes.gauss_newton import GaussNewton
 from kgrow.bayes.graph import Graph
@@ -71,7 +71,7 @@ __all__ = [
     "decide",
     "dependent_gamma",
     "error_rate",
-    "flops",
+    "executed_flops",
     "keep_mask",
     "published_flops",
     "shrunk",

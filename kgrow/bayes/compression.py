@@ -34,7 +34,7 @@ class CompressionSettings:
 
     categories: tuple[tuple[str, ...], ...]
     prices: tuple[float, ...]
-    learning_rate: float = 0.05
+    learning_rate: float = 0.01
     momentum: float = 0.9
     batch_size: int = 128
     num_curvature_batches: int = 10
@@ -126,7 +126,7 @@ class Compression:
             labels: As for `train`.
 
         Raises:
-            ValueError: If a layer would lose all its weights.
+            ValueError: If a layer would lose all its weights; the masks are then as they were.
         """
         curvatures = self.settings.curvature.diagonal(
             self.chain.graph, CrossEntropy(), list(self._batches(images, labels))
@@ -138,13 +138,14 @@ class Compression:
             for prior, omega in zip(self.priors[index], self._omegas[index], strict=True):
                 omega.assign(prior.omega)
             kept.append(self.masks[index] & keep_mask(self.priors[index], kernel))
-        self.masks = self.chain.connected(kept)
-        for index, mask in enumerate(self.masks):
+        masks = self.chain.connected(kept)
+        for index, mask in enumerate(masks):
             if not mask.any():
                 raise ValueError(
                     f"`prices` must leave every layer a weight, but {self.settings.prices} leave layer {index} none. "
                     "Lower those that are too high."
                 )
+        self.masks = masks
         self._apply_masks()
 
     def _batches(self, images: np.ndarray, labels: np.ndarray) -> list[Batch]:

@@ -25,8 +25,9 @@ CONV_CATEGORIES: dict[str, tuple[int, ...]] = {
 }
 DENSE_CATEGORIES: dict[str, tuple[int, ...]] = {"element": (), "in_neuron": (1,), "out_neuron": (0,), "layer": (0, 1)}
 
-# A group whose gamma is so small beside the largest of its kernel is off, though its weights are not exactly 0.
-SMALLEST_RATIO = 1e-4
+# Steps on small batches keep a group from being exactly 0. It is off when its prior variance is so small a part of the
+# variance 1 / h that the data leave: at the fixed point its evidence is then within a tenth of its price.
+SMALLEST_SUPPORT = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,16 +84,20 @@ class GroupPrior:
         category: The groups.
         gamma: Variance of the weights of every group, of the category's `group_shape`.
         omega: Weight of every group in the penalty, of the same shape.
+        support: gamma times the mean curvature h of every group, of the same shape: at the fixed point the evidence
+            over the price, less 1.
     """
 
     category: Category
     gamma: np.ndarray
     omega: np.ndarray
+    support: np.ndarray
 
     @staticmethod
     def fresh(category: Category) -> GroupPrior:
-        """Returns the prior before the first loop: every gamma and omega is 1."""
-        return GroupPrior(category, np.ones(category.group_shape), np.ones(category.group_shape))
+        """Returns the prior before the first loop: every gamma and omega is 1, and nothing is known against a group."""
+        ones = np.ones(category.group_shape)
+        return GroupPrior(category, ones, ones, np.inf * ones)
 
     def penalty(self, kernel: np.ndarray) -> float:
         """Returns the sum over groups of omega times the norm; times the price lambda it is in nats per example."""
@@ -112,11 +117,15 @@ class GroupPrior:
         curvature = floored(curvature)
         gamma = self.category.norms(kernel) / self.omega
         omega = np.sqrt(self.category.total(curvature / (1.0 + gamma * curvature)))
-        return GroupPrior(self.category, gamma, omega)
+        support = gamma * np.mean(curvature, axis=self.category.axes, keepdims=True)
+        return GroupPrior(self.category, gamma, omega, support)
 
     def kept(self, kernel: np.ndarray) -> np.ndarray:
-        """Returns which groups are on, bool of `group_shape`: not 0, and of a gamma that counts beside the largest."""
-        return (self.category.norms(kernel) > 0) & (self.gamma >= SMALLEST_RATIO * np.max(self.gamma))
+        """Returns which groups are on, bool of `group_shape`: not 0, and supported by the data.
+
+        A group without curvature is off: its weights do not change what the network answers.
+        """
+        return (self.category.norms(kernel) > 0) & (self.support >= SMALLEST_SUPPORT)
 
 
 def keep_mask(priors: Sequence[GroupPrior], kernel: np.ndarray) -> np.ndarray:

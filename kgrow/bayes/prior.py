@@ -53,7 +53,8 @@ def switch(weights: np.ndarray, curvature: np.ndarray, gamma: np.ndarray) -> tup
     r"""Returns the weight of the penalty and the switch of every gate: equations 4-2 to 4-4.
 
     :math:`\alpha_g = h_g / (1 + \gamma h_g)`, :math:`\omega = \sqrt{\sum_g \alpha_g}`, :math:`s = \|w\|_2 / \omega`.
-    A gate that is repeated in several cells has one gamma and one omega for all of them.
+    A gate that is repeated in several cells has one gamma and one omega for all of them; under `proximal.shrunk` over
+    the axis of the cells it is closed in all of them at once.
 
     Args:
         weights: Of the gates, (num_cells, num_gates), or (num_gates,) where nothing is repeated.

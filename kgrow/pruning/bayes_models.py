@@ -104,4 +104,5 @@ def likelihood_of(network: GrowingNetwork, loss: Loss) -> CrossEntropy:
             value = loss(tuple(logits), tf.constant([0]))
         slopes = [gradient[0, 0] for gradient in inner.gradient(value, logits)]
     bends = [outer.gradient(slope, head)[0, 0] for slope, head in zip(slopes, logits, strict=True)]
-    return CrossEntropy(tuple(float(bend) * num_classes / (1.0 - 1.0 / num_classes) for bend in bends))
+    # A head of weight 0 may come out a rounding error below it.
+    return CrossEntropy(tuple(max(float(bend), 0.0) * num_classes / (1.0 - 1.0 / num_classes) for bend in bends))

@@ -38,11 +38,11 @@ def relu_net():
     double = maker(5)
     return Graph(
         [
-            Conv(double(3, 2, 2, 3)),  # 1: 4x4x3
+            Conv(double(2, 2, 2, 3)),  # 1: 4x4x3
             Bias(double(3)),
             FrozenNorm(double(3), double(3)),
             Activation(tf.nn.relu),  # 4
-            Conv(double(2, 2, 3, 3), inputs=(4,)),  # 5
+            Conv(double(1, 2, 3, 3), inputs=(4,)),  # 5
             Gate(double(3)),  # 6
             Route(tf.add, inputs=(4, 6)),  # 7: residual
             Activation(tf.nn.relu),  # 8

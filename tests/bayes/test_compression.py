@@ -78,6 +78,20 @@ def test_a_higher_price_leaves_less(data):
     assert left[1] < left[0]
 
 
+def test_filters_and_patches_of_convolutions_go_too(data):
+    images, labels = np.tile(data[0], (1, 2, 2, 1)), data[1]
+    chain = Chain.fresh((8, 8, 1), [(6, 3, 2), (4, 2, 1)], [5, 2], seed=0)
+    categories = (("shape", "filter"), ("stack_row", "stack_column", "channel"), ("element", "in_neuron"), ("layer",))
+    work = Compression(chain, CompressionSettings(categories, (1 / NUM_IMAGES,) * 4, learning_rate=0.05), seed=0)
+    for _ in range(4):
+        for _ in range(5):
+            work.train(images, labels)
+        work.update(images, labels)
+    small = work.compressed()
+    assert small.sizes() != chain.sizes()
+    np.testing.assert_allclose(small(tf.constant(images)), chain(tf.constant(images)), rtol=1e-3, atol=1e-4)
+
+
 def test_what_cannot_be_is_refused(data):
     with pytest.raises(ValueError, match="`prices` must hold one per layer"):
         CompressionSettings((("element",),), (0.1, 0.1))

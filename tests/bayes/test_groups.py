@@ -54,7 +54,7 @@ def test_dense_kernels_have_neurons():
 def test_norms_and_updates_are_those_of_the_indices(name, shape):
     category, weights, curvature = Category(name, shape), kernel(shape), kernel(shape, 1) ** 2
     generator = np.random.default_rng(2)
-    prior = GroupPrior(category, *(generator.random((2, *category.group_shape)) + 0.5))
+    prior = GroupPrior(category, *(generator.random((3, *category.group_shape)) + 0.5))
     updated = prior.updated(weights, curvature)
     for place, indices in groups(category):
         norm = np.linalg.norm(weights[indices])
@@ -63,6 +63,7 @@ def test_norms_and_updates_are_those_of_the_indices(name, shape):
         assert category.norms(weights)[place] == pytest.approx(norm)
         assert updated.gamma[place] == pytest.approx(gamma)
         assert updated.omega[place] == pytest.approx(np.sqrt(alpha.sum()))
+        assert updated.support[place] == pytest.approx(gamma * curvature[indices].mean())
     assert prior.penalty(weights) == pytest.approx(np.sum(prior.omega * category.norms(weights)))
 
 
@@ -94,6 +95,8 @@ def test_the_gamma_of_a_group_comes_to_its_fixed_point(size, curvature, price):
         gammas.append(prior.gamma.item())
     assert abs(gammas[9] - expected) < 1e-2
     assert abs(gammas[-1] - expected) < 1e-6
+    evidence = np.sum(optimum**2) / size * curvature / price
+    assert prior.support.item() == pytest.approx(evidence - 1, rel=1e-4)
 
 
 def test_a_group_with_less_evidence_than_its_price_is_off_after_ten_loops():
@@ -107,6 +110,12 @@ def test_a_group_with_less_evidence_than_its_price_is_off_after_ten_loops():
     assert not keep_mask([prior], weights).any()
 
 
+def test_a_group_without_curvature_is_off():
+    weights, curvature = np.ones((2, 3)), np.array([[0.0] * 3, [1.0] * 3])
+    with_rows = GroupPrior.fresh(Category("in_neuron", (2, 3))).updated(weights, curvature)
+    assert with_rows.kept(weights).ravel().tolist() == [False, True]
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_a_weight_stays_if_all_its_groups_do(seed):
     generator = np.random.default_rng(seed)
@@ -116,11 +125,12 @@ def test_a_weight_stays_if_all_its_groups_do(seed):
         category = Category(name, CONV)
         off = generator.random(category.group_shape) < 0.3
         off.flat[0] = False
-        priors.append(GroupPrior(category, np.where(off, 1e-9, 1.0), np.ones(category.group_shape)))
+        ones = np.ones(category.group_shape)
+        priors.append(GroupPrior(category, ones, ones, np.where(off, 0.09, 0.11)))
     mask = keep_mask(priors, weights)
     for place in np.ndindex(CONV):
-        own = [p.gamma[tuple(min(i, s - 1) for i, s in zip(place, p.gamma.shape, strict=True))] for p in priors]
-        assert mask[place] == (min(own) == 1.0)
+        own = [p.support[tuple(min(i, s - 1) for i, s in zip(place, p.gamma.shape, strict=True))] for p in priors]
+        assert mask[place] == (min(own) > 0.1)
 
 
 def test_unknown_categories_and_kernels_are_refused():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgrow._keras import keras, tf
-from kgrow.bayes import CrossEntropy, GaussNewton
+from kgrow.bayes import CrossEntropy, ExactDiagonal, GaussNewton
 from kgrow.lifecycle import Lifecycle, Observer
 from kgrow.lifecycle.loss import joint_loss
 from kgrow.network.tap import call_tapped
@@ -56,6 +56,13 @@ def test_curvature_of_channels_is_that_of_gates_shared_over_places(varied_networ
         expected += slopes**2 / 3
     (found,) = GaussNewton().diagonal(ChannelModel(varied_network, groups), HEADS, batches)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6 * expected.max())
+
+
+def test_curvature_of_channels_is_the_second_derivative_in_a_piecewise_linear_net(tiny_network, batches):
+    model = ChannelModel(tiny_network, channel_groups(tiny_network.architecture))  # no gate is in two places
+    arguments = (model, CrossEntropy((0.5, 1.0)), batches[1:])
+    (found,), (expected,) = (curvature.diagonal(*arguments) for curvature in (GaussNewton(), ExactDiagonal()))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * expected.max())
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -23,7 +23,7 @@ def published_flops(sizes: Sequence[LayerSize]) -> int:
     return sum(_flops(size, size.input_map) for size in sizes)
 
 
-def flops(sizes: Sequence[LayerSize]) -> int:
+def executed_flops(sizes: Sequence[LayerSize]) -> int:
     """Counts the same operations at the positions of the map that is made.
 
     Args:
