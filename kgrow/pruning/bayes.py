@@ -23,13 +23,14 @@ class Bayes(Criterion):
 
     Under the prior N(0, gamma) with gamma learned from the data, gamma ends at
     :math:`\max(0, w^2 - \lambda / H)`: a weight is off exactly if :math:`w^2 H < \lambda`, see `kgrow.bayes.prior`.
-    That is twice the increase of the loss which optimal brain damage expects when the weight goes. H is the diagonal of
-    the Gauss-Newton matrix of the joint loss, estimated by a Monte-Carlo Fisher: gradients of single examples for
-    labels that the network draws.
+    The score is twice the increase of the loss that optimal brain damage expects when the weight goes. H is the
+    diagonal of the Gauss-Newton matrix of the joint loss, estimated by a Monte-Carlo Fisher: gradients of single
+    examples for labels that the network draws.
 
-    A batch of gradients does not tell those of its examples: they are computed one by one from what every layer reads
-    and the gradient in what it makes. Each draw costs about a backward pass, operation by operation; two draws take
-    about three times as long as SNIP. Patches are cut in parts of 64 MiB.
+    The gradient of a batch does not tell those of its examples: they are computed one by one from what every layer
+    reads and the gradient in what it makes. Each draw costs about a backward pass, operation by operation; two draws
+    take two to three times as long as SNIP. Patches are cut in parts of 64 MiB: for the space `compact` and 128 images
+    of 32x32 pixels the peak was 390 MiB, that of SNIP 244.
 
     Args:
         min_saliency: The price of a connection, in nats per example: those with less evidence go, whatever the keep
