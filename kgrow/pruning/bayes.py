@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow.bayes import MonteCarloFisher
-from kgrow.pruning.bayes_models import KernelModel, likelihood_of
-from kgrow.pruning.criterion import Batch, Criterion, Loss
-
-if TYPE_CHECKING:
-    from kgrow.network import GrowingNetwork
+from kgrow.pruning.bayes_models import KernelModel, as_growing, likelihood_of
+from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +51,12 @@ class Bayes(Criterion):
                 "in nats per example, such as 1 / (number of training images)."
             )
 
-    def saliency(self, network: GrowingNetwork, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+    def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
         curvature = MonteCarloFisher(self.num_draws, self.seed)
-        model = KernelModel(network)
-        diagonals = curvature.diagonal(model, likelihood_of(network, loss), batches)
+        growing = as_growing(network)
+        model = KernelModel(growing)
+        diagonals = curvature.diagonal(model, likelihood_of(growing, loss), batches)
         return [
             np.square(weight.numpy(), dtype=np.float64) * diagonal
             for weight, diagonal in zip(model.parameters, diagonals, strict=True)

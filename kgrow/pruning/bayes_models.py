@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import PrunableLayer
 from kgrow.bayes import CrossEntropy, ForwardPass, Probe, tiled_probe
 from kgrow.bayes.squared_gradients import conv_squares, dense_squares
+from kgrow.network import GrowingNetwork
 from kgrow.network.tap import call_tapped
 from kgrow.pruning.channels import ChannelGroups
-from kgrow.pruning.criterion import Loss
+from kgrow.pruning.criterion import Loss, Prunable
 
-if TYPE_CHECKING:
-    from kgrow.network import GrowingNetwork
+
+def as_growing(network: Prunable) -> GrowingNetwork:
+    """Returns the network if layers of it can be tapped.
+
+    Raises:
+        ValueError: If it is a model that kgrow did not grow.
+    """
+    if isinstance(network, GrowingNetwork):
+        return network
+    raise ValueError(
+        "`criterion` must not be 'bayes' for a model of your own: gradients of single examples are taken in networks "
+        "that kgrow grows only. Choose 'snip' or 'magnitude', and 'gate' for channels."
+    )
 
 
 class KernelModel:

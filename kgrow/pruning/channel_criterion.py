@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kgrow.bayes import MonteCarloFisher
-from kgrow.pruning.bayes_models import ChannelModel, likelihood_of
+from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss, Prunable
 from kgrow.pruning.gradients import mean_gradients
@@ -81,12 +81,11 @@ class BayesGate(ChannelCriterion):
     num_draws: int = 2
     seed: int = 0
 
-    def saliency(
-        self, network: GrowingNetwork, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
-    ) -> np.ndarray:
+    def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
         curvature = MonteCarloFisher(self.num_draws, self.seed)
-        (diagonal,) = curvature.diagonal(ChannelModel(network, groups), likelihood_of(network, loss), batches)
+        growing = as_growing(network)
+        (diagonal,) = curvature.diagonal(ChannelModel(growing, groups), likelihood_of(growing, loss), batches)
         return diagonal
 
 

@@ -12,6 +12,7 @@ from kgrow.lifecycle.loss import joint_loss
 from kgrow.network.tap import call_tapped
 from kgrow.pruning import CHANNEL_CRITERIA, Bayes, channel_groups, prune
 from kgrow.pruning.bayes_models import ChannelModel, KernelModel, likelihood_of
+from kgrow.pruning.channel_criterion import BayesGate
 from kgrow.run import Run
 
 HEADS = CrossEntropy((0.2, 0.5, 1.0))
@@ -138,3 +139,12 @@ def test_wrong_prices_and_draws_are_refused():
         Bayes(min_saliency=-1)
     with pytest.raises(ValueError, match="`num_draws`"):
         Bayes(num_draws=0)
+
+
+@pytest.mark.parametrize("criterion", [Bayes(), None])
+def test_model_that_did_not_grow_is_refused(criterion):
+    def score():
+        return criterion.saliency(object(), [], None) if criterion else BayesGate().saliency(object(), None, [], None)
+
+    with pytest.raises(ValueError, match="must not be 'bayes' for a model of your own"):
+        score()
