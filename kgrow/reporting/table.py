@@ -63,7 +63,8 @@ def summary(result: Document) -> RenderableType:
     best = result.get("best")
     if not best:
         return Group(_opening(result), *_trials(result))
-    return Group(_opening(result), _best(best), *_trials(result), *_heads(best), *_early_exit(best), *_artefacts(best))
+    parts = (*_limits(result), *_trials(result), *_heads(best), *_early_exit(best), *_artefacts(best))
+    return Group(_opening(result), _best(best), *parts)
 
 
 class Rows:
@@ -127,6 +128,28 @@ def _best(best: Document) -> Paragraph:
     )
 
 
+def _limits(result: Document) -> Iterator[RenderableType]:
+    """Yields what was allowed and what is used of it."""
+    best = result["best"]
+    limits = {name: limit for name, limit in (result["config"].get("limits") or {}).items() if limit is not None}
+    if not limits or not best.get("artefacts"):
+        return
+    file = best["artefacts"][0]
+    used = {
+        "params": best["kept_params"],
+        "macs": best["macs_dense"],
+        "flash_bytes": file["bytes"],
+        "ram_bytes": file["ram_bytes"],
+        "latency_ms": file["latency_ms"],
+    }
+    words = (f"{name} {_figure(used[name])} of {_figure(limit)}" for name, limit in limits.items())
+    yield Paragraph(f"Within the limits: {', '.join(words)}.")
+
+
+def _figure(value: float) -> str:
+    return grouped(value) if isinstance(value, int) else f"{value:.3g}"
+
+
 def _winner(result: Document) -> int | None:
     """Returns the index of the trial that `best` describes."""
     best = result.get("best")
@@ -142,20 +165,32 @@ def _trials(result: Document) -> Iterator[RenderableType]:
     rows = [
         (
             f"{trial['trial']}{' *' if index == winner else ''}",
-            trial["status"],
+            _status(trial),
+            _network(trial),
             ratios(trial["keep_ratios"]),
             percent(trial["val_accuracy"], 2),
             grouped(trial["kept_params"]),
-            grouped(trial["prunable_params"]),
+            grouped(trial["macs"]),
         )
         for index, trial in enumerate(trials)
     ]
-    headers = ("trial", "status", "keep ratio per block", "validation %", "kept weights", "prunable")
-    yield Rows("Trials", headers, rows, num_words=3, winner=winner)
+    headers = ("trial", "status", "network", "keep ratio", "validation %", "weights", "MACs")
+    yield Rows("Trials", headers, rows, num_words=4, winner=winner)
     for trial in trials:
         if trial.get("error"):
             yield Paragraph(f"Trial {trial['trial']} {trial['status']}: {one_line(trial['error'])}", "yellow")
     yield Paragraph(_reason(trials, winner))
+
+
+def _status(trial: Document) -> str:
+    return f"as {trial['same_as']}" if trial["same_as"] else trial["status"]
+
+
+def _network(trial: Document) -> str:
+    """Returns such as "4 x 0.5": blocks, and the factor on their filters."""
+    values = trial["values"]
+    links = f" {values['links']}" if values["links"] != "none" else ""
+    return f"{values['depth']} x {values['width']:g}{links}"
 
 
 def _reason(trials: Sequence[Document], winner: int | None) -> str:

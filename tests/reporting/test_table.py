@@ -19,6 +19,9 @@ def trial(name, ratio, accuracy, status="done", error=None):
     return {
         "trial": name,
         "keep_ratios": [ratio] * 4,
+        "values": {"depth": 4, "width": 0.5, "links": "none"},
+        "same_as": None,
+        "macs": 20_000_000,
         "val_accuracy": accuracy,
         "prunable_params": 169_392,
         "kept_params": round(169_392 * ratio),
@@ -31,7 +34,7 @@ RESULT = {
     "kgrow_version": "0.1.0",
     "task": {"name": "cifar10", "num_test": 10_000},
     "seed": 0,
-    "config": {},
+    "config": {"limits": {"params": 90_000, "macs": None, "flash_bytes": 800_000, "latency_ms": 1.5}},
     "wall_s": 5571.2,
     "candidates": [
         trial("0000", 0.5, 0.8712),
@@ -61,6 +64,7 @@ RESULT = {
                 "quantization": "float32",
                 "bytes": 741_234,
                 "gzip_bytes": 391_234,
+                "ram_bytes": 40_960,
                 "test_accuracy": 0.8499,
                 "latency_ms": 1.2345,
                 "max_abs_diff": 1.234e-5,
@@ -112,11 +116,24 @@ def test_table_says_which_trial_won_and_why():
     text = printed(RESULT)
     assert text.startswith("cifar10: 3 trials in 1 h 33 min, seed 0.\n")
     assert "The best network has test accuracy 85.00 % with 84 696 of 169 392 weights." in text
-    assert re.search(r"0000 \*  done    0\.5 0\.5 0\.5 0\.5 +87\.12 +84 696 +169 392", text)
-    assert re.search(r"0002    failed +0\.25 0\.25 0\.25 0\.25 +- +42 348 +169 392", text)
+    assert re.search(r"0000 \*  done    4 x 0\.5  0\.5 0\.5 0\.5 0\.5 +87\.12 +84 696 +20 000 000", text)
+    assert re.search(r"0002    failed +4 x 0\.5  0\.25 0\.25 0\.25 0\.25 +- +42 348 +20 000 000", text)
     reason = "* Trial 0000 is chosen: its last head has the highest validation accuracy (87.12 %, trial 0001 86.90 %)."
     assert reason in words(text)
     assert "Trial 0002 failed: the loss became nan in epoch 12; a lower rate may help" in words(text)
+
+
+def test_limits_are_shown_with_what_is_used_of_them():
+    expected = "Within the limits: params 84 696 of 90 000, flash_bytes 741 234 of 800 000, latency_ms 1.23 of 1.5."
+    assert expected in words(printed(RESULT))
+    assert "Within" not in printed(changed(lambda result: result["config"].clear()))
+
+
+def test_links_and_twins_are_named():
+    def change(result):
+        result["candidates"][1] |= {"same_as": "0000", "values": {"depth": 2, "width": 1.0, "links": "concat"}}
+
+    assert "trial 0001 status as 0000 network 2 x 1 concat keep ratio" in words(printed(changed(change)))
 
 
 @pytest.mark.parametrize(
