@@ -14,6 +14,7 @@ from kgrow.lifecycle.lifecycle import (
 )
 from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.preset import PRESETS, Preset
+from kgrow.lifecycle.trainer import TrainerPool
 
 __all__ = [
     "BEST",
@@ -26,6 +27,7 @@ __all__ = [
     "Preset",
     "Settings",
     "Snapshot",
+    "TrainerPool",
     "TrainingDivergedError",
     "accuracy_per_head",
     "fold",

@@ -18,7 +18,7 @@ from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.loss import exit_weights, joint_loss
 from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.preset import Preset
-from kgrow.lifecycle.trainer import Trainer
+from kgrow.lifecycle.trainer import Trainer, TrainerPool
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import ChannelCriterion, Criterion, prune, prune_channels
 from kgrow.pruning.batches import saliency_batches
@@ -90,6 +90,7 @@ class Lifecycle:
         settings: How it is trained.
         run: Where events and checkpoints go.
         observer: Told what happens.
+        pool: Where trainers of other networks wait, and this one's goes in the end; all of equal settings.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Lifecycle:
         settings: Settings,
         run: Run,
         observer: Observer,
+        pool: TrainerPool | None = None,
     ):
         if settings.preset.batch_size > len(task.train):
             raise ValueError(
@@ -107,7 +109,7 @@ class Lifecycle:
                 f"{settings.preset.batch_size}."
             )
         self.task, self.target, self.keep_ratios, self.settings, self.run = task, target, keep_ratios, settings, run
-        self.observer = observer
+        self.observer, self.pool = observer, pool or TrainerPool()
         self.policy = settings.preset.growth_policy()
         self.schedule = settings.preset.pruning_schedule()
         self.events: list[dict[str, Any]] = []
@@ -131,8 +133,16 @@ class Lifecycle:
             OutOfTimeError: If the deadline passed before the end.
         """
         epoch = self._resume(start)
-        while epoch < (epochs or self.settings.preset.epochs):
-            if snapshot_epochs and epoch in snapshot_epochs:
+        try:
+            self._live(epoch, epochs or self.settings.preset.epochs, snapshot_epochs or {}, deadline)
+        finally:
+            self.pool.give_back(self.trainer)
+
+    def _live(
+        self, epoch: int, epochs: int, snapshot_epochs: Mapping[int, Callable[[Snapshot], None]], deadline: float
+    ) -> None:
+        while epoch < epochs:
+            if epoch in snapshot_epochs:
                 snapshot_epochs[epoch](self._snapshot(epoch))
             if time.monotonic() > deadline:
                 raise OutOfTimeError(f"The time allowed ended before epoch {epoch}; the checkpoint is kept.")
@@ -165,9 +175,11 @@ class Lifecycle:
                 self.run.append(event)
         for event in self.events:
             self.observer.event(self.run.path.name, event)
-        self.network = snapshot.network()
+        waiting = self.pool.take(snapshot.architecture)
+        self.network = waiting.network if waiting else GrowingNetwork(snapshot.architecture, seed=snapshot.seed)
+        self.network.load_state(snapshot.arrays)
         self.run.write_json("architecture.json", self.network.architecture.to_json())
-        self.trainer = self._new_trainer()
+        self.trainer = waiting or self._new_trainer()
         snapshot.restore(self.trainer)
         return snapshot.epoch
 

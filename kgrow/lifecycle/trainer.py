@@ -9,6 +9,7 @@ import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import apply_masks
+from kgrow.architecture import Architecture
 from kgrow.lifecycle.loss import joint_loss
 from kgrow.lifecycle.preset import Preset
 from kgrow.network import GrowingNetwork
@@ -113,3 +114,22 @@ class Trainer:
         self.optimizer.apply_gradients(zip(decayed, variables, strict=True))
         apply_masks(self._kernels)
         return loss
+
+
+class TrainerPool:
+    """Trainers that wait for the next network of the same architecture.
+
+    Tracing a step takes as long as many steps of a small network, and TensorFlow does not give back all the memory of
+    a traced function: trials that follow each other share one.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Architecture, Trainer] = {}
+
+    def take(self, architecture: Architecture) -> Trainer | None:
+        """Returns a trainer of an architecture, whatever its weights are; None if none is waiting."""
+        return self._waiting.pop(architecture, None)
+
+    def give_back(self, trainer: Trainer) -> None:
+        """Keeps a trainer whose network is no longer needed."""
+        self._waiting[trainer.network.architecture] = trainer

@@ -8,7 +8,17 @@ import json
 import traceback
 from collections.abc import Callable, Sequence
 
-from kgrow.lifecycle import BEST, LAST, Lifecycle, Observer, OutOfTimeError, Settings, Snapshot, TrainingDivergedError
+from kgrow.lifecycle import (
+    BEST,
+    LAST,
+    Lifecycle,
+    Observer,
+    OutOfTimeError,
+    Settings,
+    Snapshot,
+    TrainerPool,
+    TrainingDivergedError,
+)
 from kgrow.pruning import PruningSchedule
 from kgrow.run import Run
 from kgrow.searching.objective import Objective
@@ -91,6 +101,7 @@ class Trials:
         self.run, self.observer = run, observer
         self.schedule = settings.preset.pruning_schedule()
         self.outcomes: dict[int, Trial] = {}
+        self.pool = TrainerPool()
         # Before it all trials of an architecture are the same.
         self.first_event = min(settings.preset.prune_epochs, default=settings.preset.epochs)
 
@@ -158,7 +169,7 @@ class Trials:
         candidate, directory = proposal.candidate, self.directory(index)
         self.observer.trial_started(directory.path.name, candidate.keep_ratios, epochs)
         lifecycle = Lifecycle(
-            self.task, candidate.architecture, candidate.keep_ratios, self.settings, directory, self.observer
+            self.task, candidate.architecture, candidate.keep_ratios, self.settings, directory, self.observer, self.pool
         )
         start = self._deepest_prefix(candidate, epochs)
         if not directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
