@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -293,11 +293,11 @@ class Search:
         for note in self.task.notes:
             self.observer.note(note)
         self._train(started + max_time if max_time is not None else float("inf"))
-        outcomes = [self.trials.outcomes[index] for index in sorted(self.trials.outcomes)]
         ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
-            raise _nothing_found(outcomes)
+            raise _nothing_found(list(self.trials.outcomes.values()))
         best, network, artefact = self._first_that_fits(ranked)
+        outcomes = [self.trials.outcomes[index] for index in sorted(self.trials.outcomes)]
         complete = all(trial.status in ("done", "failed") for trial in outcomes)
         document: dict[str, Any] = {
             "kgrow_version": kgrow.__version__,
@@ -334,7 +334,7 @@ class Search:
     def _first_that_fits(self, ranked: Sequence[int]) -> tuple[int, GrowingNetwork, Artefact]:
         """Exports the best trial whose file satisfies the limits as it is, not only as predicted."""
         limits, options = self.plan.proposals.limits, ExportOptions(quantization=self.plan.proposals.quantization)
-        problems: list[tuple[str, Exception]] = []
+        problems: dict[str, Exception] = {}
         for index in ranked:
             trial = self.trials.outcomes[index].trial
             self.observer.note(f"exporting and measuring trial {trial}")
@@ -342,7 +342,7 @@ class Search:
             try:
                 artefact = export(network, self.task, self.run.claim(MODEL), options)
             except ExportError as error:
-                problems.append((trial, error))
+                problems[trial] = error
                 continue
             figures = {
                 "flash_bytes": artefact.bytes,
@@ -351,13 +351,19 @@ class Search:
             }
             broken = limits.exceeded(figures)
             if not broken:
+                self._tell(problems)
                 return index, network, artefact
             self.run.remove(MODEL)
             words = ", ".join(f"{name} {figures[name]:.6g} > {limits.given[name]:.6g}" for name in broken)
-            problems.append((trial, LimitError(words)))
-        for trial, problem in problems:
-            self.observer.note(f"the file of trial {trial} is not usable: {problem}")
+            problems[trial] = LimitError(words)
         raise _no_file(problems)
+
+    def _tell(self, problems: Mapping[str, Exception]) -> None:
+        """Says why the file of a better trial was not taken, now and in the result."""
+        for trial, problem in problems.items():
+            index, text = int(trial), f"its file was not taken: {problem}"
+            self.observer.note(f"trial {trial}: {text}")
+            self.trials.outcomes[index] = dataclasses.replace(self.trials.outcomes[index], error=text)
 
     def _measure(self, network: GrowingNetwork, trial: Trial, artefact: Artefact) -> dict[str, Any]:
         architecture = network.architecture
@@ -387,15 +393,15 @@ class Search:
         }
 
 
-def _no_file(problems: Sequence[tuple[str, Exception]]) -> Exception:
+def _no_file(problems: Mapping[str, Exception]) -> Exception:
     """Returns what to raise if no trial gave a file that can be used: the nearest point if it is about limits."""
-    broken = [f"trial {trial}: {error}" for trial, error in problems if isinstance(error, LimitError)]
+    broken = [f"trial {trial}: {error}" for trial, error in problems.items() if isinstance(error, LimitError)]
     if broken:
         return LimitError(
             f"`limits` must allow one of the files that were measured, but each breaks one: {'; '.join(broken)}. "
             "Loosen them, or ask for another objective or more trials."
         )
-    return problems[-1][1]
+    return list(problems.values())[-1]
 
 
 def _nothing_found(outcomes: Sequence[Trial]) -> Exception:

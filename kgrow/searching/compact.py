@@ -29,7 +29,7 @@ class Compact(SearchSpace):
     first block as 24x24.
     """
 
-    widths: tuple[float, ...] = (1.0, 0.75, 0.625, 0.5, 0.375, 0.25)
+    widths: tuple[float, ...] = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125)
 
     def build(
         self,

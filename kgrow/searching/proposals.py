@@ -41,8 +41,8 @@ class Proposals:
     """The candidates of a space that a device can hold.
 
     Keep ratios are searched where connections are limited or nothing is; depth, width and links where a limit concerns
-    the architecture. Whatever is proposed is brought to the nearest candidate that fits, before anything is trained:
-    keep ratios are lowered by a common factor; depth stays if a narrower network of that depth fits.
+    the architecture. Only networks that fit are offered, and keep ratios are lowered by a common factor until they fit,
+    before anything is trained.
 
     Args:
         space: What the network may grow into.
@@ -77,11 +77,12 @@ class Proposals:
         offered = dict(_shortened(built))
         if not limits.concern_the_architecture:
             offered = {variant: architecture for variant, architecture in offered.items() if architecture == self.full}
-        self.variants = {
+        fitting = {
             variant: (architecture, costs(architecture, quantization))
             for variant, architecture in offered.items()
             if not limits.exceeded(self._least(architecture))
         }
+        self.variants = dict(sorted(fitting.items(), key=lambda item: -item[1][1].macs))
         if not self.variants:
             raise LimitError(self._nearest_miss(offered.values()))
 
@@ -110,28 +111,14 @@ class Proposals:
         return tuple(hp.Float(f"block_{index}/keep_ratio", **bounds) for index in range(depth))
 
     def _variant(self, hp: HyperParameters) -> Variant:
-        """Returns the variant that fits and is nearest to the one proposed: that depth if possible, hardly wider."""
-        depths, widths, links = zip(*self.variants, strict=True)
-        offered = {
-            "depth": sorted(set(depths), reverse=True),
-            "width": sorted(set(widths), reverse=True),
-            "links": list(dict.fromkeys(links)),
-        }
-        wanted = {
-            name: hp.Choice(name, values, default=values[0]) if len(values) > 1 else values[0]
-            for name, values in offered.items()
-        }
+        """Returns one of the variants that fit: one choice among names, the most expensive network first.
 
-        def distance(variant: Variant) -> tuple:
-            depth, width, links = variant
-            return (
-                abs(depth - wanted["depth"]),
-                links != wanted["links"],
-                abs(width - wanted["width"]),
-                width,
-            )
-
-        return min(self.variants, key=distance)
+        Separate choices of depth and width would mostly name networks that do not fit together.
+        """
+        if len(self.variants) == 1:
+            return next(iter(self.variants))
+        by_name = {f"{depth} x {width:g} {links}": (depth, width, links) for depth, width, links in self.variants}
+        return by_name[hp.Choice("network", list(by_name), default=next(iter(by_name)))]
 
     def _within_limits(self, ratios: tuple[float, ...], known: Costs) -> tuple[float, ...]:
         """Lowers ratios by the largest common factor with which the kept connections satisfy their limit."""

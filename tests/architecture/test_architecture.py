@@ -65,7 +65,7 @@ def test_dense_seed_has_21_weight_layers():
 
 
 def test_added_skips_cost_one_16x16_adapter_per_earlier_map():
-    added = Seed("add").build(CIFAR, 10)
+    added = Seed(("add",)).build(CIFAR, 10)
     adapters = sum("adapter" in op.name for op in added.kernels())
     assert adapters == sum(range(1, 10))  # cells 2 to 9 adapt 1 to 8 maps, the tail 9
     assert added.kernel_params() == build("seed_plain").kernel_params() + 256 * adapters
@@ -176,7 +176,7 @@ def test_network_of_a_published_space_has_the_counted_kernels_and_variables(spac
 
 
 def test_network_with_added_skips_has_the_counted_kernels_and_variables():
-    check_against_network(Seed("add").build(DIGITS, 10))
+    check_against_network(Seed(("add",)).build(DIGITS, 10))
 
 
 @pytest.mark.parametrize("input_shape", [DIGITS, MNIST, CIFAR, PHOTOGRAPH])

@@ -63,15 +63,15 @@ def test_without_limits_keep_ratios_of_the_whole_network_are_searched():
 def test_limits_on_the_file_alone_search_the_architecture_alone():
     hp = Drawn(0)
     found = proposals("compact", limits=Limits(flash_bytes=40_000)).sample(hp)
-    assert set(hp.asked) <= {"depth", "width", "links"}
-    assert set(hp.asked) >= {"depth", "width"}
+    assert set(hp.asked) == {"network"}
+    assert {"4 x 0.25 none", "2 x 0.5 none"} <= set(hp.asked["network"])
     assert set(found.candidate.keep_ratios) == {1.0}
 
 
 def test_links_are_searched_where_the_space_offers_them():
     hp = Drawn(0)
     proposals("seed", limits=Limits(macs=30_000_000)).sample(hp)
-    assert set(hp.asked["links"]) == {"concat", "add", "none"}
+    assert {name.split(" ")[-1] for name in hp.asked["network"]} == {"concat", "add", "none"}
 
 
 @pytest.mark.parametrize(("given", "ratios"), [(0.4, (0.4,) * 4), (1, (1.0,) * 4), ([0.4, 0.3, 0.2, 0.1],) * 2])
@@ -101,13 +101,11 @@ def test_every_candidate_fits_the_predicted_file(flash, ram, seed):
     assert not limits.exceeded(dataclasses.asdict(found.footprint))
 
 
-def test_defaults_are_the_largest_network_that_fits():
-    limits = Limits(flash_bytes=64_000)
-    chosen = proposals("compact", limits=limits)
-    found = chosen.sample(Defaults(0))
-    assert found.values["depth"] == max(depth for depth, _, _ in chosen.variants)
-    deepest = [width for depth, width, _ in chosen.variants if depth == found.values["depth"]]
-    assert found.values["width"] == max(deepest)
+def test_networks_are_offered_in_the_order_of_their_cost_and_the_dearest_is_the_default():
+    chosen = proposals("compact", limits=Limits(flash_bytes=64_000))
+    macs = [known.macs for _, known in chosen.variants.values()]
+    assert macs == sorted(macs, reverse=True)
+    assert chosen.sample(Defaults(0)).footprint.macs == macs[0]
 
 
 def test_given_ratio_that_fits_exactly_is_allowed_and_the_next_one_explained():
