@@ -31,7 +31,12 @@ class _Random(_DefaultsFirst, keras_tuner.oracles.RandomSearchOracle):
 
 
 class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
-    pass
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """See `keras_tuner.Oracle.populate_space`; where the optimum is what was tried already, something is drawn."""
+        response = super().populate_space(trial_id)
+        if self.trials and response["status"] == "RUNNING" and self._duplicate(response["values"]):
+            return self._random_populate_space()
+        return response
 
 
 def _random(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:

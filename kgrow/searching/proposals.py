@@ -82,7 +82,9 @@ class Proposals:
             for variant, architecture in offered.items()
             if not limits.exceeded(self._least(architecture))
         }
-        self.variants = dict(sorted(fitting.items(), key=lambda item: -item[1][1].macs))
+        distinct = {architecture: (variant, known) for variant, (architecture, known) in reversed(fitting.items())}
+        ordered = sorted(distinct.items(), key=lambda item: -item[1][1].macs)
+        self.variants = {variant: (architecture, known) for architecture, (variant, known) in ordered}
         if not self.variants:
             raise LimitError(self._nearest_miss(offered.values()))
 

@@ -68,8 +68,9 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def _outcome(self, trial: Any) -> Trial:
         proposal = self.proposals.sample(trial.hyperparameters)
-        trial.hyperparameters.values.update(proposal.values)  # the oracle learns what was trained
-        rung = trial.hyperparameters.values.get(RUNG)
+        values = trial.hyperparameters.values
+        values |= {name: value for name, value in proposal.values.items() if name in values}  # what is trained counts
+        rung = values.get(RUNG)
         outcome = self.trials.train(
             int(trial.trial_id), proposal, self.deadline, self.final_epoch + rung if rung else None
         )

@@ -101,6 +101,15 @@ def test_every_candidate_fits_the_predicted_file(flash, ram, seed):
     assert not limits.exceeded(dataclasses.asdict(found.footprint))
 
 
+def test_widths_that_give_the_same_network_are_offered_once():
+    gray = SimpleNamespace(input_shape=(8, 8, 1), num_classes=10, pixel_mean=(0.0,), pixel_std=(1.0,))
+    chosen = proposals("compact", gray, limits=Limits(flash_bytes=12_288))
+    architectures = [architecture for architecture, _ in chosen.variants.values()]
+    assert len(set(architectures)) == len(architectures)
+    assert (1, 1.0, "none") in chosen.variants
+    assert (1, 0.875, "none") not in chosen.variants
+
+
 def test_networks_are_offered_in_the_order_of_their_cost_and_the_dearest_is_the_default():
     chosen = proposals("compact", limits=Limits(flash_bytes=64_000))
     macs = [known.macs for _, known in chosen.variants.values()]
