@@ -28,6 +28,7 @@ from kgrow.lifecycle import (
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import exit_curve
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, Criterion
+from kgrow.reporting.hparams import write_hparams
 from kgrow.reporting.progress import display_for
 from kgrow.result import MODEL, RESULT, Result, heads_document, load
 from kgrow.run import Run
@@ -313,6 +314,7 @@ class Search:
         document["wall_s"] = round(time.monotonic() - started, 3)
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.write_json(RESULT, document)
+        write_hparams(self.run.path, document["candidates"])
         if complete:
             self.trials.finish()
         return Result(self.run.path, self.run.read_json(RESULT), network, self.task)

@@ -20,8 +20,8 @@ import numpy as np
 from _bench import Figure, figure, main
 
 REDUCTIONS = "one seed, and two epochs for MNIST and CIFAR-10 (goals of accuracy are then out of reach)"
-DIGITS = ["digits", "--channel-keep-ratio", "0.35", "--channel-multiple", "4"]
-MNIST = ["mnist", "--epochs", "10", "--channel-keep-ratio", "0.35", "--channel-multiple", "4"]
+DIGITS = ["digits", "--limit", "flash=12KiB", "--trials", "8"]
+MNIST = ["mnist", "--epochs", "6", "--limit", "flash=24KiB", "--trials", "4"]
 ROUNDS = 300
 
 
@@ -46,10 +46,9 @@ def _int8(name: str, arguments: Sequence[str], size: str, accuracy: str, num_see
     for seed in range(num_seeds):
         with tempfile.TemporaryDirectory() as folder:
             run = str(Path(folder) / "run")
-            kgrow("search", *arguments, "--seed", str(seed), "--out", run, "--verbose", "0")
-            options = ["--quantize", "int8", "--fine-tune-epochs", "3", "--micro"]
-            artefacts.append(kgrow("export", run, *options, "--out", str(Path(folder) / "model.tflite")))
-    command = f"kgrow search {' '.join(arguments)} --seed 0..{num_seeds - 1} && kgrow export RUN {' '.join(options)}"
+            result = kgrow("search", *arguments, "--seed", str(seed), "--out", run, "--verbose", "0")
+            artefacts.append(result["best"]["artefacts"][0])
+    command = f"kgrow search {' '.join(arguments)} --seed 0..{num_seeds - 1}"
     accuracies = [artefact["test_accuracy"] for artefact in artefacts]
     yield figure(f"{name}_bytes", max(artefact["bytes"] for artefact in artefacts), "bytes", size, command)
     yield figure(f"{name}_accuracy", float(np.mean(accuracies)), "mean over seeds", accuracy, command)

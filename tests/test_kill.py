@@ -125,7 +125,7 @@ def what_is_left(directory):
         elif path.suffix == ".npz":
             arrays, metadata = decode_arrays(path.read_bytes(), name)
             left[name] = {key: value.tobytes() for key, value in arrays.items()}, compared(metadata)
-        elif path.is_file() and path.name not in ("kgrow.files", "kgrow.lock"):
+        elif path.is_file() and path.name not in ("kgrow.files", "kgrow.lock") and "tensorboard/" not in name:
             left[name] = path.stat().st_size
     return left
 
