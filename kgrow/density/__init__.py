@@ -1,0 +1,19 @@
+"""Fully connected networks with fixed random connections: how many are kept is searched, not which."""
+
+from kgrow.density.layout import Layout
+from kgrow.density.masks import random_mask
+from kgrow.density.network import DensityNetwork
+from kgrow.density.search import DensityResult, search_density
+from kgrow.density.space import DensitySpace
+from kgrow.density.training import Training, train
+
+__all__ = [
+    "DensityNetwork",
+    "DensityResult",
+    "DensitySpace",
+    "Layout",
+    "Training",
+    "random_mask",
+    "search_density",
+    "train",
+]

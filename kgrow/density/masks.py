@@ -1,0 +1,51 @@
+"""Random masks: exactly as many connections as wanted, and no dead unit among them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def random_mask(
+    shape: tuple[int, int], num_connections: int, generator: np.random.Generator, covers_inputs: bool = True
+) -> np.ndarray:
+    """Draws which connections of a layer exist.
+
+    Every output, and every input if asked for, gets one connection, shared out evenly at random; all others are drawn
+    uniformly from what is left.
+
+    Args:
+        shape: (inputs, outputs).
+        num_connections: How many exist.
+        generator: Decides which.
+        covers_inputs: Whether every input must be read.
+
+    Returns:
+        float32 {0, 1} array of the shape, with exactly `num_connections` ones.
+
+    Raises:
+        ValueError: If there are too few connections for that, or more than the layer has.
+
+    Example:
+        >>> mask = random_mask((6, 4), 9, np.random.default_rng(0))
+        >>> int(mask.sum()), int(mask.sum(axis=0).min()), int(mask.sum(axis=1).min())
+        (9, 1, 1)
+    """
+    inputs, outputs = shape
+    needed = max(inputs, outputs) if covers_inputs else outputs
+    if not needed <= num_connections <= inputs * outputs:
+        raise ValueError(
+            f"`num_connections` must be in [{needed}, {inputs * outputs}] for a layer of {inputs} x {outputs}, but got "
+            f"{num_connections!r}: with fewer a unit would have no connection."
+        )
+    mask = np.zeros(inputs * outputs, np.float32)
+    rows, columns = _dealt(inputs, needed, generator), _dealt(outputs, needed, generator)
+    mask[rows * outputs + columns] = 1.0
+    free = np.flatnonzero(mask == 0)
+    mask[generator.choice(free, num_connections - needed, replace=False)] = 1.0
+    return mask.reshape(shape)
+
+
+def _dealt(size: int, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Returns `count` indices below `size`, each as often as any other or once more."""
+    rounds = [generator.permutation(size) for _ in range(-(-count // size))]
+    return np.concatenate(rounds)[:count]

@@ -1,0 +1,157 @@
+"""`search_density`: how deep, how wide and how dense, from any data set to a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import kgrow
+from kgrow._keras import keras, tf
+from kgrow.compressing.converting import export_model
+from kgrow.compressing.graph import outputs
+from kgrow.density.network import DensityNetwork
+from kgrow.density.space import DensitySpace
+from kgrow.density.training import Training
+from kgrow.density.trials import DensityTrials, DensityTuner
+from kgrow.exporting import Artefact, ExportOptions
+from kgrow.lifecycle import Observer
+from kgrow.reporting.progress import display_for
+from kgrow.run import Run
+from kgrow.searching.oracles import make_oracle
+from kgrow.searching.tuner import run_tuner
+from kgrow.task import Task
+
+RESULT = "density.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class DensityResult:
+    """What `search_density` found.
+
+    Args:
+        model: A Keras model of stock layers, raw pixels to logits; connections that do not exist are exactly zero.
+        task: The data.
+        document: What `density.json` holds: `kgrow_version`, `config`, `candidates` (see
+            `kgrow.density.trials.DensityTrial`) and `best`, which has `test_accuracy` and `test_loss` (nats per image)
+            too.
+    """
+
+    model: keras.Model
+    task: Task
+    document: dict[str, Any]
+
+    def export(self, path: str | os.PathLike[str], quantize: str = "float32", **options: Any) -> Artefact:
+        """Writes the model for a device and proves it; see `kgrow.compressing.compressed.Compressed.export`.
+
+        The file stores the zeros of connections that do not exist: it is as large as that of the full network.
+        """
+        return export_model(self.model, self.task, Path(path), ExportOptions(quantization=quantize, **options))
+
+
+def search_density(  # noqa: PLR0913 - one call; all but the data are keywords with a default
+    dataset: Any,
+    *,
+    max_depth: int = 3,
+    max_width: int = 256,
+    max_params: int | None = None,
+    trials: int = 20,
+    oracle: Any = "bayesian",
+    training: Training | None = None,
+    validation_data: Any = None,
+    test_data: Any = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    directory: str | os.PathLike[str] = "kgrow_runs/density",
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> DensityResult:
+    """Searches depth, width and the density of each layer of a fully connected network.
+
+    Which connections exist is drawn once and never learned. The same call on the same directory takes up a search that
+    was interrupted, without the trials that have ended.
+
+    Args:
+        dataset: Anything `Task.of` accepts.
+        max_depth: Most hidden layers.
+        max_width: Most units of a hidden layer.
+        max_params: Most connections that exist; None leaves them free.
+        trials: Networks to try at most.
+        oracle: What decides what is tried next: a name in `kgrow.searching.oracles.ORACLES` or a `keras_tuner.Oracle`;
+            `"bayesian"` draws a quarter of the trials at random first.
+        training: How each is trained.
+        validation_data: Decides between the trials, in place of a part of the training images.
+        test_data: Used once, for the final figures.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        image_size: Images are resized to it.
+        seed: Of everything that is drawn.
+        directory: Where the search is written.
+        overwrite: Whether a search of another configuration there is replaced.
+        verbose: 0 silent, 1 or 2 a line per trial.
+
+    Returns:
+        The best network with its figures.
+
+    Raises:
+        ValueError: If an argument or the data are unusable; the message says how to mend it.
+        ArithmeticError: If the training of every network diverged.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = search_density("digits", max_width=32, max_params=800, trials=1, directory=folder, verbose=0)
+        >>> result.document["best"]["active_params"] <= 800
+        True
+    """
+    task = Task.of(
+        dataset,
+        validation_data=validation_data,
+        test_data=test_data,
+        data_dir=data_dir,
+        image_size=image_size,
+        seed=seed,
+    )
+    training = training or Training()
+    space = DensitySpace(math.prod(task.input_shape), task.num_classes, max_depth, max_width, max_params)
+    chosen = make_oracle(oracle, trials, seed, training.epochs)
+    config = {
+        "task": {"name": task.name, "fingerprint": task.fingerprint},
+        "space": {"max_depth": max_depth, "max_width": max_width, "max_params": max_params},
+        "trials": trials,
+        "oracle": type(chosen).__name__,
+        "training": dataclasses.asdict(training),
+        "seed": seed,
+    }
+    with Run.open(directory, config, overwrite=overwrite) as run, display_for(verbose) as observer:
+        known = DensityTrials(task, training, run, observer, seed)
+        return _searched(DensityTuner(chosen, space, known), observer)
+
+
+def _searched(tuner: DensityTuner, observer: Observer) -> DensityResult:
+    trials = tuner.trials
+    for note in trials.task.notes:
+        observer.note(note)
+    run_tuner(tuner)
+    network = trials.best_network()
+    document = {
+        "kgrow_version": kgrow.__version__,
+        "config": trials.run.config,
+        "candidates": [dataclasses.asdict(trial) for trial in trials.outcomes.values()],
+        "best": dataclasses.asdict(trials.best()) | _test_figures(network, trials.task),
+    }
+    trials.run.write_json(RESULT, document)
+    return DensityResult(network.plain(), trials.task, trials.run.read_json(RESULT))
+
+
+def _test_figures(network: DensityNetwork, task: Task) -> dict[str, float]:
+    logits, labels = outputs(network.model, task.test.images), task.test.labels
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return {
+        "test_accuracy": float(np.mean(logits.argmax(axis=-1) == labels)),
+        "test_loss": float(np.mean(losses)),
+    }

@@ -1,0 +1,80 @@
+"""`DensitySpace`: depth, width and a density per layer, as hyper-parameters of KerasTuner."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from kgrow._checks import check_positive_int
+from kgrow.density.layout import Layout, fewest_connections
+
+SMALLEST_DENSITY, SMALLEST_WIDTH = 0.01, 8
+PRECISION = 100_000  # steps of the common factor that brings a layout within its limit
+
+
+class DensitySpace:
+    """Fully connected networks up to a depth and a width.
+
+    A proposed density that would leave a unit without connection is raised to the smallest that does not; where the
+    limit on connections is broken all densities are lowered by a common factor, so nothing is trained in vain.
+
+    Args:
+        num_inputs: Values of an image.
+        num_classes: Number of classes.
+        max_depth: Most hidden layers; at least one is used.
+        max_width: Most units of a hidden layer; all of a network are as wide.
+        max_params: Most connections; None leaves them free.
+
+    Raises:
+        ValueError: If the limit is below what the largest network needs for every unit to be live.
+    """
+
+    def __init__(
+        self, num_inputs: int, num_classes: int, max_depth: int, max_width: int, max_params: int | None = None
+    ):
+        self.num_inputs, self.num_classes, self.max_params = num_inputs, num_classes, max_params
+        self.max_depth = check_positive_int(max_depth, "max_depth")
+        self.max_width = check_positive_int(max_width, "max_width")
+        needed = sum(fewest_connections(self._sizes(max_depth, max_width)))
+        if max_params is not None and check_positive_int(max_params, "max_params") < needed:
+            raise ValueError(
+                f"`max_params` must be at least {needed}, which {max_depth} hidden layers of {max_width} units need "
+                f"for every unit to have a connection, but got {max_params!r}. Lower `max_depth` or `max_width`."
+            )
+
+    def sample(self, hp: Any) -> tuple[Layout, dict[str, float | int]]:
+        """Returns a layout within the limit, and the hyper-parameters that it stands for.
+
+        The defaults are the largest network with one density for all layers.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`: proposes values; every choice is registered with it.
+        """
+        smallest = min(SMALLEST_WIDTH, self.max_width)
+        depth = hp.Int("depth", 1, self.max_depth, default=self.max_depth)
+        width = hp.Int("width", smallest, self.max_width, sampling="log", default=self.max_width)
+        names = [f"layer_{index}/density" for index in range(self.max_depth)] + ["output/density"]
+        proposed = {name: hp.Float(name, SMALLEST_DENSITY, 1.0, sampling="log", default=1.0) for name in names}
+        used = [*names[:depth], names[-1]]
+        layout = self._within_limit(self._sizes(depth, width), [proposed[name] for name in used])
+        values = {**proposed, **dict(zip(used, layout.densities, strict=True))}
+        return layout, {"depth": depth, "width": width, **values}
+
+    def _sizes(self, depth: int, width: int) -> tuple[int, ...]:
+        return (self.num_inputs, *(width,) * depth, self.num_classes)
+
+    def _within_limit(self, sizes: tuple[int, ...], densities: Sequence[float]) -> Layout:
+        possible = [inputs * outputs for inputs, outputs in itertools.pairwise(sizes)]
+        fewest = fewest_connections(sizes)
+
+        def counts(factor: int) -> list[int]:
+            scaled = (density * size * factor / PRECISION for density, size in zip(densities, possible, strict=True))
+            return list(map(max, fewest, map(round, scaled)))
+
+        low, high = 0, PRECISION + 1  # the smallest fits, by the check of the constructor
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = self.max_params is None or sum(counts(middle)) <= self.max_params
+            low, high = (middle, high) if fits else (low, middle)
+        return Layout(sizes, tuple(count / size for count, size in zip(counts(low), possible, strict=True)))

@@ -1,0 +1,175 @@
+"""The trials of a density search: each trained once, its outcome on disk, the best network kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import quiet_stderr
+from kgrow.architecture import Scaling
+from kgrow.compressing.graph import outputs
+from kgrow.density.layout import Layout
+from kgrow.density.network import DensityNetwork
+from kgrow.density.space import DensitySpace
+from kgrow.density.training import Training, train
+from kgrow.lifecycle import Observer, TrainingDivergedError
+from kgrow.reporting.wording import grouped, percent
+from kgrow.run import Run
+from kgrow.searching.objective import NAME
+from kgrow.searching.tuner import FOLDER, RUNG
+from kgrow.task import Task
+
+with quiet_stderr():
+    import keras_tuner
+
+BEST = "best.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class DensityTrial:
+    """One evaluation, as it stands in `density.json`.
+
+    Args:
+        trial: Number of its sub-directory.
+        sizes: See `Layout`.
+        densities: See `Layout`.
+        active_params: Connections that exist.
+        epochs: Length of its training.
+        val_accuracy: After the last epoch; None if it failed.
+        error: Why it failed.
+        traceback: Where it failed.
+    """
+
+    trial: str
+    sizes: tuple[int, ...]
+    densities: tuple[float, ...]
+    active_params: int
+    epochs: int
+    val_accuracy: float | None
+    error: str | None = None
+    traceback: str | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """What was trained."""
+        return Layout(tuple(self.sizes), tuple(self.densities))
+
+
+class DensityTrials:
+    """Trains layouts one after the other; a trial that has ended answers from its file.
+
+    Args:
+        task: The data.
+        training: Common to all trials.
+        run: The search's directory.
+        observer: Told what happens.
+        seed: Of weights, masks and the order of the images, the same for all trials.
+    """
+
+    def __init__(self, task: Task, training: Training, run: Run, observer: Observer, seed: int):
+        self.task, self.training, self.run, self.observer, self.seed = task, training, run, observer, seed
+        self.outcomes: dict[int, DensityTrial] = {}
+
+    def network(self, layout: Layout) -> DensityNetwork:
+        """Returns a fresh network."""
+        scaling = Scaling(self.task.pixel_mean, self.task.pixel_std)
+        return DensityNetwork(layout, self.task.input_shape, scaling, seed=self.seed, mask_seed=self.seed)
+
+    def train(self, index: int, layout: Layout, epochs: int) -> DensityTrial:
+        """Returns the outcome of a trial, trained now or before the search was interrupted.
+
+        Raises:
+            ValueError: If the run holds another layout under this number.
+        """
+        name = f"trials/{index:04d}/outcome.json"
+        trial = DensityTrial(f"{index:04d}", layout.sizes, layout.densities, layout.active_params, epochs, None)
+        if self.run.has(name):
+            known = DensityTrial(**self.run.read_json(name))
+            if (known.layout, known.epochs) != (layout, epochs):
+                raise ValueError(
+                    f"`oracle` must propose what it proposed before the search was interrupted, but trial {index} was "
+                    f"{known.layout} and is now {layout}. Give the oracle a seed."
+                )
+            trial = known
+        else:
+            trial = self._train(trial, layout)
+            self.run.write_json(name, dataclasses.asdict(trial))
+            self.observer.note(worded(trial))
+        self.outcomes[index] = trial
+        return trial
+
+    def best(self) -> DensityTrial:
+        """Returns the trial of the highest accuracy, of equals the one with the fewest connections.
+
+        Raises:
+            ArithmeticError: If every trial failed.
+        """
+        complete = [trial for trial in self.outcomes.values() if trial.val_accuracy is not None]
+        if not complete:
+            raise ArithmeticError("Every trial failed. " + " ".join(str(t.error) for t in self.outcomes.values()))
+        return max(complete, key=_rank)
+
+    def best_network(self) -> DensityNetwork:
+        """Returns the network of the best trial, with its weights."""
+        network = self.network(self.best().layout)
+        network.load_state(self.run.load_arrays(BEST)[0])
+        return network
+
+    def _train(self, trial: DensityTrial, layout: Layout) -> DensityTrial:
+        network = self.network(layout)
+        try:
+            train(network, self.task.train, dataclasses.replace(self.training, epochs=trial.epochs), self.seed)
+        except TrainingDivergedError as problem:
+            return dataclasses.replace(trial, error=str(problem), traceback=traceback.format_exc())
+        logits = outputs(network.model, self.task.validation.images)
+        accuracy = float(np.mean(logits.argmax(axis=-1) == self.task.validation.labels))
+        trial = dataclasses.replace(trial, val_accuracy=accuracy)
+        earlier = [known for known in self.outcomes.values() if known.val_accuracy is not None]
+        if not earlier or _rank(trial) > max(map(_rank, earlier)):
+            self.run.save_arrays(BEST, network.state(), {"trial": trial.trial})
+        return trial
+
+
+class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
+    """Asks the oracle for hyper-parameters, trains what they stand for and reports the accuracy.
+
+    KerasTuner's files are written anew in each process: an oracle with a seed proposes the same again.
+
+    Args:
+        oracle: See `kgrow.searching.oracles`.
+        space: Turns hyper-parameters into layouts that fit.
+        trials: Trains them.
+    """
+
+    def __init__(self, oracle: keras_tuner.Oracle, space: DensitySpace, trials: DensityTrials):
+        self.space, self.trials = space, trials
+        oracle.verbose = 0
+        super().__init__(oracle, lambda hp: space.sample(hp) and None, trials.run.path, FOLDER, overwrite=True)
+
+    def run_trial(self, trial: Any) -> dict[str, float]:
+        """Trains a layout; see `keras_tuner.BaseTuner.run_trial`."""
+        try:
+            layout, values = self.space.sample(trial.hyperparameters)
+            trial.hyperparameters.values.update(values)  # the oracle learns what was trained
+            epochs = trial.hyperparameters.values.get(RUNG, self.trials.training.epochs)
+            outcome = self.trials.train(int(trial.trial_id), layout, epochs)
+        except Exception as error:
+            # KerasTuner would count it as a failed trial and go on.
+            raise keras_tuner.errors.FatalError(str(error)) from error
+        if outcome.val_accuracy is None:
+            raise keras_tuner.errors.FailedTrialError(outcome.traceback)
+        return {NAME: outcome.val_accuracy, "active_params": outcome.active_params}
+
+
+def worded(trial: DensityTrial) -> str:
+    """Words a trial on one line."""
+    sizes, densities = "-".join(map(str, trial.sizes)), " ".join(f"{density:.3f}" for density in trial.densities)
+    found = f"trial {trial.trial}: {sizes}, densities {densities}, {grouped(trial.active_params)} connections, "
+    return found + (f"failed: {trial.error}" if trial.error else f"validation {percent(trial.val_accuracy, 2)} %")
+
+
+def _rank(trial: DensityTrial) -> tuple[float, int]:
+    return trial.val_accuracy or 0.0, -trial.active_params
