@@ -43,10 +43,8 @@ class DensitySpace:
                 f"for every unit to have a connection, but got {max_params!r}. Lower `max_depth` or `max_width`."
             )
 
-    def sample(self, hp: Any) -> tuple[Layout, dict[str, float | int]]:
-        """Returns a layout within the limit, and the hyper-parameters that it stands for.
-
-        The defaults are the largest network with one density for all layers.
+    def sample(self, hp: Any) -> Layout:
+        """Returns a layout within the limit; the defaults give the largest network with one density for all layers.
 
         Args:
             hp: `keras_tuner.HyperParameters`: proposes values; every choice is registered with it.
@@ -56,10 +54,7 @@ class DensitySpace:
         width = hp.Int("width", smallest, self.max_width, sampling="log", default=self.max_width)
         names = [f"layer_{index}/density" for index in range(self.max_depth)] + ["output/density"]
         proposed = {name: hp.Float(name, SMALLEST_DENSITY, 1.0, sampling="log", default=1.0) for name in names}
-        used = [*names[:depth], names[-1]]
-        layout = self._within_limit(self._sizes(depth, width), [proposed[name] for name in used])
-        values = {**proposed, **dict(zip(used, layout.densities, strict=True))}
-        return layout, {"depth": depth, "width": width, **values}
+        return self._within_limit(self._sizes(depth, width), [proposed[name] for name in [*names[:depth], names[-1]]])
 
     def _sizes(self, depth: int, width: int) -> tuple[int, ...]:
         return (self.num_inputs, *(width,) * depth, self.num_classes)

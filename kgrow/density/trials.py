@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -147,13 +148,12 @@ class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def __init__(self, oracle: keras_tuner.Oracle, space: DensitySpace, trials: DensityTrials):
         self.space, self.trials = space, trials
         oracle.verbose = 0
-        super().__init__(oracle, lambda hp: space.sample(hp) and None, trials.run.path, FOLDER, overwrite=True)
+        super().__init__(oracle, _declare(space), trials.run.path, FOLDER, overwrite=True)
 
     def run_trial(self, trial: Any) -> dict[str, float]:
         """Trains a layout; see `keras_tuner.BaseTuner.run_trial`."""
         try:
-            layout, values = self.space.sample(trial.hyperparameters)
-            trial.hyperparameters.values.update(values)  # the oracle learns what was trained
+            layout = self.space.sample(trial.hyperparameters)
             epochs = trial.hyperparameters.values.get(RUNG, self.trials.training.epochs)
             outcome = self.trials.train(int(trial.trial_id), layout, epochs)
         except Exception as error:
@@ -162,6 +162,15 @@ class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
         if outcome.val_accuracy is None:
             raise keras_tuner.errors.FailedTrialError(outcome.traceback)
         return {NAME: outcome.val_accuracy, "active_params": outcome.active_params}
+
+
+def _declare(space: DensitySpace) -> Callable[[Any], None]:
+    """Returns KerasTuner's hypermodel, which it calls to learn of the hyper-parameters."""
+
+    def build(hp: Any) -> None:
+        space.sample(hp)
+
+    return build
 
 
 def worded(trial: DensityTrial) -> str:
