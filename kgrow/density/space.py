@@ -9,7 +9,8 @@ from typing import Any
 from kgrow._checks import check_positive_int
 from kgrow.density.layout import Layout, fewest_connections
 
-SMALLEST_DENSITY, SMALLEST_WIDTH = 0.01, 8
+SMALLEST_DENSITY = 0.01
+NARROWEST = 8  # times narrower than the widest
 PRECISION = 100_000  # steps of the common factor that brings a layout within its limit
 
 
@@ -49,9 +50,10 @@ class DensitySpace:
         Args:
             hp: `keras_tuner.HyperParameters`: proposes values; every choice is registered with it.
         """
-        smallest = min(SMALLEST_WIDTH, self.max_width)
+        narrowest = max(1, self.max_width // NARROWEST)
         depth = hp.Int("depth", 1, self.max_depth, default=self.max_depth)
-        width = hp.Int("width", smallest, self.max_width, sampling="log", default=self.max_width)
+        proposed_width = hp.Int("width", narrowest, self.max_width, sampling="log", default=self.max_width)
+        width = min(proposed_width, self.max_width)  # KerasTuner's logarithmic samples end one above it
         names = [f"layer_{index}/density" for index in range(self.max_depth)] + ["output/density"]
         proposed = {name: hp.Float(name, SMALLEST_DENSITY, 1.0, sampling="log", default=1.0) for name in names}
         return self._within_limit(self._sizes(depth, width), [proposed[name] for name in [*names[:depth], names[-1]]])

@@ -46,6 +46,22 @@ def test_every_layout_is_live_and_within_the_limit(seed, depth, width, room):
     assert max(layout.sizes[1:-1]) <= width
 
 
+def test_what_kerastuner_draws_is_within_depth_and_width():
+    import keras_tuner
+
+    space = DensitySpace(64, 10, 3, 32, 2000)
+    sizes = set()
+    for seed in range(300):
+        hp = keras_tuner.HyperParameters()
+        space.sample(hp)
+        for index, one in enumerate(hp.space):
+            hp.values[one.name] = one.random_sample(100 * seed + index)
+        sizes.add(space.sample(hp).sizes[1:-1])
+    assert {len(hidden) for hidden in sizes} == {1, 2, 3}
+    assert {max(hidden) for hidden in sizes} <= set(range(4, 33))
+    assert {32, 4} <= {max(hidden) for hidden in sizes}
+
+
 def test_densities_that_fit_are_taken_as_proposed():
     hp = Drawn()
     hp.Float = lambda name, *_, **__: {"layer_0/density": 0.3, "layer_1/density": 0.2, "output/density": 0.5}[name]
