@@ -12,9 +12,17 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("bench", "name"), [("bench_main", "masked_step"), ("bench_bayes", "lenet_300_100")])
+@pytest.mark.parametrize(
+    ("bench", "name"),
+    [
+        ("bench_main", "masked_step"),
+        ("bench_bayes", "lenet_300_100"),
+        ("bench_density", "claim"),
+        ("bench_search", "candidates"),
+    ],
+)
 def test_a_bench_prints_one_json_document(bench, name):
-    if bench == "bench_bayes" and "TFDS_DATA_DIR" not in os.environ:
+    if bench in ("bench_bayes", "bench_density") and "TFDS_DATA_DIR" not in os.environ:
         pytest.skip("TFDS_DATA_DIR does not say where MNIST is prepared")
     command = [sys.executable, RECIPES / f"{bench}.py", "--only", name, "--quick", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

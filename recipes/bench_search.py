@@ -1,0 +1,202 @@
+"""Measures the search: what sharing saves, what fits a small device, and whether ratios per block are worth it.
+
+    python recipes/bench_search.py [--only NAME] [--quick] [--json]
+
+MNIST and CIFAR-10 come from TensorFlow Datasets, which looks where TFDS_DATA_DIR says. Accuracies are those on the test
+split, which chooses nothing. Two cores, no GPU: `cifar10` trains for many hours, the others for minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _bench import Figure, figure, main
+
+REDUCTIONS = "three trials of digits, one of MNIST in two epochs, CIFAR-10 with 512 images (goals are out of reach)"
+RESAMPLES, CONFIDENCE = 10_000, 95
+LIMIT_BYTES, RAM_BYTES, SECONDS = 16_000, 24_000, 900
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What ratios per block and uniform ones are compared on.
+
+    Args:
+        levels: Most kept connections, as fractions of the whole network's.
+        seeds: Of everything that is drawn, the data included.
+        trials: Of the Bayesian search; the uniform ratio is one.
+        epochs: Of each training.
+        images: Of the training split.
+    """
+
+    levels: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3)
+    seeds: int = 3
+    trials: int = 10
+    epochs: int = 20
+    images: int = 10_000
+
+
+def search(arguments: Sequence[str]) -> tuple[dict[str, Any], float, str]:
+    """Runs `kgrow search` in a process of its own; returns its result, its wall seconds and the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["kgrow", "search", *arguments]
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--out", str(Path(folder) / "run"), "--json", "--verbose", "2"],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return json.loads(done.stdout), time.monotonic() - started, " ".join(command)
+
+
+def digits(quick: bool) -> Iterator[Figure]:
+    """The time of twenty trials, and the epochs that shared prefixes save."""
+    result, seconds, command = search(["digits", "--trials", "3" if quick else "20"])
+    candidates = result["candidates"]
+    yield figure("digits_seconds", seconds, "s", "< 300", command)
+    saved = 1 - sum(trial["epochs_trained"] for trial in candidates) / sum(trial["epochs"] for trial in candidates)
+    yield figure("digits_epochs_saved", saved, "of those of independent trials", ">= 0.5", command)
+    repeated = sum(trial["same_as"] is not None for trial in candidates)
+    yield figure("digits_repeated", repeated, "trials that another one answered", "", command)
+    yield figure("digits_accuracy", result["best"]["test_accuracy"], "one seed", "", command)
+
+
+def mnist(quick: bool) -> Iterator[Figure]:
+    """An 8 bit file for a microcontroller: its size, its memory and its accuracy."""
+    limits = ["--limit", f"flash={LIMIT_BYTES // 1000}KB", "--limit", f"ram={RAM_BYTES // 1000}KB"]
+    length = ["--trials", "1", "--epochs", "2"] if quick else ["--trials", "3", "--epochs", "15", "--max-time", "13m"]
+    result, seconds, command = search(["mnist", *limits, *length])
+    (artefact,) = result["best"]["artefacts"]
+    yield figure("mnist_file_accuracy", artefact["test_accuracy"], "measured on the file", ">= 0.985", command)
+    yield figure("mnist_file", artefact["bytes"], "bytes", f"<= {LIMIT_BYTES}", command)
+    yield figure("mnist_ram", artefact["ram_bytes"], "bytes", f"<= {RAM_BYTES}", command)
+    yield figure("mnist_seconds", seconds, "s", f"<= {SECONDS}", command)
+
+
+def cifar10(quick: bool) -> Iterator[Figure]:
+    """Ratios per block, found by Bayesian search, against one ratio for all blocks, at most as many connections kept.
+
+    The uniform ratio is the largest that the limit allows. The search chooses among its trials by validation accuracy;
+    its first trial is that ratio, so it pays for the others with time alone. Differences are paired by level and seed.
+    """
+    plan = Comparison((0.1,), seeds=2, trials=2, epochs=2, images=512) if quick else Comparison()
+    command = "python recipes/bench_search.py --only cifar10"
+    differences = []
+    for level in plan.levels:
+        found = np.array([_pair(plan, level, seed) for seed in range(plan.seeds)])
+        differences += list(found[:, 0] - found[:, 1])
+        for name, accuracies in zip(("bayesian", "uniform"), found.T, strict=True):
+            yield figure(f"cifar10_{name}_{level:g}", float(accuracies.mean()), f"mean of {plan.seeds}", "", command)
+    low, high = bootstrap(np.array(differences))
+    yield figure("cifar10_difference", float(np.mean(differences)), "paired mean, bayesian - uniform", "", command)
+    yield figure("cifar10_difference_low", low, f"{CONFIDENCE} % bootstrap interval", "", command)
+    yield figure("cifar10_difference_high", high, f"{CONFIDENCE} % bootstrap interval", "", command)
+    yield figure("cifar10_bayesian_wins", float(low > 0), "1 if the interval lies above 0, else 0", ">= 1", command)
+    verdict = "beat" if low > 0 else "lose to" if high < 0 else "do not differ clearly from"
+    print(f"Ratios per block {verdict} the uniform ratio: {len(differences)} pairs.", file=sys.stderr, flush=True)
+
+
+def bootstrap(differences: np.ndarray) -> tuple[float, float]:
+    """Returns the percentile interval of the mean of paired differences."""
+    drawn = np.random.default_rng(0).choice(differences, (RESAMPLES, len(differences)))
+    tail = (100 - CONFIDENCE) / 2
+    low, high = np.percentile(drawn.mean(axis=1), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _pair(plan: Comparison, level: float, seed: int) -> tuple[float, float]:
+    """Returns the test accuracies of the searched and of the uniform ratios."""
+    import kgrow
+    from kgrow.searching import SPACES
+
+    size = SPACES["compact"].build((32, 32, 3), 10).kernel_params()
+    limits = kgrow.Limits(params=int(level * size))
+    choices: dict[str, dict[str, Any]] = {
+        "bayesian": {"trials": plan.trials, "oracle": "bayesian"},
+        "uniform": {"trials": 1, "keep_ratio": level},
+    }
+    found = []
+    for name, options in choices.items():
+        with tempfile.TemporaryDirectory() as folder:
+            result = kgrow.search(
+                _cifar10(plan.images, seed),
+                limits=limits,
+                epochs=plan.epochs,
+                seed=seed,
+                directory=folder,
+                verbose=2,
+                **options,
+            )
+        best = result.document["best"]
+        print(f"{name}, {limits.params} allowed, {best['kept_params']} kept, seed {seed}: {best['test_accuracy']:.4f}")
+        found.append(best["test_accuracy"])
+    return found[0], found[1]
+
+
+def _cifar10(num_images: int, seed: int) -> Any:
+    """Returns CIFAR-10 with as many training images of each class; the other splits are whole."""
+    from kgrow.task import Task
+
+    task = Task.of("cifar10")
+    order = np.random.default_rng(seed).permutation(len(task.train))
+    labels = task.train.labels[order]
+    rows = np.concatenate([order[labels == label][: num_images // task.num_classes] for label in range(10)])
+    return Task.of(
+        (np.asarray(task.train.images)[rows], task.train.labels[rows]),
+        validation_data=(task.validation.images, task.validation.labels),
+        test_data=(task.test.images, task.test.labels),
+        name=f"cifar10-{num_images}",
+    )
+
+
+def candidates(quick: bool) -> Iterator[Figure]:
+    """Candidates checked against limits from their architecture alone, in processor time; drawing is not counted."""
+    from kgrow.searching.footprint import costs
+    from kgrow.searching.limits import Limits
+
+    limits = Limits(params=20_000, macs=10_000_000, flash_bytes=64_000, ram_bytes=32_000)
+    drawn, command = _drawn(2_000 if quick else 20_000), "python recipes/bench_search.py --only candidates"
+    rates = []
+    for _ in range(5):
+        started = time.process_time()
+        for architecture, ratios in drawn:
+            limits.exceeded(vars(costs(architecture).footprint(ratios)))
+        rates.append(60 * len(drawn) / (time.process_time() - started))
+    yield figure("candidates", statistics.median(rates), "per minute of one core, median of 5", ">= 1e6", command)
+
+
+def _drawn(count: int) -> list[tuple[Any, tuple[float, ...]]]:
+    """Draws architectures of every width, depth and kind of links, and ratios."""
+    from kgrow.searching import SPACES
+
+    generator = random.Random(0)
+    built = [
+        SPACES[space].build((32, 32, 3), 10, width=width, links=links)
+        for space in ("compact", "seed")
+        for width in SPACES[space].widths
+        for links in SPACES[space].links
+    ]
+    shortened = [
+        dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
+        for deepest in built
+        for depth in range(1, len(deepest.blocks) + 1)
+    ]
+    architectures = (generator.choice(shortened) for _ in range(count))
+    return [(each, tuple(generator.uniform(0.05, 1.0) for _ in each.blocks)) for each in architectures]
+
+
+MEASURES = {"digits": digits, "mnist": mnist, "cifar10": cifar10, "candidates": candidates}
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__.partition("\n")[0], MEASURES, REDUCTIONS))
