@@ -64,7 +64,7 @@ def mnist(quick: bool) -> Iterator[Figure]:
             max_depth=3,
             max_width=256,
             max_params=MAX_PARAMS,
-            trials=3 if quick else 14,
+            trials=3 if quick else 12,
             training=training,
             directory=Path(folder) / "run",
             verbose=2,

@@ -139,7 +139,8 @@ def _pair(plan: Comparison, level: float, seed: int) -> tuple[float, float]:
                 **options,
             )
         best = result.document["best"]
-        print(f"{name}, {limits.params} allowed, {best['kept_params']} kept, seed {seed}: {best['test_accuracy']:.4f}")
+        said = f"{name}, {limits.params} allowed, {best['kept_params']} kept, seed {seed}: {best['test_accuracy']:.4f}"
+        print(said, file=sys.stderr, flush=True)
         found.append(best["test_accuracy"])
     return found[0], found[1]
 

@@ -55,7 +55,7 @@ class DensitySpace:
         proposed_width = hp.Int("width", narrowest, self.max_width, sampling="log", default=self.max_width)
         width = min(proposed_width, self.max_width)  # KerasTuner's logarithmic samples end one above it
         names = [f"layer_{index}/density" for index in range(self.max_depth)] + ["output/density"]
-        proposed = {name: hp.Float(name, SMALLEST_DENSITY, 1.0, sampling="log", default=1.0) for name in names}
+        proposed = {name: hp.Float(name, SMALLEST_DENSITY, 1.0, default=1.0) for name in names}
         return self._within_limit(self._sizes(depth, width), [proposed[name] for name in [*names[:depth], names[-1]]])
 
     def _sizes(self, depth: int, width: int) -> tuple[int, ...]:
