@@ -1,0 +1,29 @@
+"""Cells that are searched: links with gates, what the data leave of them, and the networks they are stacked to."""
+
+from kgrow.cells.drawing import genotype_svg
+from kgrow.cells.genotype import Genotype, Link
+from kgrow.cells.gradient_search import GradientSearch, GradientSearchSettings
+from kgrow.cells.network import cell_network
+from kgrow.cells.proxy import ProxySpace
+from kgrow.cells.random_cells import random_genotype
+from kgrow.cells.search import CellSearch, CellSearchSettings, SearchRecord
+from kgrow.cells.stack import Stack
+from kgrow.cells.training import Descent, correct_answers, train_cells
+
+__all__ = [
+    "CellSearch",
+    "CellSearchSettings",
+    "Descent",
+    "Genotype",
+    "GradientSearch",
+    "GradientSearchSettings",
+    "Link",
+    "ProxySpace",
+    "SearchRecord",
+    "Stack",
+    "cell_network",
+    "correct_answers",
+    "genotype_svg",
+    "random_genotype",
+    "train_cells",
+]

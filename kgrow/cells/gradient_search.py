@@ -1,0 +1,133 @@
+"""Differentiable search of first order in the same space: the baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._checks import check_positive_int
+from kgrow._keras import keras, tf
+from kgrow.cells.genotype import KINDS, Genotype, Link
+from kgrow.cells.network import gated_network
+from kgrow.cells.operations import OPERATIONS
+from kgrow.cells.search import SearchRecord
+from kgrow.cells.stack import Stack
+from kgrow.cells.training import CellTrainer, Descent, Gating, mean_loss
+from kgrow.task import Split, Task
+
+INCOMING = 2  # pairs of nodes that a derived node keeps
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientSearchSettings:
+    """How alphas and weights are trained in turns.
+
+    Args:
+        num_epochs: Of half of the training images each.
+        descent: Of the weights.
+        alpha_rate: Of Adam on the alphas, constant. The source's 3e-4 is meant for 50 epochs of 390 steps.
+        alpha_l2: Coupled weight decay of the alphas.
+    """
+
+    num_epochs: int = 5
+    descent: Descent = dataclasses.field(default_factory=Descent)
+    alpha_rate: float = 3e-3
+    alpha_l2: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_positive_int(self.num_epochs, "num_epochs")
+
+
+class GradientSearch:
+    r"""DARTS of first order: each pair of nodes mixes its operations by a softmax over alpha.
+
+    Weights follow the gradient on one half of the training images, alphas that on the other half, in turns; the
+    response of the weights to the alphas is left out. There is no zero operation.
+
+    Args:
+        stack: That is searched in.
+        num_nodes: Of a cell, without its inputs.
+        task: Its training split is halved; no other one is looked at.
+        settings: How.
+        seed: Of kernels, alphas, halves and the order of images.
+
+    References:
+        Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", ICLR 2019,
+        https://arxiv.org/abs/1806.09055.
+    """
+
+    def __init__(
+        self, stack: Stack, num_nodes: int, task: Task, settings: GradientSearchSettings | None = None, seed: int = 0
+    ):
+        self.task, self.settings, self.seed = task, settings or GradientSearchSettings(), seed
+        complete = Genotype.complete(num_nodes)
+        self.columns = {kind: complete.links(kind) for kind in KINDS.values()}
+        self._repeats = [stack.repeats(kind) for kind in KINDS.values()]
+        self.network = gated_network(complete, stack, seed, self.columns)
+        generator = np.random.default_rng(seed)
+        self.alphas = [
+            tf.Variable(1e-3 * generator.standard_normal((len(links) // len(OPERATIONS), len(OPERATIONS))), dtype=float)
+            for links in self.columns.values()
+        ]
+        self._optimizer = keras.optimizers.Adam(self.settings.alpha_rate, beta_1=0.5, beta_2=0.999, jit_compile=False)
+        self._optimizer.build(self.alphas)
+        self._alpha_step = tf.function(self._train_alphas, autograph=False)
+
+    def gates(self) -> list[Any]:
+        """Returns per kind what maps are multiplied by, (1, cells, gates): the same in all cells."""
+        return [
+            tf.tile(tf.reshape(tf.nn.softmax(alpha), (1, 1, -1)), (1, repeats, 1))
+            for alpha, repeats in zip(self.alphas, self._repeats, strict=True)
+        ]
+
+    def run(self) -> tuple[Genotype, SearchRecord]:
+        """Searches, and returns what is derived from the alphas."""
+        started = time.monotonic()
+        order = np.random.default_rng((self.seed, 1)).permutation(len(self.task.train))
+        halves = [
+            Split(self.task.train.images[half], self.task.train.labels[half]) for half in np.array_split(order, 2)
+        ]
+        trainer = CellTrainer(self.network, self.task, self.settings.descent, self.seed, Gating(self.gates))
+        losses = []
+        for epoch in range(self.settings.num_epochs):
+            batches = halves[1].batches(self.settings.descent.batch_size, shuffle_seed=(self.seed, epoch, 2))
+
+            def step(batches: Any = batches) -> None:
+                images, labels = next(batches)
+                self._alpha_step(tf.constant(images, tf.float32), tf.constant(labels))
+
+            losses.append(trainer.train_epoch(halves[0], epoch, self.settings.num_epochs, step))
+        alphas = [alpha.numpy() for alpha in self.alphas]
+        kept = [derived(alpha, links) for alpha, links in zip(alphas, self.columns.values(), strict=True)]
+        counts = (tuple(len(links) for links in kept),)
+        return Genotype(*kept), SearchRecord(tuple(losses), counts, False, time.monotonic() - started)
+
+    def _train_alphas(self, images: Any, labels: Any) -> None:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.alphas)
+            loss = mean_loss(self.network, images, self.gates(), labels, training=True)
+        gradients = tape.gradient(loss, self.alphas)
+        decayed = [g + self.settings.alpha_l2 * alpha for g, alpha in zip(gradients, self.alphas, strict=True)]
+        self._optimizer.apply_gradients(zip(decayed, self.alphas, strict=True))
+
+
+def derived(alphas: np.ndarray, links: Sequence[Link]) -> tuple[Link, ...]:
+    """Returns the best operation of the two pairs into each node whose best operation is strongest.
+
+    Args:
+        alphas: (pairs, operations).
+        links: Of all pairs and operations, in that order.
+    """
+    shares = np.exp(alphas - alphas.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    strongest: dict[int, list[tuple[float, Link]]] = {}
+    for index, best in enumerate(shares.argmax(axis=1)):
+        link = links[index * alphas.shape[1] + int(best)]
+        strongest.setdefault(link.target, []).append((float(shares[index, best]), link))
+    return tuple(
+        link for found in strongest.values() for _, link in sorted(found, key=lambda entry: -entry[0])[:INCOMING]
+    )

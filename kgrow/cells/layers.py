@@ -1,0 +1,103 @@
+"""Keras layers of operations, shared by the networks that are searched in and those that are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kgrow._keras import keras, tf
+from kgrow.cells.operations import Step
+from kgrow.network.cells import kernel_seed
+from kgrow.network.conv_norm import BATCH_NORM
+
+
+class GatedSum(keras.layers.Layer):
+    """Adds maps up, each times its gate.
+
+    Args:
+        row: Of the gates that belong to this cell.
+        columns: Of the gates of the maps, in their order.
+        name: Of the layer.
+    """
+
+    def __init__(self, row: int, columns: Sequence[int], *, name: str):
+        super().__init__(name=name)
+        self.row, self.columns = row, list(columns)
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        """Maps gates (batch or 1, cells, gates) and maps (batch, height, width, channels) to one map."""
+        gates, *maps = inputs
+        own = [gates[:, self.row, column, None, None, None] for column in self.columns]
+        return tf.add_n([gate * features for gate, features in zip(own, maps, strict=True)])
+
+
+class EverySecond(keras.layers.Layer):
+    """Takes every second row and column."""
+
+    def call(self, features: Any) -> Any:
+        """Maps (batch, height, width, channels) to (batch, ceil(height / 2), ceil(width / 2), channels)."""
+        return features[:, ::2, ::2]
+
+
+def standardised(features: Any, name: str, *, affine: bool) -> Any:
+    """Normalises a map.
+
+    Args:
+        features: Keras tensor.
+        name: Of the layer.
+        affine: Whether it has a scale and an offset. In front of a gate it must not: they could trade with the gate,
+            whose size would mean nothing then.
+    """
+    return keras.layers.BatchNormalization(**BATCH_NORM, center=affine, scale=affine, name=f"{name}/norm")(features)
+
+
+def apply_steps(
+    features: Any, steps: Sequence[Step], stride: int, filters: int, *, seed: int, name: str, gated: bool = False
+) -> Any:
+    """Applies the layers of an operation.
+
+    Args:
+        features: Keras tensor (batch, height, width, channels).
+        steps: Of the operation.
+        stride: Of its first step.
+        filters: Channels of the result.
+        seed: Of the kernels, with their names.
+        name: That those of the layers begin with.
+        gated: Whether a gate follows: the result is normalised then, without scale and offset, whatever the operation.
+    """
+    for index, step in enumerate(steps):
+        label = f"{name}/{index}"
+        if step.starts:
+            features = keras.layers.ReLU(name=f"{label}/relu")(features)
+        features = _layer(features, step, stride if index == 0 else 1, filters, seed, label)
+        if step.ends and not (gated and index == len(steps) - 1):
+            features = standardised(features, label, affine=True)
+    return standardised(features, name, affine=False) if gated else features
+
+
+def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name: str) -> Any:
+    if step.kind == "max":
+        return keras.layers.MaxPooling2D(step.side, stride, padding="same", name=name)(features)
+    if step.kind == "average":
+        return keras.layers.AveragePooling2D(step.side, stride, padding="same", name=name)(features)
+    if step.kind == "depthwise":
+        initializer = keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal", kernel_seed(seed, name))
+        # Keras takes the channels of a depthwise kernel for inputs: without them its fan-in is the window.
+        return keras.layers.DepthwiseConv2D(
+            step.side, stride, padding="same", use_bias=False, depthwise_initializer=initializer, name=name
+        )(features)
+    dilation = step.dilation
+    if dilation == stride == 2:
+        # Taps two apart around every second position lie on the grid of every second position.
+        features, stride, dilation = EverySecond(name=f"{name}/grid")(features), 1, 1
+    initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", kernel_seed(seed, name))
+    return keras.layers.Conv2D(
+        filters,
+        step.side,
+        stride,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        kernel_initializer=initializer,
+        name=name,
+    )(features)

@@ -1,0 +1,106 @@
+"""The Keras network of a genotype in a stack, with gates on its links or without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import keras
+from kgrow.architecture import Scaling
+from kgrow.cells.genotype import KINDS, NUM_INPUTS, Genotype, Link
+from kgrow.cells.layers import GatedSum, apply_steps
+from kgrow.cells.operations import PROJECTION, Step, steps_of
+from kgrow.cells.stack import PlacedCell, Stack, link_name
+
+
+def cell_network(genotype: Genotype, stack: Stack, seed: int) -> keras.Model:
+    """Returns the plain network: raw pixels (batch, height, width, channels) to logits (batch, classes).
+
+    Args:
+        genotype: Of its cells.
+        stack: Around them.
+        seed: Of the kernels; each depends on the seed and its name alone.
+    """
+    return _build(genotype, stack, seed, None)
+
+
+def gated_network(genotype: Genotype, stack: Stack, seed: int, columns: Mapping[str, Sequence[Link]]) -> keras.Model:
+    """Returns the network with a gate on every link of every cell, behind a normalisation.
+
+    It maps raw pixels, the gates of normal and those of reduction cells, (batch or 1, cells, gates), to logits.
+
+    Args:
+        genotype: Of its cells.
+        stack: Around them.
+        seed: As for `cell_network`.
+        columns: Per kind the links in the order of the gates; the genotype may have lost some of them.
+    """
+    return _build(genotype, stack, seed, columns)
+
+
+def _build(genotype: Genotype, stack: Stack, seed: int, columns: Mapping[str, Sequence[Link]] | None) -> keras.Model:
+    images = keras.Input(stack.input_shape, name="images")
+    gates = {}
+    if columns is not None:
+        gates = {kind: keras.Input((None, len(columns[kind])), name=kind) for kind in KINDS.values()}
+    maps = {0: _stem(images, stack, seed)}
+    for cell in stack.placed(genotype):
+        cell_gates = None if columns is None else (gates[cell.kind], columns[cell.kind])
+        maps[cell.number] = _cell(cell, genotype, maps, seed, cell_gates)
+    logits = classified(maps[len(stack.cells)], stack.num_classes)
+    return keras.Model([images, *gates.values()] if gates else images, logits)
+
+
+def _stem(images: Any, stack: Stack, seed: int) -> Any:
+    features = scaled(images, stack.scaling)
+    filters = 3 * stack.filters
+    steps = (Step("conv", 3, ends=True),)
+    return apply_steps(features, steps, stack.stem_stride, filters, seed=seed, name="stem")
+
+
+def scaled(images: Any, scaling: Scaling) -> Any:
+    """Returns `(pixel - mean) / std` per channel, without a variable."""
+    scale = 1.0 / np.array(scaling.std)
+    return images * scale - np.array(scaling.mean) * scale
+
+
+def classified(features: Any, num_classes: int) -> Any:
+    """Returns logits (batch, classes) of the mean over positions."""
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.ReLU(name="relu")(features))
+    # From zero all classes are equally likely, whatever the seed.
+    return keras.layers.Dense(num_classes, kernel_initializer="zeros", name="logits")(pooled)
+
+
+def _cell(
+    cell: PlacedCell,
+    genotype: Genotype,
+    maps: Mapping[int, Any],
+    seed: int,
+    gates: tuple[Any, Sequence[Link]] | None,
+) -> Any:
+    links = genotype.links(cell.kind)
+    nodes = {}
+    for node in sorted({link.source for link in links if link.source < NUM_INPUTS}):
+        name = f"cell_{cell.number}/input_{node}"
+        features, stride = maps[cell.inputs[node]], cell.input_strides[node]
+        nodes[node] = apply_steps(features, PROJECTION, stride, cell.filters, seed=seed, name=name)
+    for target in genotype.nodes(cell.kind):
+        incoming = [link for link in links if link.target == target]
+        made = [_linked(cell, link, nodes[link.source], seed, gates is not None) for link in incoming]
+        name = f"cell_{cell.number}/node_{target}"
+        if gates is not None:
+            tensor, order = gates
+            nodes[target] = GatedSum(cell.repeat, [order.index(link) for link in incoming], name=name)([tensor, *made])
+        else:
+            nodes[target] = keras.layers.Add(name=name)(made) if len(made) > 1 else made[0]
+    outputs = [nodes[target] for target in genotype.nodes(cell.kind)]
+    return keras.layers.Concatenate(name=f"cell_{cell.number}/output")(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def _linked(cell: PlacedCell, link: Link, features: Any, seed: int, gated: bool) -> Any:
+    stride = cell.stride if link.source < NUM_INPUTS else 1
+    name = link_name(cell, link.source, link.target, link.operation)
+    steps = steps_of(link.operation, stride)
+    return apply_steps(features, steps, stride, cell.filters, seed=seed, name=name, gated=gated)

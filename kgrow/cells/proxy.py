@@ -1,0 +1,68 @@
+"""`ProxySpace`: one normal and one reduction cell with gates, searched in a small stack and used in a larger one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgrow._keras import keras
+from kgrow.cells.genotype import KINDS, Genotype, gate_graph
+from kgrow.cells.network import gated_network
+from kgrow.cells.stack import Stack
+from kgrow.cells.switches import SwitchGroup
+
+
+class ProxySpace:
+    """All operations between all nodes; the gates of a link are a group over the cells of a kind.
+
+    Args:
+        stack: That is searched in.
+        num_nodes: Of a cell, without its inputs; 4 in the source.
+        seed: Of the kernels.
+    """
+
+    def __init__(self, stack: Stack, num_nodes: int = 3, seed: int = 0):
+        self.stack, self.seed = stack, seed
+        complete = Genotype.complete(num_nodes)
+        self.columns = {kind: complete.links(kind) for kind in KINDS.values()}
+        self.groups = [
+            SwitchGroup(gate_graph(links), len(links), stack.repeats(kind)) for kind, links in self.columns.items()
+        ]
+        self._built = complete
+
+    def genotype(self) -> Genotype:
+        """Returns the links whose gates are open."""
+        kept = [
+            tuple(link for link, is_open in zip(links, group.is_open, strict=True) if is_open)
+            for links, group in zip(self.columns.values(), self.groups, strict=True)
+        ]
+        return Genotype(*kept)
+
+    def network(self, previous: keras.Model | None) -> keras.Model:
+        """See `search.Space.network`."""
+        genotype = self.genotype()
+        network = gated_network(genotype, self.stack, self.seed, self.columns)
+        if previous is not None:
+            self._carry_over(previous, network, genotype)
+        self._built = genotype
+        return network
+
+    def _carry_over(self, previous: keras.Model, network: keras.Model, genotype: Genotype) -> None:
+        """Copies weights; what reads a cell that lost a node reads fewer channels."""
+        readers = {"logits": len(self.stack.cells)}
+        for cell in self.stack.placed(genotype):
+            for node, number in enumerate(cell.inputs):
+                readers[f"cell_{cell.number}/input_{node}/0"] = number
+        for layer in network.layers:
+            if not layer.weights:
+                continue
+            values = previous.get_layer(layer.name).get_weights()
+            number = readers.get(layer.name, 0)
+            if number:
+                kept = self._kept_channels(KINDS[self.stack.cells[number - 1]], genotype, values[0].shape[-2])
+                values[0] = values[0][..., kept, :]
+            layer.set_weights(values)
+
+    def _kept_channels(self, kind: str, genotype: Genotype, num_channels: int) -> np.ndarray:
+        nodes = self._built.nodes(kind)
+        is_kept = np.isin(nodes, genotype.nodes(kind))
+        return np.repeat(is_kept, num_channels // len(nodes))

@@ -1,0 +1,59 @@
+"""Random genotypes of a wanted size: what a search has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgrow.cells.genotype import KINDS, Genotype, Link, gate_graph
+from kgrow.cells.stack import Stack
+
+MOST_DRAWS = 1000
+
+
+def random_genotype(stack: Stack, num_nodes: int, params: int, seed: int, tolerance: float = 0.05) -> Genotype:
+    """Draws a genotype with nearly as many parameters as wanted.
+
+    Links of both cells are shuffled and opened one by one; what does not lie on a path to the output does not count.
+
+    Args:
+        stack: That parameters are counted in.
+        num_nodes: Of a cell, without its inputs.
+        params: Wanted.
+        seed: Of the draw.
+        tolerance: Largest distance from it, as a fraction.
+
+    Raises:
+        ValueError: If no draw comes that close.
+    """
+    generator = np.random.default_rng(seed)
+    complete = Genotype.complete(num_nodes)
+    candidates = [(kind, link) for kind in KINDS.values() for link in complete.links(kind)]
+    for _ in range(MOST_DRAWS):
+        opened: dict[str, list[Link]] = {kind: [] for kind in KINDS.values()}
+        for index in generator.permutation(len(candidates)):
+            kind, link = candidates[index]
+            opened[kind].append(link)
+            links = [_fed(opened[kind]) for kind in KINDS.values()]
+            size = stack.params(Genotype(*links)) if all(links) else 0
+            if size and abs(size - params) <= tolerance * params:
+                return Genotype(*links)
+            if size > params:
+                break
+    smallest, largest = _bounds(stack, complete)
+    raise ValueError(
+        f"`params` must be near what some genotype of this stack has ({smallest} to {largest}), but got {params}. "
+        f"None of {MOST_DRAWS} draws was within {tolerance:.0%}."
+    )
+
+
+def _fed(links: list[Link]) -> tuple[Link, ...]:
+    """Returns the links that a path of links leads to from an input."""
+    if not any(link.source < 2 for link in links):  # no path at all, which no `GateGraph` can be made of
+        return ()
+    kept = gate_graph(links).connected(np.ones(len(gate_graph(links)), bool))
+    return tuple(link for link, is_kept in zip(links, kept, strict=False) if is_kept)
+
+
+def _bounds(stack: Stack, complete: Genotype) -> tuple[int, int]:
+    smallest = tuple(link for link in complete.normal if link.operation == "max3")[:1]
+    return stack.params(Genotype(smallest, smallest)), stack.params(complete)

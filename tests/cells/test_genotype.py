@@ -1,0 +1,58 @@
+"""A genotype is data."""
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from kgrow.cells.drawing import genotype_svg
+from kgrow.cells.genotype import Genotype, Link, gate_graph
+from kgrow.cells.random_cells import random_genotype
+
+
+def test_it_survives_a_trip_through_json(varied_genotype):
+    assert Genotype.from_json(json.loads(json.dumps(varied_genotype.to_json()))) == varied_genotype
+
+
+def test_the_order_of_links_makes_no_difference(varied_genotype):
+    assert Genotype(varied_genotype.normal[::-1], varied_genotype.reduction) == varied_genotype
+
+
+@pytest.mark.parametrize(
+    "links", [(), (Link(2, 0, "max3"), Link(2, 0, "max3")), (Link(2, 0, "max3"), Link(4, 3, "max3"))]
+)
+def test_links_that_make_no_cell_are_refused(links):
+    with pytest.raises(ValueError, match="`reduction` must hold distinct links"):
+        Genotype((Link(2, 0, "max3"),), links)
+
+
+def test_a_link_reads_an_earlier_node():
+    with pytest.raises(ValueError, match="`source` must be a node before"):
+        Link(2, 2, "max3")
+    with pytest.raises(ValueError, match="`operation` must be one of"):
+        Link(2, 0, "sep")
+
+
+def test_the_complete_genotype_has_all_operations_between_all_nodes():
+    assert len(Genotype.complete(4).normal) == 14 * 7
+    graph = gate_graph(Genotype.complete(2).normal)
+    assert len(graph) == 5 * 7 + 2
+    assert list(graph.predecessors[14]) == []  # from an input to the second node
+
+
+def test_random_genotypes_have_the_wanted_size_and_follow_their_seed(small_stack, varied_genotype):
+    wanted = small_stack.params(varied_genotype)
+    drawn = [random_genotype(small_stack, 3, wanted, seed) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert all(abs(small_stack.params(genotype) / wanted - 1) <= 0.05 for genotype in drawn)
+
+
+def test_a_size_that_no_genotype_has_is_refused(small_stack):
+    with pytest.raises(ValueError, match="`params` must be near"):
+        random_genotype(small_stack, 1, 10, 0)
+
+
+def test_the_picture_shows_every_link(varied_genotype):
+    text = "".join(ElementTree.fromstring(genotype_svg(varied_genotype)).itertext())
+    for link in (*varied_genotype.normal, *varied_genotype.reduction):
+        assert link.operation in text
