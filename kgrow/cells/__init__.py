@@ -5,10 +5,13 @@ from kgrow.cells.genotype import Genotype, Link
 from kgrow.cells.gradient_search import GradientSearch, GradientSearchSettings
 from kgrow.cells.network import cell_network
 from kgrow.cells.proxy import ProxySpace
+from kgrow.cells.proxyless import TreeSpace
 from kgrow.cells.random_cells import random_genotype
 from kgrow.cells.search import CellSearch, CellSearchSettings, SearchRecord
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import Descent, correct_answers, train_cells
+from kgrow.cells.tree import TreeGenotype, TreeStack
+from kgrow.cells.tree_network import tree_network
 
 __all__ = [
     "CellSearch",
@@ -21,9 +24,13 @@ __all__ = [
     "ProxySpace",
     "SearchRecord",
     "Stack",
+    "TreeGenotype",
+    "TreeSpace",
+    "TreeStack",
     "cell_network",
     "correct_answers",
     "genotype_svg",
     "random_genotype",
     "train_cells",
+    "tree_network",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,6 +87,11 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
         return keras.layers.DepthwiseConv2D(
             step.side, stride, padding="same", use_bias=False, depthwise_initializer=initializer, name=name
         )(features)
+    if step.groups > 1:  # TensorFlow has no gradient of grouped convolutions on CPUs
+        shares = tf.split(features, step.groups, axis=-1)
+        single, width = dataclasses.replace(step, groups=1), filters // step.groups
+        made = [_layer(share, single, stride, width, seed, f"{name}/{index}") for index, share in enumerate(shares)]
+        return keras.layers.Concatenate(name=name)(made)
     dilation = step.dilation
     if dilation == stride == 2:
         # Taps two apart around every second position lie on the grid of every second position.

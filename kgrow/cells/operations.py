@@ -15,6 +15,7 @@ class Step:
         kind: `"conv"` (to the wanted channels), `"depthwise"`, `"max"` or `"average"`.
         side: Of its square window.
         dilation: Distance of the taps of a `"conv"`.
+        groups: Of the channels of a `"conv"`.
         starts: Whether ReLU comes before it.
         ends: Whether it is normalised.
     """
@@ -22,6 +23,7 @@ class Step:
     kind: str
     side: int = 1
     dilation: int = 1
+    groups: int = 1
     starts: bool = False
     ends: bool = False
 

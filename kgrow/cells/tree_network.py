@@ -1,0 +1,89 @@
+"""The Keras network of tree cells, with a gate on every edge or without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kgrow._keras import keras, tf
+from kgrow.cells.layers import GatedSum, apply_steps, standardised
+from kgrow.cells.network import classified, scaled
+from kgrow.cells.operations import Step
+from kgrow.cells.tree import TREE_CELL_A, Edge, TreeGenotype, TreeStack, names
+
+OPERATIONS: dict[str, tuple[Step, ...]] = {
+    "group3": (Step("conv", 3, groups=2, starts=True, ends=True),),
+    "conv1": (Step("conv", starts=True, ends=True),),
+    "avg3": (Step("average", 3),),
+    "max3": (Step("max", 3),),
+} | {f"dw{side}": (Step("depthwise", side, starts=True), Step("conv", ends=True)) for side in (3, 5, 7)}
+
+
+def tree_network(genotype: TreeGenotype, stack: TreeStack, seed: int, *, gated: bool = False) -> keras.Model:
+    """Returns the network: raw pixels (batch, height, width, channels) to logits (batch, classes).
+
+    Args:
+        genotype: Of its cells; one that is empty leaves only the shortcut of its block.
+        stack: Around them.
+        seed: Of the kernels; each depends on the seed and its name alone.
+        gated: Whether every edge has a gate, behind a normalisation. Further inputs are then the gates of each block,
+            (batch or 1, 1, edges).
+    """
+    if len(genotype.cells) != sum(stack.blocks):
+        raise ValueError(f"`genotype` must hold {sum(stack.blocks)} cells, but got {len(genotype.cells)}.")
+    images = keras.Input(stack.input_shape, name="images")
+    gates = [keras.Input((1, len(names())), name=f"gates_{block}") for block in range(len(genotype.cells))] * gated
+    stem = (Step("conv", 3, ends=True),)
+    features = apply_steps(scaled(images, stack.scaling), stem, 1, stack.filters, seed=seed, name="stem")
+    for block, cell in enumerate(genotype.cells):
+        if stack.halves(block):
+            features = keras.layers.AveragePooling2D(2, padding="same", name=f"block_{block}/pool")(features)
+        missing = stack.widths()[block] - features.shape[-1]
+        shortcut = tf.pad(features, ((0, 0), (0, 0), (0, 0), (0, missing)))
+        residual = _residual(features, block, cell, stack, seed, gates[block] if gated else None) if cell else None
+        features = shortcut if residual is None else keras.layers.Add(name=f"block_{block}")([shortcut, residual])
+    return keras.Model([images, *gates] if gated else images, classified(features, stack.num_classes))
+
+
+def _residual(features: Any, block: int, cell: tuple[str, ...], stack: TreeStack, seed: int, gates: Any) -> Any:
+    name, width = f"block_{block}", stack.inner_width(block)
+    features = standardised(features, f"{name}/first", affine=True)
+    # Neither of the two 1x1 convolutions follows a ReLU of its own: the first reads both signs, as in PyramidNet.
+    features = apply_steps(features, (Step("conv", ends=True),), 1, width, seed=seed, name=f"{name}/reduce")
+    features = _below("root", TREE_CELL_A, False, features, _brancher(name, cell, width, seed, gates))
+    features = standardised(features, f"{name}/tree", affine=True)
+    steps = (Step("conv", starts=True, ends=True),)
+    return apply_steps(features, steps, 1, stack.widths()[block], seed=seed, name=f"{name}/expand")
+
+
+# Maps the name of an edge, the edge and what it reads to what the leaves below it make, or to None.
+Branch = Callable[[str, Edge, Any], Any]
+
+
+def _below(node: str, children: tuple[Edge, ...], splits: bool, features: Any, branch: Branch) -> Any:
+    """Returns what the edges from a node make together; the share of a child that is gone is zeros."""
+    shares = tf.split(features, len(children), axis=-1) if splits else [features] * len(children)
+    made = [branch(f"{node}_{index}", edge, shares[index]) for index, edge in enumerate(children)]
+    if splits:
+        filled = [
+            tf.zeros_like(share) if result is None else result for share, result in zip(shares, made, strict=True)
+        ]
+        return tf.concat(filled, axis=-1)
+    kept = [result for result in made if result is not None]
+    return tf.add_n(kept) if len(kept) > 1 else kept[0]
+
+
+def _brancher(prefix: str, cell: tuple[str, ...], width: int, seed: int, gates: Any) -> Branch:
+    """Returns the function that follows an edge of a cell down to its leaves, and gives None where it is gone."""
+
+    def branch(name: str, edge: Edge, features: Any) -> Any:
+        if name not in cell:
+            return None
+        filters, label = features.shape[-1], f"{prefix}/{name}"
+        steps = OPERATIONS[edge.operation]
+        made = apply_steps(features, steps, 1, filters, seed=seed, name=label, gated=gates is not None)
+        if gates is not None:
+            made = GatedSum(0, [names().index(name)], name=f"{label}/gate")([gates, made])
+        return _below(name, edge.children, edge.splits, made, branch) if edge.children else made
+
+    return branch
