@@ -32,6 +32,25 @@ class GatedSum(keras.layers.Layer):
         return tf.add_n([gate * features for gate, features in zip(own, maps, strict=True)])
 
 
+class PathGate(keras.layers.Layer):
+    """Multiplies a map by all gates on its way.
+
+    Args:
+        columns: Of the gates.
+        name: Of the layer.
+    """
+
+    def __init__(self, columns: Sequence[int], *, name: str):
+        super().__init__(name=name)
+        self.columns = list(columns)
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        """Maps gates (batch or 1, 1, gates) and a map (batch, height, width, channels) to a map."""
+        gates, features = inputs
+        product = tf.reduce_prod(tf.gather(gates[:, 0], self.columns, axis=-1), axis=-1)
+        return features * product[:, None, None, None]
+
+
 class EverySecond(keras.layers.Layer):
     """Takes every second row and column."""
 

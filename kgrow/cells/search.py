@@ -36,7 +36,7 @@ class CellSearchSettings:
         price: Lambda of a gate, in nats per image: for a loss :math:`\frac{1}{2} H (w - w_0)^2` a gate is closed in the
             end if :math:`w_0^2 H` is below it.
         weight_epochs: Epochs in which only weights are trained, so that gates do not judge fresh kernels.
-        num_loops: Most loops; two without a change end the search.
+        num_loops: Most loops; two without a change end the search, once a gate has been closed.
         epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source, and one loop.
         descent: Of weights and gates; the rate falls over all epochs.
         num_curvature_batches: Batches that the curvature is estimated on.
@@ -133,14 +133,14 @@ class CellSearch:
         started = time.monotonic()
         self._train(CellTrainer(self.network, self.task, self.settings.descent, self.seed, self._gating(False)), True)
         open_gates: list[tuple[int, ...]] = []
-        changes: list[bool] = [True]
+        changes: list[bool] = []
         for _ in range(self.settings.num_loops):
-            if changes[-1]:
+            if not changes or changes[-1]:
                 trainer = CellTrainer(self.network, self.task, self.settings.descent, self.seed, self._gating(True))
             self._train(trainer, False)
             changes.append(self.update())
             open_gates.append(tuple(int(group.is_open.sum()) for group in self.space.groups))
-            if not any(changes[-2:]):
+            if any(changes) and not any(changes[-2:]):  # at first gates are only on their way
                 break
         readmitted = any(group.was_readmitted for group in self.space.groups)
         return SearchRecord(tuple(self.losses), tuple(open_gates), readmitted, time.monotonic() - started)

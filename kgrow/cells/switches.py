@@ -20,12 +20,16 @@ class SwitchGroup:
     by :math:`w^0 w`, behind its normalisation: in front of the operations, where the source has the zero gate, the
     normalisation would take it back and the data could say nothing about it.
 
+    What reads a node normalises it again, so the penalty could shrink all gates into a node without any loss, down to
+    the last one. `is_anchored` keeps the largest gate, and the largest zero gate, into every node of every cell at 1.
+
     Args:
         graph: Of the gates, and behind them of what is always open; see `genotype.gate_graph`.
         num_gates: How many of its edges have gates.
         num_cells: Cells that share the switches.
         has_zero_gates: Whether pairs of nodes have gates of their own.
-        keeps_path: Whether the last path comes back if all are closed; otherwise the cell may vanish.
+        is_anchored: Whether gates are measured against the largest one into their node, and the last path comes back if
+            all are closed; otherwise the cell may vanish.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -33,9 +37,9 @@ class SwitchGroup:
     """
 
     def __init__(
-        self, graph: GateGraph, num_gates: int, num_cells: int, *, has_zero_gates: bool = True, keeps_path: bool = True
+        self, graph: GateGraph, num_gates: int, num_cells: int, *, has_zero_gates: bool = True, is_anchored: bool = True
     ):
-        self.graph, self.num_gates, self.keeps_path = graph, num_gates, keeps_path
+        self.graph, self.num_gates, self.is_anchored = graph, num_gates, is_anchored
         self.pairs = graph.pairs[:num_gates]
         self.gates = tf.Variable(tf.ones((num_cells, num_gates), keras.backend.floatx()))
         num_pairs = self.pairs.max() + 1
@@ -47,6 +51,9 @@ class SwitchGroup:
         self.is_open = np.ones(num_gates, bool)
         self._mask = _constant(num_gates)
         self.was_readmitted = False
+        targets = {node: number for number, node in enumerate(dict.fromkeys(end for _, end in graph.edges))}
+        ends = np.array([targets[end] for _, end in graph.edges[:num_gates]])
+        self._ends = ends, ends[np.unique(self.pairs, return_index=True)[1]]  # of gates, of zero gates
 
     @property
     def variables(self) -> list[Any]:
@@ -70,6 +77,9 @@ class SwitchGroup:
         """
         for variable, omega in zip(self.variables, (self._omega, self._zero_omega), strict=False):
             variable.assign(shrunk(variable, omega, (0,), step))
+        if self.is_anchored:
+            for variable, ends in zip(self.variables, self._ends, strict=False):
+                variable.assign(_anchored(variable, ends))
 
     def update(self, curvatures: list[np.ndarray], dependency: str) -> bool:
         """Turns the switches and closes what the data do not support.
@@ -99,18 +109,28 @@ class SwitchGroup:
         before = self.is_open
         gamma = _with_open(self.gamma, len(self.graph))
         alive = np.append(before, np.ones(len(self.graph) - self.num_gates, bool))
-        if self.keeps_path:
+        if self.is_anchored:
             decision = decide(self.graph, gamma, alive)
             kept, self.was_readmitted = decision.kept, self.was_readmitted or decision.readmitted
         else:
             kept = self.graph.connected(alive & (gamma > GAMMA_THRESHOLD))
         self.is_open = kept[: self.num_gates]
         self._mask.assign(self.is_open.astype(float))
+        self.gates.assign(self.gates * self._mask)
+        if self.zero_gates is not None:  # one that has nothing behind it must not be the largest
+            behind = np.bincount(self.pairs, self.is_open) > 0
+            self.zero_gates.assign(tf.where(behind, self.zero_gates, tf.zeros_like(self.zero_gates)))
         return bool(np.any(before & ~self.is_open))
 
 
 def _constant(length: int) -> Any:
     return tf.Variable(tf.ones(length, keras.backend.floatx()), trainable=False)
+
+
+def _anchored(gates: Any, ends: np.ndarray) -> Any:
+    """Divides gates (cells, gates) by the largest one into the same node."""
+    largest = tf.math.unsorted_segment_max(tf.abs(tf.transpose(gates)), ends, int(ends.max()) + 1)
+    return tf.math.divide_no_nan(gates, tf.transpose(tf.gather(largest, ends)))
 
 
 def _with_open(values: np.ndarray, length: int) -> np.ndarray:

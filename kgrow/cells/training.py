@@ -132,17 +132,19 @@ def mean_loss(network: keras.Model, images: Any, gates: Sequence[Any], labels: A
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
-def train_cells(network: keras.Model, task: Task, descent: Descent, num_epochs: int, seed: int) -> list[float]:
+def train_cells(
+    network: keras.Model, task: Task, *, num_epochs: int, seed: int, descent: Descent | None = None
+) -> list[float]:
     """Trains a plain network on the training split and returns the loss of every epoch.
 
     Args:
         network: Trained in place.
         task: What is learned.
-        descent: How.
         num_epochs: Epochs.
         seed: Of the order of images and of their changes.
+        descent: How.
     """
-    trainer = CellTrainer(network, task, descent, seed)
+    trainer = CellTrainer(network, task, descent or Descent(), seed)
     return [trainer.train_epoch(task.train, epoch, num_epochs) for epoch in range(num_epochs)]
 
 

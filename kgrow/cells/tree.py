@@ -68,8 +68,8 @@ def tree_graph(edges: tuple[Edge, ...] = TREE_CELL_A) -> GateGraph:
 class TreeStack:
     """A pyramid of bottlenecks with a tree cell in place of each 3x3 convolution.
 
-    A block is BN, 1x1, BN-ReLU, tree, BN-ReLU, 1x1, BN, added to its input, whose missing channels are zeros. Channels
-    grow by the same number in every block; the first block of all stages but one reads its input average-pooled. The
+    A block is BN, 1x1, BN, tree, ReLU, 1x1, added to its input, whose missing channels are zeros. Channels grow by the
+    same number in every block; the first block of all stages but one reads its input average-pooled. The
     source has three stages of 18 blocks and widens by 84.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kgrow._keras import keras, tf
-from kgrow.cells.layers import GatedSum, apply_steps, standardised
+from kgrow.cells.layers import PathGate, apply_steps, standardised
 from kgrow.cells.network import classified, scaled
 from kgrow.cells.operations import Step
 from kgrow.cells.tree import TREE_CELL_A, Edge, TreeGenotype, TreeStack, names
@@ -26,8 +26,8 @@ def tree_network(genotype: TreeGenotype, stack: TreeStack, seed: int, *, gated: 
         genotype: Of its cells; one that is empty leaves only the shortcut of its block.
         stack: Around them.
         seed: Of the kernels; each depends on the seed and its name alone.
-        gated: Whether every edge has a gate, behind a normalisation. Further inputs are then the gates of each block,
-            (batch or 1, 1, edges).
+        gated: Whether every edge has a gate. Further inputs are then the gates of each block, (batch or 1, 1, edges).
+            A leaf is multiplied by all gates on its way, behind its normalisation: above, the next one would undo them.
     """
     if len(genotype.cells) != sum(stack.blocks):
         raise ValueError(f"`genotype` must hold {sum(stack.blocks)} cells, but got {len(genotype.cells)}.")
@@ -48,11 +48,10 @@ def tree_network(genotype: TreeGenotype, stack: TreeStack, seed: int, *, gated: 
 def _residual(features: Any, block: int, cell: tuple[str, ...], stack: TreeStack, seed: int, gates: Any) -> Any:
     name, width = f"block_{block}", stack.inner_width(block)
     features = standardised(features, f"{name}/first", affine=True)
-    # Neither of the two 1x1 convolutions follows a ReLU of its own: the first reads both signs, as in PyramidNet.
     features = apply_steps(features, (Step("conv", ends=True),), 1, width, seed=seed, name=f"{name}/reduce")
     features = _below("root", TREE_CELL_A, False, features, _brancher(name, cell, width, seed, gates))
-    features = standardised(features, f"{name}/tree", affine=True)
-    steps = (Step("conv", starts=True, ends=True),)
+    # No normalisation from here on: it would blow a residual up again whose gates are nearly closed.
+    steps = (Step("conv", starts=True),)
     return apply_steps(features, steps, 1, stack.widths()[block], seed=seed, name=f"{name}/expand")
 
 
@@ -80,10 +79,15 @@ def _brancher(prefix: str, cell: tuple[str, ...], width: int, seed: int, gates: 
         if name not in cell:
             return None
         filters, label = features.shape[-1], f"{prefix}/{name}"
-        steps = OPERATIONS[edge.operation]
-        made = apply_steps(features, steps, 1, filters, seed=seed, name=label, gated=gates is not None)
-        if gates is not None:
-            made = GatedSum(0, [names().index(name)], name=f"{label}/gate")([gates, made])
+        is_gated = gates is not None and not edge.children
+        made = apply_steps(features, OPERATIONS[edge.operation], 1, filters, seed=seed, name=label, gated=is_gated)
+        if is_gated:
+            made = PathGate([names().index(above) for above in _path(name)], name=f"{label}/gate")([gates, made])
         return _below(name, edge.children, edge.splits, made, branch) if edge.children else made
 
     return branch
+
+
+def _path(name: str) -> list[str]:
+    """Returns the names of an edge and of all above it."""
+    return [above for above in names() if name == above or name.startswith(f"{above}_")]

@@ -34,7 +34,7 @@ def test_what_stays_lies_on_a_path(gamma, kept, readmitted):
 
 
 def test_a_cell_that_need_not_keep_a_path_can_lose_all():
-    switches = group(keeps_path=False)
+    switches = group(is_anchored=False)
     switches.gamma = np.full(4, OFF)
     assert switches.close()
     assert not switches.is_open.any()
@@ -64,10 +64,22 @@ def test_repeated_cells_count_as_one_cell_with_the_same_gates():
 
 
 def test_the_penalty_closes_a_gate_in_all_cells_at_once():
-    switches = group(2)
+    switches = group(2, is_anchored=False)
     switches.gates.assign([[0.3, 0.01, 1, 1], [0.4, 0.02, 1, 1]])
     switches.shrink(0.1)
     np.testing.assert_allclose(switches.gates.numpy()[:, :2], [[0.24, 0], [0.32, 0]], rtol=1e-6)
+
+
+def test_the_largest_gate_into_a_node_stays_at_one():
+    switches = group(2)
+    switches.gates.assign([[1, 0.6, 0.2, 0.4], [0.3, 0.5, 1, 0.9]])
+    for _ in range(3):
+        switches.shrink(0.01)
+    gates = switches.gates.numpy()
+    np.testing.assert_allclose([gates[:, :2].max(axis=1), gates[:, 2:].max(axis=1)], 1, rtol=1e-6)
+    np.testing.assert_allclose(switches.zero_gates.numpy().max(axis=0), 1, rtol=1e-6)
+    assert gates[0, 1] < 0.6
+    assert gates[0, 2] / gates[0, 3] < 0.5  # what is smaller loses more
 
 
 def test_a_zero_gate_closes_all_operations_between_two_nodes():

@@ -1,0 +1,177 @@
+"""Measures the search for cells on CIFAR-10: by evidence, by gradient and by chance, in one space.
+
+    python recipes/bench_cells.py [--only NAME] [--quick] [--json]
+
+CIFAR-10 comes from TensorFlow Datasets. Searches and trainings see 10 000 training images; accuracies are those of the
+last epoch on the test split, which chooses nothing. A found cell is compared with random cells of its parameter count,
+seed by seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from _bench import Figure, figure, main
+
+REDUCTIONS = (
+    "640 training and 1000 test images of half the side, two cells of 4 filters, one loop at ten times the price, "
+    "two epochs, one random cell, one seed (the accuracies then say nothing)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How much is run."""
+
+    num_images: int = 10_000
+    num_test_images: int = 10_000
+    pixel_step: int = 1
+    cells: str = "NRNRN"
+    filters: int = 8
+    num_nodes: int = 3
+    num_loops: int = 4
+    price: float = 0.01  # nats per image, the source's
+    num_epochs: int = 20
+    num_draws: int = 3
+    num_seeds: int = 3
+    blocks: tuple[int, ...] = (2, 2, 2)
+
+
+FULL = Scale()
+QUICK = Scale(640, 1000, 2, "NR", 4, 2, 1, 0.1, 2, 1, 1, (1, 1))
+
+
+def cells(quick: bool) -> Iterator[Figure]:
+    """Normal and reduction cells, found in the stack in which they are used."""
+    from kgrow.cells import (
+        CellSearch,
+        CellSearchSettings,
+        GradientSearch,
+        GradientSearchSettings,
+        ProxySpace,
+        Stack,
+        random_genotype,
+    )
+
+    scale = QUICK if quick else FULL
+    task = _task(scale)
+    stack = Stack(task.input_shape, task.num_classes, _scaling(task), scale.cells, scale.filters)
+    command = "python recipes/bench_cells.py --only cells"
+
+    space = ProxySpace(stack, scale.num_nodes)
+    settings = CellSearchSettings(price=scale.price, num_loops=scale.num_loops)
+    record = CellSearch(space, task, settings).run()
+    found = space.genotype()
+    print(json.dumps(found.to_json()), record, file=sys.stderr, flush=True)
+    started = time.monotonic()
+    found_accuracies = [_accuracy(found, stack, task, scale, 0)]
+    training_seconds = time.monotonic() - started
+    found_accuracies += [_accuracy(found, stack, task, scale, seed) for seed in range(1, scale.num_seeds)]
+    yield from _described("cells_bayes", found_accuracies, stack, found, record.seconds, command)
+    yield figure("cells_minutes", (record.seconds + training_seconds) / 60, "min to search and train", "<= 40", command)
+
+    by_gradient = GradientSearch(stack, scale.num_nodes, task, GradientSearchSettings(num_epochs=settings.num_epochs))
+    derived, gradient_record = by_gradient.run()
+    accuracies = [_accuracy(derived, stack, task, scale, seed) for seed in range(scale.num_seeds)]
+    yield from _described("cells_gradient", accuracies, stack, derived, gradient_record.seconds, command)
+
+    drawn = [random_genotype(stack, scale.num_nodes, stack.params(found), seed) for seed in range(scale.num_draws)]
+    chances = [[_accuracy(one, stack, task, scale, seed) for seed in range(scale.num_seeds)] for one in drawn]
+    yield figure("cells_random_accuracy", statistics.mean(map(statistics.mean, chances)), "%", "", command)
+    params = statistics.mean(stack.params(one) for one in drawn)
+    yield figure("cells_random_params", params, "parameters", "", command)
+    yield _gain([ours - theirs for row in chances for ours, theirs in zip(found_accuracies, row, strict=True)], command)
+
+
+def _described(
+    name: str, accuracies: list[float], stack: Any, genotype: Any, seconds: float, command: str
+) -> Iterator[Figure]:
+    yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", command)
+    yield figure(f"{name}_accuracy_std", statistics.pstdev(accuracies), "% over seeds", "", command)
+    yield figure(f"{name}_params", stack.params(genotype), "parameters", "", command)
+    yield figure(f"{name}_macs", stack.macs(genotype) / 1e6, "million MACs", "", command)
+    yield figure(f"{name}_seconds", seconds, "s of search", "", command)
+
+
+def _gain(gains: list[float], command: str) -> Figure:
+    """Says whether the found cell is better than chance by more than two standard errors of the pairs."""
+    mean = statistics.mean(gains)
+    if len(gains) == 1:
+        print("One pair does not tell whether the found cell beats a random one.", file=sys.stderr)
+    else:
+        error = statistics.stdev(gains) / len(gains) ** 0.5
+        verdict = "beats" if mean > 2 * error else "does not beat"
+        text = f"The found cell {verdict} random cells of its size: {mean:+.2f} points, standard error {error:.2f}."
+        print(text, file=sys.stderr, flush=True)
+    return figure("cells_gain", mean, "points over random cells, paired", ">= 0", command)
+
+
+def trees(quick: bool) -> Iterator[Figure]:
+    """Tree cells, each searched at its place, beside the whole trees."""
+    from kgrow.cells import CellSearch, CellSearchSettings, TreeGenotype, TreeSpace, TreeStack, tree_network
+
+    scale = QUICK if quick else FULL
+    task = _task(scale)
+    stack = TreeStack(task.input_shape, task.num_classes, _scaling(task), scale.blocks)
+    command = "python recipes/bench_cells.py --only trees"
+    space = TreeSpace(stack)
+    record = CellSearch(space, task, CellSearchSettings(price=scale.price, num_loops=scale.num_loops)).run()
+    print(json.dumps(space.genotype().to_json()), record, file=sys.stderr, flush=True)
+    yield figure("trees_seconds", record.seconds, "s of search", "", command)
+    whole = TreeGenotype.complete(sum(scale.blocks))
+    for name, genotype in (("trees_bayes", space.genotype()), ("trees_whole", whole)):
+        networks = [tree_network(genotype, stack, seed) for seed in range(scale.num_seeds)]
+        accuracies = [_trained(network, task, scale, seed) for seed, network in enumerate(networks)]
+        yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", command)
+        yield figure(f"{name}_params", networks[0].count_params(), "parameters", "", command)
+        yield figure(f"{name}_edges", sum(map(len, genotype.cells)), "edges", "", command)
+
+
+def _accuracy(genotype: Any, stack: Any, task: Any, scale: Scale, seed: int) -> float:
+    from kgrow.cells import cell_network
+
+    return _trained(cell_network(genotype, stack, seed), task, scale, seed)
+
+
+def _trained(network: Any, task: Any, scale: Scale, seed: int) -> float:
+    from kgrow.cells import correct_answers, train_cells
+
+    train_cells(network, task, num_epochs=scale.num_epochs, seed=seed)
+    accuracy = 100 * float(correct_answers(network, task.test).mean())
+    print(f"seed {seed}: {network.count_params()} parameters, {accuracy:.2f} %", file=sys.stderr, flush=True)
+    return accuracy
+
+
+def _task(scale: Scale) -> Any:
+    import numpy as np
+
+    from kgrow.task import Split, Task
+
+    task = Task.of("cifar10")
+
+    def part(split: Any, count: int | None) -> Any:
+        pixels = split.images[:count, :: scale.pixel_step, :: scale.pixel_step]
+        return Split(np.ascontiguousarray(pixels), split.labels[:count])
+
+    return dataclasses.replace(
+        task,
+        train=part(task.train, scale.num_images),
+        validation=part(task.validation, None),
+        test=part(task.test, scale.num_test_images),
+    )
+
+
+def _scaling(task: Any) -> Any:
+    from kgrow.architecture import Scaling
+
+    return Scaling(task.pixel_mean, task.pixel_std)
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__.partition("\n")[0], {"cells": cells, "trees": trees}, REDUCTIONS))
