@@ -19,11 +19,12 @@ RECIPES = Path(__file__).parent.parent / "recipes"
         ("bench_bayes", "lenet_300_100"),
         ("bench_density", "claim"),
         ("bench_search", "candidates"),
+        ("bench_cells", "trees"),
     ],
 )
 def test_a_bench_prints_one_json_document(bench, name):
-    if bench in ("bench_bayes", "bench_density") and "TFDS_DATA_DIR" not in os.environ:
-        pytest.skip("TFDS_DATA_DIR does not say where MNIST is prepared")
+    if bench not in ("bench_main", "bench_search") and "TFDS_DATA_DIR" not in os.environ:
+        pytest.skip("TFDS_DATA_DIR does not say where data sets are prepared")
     command = [sys.executable, RECIPES / f"{bench}.py", "--only", name, "--quick", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     figures = json.loads(done.stdout)

@@ -75,11 +75,10 @@ class SwitchGroup:
         Args:
             step: Learning rate times the price of a gate.
         """
-        for variable, omega in zip(self.variables, (self._omega, self._zero_omega), strict=False):
-            variable.assign(shrunk(variable, omega, (0,), step))
-        if self.is_anchored:
-            for variable, ends in zip(self.variables, self._ends, strict=False):
-                variable.assign(_anchored(variable, ends))
+        omegas = self._omega, self._zero_omega
+        for variable, omega, ends in zip(self.variables, omegas, self._ends, strict=False):
+            smaller = shrunk(variable, omega, (0,), step)
+            variable.assign(_anchored(smaller, variable, ends) if self.is_anchored else smaller)
 
     def update(self, curvatures: list[np.ndarray], dependency: str) -> bool:
         """Turns the switches and closes what the data do not support.
@@ -127,10 +126,17 @@ def _constant(length: int) -> Any:
     return tf.Variable(tf.ones(length, keras.backend.floatx()), trainable=False)
 
 
-def _anchored(gates: Any, ends: np.ndarray) -> Any:
-    """Divides gates (cells, gates) by the largest one into the same node."""
+def _anchored(gates: Any, before: Any, ends: np.ndarray) -> Any:
+    """Divides gates (cells, gates) by the largest one into the same node; a step too long for all of them is not taken.
+
+    Args:
+        gates: After the step.
+        before: Before it.
+        ends: Number of the node that each gate leads to.
+    """
     largest = tf.math.unsorted_segment_max(tf.abs(tf.transpose(gates)), ends, int(ends.max()) + 1)
-    return tf.math.divide_no_nan(gates, tf.transpose(tf.gather(largest, ends)))
+    divisors = tf.transpose(tf.gather(largest, ends))
+    return tf.where(divisors > 0, tf.math.divide_no_nan(gates, divisors), before)
 
 
 def _with_open(values: np.ndarray, length: int) -> np.ndarray:

@@ -79,6 +79,8 @@ def test_the_largest_gate_into_a_node_stays_at_one():
     np.testing.assert_allclose([gates[:, :2].max(axis=1), gates[:, 2:].max(axis=1)], 1, rtol=1e-6)
     np.testing.assert_allclose(switches.zero_gates.numpy().max(axis=0), 1, rtol=1e-6)
     assert gates[0, 1] < 0.6
+    switches.shrink(10)
+    np.testing.assert_array_equal(switches.gates.numpy(), gates)
     assert gates[0, 2] / gates[0, 3] < 0.5  # what is smaller loses more
 
 
