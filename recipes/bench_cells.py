@@ -20,7 +20,7 @@ from typing import Any
 from _bench import Figure, figure, main
 
 REDUCTIONS = (
-    "640 training and 1000 test images of half the side, two cells of 4 filters, one loop at ten times the price, "
+    "640 training and 1000 test images of half the side, two cells of 4 filters, one loop at a hundred times the price, "
     "two epochs, one random cell, one seed (the accuracies then say nothing)"
 )
 
@@ -44,7 +44,7 @@ class Scale:
 
 
 FULL = Scale()
-QUICK = Scale(640, 1000, 2, "NR", 4, 2, 1, 0.1, 2, 1, 1, (1, 1))
+QUICK = Scale(640, 1000, 2, "NR", 4, 2, 1, 1.0, 2, 1, 1, (1, 1))
 
 
 def cells(quick: bool) -> Iterator[Figure]:
@@ -86,7 +86,9 @@ def cells(quick: bool) -> Iterator[Figure]:
     yield figure("cells_random_accuracy", statistics.mean(map(statistics.mean, chances)), "%", "", command)
     params = statistics.mean(stack.params(one) for one in drawn)
     yield figure("cells_random_params", params, "parameters", "", command)
-    yield _gain([ours - theirs for row in chances for ours, theirs in zip(found_accuracies, row, strict=True)], command)
+    yield from _gain(
+        [ours - theirs for row in chances for ours, theirs in zip(found_accuracies, row, strict=True)], command
+    )
 
 
 def _described(
@@ -99,17 +101,17 @@ def _described(
     yield figure(f"{name}_seconds", seconds, "s of search", "", command)
 
 
-def _gain(gains: list[float], command: str) -> Figure:
+def _gain(gains: list[float], command: str) -> Iterator[Figure]:
     """Says whether the found cell is better than chance by more than two standard errors of the pairs."""
     mean = statistics.mean(gains)
+    yield figure("cells_gain", mean, "points over random cells, paired", "", command)
     if len(gains) == 1:
         print("One pair does not tell whether the found cell beats a random one.", file=sys.stderr)
-    else:
-        error = statistics.stdev(gains) / len(gains) ** 0.5
-        verdict = "beats" if mean > 2 * error else "does not beat"
-        text = f"The found cell {verdict} random cells of its size: {mean:+.2f} points, standard error {error:.2f}."
-        print(text, file=sys.stderr, flush=True)
-    return figure("cells_gain", mean, "points over random cells, paired", ">= 0", command)
+        return
+    lower = mean - 2 * statistics.stdev(gains) / len(gains) ** 0.5
+    verdict = "beats" if lower > 0 else "does not beat"
+    print(f"The found cell {verdict} random cells of its size.", file=sys.stderr, flush=True)
+    yield figure("cells_gain_lower", lower, "points, less two standard errors", ">= 0", command)
 
 
 def trees(quick: bool) -> Iterator[Figure]:

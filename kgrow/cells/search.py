@@ -30,11 +30,11 @@ class Space(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class CellSearchSettings:
-    r"""How cells are searched.
+    """How cells are searched.
 
     Args:
-        price: Lambda of a gate, in nats per image: for a loss :math:`\frac{1}{2} H (w - w_0)^2` a gate is closed in the
-            end if :math:`w_0^2 H` is below it.
+        price: Lambda of a gate, in nats per image; see `bayes.prior`. A higher one closes more gates. How far gates
+            move follows from price, rate and steps: 0.01, the source's, wants some hundred steps with a rate of 0.1.
         weight_epochs: Epochs in which only weights are trained, so that gates do not judge fresh kernels.
         num_loops: Most loops; two without a change end the search, once a gate has been closed.
         epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source, and one loop.
