@@ -20,8 +20,8 @@ from typing import Any
 from _bench import Figure, figure, main
 
 REDUCTIONS = (
-    "640 training and 1000 test images of half the side, two cells of 4 filters, one loop at a hundred times the price, "
-    "two epochs, one random cell, one seed (the accuracies then say nothing)"
+    "640 training and 1000 test images of half the side, two cells of 4 filters, one loop at a hundred times the "
+    "price, two epochs, one random cell, one seed (the accuracies then say nothing)"
 )
 
 

@@ -45,7 +45,7 @@ def _cell(links: tuple[Link, ...], nodes: tuple[int, ...], height: int) -> Itera
     places |= {node: (COLUMN * (1.5 + index), middle) for index, node in enumerate(nodes)}
     places[OUTPUT] = (COLUMN * (1.5 + len(nodes)), middle)
     for number in nodes:
-        yield _arc(places[number], places[OUTPUT], middle, "", "#bbb")
+        yield _arc(places[number], places[OUTPUT], middle + ROW, "", "#bbb")
     for index, link in enumerate(links):
         level = ROW * (index + 2)
         yield _arc(places[link.source], places[link.target], level, link.operation, "#357")
