@@ -213,6 +213,33 @@ class Run:
         """Removes every file kgrow wrote here and below, save the configuration, and the folders that become empty."""
         self._ownership.clear(self.path)
 
+    def delete(self) -> None:
+        """Removes the whole run, and its directory unless that holds something else; the run ends."""
+        self.clear()
+        for name in (_CONFIG, _MANIFEST, _LOCK):
+            self.remove(name)
+        self.close()
+        with contextlib.suppress(OSError):  # other files stay
+            self.path.rmdir()
+
+    @staticmethod
+    def check(directory: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+        """Checks that another process's run has a configuration, without taking hold of it.
+
+        Raises:
+            ValueError: If the directory holds no run, or one of another configuration; the message says what differs.
+        """
+        path = Path(directory).absolute()
+        stored = _read_header(path)
+        if stored is None or stored["config"] is None:
+            raise ValueError(f"`directory` must hold the run that is worked on, but '{path}' holds none.")
+        differing = _differences(stored, json.loads(encode_json(config, "config")), ())
+        if differing:
+            raise ValueError(
+                f"The configuration must be that of the run in '{path}', but {'; '.join(differing)}. "
+                "Pass the options that the run was started with."
+            )
+
 
 @final
 class _Ownership:
@@ -278,20 +305,24 @@ def _read_header(path: Path) -> dict[str, Any] | None:
 
 
 def _check_equal(path: Path, stored: dict[str, Any], config: dict[str, Any], ignored: Collection[str]) -> None:
-    before, now = (
-        _flat({key: value for key, value in values.items() if key not in ignored})
-        for values in ({"format": stored["format"], **stored["config"]}, {"format": _FORMAT, **config})
-    )
-    differing = [
-        f"{key} was {before.get(key, 'absent')!r} and is now {now.get(key, 'absent')!r}"
-        for key in {**before, **now}
-        if key not in before or key not in now or before[key] != now[key]
-    ]
+    differing = _differences(stored, config, ignored)
     if differing:
         raise ValueError(
             f"`directory` must hold a run of the same configuration, but got '{path}', where {'; '.join(differing)}. "
             "Pass `overwrite=True` (`--overwrite`) to start over, or another `directory` (`--out`)."
         )
+
+
+def _differences(stored: dict[str, Any], config: dict[str, Any], ignored: Collection[str]) -> list[str]:
+    before, now = (
+        _flat({key: value for key, value in values.items() if key not in ignored})
+        for values in ({"format": stored["format"], **stored["config"]}, {"format": _FORMAT, **config})
+    )
+    return [
+        f"{key} was {before.get(key, 'absent')!r} and is now {now.get(key, 'absent')!r}"
+        for key in {**before, **now}
+        if key not in before or key not in now or before[key] != now[key]
+    ]
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
