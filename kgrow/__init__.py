@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kgrow.exporting import EarlyExit, ExportError
     from kgrow.pipeline import search
     from kgrow.result import Result, load
+    from kgrow.searching.cluster import Chief, Worker
     from kgrow.searching.limits import LimitError, Limits
     from kgrow.task import Augmentation, Task
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "kgrow.task",
+    "Chief": "kgrow.searching.cluster",
     "Compressed": "kgrow.compressing.compressed",
     "EarlyExit": "kgrow.exporting",
     "ExportError": "kgrow.exporting",
@@ -26,6 +28,7 @@ _HOMES = {
     "Limits": "kgrow.searching.limits",
     "Result": "kgrow.result",
     "Task": "kgrow.task",
+    "Worker": "kgrow.searching.cluster",
     "compress": "kgrow.compressing.compress",
     "load": "kgrow.result",
     "search": "kgrow.pipeline",
@@ -33,6 +36,7 @@ _HOMES = {
 
 __all__ = [
     "Augmentation",
+    "Chief",
     "Compressed",
     "EarlyExit",
     "ExportError",
@@ -40,6 +44,7 @@ __all__ = [
     "Limits",
     "Result",
     "Task",
+    "Worker",
     "__version__",
     "compress",
     "load",

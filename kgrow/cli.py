@@ -57,8 +57,32 @@ def parser() -> argparse.ArgumentParser:
         description="Find, export and prove the best classifier within the limits. The same command goes on where it "
         "was stopped.",
     )
-    search.set_defaults(command=run_search)
+    search.set_defaults(command=run_search, cluster=chief_of)
+    _add_search(search.add_argument)
     add = search.add_argument
+    add("--chief", metavar="[HOST:]PORT", help="serve the trials to `kgrow worker`s there, in place of training them")
+    add("--lease", type=duration, default=60.0, metavar="TIME", help="a worker not heard of for it is given up (60s)")
+    _add_worker(commands)
+    _add_export(commands)
+    _add_benchmark(commands)
+    return top
+
+
+def _add_worker(commands: Any) -> None:
+    worker = commands.add_parser(
+        "worker",
+        help="train trials of a search that another process serves",
+        description="Train trials of a search that `kgrow search --chief` serves. Takes the options of that search; "
+        "its run directory must be on a file system that both share.",
+    )
+    worker.set_defaults(command=run_search, cluster=worker_of)
+    _add_search(worker.add_argument)
+    add = worker.add_argument
+    add("--chief", metavar="[HOST:]PORT", help="where the search serves its trials")
+    add("--wait", type=duration, default=60.0, metavar="TIME", help="how long the chief may be out of reach (60s)")
+
+
+def _add_search(add: Callable[..., Any]) -> None:
     add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
     add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
     add("--space", default="compact", help="compact (default), seed, seed_dense or seed_plain")
@@ -96,9 +120,6 @@ def parser() -> argparse.ArgumentParser:
     add("--overwrite", action="store_true", help="replace a run of another configuration in DIR")
     add("--json", action="store_true", help="print result.json to the standard output instead of the table")
     add("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
-    _add_export(commands)
-    _add_benchmark(commands)
-    return top
 
 
 def _add_export(commands: Any) -> None:
@@ -145,7 +166,7 @@ def _add_data(add: Callable[..., Any]) -> None:
 
 
 def run_search(options: argparse.Namespace) -> int:
-    """`kgrow search`."""
+    """`kgrow search` and `kgrow worker`."""
     out = Path(options.out) if options.out else None
     result = kgrow.search(
         options.dataset,
@@ -172,6 +193,7 @@ def run_search(options: argparse.Namespace) -> int:
         directory=out.parent if out else "kgrow_runs",
         project_name=out.name if out else None,
         overwrite=options.overwrite,
+        cluster=options.cluster(options),
         verbose=options.verbose,
     )
     if options.json:
@@ -219,6 +241,26 @@ def limits(options: argparse.Namespace) -> kgrow.Limits:
         texts.append(f"params={options.max_params}")
     given = kgrow.Limits.parse(texts)
     return given if options.device is None else given.tightened(kgrow.Limits.of_device(options.device))
+
+
+def chief_of(options: argparse.Namespace) -> kgrow.Chief | None:
+    """Returns the part of `kgrow search`; None if it is not told to serve."""
+    return None if options.chief is None else kgrow.Chief(options.chief, options.lease)
+
+
+def worker_of(options: argparse.Namespace) -> kgrow.Worker:
+    """Returns the part of `kgrow worker`: who serves it, by `--chief` or by KerasTuner's environment variables."""
+    from kgrow.searching.cluster import from_environment
+
+    if options.chief is not None:
+        return kgrow.Worker(options.chief, options.wait)
+    given = from_environment(os.environ)
+    if not isinstance(given, kgrow.Worker):
+        raise ValueError(
+            "`--chief HOST:PORT` must say where the search serves its trials, but is not given, and no environment "
+            "variables of KerasTuner name a worker."
+        )
+    return dataclasses.replace(given, wait_s=options.wait)
 
 
 def keep_ratios(text: str) -> float | tuple[float, ...]:

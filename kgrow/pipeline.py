@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,14 +34,20 @@ from kgrow.reporting.progress import display_for
 from kgrow.result import MODEL, RESULT, Result, heads_document, load
 from kgrow.run import Run
 from kgrow.searching import SPACES, SearchSpace
+from kgrow.searching.cluster import Chief, Worker, from_environment
 from kgrow.searching.footprint import FORMATS
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.objective import Objective, parse_objective
 from kgrow.searching.pareto import pareto_front
 from kgrow.searching.proposals import Proposals
+from kgrow.searching.shared import CHIEF, sweep
 from kgrow.searching.trials import NETWORKS_KEPT, Trial, Trials
 from kgrow.task import Augmentation, Task
 from kgrow.task.sources import is_folder
+
+if TYPE_CHECKING:
+    from kgrow.searching.chief import Server
+    from kgrow.searching.tuner import Trainable, Tuner
 
 
 def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
@@ -72,6 +79,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     directory: str | os.PathLike[str] = "kgrow_runs",
     project_name: str | None = None,
     overwrite: bool = False,
+    cluster: Chief | Worker | None = None,
     verbose: int = 1,
 ) -> Result:
     """Grows, prunes, picks and exports the best classifier within the limits.
@@ -105,11 +113,15 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         test_data: Used once, for the final figures.
         data_dir: Where TensorFlow Datasets keeps its data.
         image_size: Images are resized to it.
-        max_time: Seconds after which no epoch is started; the best network so far is exported.
+        max_time: Seconds after which no epoch is started; the best network so far is exported. With workers the
+            chief's counts.
         seed: Of everything that is drawn.
         directory: Parent of run directories.
         project_name: The run directory's name; the data set's by default.
         overwrite: Whether a run of another configuration in that directory is replaced.
+        cluster: What this process does in a search on several machines: a `Chief` serves trials and does the export, a
+            `Worker` trains trials and returns the chief's result. By default what KerasTuner's environment variables
+            say, or everything.
         verbose: 0 silent, 1 live display on a terminal and lines elsewhere, 2 lines.
 
     Returns:
@@ -168,12 +180,41 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         trials=check_positive_int(trials, "trials"),
     )
     path = Path(directory) / (project_name or default_project_name(task))
-    with Run.open(path, configuration(task, plan), overwrite=overwrite) as run:
+    cluster = cluster or from_environment(os.environ)
+    if isinstance(cluster, Worker):
+        with display_for(verbose) as observer:
+            return _work(cluster, task, plan, path, observer)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(_server(cluster)) if cluster else None
+        run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         if run.has(RESULT) and run.read_json(RESULT)["complete"]:
             return load(path, task)
-        source = _source(dataset, data_dir, image_size)
-        with display_for(verbose) as observer:
-            return Search(task, plan, run, observer, source).result(max_time)
+        observer = stack.enter_context(display_for(verbose))
+        return Search(task, plan, run, observer, _source(dataset, data_dir, image_size), server).result(max_time)
+
+
+def _server(chief: Chief) -> Server:
+    from kgrow.searching.chief import Server  # grpc and KerasTuner take their time
+
+    return Server(chief)
+
+
+def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer) -> Result:
+    """Trains trials that a chief serves, and waits for its result."""
+    from kgrow.searching.shared import SharedTrials
+    from kgrow.searching.worker import Attentive, is_complete, open_desk
+
+    config = configuration(task, plan)
+    if is_complete(path / RESULT):
+        Run.check(path, config)
+        return load(path, task)
+    with open_desk(worker, path.absolute(), config) as desk:
+        search = Search(task, plan, desk.run, Attentive(observer, desk.line))
+        desk.work(search.tuner(SharedTrials(search.trials, desk.path)), observer)
+        observer.note("no trials are left for this worker; waiting for the chief's result")
+        if desk.wait_for(RESULT):
+            desk.run.delete()
+    return load(path, task)
 
 
 def _channel_pruning(
@@ -282,10 +323,20 @@ class Search:
         run: Where everything is written.
         observer: Told what happens.
         source: How `load` finds the data again.
+        server: Serves the trials to workers, in place of training them here.
     """
 
-    def __init__(self, task: Task, plan: Plan, run: Run, observer: Observer, source: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        task: Task,
+        plan: Plan,
+        run: Run,
+        observer: Observer,
+        source: dict[str, Any] | None = None,
+        server: Server | None = None,
+    ):
         self.task, self.plan, self.run, self.observer, self.source = task, plan, run, observer, source
+        self.server = server
         self.trials = Trials(task, plan.settings, plan.objective, plan.proposals.full.macs(), run, observer)
 
     def result(self, max_time: float | None = None) -> Result:
@@ -317,21 +368,38 @@ class Search:
         write_hparams(self.run.path, document["candidates"])
         if complete:
             self.trials.finish()
+            sweep(self.run.path)
         return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
 
     def _train(self, deadline: float) -> None:
-        from kgrow.searching.oracles import make_oracle
-        from kgrow.searching.tuner import Tuner, run_tuner
+        from kgrow.searching.tuner import run_tuner
 
         preset, plan = self.plan.settings.preset, self.plan
-        final = max((*preset.prune_epochs, *preset.grow_epochs), default=0)
-        oracle = make_oracle(plan.oracle, plan.trials, plan.settings.seed, preset.epochs - final)
         waiting = plan.trials - self.trials.num_finished()
         own = preset.epochs - self.trials.first_event
         self.observer.search_started(
             [preset.epochs, *[own] * (waiting - 1)] if waiting == plan.trials else [own] * waiting
         )
-        run_tuner(Tuner(oracle, plan.proposals, self.trials, self.run, final, deadline))
+        tuner = self.tuner(self.trials, deadline)
+        if self.server is not None:
+            self.server.serve(tuner, self.trials, self.observer, deadline)
+        elif self.run.has(CHIEF):
+            raise ValueError(
+                f"`cluster` must be a `Chief` (`--chief HOST:PORT`) for '{self.run.path}', but is not given: the "
+                "search was begun on several machines, and its trials came in the order of their work."
+            )
+        else:
+            run_tuner(tuner)
+
+    def tuner(self, trials: Trainable, deadline: float = float("inf")) -> Tuner:
+        """Returns KerasTuner's part of the search."""
+        from kgrow.searching.oracles import make_oracle
+        from kgrow.searching.tuner import Tuner
+
+        preset, plan = self.plan.settings.preset, self.plan
+        final = max((*preset.prune_epochs, *preset.grow_epochs), default=0)
+        oracle = make_oracle(plan.oracle, plan.trials, plan.settings.seed, preset.epochs - final)
+        return Tuner(oracle, plan.proposals, trials, self.run, final, deadline)
 
     def _first_that_fits(self, ranked: Sequence[int]) -> tuple[int, GrowingNetwork, Artefact]:
         """Exports the best trial whose file satisfies the limits as it is, not only as predicted."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from kgrow.lifecycle import (
     BEST,
@@ -72,6 +73,11 @@ class Trial:
     error: str | None = None
     traceback: str | None = None
 
+    @staticmethod
+    def of(document: dict[str, Any]) -> Trial:
+        """Returns what `dataclasses.asdict` and JSON made a document of."""
+        return Trial(**{**document, "keep_ratios": tuple(document["keep_ratios"])})
+
 
 def pruning_history(schedule: PruningSchedule, keep_ratios: Sequence[float], epoch: int) -> list[list]:
     """Returns all pruning before an epoch as `[epoch, [[block, ratio], ...]]`: equal histories, equal networks."""
@@ -119,9 +125,17 @@ class Trials:
         """
         epochs = epochs or self.settings.preset.epochs
         trial = self._known(index, proposal, epochs) or self._train(index, proposal, deadline, epochs)
+        self.accept(index, trial)
+        return trial
+
+    def accept(self, index: int, trial: Trial) -> None:
+        """Takes in the outcome of a trial, and removes what is no longer needed."""
         self.outcomes[index] = trial
         self._clean()
-        return trial
+
+    def leave(self, index: int, proposal: Proposal) -> None:
+        """Takes note of a trial that others have begun and not ended when the time is over."""
+        self.outcomes[index] = self._trial(index, proposal, "stopped", None, self.settings.preset.epochs)
 
     def num_finished(self) -> int:
         """Returns how many trials the run directory holds the outcome of, from this process or an earlier one."""
@@ -149,8 +163,7 @@ class Trials:
     def _known(self, index: int, proposal: Proposal, epochs: int) -> Trial | None:
         directory = self.directory(index)
         if directory.has(OUTCOME):
-            outcome = directory.read_json(OUTCOME)
-            trial = Trial(**{**outcome, "keep_ratios": tuple(outcome["keep_ratios"])})
+            trial = Trial.of(directory.read_json(OUTCOME))
             if (trial.values, trial.epochs) != (proposal.values, epochs):
                 raise ValueError(
                     f"`oracle` must propose what it proposed before the search was interrupted, but trial "
@@ -235,12 +248,14 @@ class Trials:
         content = json.dumps([candidate.architecture.to_json(), history])
         return f"prefixes/{epoch:04d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
 
+    def prefix_names(self, candidate: Candidate, epochs: int) -> list[str]:
+        """Returns the names of all snapshots that a candidate may start from, the deepest first."""
+        return [self._prefix_name(candidate, epoch) for epoch in range(epochs - 1, 0, -1)]
+
     def _deepest_prefix(self, candidate: Candidate, epochs: int) -> Snapshot | None:
-        for epoch in range(epochs - 1, 0, -1):
-            name = self._prefix_name(candidate, epoch)
-            if self.run.has(name):
-                return Snapshot.load(self.run, name)
-        return None
+        present = (name for name in self.prefix_names(candidate, epochs) if self.run.has(name))
+        name = next(present, None)
+        return None if name is None else Snapshot.load(self.run, name)
 
     def _snapshots(self, candidate: Candidate, epochs: int) -> dict[int, Callable[[Snapshot], None]]:
         """Returns where other candidates may leave this one's path."""

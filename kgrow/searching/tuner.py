@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from kgrow._keras import quiet_stderr
 from kgrow.lifecycle import OutOfTimeError
 from kgrow.run import Run
 from kgrow.searching.objective import NAME
-from kgrow.searching.proposals import Proposals
-from kgrow.searching.trials import Trial, Trials
+from kgrow.searching.proposals import Proposal, Proposals
+from kgrow.searching.trials import Trial
 
 with quiet_stderr():
     import keras_tuner
@@ -19,6 +20,16 @@ with quiet_stderr():
 FOLDER = "keras_tuner"
 # What successive halving adds to the values of a trial: epochs after the last structural event.
 RUNG = "tuner/epochs"
+
+
+class Trainable(Protocol):
+    """What trains a candidate, here or with what other machines have left: `Trials`, or what stands before them."""
+
+    def train(self, index: int, proposal: Proposal, deadline: float, epochs: int | None) -> Trial:
+        """See `Trials.train`."""
+
+    def directory(self, index: int) -> Run:
+        """See `Trials.directory`."""
 
 
 class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
@@ -40,7 +51,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         self,
         oracle: keras_tuner.Oracle,
         proposals: Proposals,
-        trials: Trials,
+        trials: Trainable,
         run: Run,
         final_epoch: int,
         deadline: float = float("inf"),
@@ -60,11 +71,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             raise keras_tuner.errors.FatalError(str(error)) from error
         if outcome.objective is None:
             raise keras_tuner.errors.FailedTrialError(outcome.traceback or outcome.error)
-        return {
-            NAME: outcome.objective,
-            "val_accuracy": outcome.val_accuracy or 0.0,
-            "kept_params": outcome.kept_params,
-        }
+        return metrics(outcome)
 
     def _outcome(self, trial: Any) -> Trial:
         proposal = self.proposals.sample(trial.hyperparameters)
@@ -85,6 +92,15 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         return Snapshot.load(self.trials.directory(int(trial.trial_id)), BEST).network()
 
 
+def metrics(outcome: Trial) -> dict[str, float]:
+    """Returns what the oracle is told of a trial that has an objective."""
+    return {
+        NAME: outcome.objective or 0.0,
+        "val_accuracy": outcome.val_accuracy or 0.0,
+        "kept_params": outcome.kept_params,
+    }
+
+
 def run_tuner(tuner: Tuner) -> None:
     """Runs a search to its end, or to the end of the time allowed.
 
@@ -92,14 +108,21 @@ def run_tuner(tuner: Tuner) -> None:
         Exception: Whatever went wrong in a trial, as it was raised there.
     """
     try:
-        with warnings.catch_warnings():
-            # Of names that Python deprecates, and of a Gaussian process that saw few points: nothing a user can mend.
-            warnings.filterwarnings("ignore", module=r"keras_tuner\.|sklearn\.")
+        with quiet_keras_tuner():
             tuner.search()
     except keras_tuner.errors.FatalError as fatal:
         if isinstance(fatal.__cause__, OutOfTimeError):
             return
         raise fatal.__cause__ or fatal from None
+
+
+@contextlib.contextmanager
+def quiet_keras_tuner() -> Iterator[None]:
+    """Keeps back the warnings of an oracle at work."""
+    with warnings.catch_warnings():
+        # Of names that Python deprecates, and of a Gaussian process that saw few points: nothing a user can mend.
+        warnings.filterwarnings("ignore", module=r"keras_tuner\.|sklearn\.")
+        yield
 
 
 def _declare(proposals: Proposals) -> Callable[[Any], None]:

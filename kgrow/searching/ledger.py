@@ -1,0 +1,127 @@
+"""`Ledger`: an oracle whose every answer is logged, so that it can be brought back to where it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgrow._keras import quiet_stderr
+from kgrow.run import Run
+from kgrow.searching.proposals import Proposals
+from kgrow.searching.trials import OUTCOME, Trial, Trials
+from kgrow.searching.tuner import metrics
+
+with quiet_stderr():
+    from keras_tuner.src.engine.trial import TrialStatus
+
+
+class Ledger:
+    """Gives trials to workers and takes their outcomes, in an order that the search's event log remembers.
+
+    What an oracle proposes depends on the order in which trials began and ended, which on several machines is never the
+    same twice. So the order is logged, and a chief that was killed asks the seeded oracle for everything once more in
+    that order: KerasTuner's own files are not written as a whole and may be torn. Trials that were going on are still
+    their workers' until their leases end.
+
+    Args:
+        oracle: Decides what is tried next.
+        proposals: Turns hyper-parameters into candidates that fit.
+        trials: Holds the outcomes.
+        run: The search's directory.
+
+    Raises:
+        ValueError: If the oracle does not propose again what the log says that it proposed.
+    """
+
+    def __init__(self, oracle: Any, proposals: Proposals, trials: Trials, run: Run):
+        self.oracle, self.proposals, self.trials, self.run = oracle, proposals, trials, run
+        self._stopped = False
+        for event in run.events():
+            self._replay(event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every trial has ended and none is to come."""
+        full = bool(self.oracle.max_trials) and len(self.oracle.trials) >= self.oracle.max_trials
+        return (self._stopped or full) and not self.unfinished
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The trials that have begun and not ended."""
+        return [*(trial.trial_id for trial in self.oracle.ongoing_trials.values()), *self.oracle._retry_queue]
+
+    def holders(self) -> list[str]:
+        """Returns the workers that have a trial."""
+        return list(self.oracle.ongoing_trials)
+
+    def holds(self, worker: str, trial_id: str) -> bool:
+        """Returns whether a trial is a worker's."""
+        trial = self.oracle.ongoing_trials.get(worker)
+        return trial is not None and trial.trial_id == trial_id
+
+    def create(self, worker: str) -> Any:
+        """Returns the worker's trial: the one that it has, one that was lost, or a new one.
+
+        A worker may only go (status STOPPED) when all trials have ended: until then another one may be lost.
+        """
+        had = worker in self.oracle.ongoing_trials
+        trial = self.oracle.create_trial(worker)
+        if trial.status == TrialStatus.RUNNING and not had:
+            self._log("created", trial, worker=worker, values=dict(trial.hyperparameters.values))
+        elif trial.status == TrialStatus.STOPPED and self.unfinished:
+            trial.status = TrialStatus.IDLE
+        elif trial.status == TrialStatus.STOPPED and not self._stopped:
+            self._stopped = True
+            self.run.append({"event": "stopped"})
+        return trial
+
+    def lose(self, worker: str) -> str | None:
+        """Takes its trial from a worker that is gone; the next one that asks gets it. Returns its number."""
+        if worker not in self.oracle.ongoing_trials:
+            return None
+        trial = self.oracle.ongoing_trials.pop(worker)
+        self.oracle._retry_queue.append(trial.trial_id)
+        self._log("lost", trial, worker=worker)
+        return trial.trial_id
+
+    def end(self, trial_id: str) -> Trial:
+        """Tells the oracle of an outcome, which the run holds already."""
+        outcome = self._end(trial_id)
+        self._log("ended", self.oracle.trials[trial_id])
+        return outcome
+
+    def leave(self) -> None:
+        """Takes note of what has not ended when the time is over."""
+        for trial_id in self.unfinished:
+            self.trials.leave(int(trial_id), self.proposals.sample(self.oracle.trials[trial_id].hyperparameters))
+
+    def _end(self, trial_id: str) -> Trial:
+        index, trial = int(trial_id), self.oracle.trials[trial_id]
+        outcome = Trial.of(self.trials.directory(index).read_json(OUTCOME))
+        trial.hyperparameters.values.update(outcome.values)  # the oracle learns what was trained
+        trial.status, trial.message = TrialStatus.FAILED, outcome.traceback or outcome.error
+        if outcome.objective is not None:
+            self.oracle.update_trial(trial_id, metrics(outcome))
+            trial.status = TrialStatus.COMPLETED
+        self.oracle.end_trial(trial)
+        self.trials.accept(index, outcome)
+        return outcome
+
+    def _log(self, event: str, trial: Any, **more: Any) -> None:
+        self.run.append({"event": event, "trial": trial.trial_id, **more})
+
+    def _replay(self, event: dict[str, Any]) -> None:
+        if event["event"] == "stopped":
+            self._stopped = True
+        elif event["event"] == "lost":
+            self.oracle._retry_queue.append(self.oracle.ongoing_trials.pop(event["worker"]).trial_id)
+        elif event["event"] == "ended":
+            self._end(event["trial"])
+        else:
+            trial = self.oracle.create_trial(event["worker"])
+            proposed = {"trial": trial.trial_id, "values": dict(trial.hyperparameters.values)}
+            if proposed != {name: event[name] for name in proposed}:
+                raise ValueError(
+                    f"`oracle` must propose what it proposed before the search was interrupted, but trial "
+                    f"{event['trial']} was {event['values']} and trial {trial.trial_id} is now {proposed['values']}. "
+                    "Give the oracle a seed."
+                )
