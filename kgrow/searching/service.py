@@ -159,10 +159,11 @@ class Service(OracleServicer):
     def _end(self, caller: str, trial: Any, message: str) -> Any:
         self._held(caller, trial.trial_id)
         if TrialStatus.from_proto(trial.status) == TrialStatus.INVALID:
-            raise RuntimeError(f"Trial {trial.trial_id} raised an error in the worker {caller}:\n{message}")
-        collect(self.ledger.run, caller, int(trial.trial_id))
-        outcome = self.ledger.end(trial.trial_id)
-        self._told.put(lambda observer: observer.trial_finished(outcome.trial, dataclasses.asdict(outcome)))
+            self._failure = RuntimeError(f"Trial {trial.trial_id} raised an error in the worker {caller}:\n{message}")
+        else:
+            collect(self.ledger.run, caller, int(trial.trial_id))
+            outcome = self.ledger.end(trial.trial_id)
+            self._told.put(lambda observer: observer.trial_finished(outcome.trial, dataclasses.asdict(outcome)))
         return protos.get_service().EndTrialResponse()
 
     def _say(self, text: str) -> None:

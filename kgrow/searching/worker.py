@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kgrow._files import decode_json
-from kgrow.lifecycle import Observer
+from kgrow.lifecycle import Observer, OutOfTimeError
 from kgrow.run import Run
 from kgrow.searching.cluster import BEAT_S, ORACLE_IP, ORACLE_PORT, TUNER_ID, Address, Worker
 from kgrow.searching.line import Line, LostTrialError
@@ -51,7 +51,9 @@ class Desk:
             except (ConnectionError, KeyboardInterrupt):
                 raise
             except Exception:
-                self.line.fail(traceback.format_exc())
+                # A chief that is gone or wants nothing of this trial need not know.
+                with contextlib.suppress(ConnectionError, LostTrialError, OutOfTimeError):
+                    self.line.fail(traceback.format_exc())
                 raise
 
     def wait_for(self, result: str) -> bool:
