@@ -213,7 +213,7 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
         desk.work(search.tuner(SharedTrials(search.trials, desk.path)), observer)
         observer.note("no trials are left for this worker; waiting for the chief's result")
         if desk.wait_for(RESULT):
-            desk.run.delete()
+            desk.clear()
     return load(path, task)
 
 

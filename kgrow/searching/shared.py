@@ -30,7 +30,7 @@ def collect(run: Run, worker: str, index: int) -> None:
 def sweep(path: Path) -> None:
     """Removes the directories of workers that have ended."""
     for folder in path.glob(f"{WORKERS}/*"):
-        with contextlib.suppress(BlockingIOError, FileExistsError):  # in use, or not ours
+        with contextlib.suppress(OSError):  # in use, or not ours
             Run.open(folder, {}, overwrite=True).delete()
     with contextlib.suppress(OSError):  # not there, or not empty
         (path / WORKERS).rmdir()

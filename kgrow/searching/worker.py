@@ -15,7 +15,7 @@ from kgrow.lifecycle import Observer, OutOfTimeError
 from kgrow.run import Run
 from kgrow.searching.cluster import BEAT_S, ORACLE_IP, ORACLE_PORT, TUNER_ID, Address, Worker
 from kgrow.searching.line import Line, LostTrialError
-from kgrow.searching.shared import CHIEF, WORKERS
+from kgrow.searching.shared import CHIEF, WORKERS, sweep
 from kgrow.searching.tuner import FOLDER, Tuner, run_tuner
 
 POLL_S = 0.5
@@ -78,6 +78,11 @@ class Desk:
                 raise
             time.sleep(POLL_S)
         return True
+
+    def clear(self) -> None:
+        """Removes the worker's own directory: the chief has collected what it needs."""
+        self.run.delete()
+        sweep(self.path)
 
 
 def is_complete(result: Path) -> bool:
