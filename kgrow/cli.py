@@ -112,6 +112,7 @@ def _add_search(add: Callable[..., Any]) -> None:
         default="accuracy",
         help="accuracy (default), mixed:A, energy_constraint:T or accuracy_constraint:T",
     )
+    add("--distribute", metavar="STRATEGY", help="mirrored: all GPUs of this machine share every batch")
     add("--quantize", metavar="KIND", help="float32 or int8 (default: int8 if a limit concerns the file)")
     add("--max-time", type=duration, metavar="TIME", help="such as 90s, 10m or 2h: no epoch starts after it")
     add("--image-size", type=int, metavar="PIXELS", help="resize images to this side")
@@ -193,6 +194,7 @@ def run_search(options: argparse.Namespace) -> int:
         directory=out.parent if out else "kgrow_runs",
         project_name=out.name if out else None,
         overwrite=options.overwrite,
+        distribute=options.distribute,
         cluster=options.cluster(options),
         verbose=options.verbose,
     )

@@ -26,6 +26,7 @@ from kgrow.lifecycle import (
     Snapshot,
     accuracy_per_head,
 )
+from kgrow.lifecycle.distribute import make_strategy
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import exit_curve
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, Criterion
@@ -79,6 +80,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     directory: str | os.PathLike[str] = "kgrow_runs",
     project_name: str | None = None,
     overwrite: bool = False,
+    distribute: Any = None,
     cluster: Chief | Worker | None = None,
     verbose: int = 1,
 ) -> Result:
@@ -119,6 +121,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         directory: Parent of run directories.
         project_name: The run directory's name; the data set's by default.
         overwrite: Whether a run of another configuration in that directory is replaced.
+        distribute: `"mirrored"`, or a `tf.distribute.Strategy`: its replicas share every batch, each on a device of its
+            own. By default one device trains.
         cluster: What this process does in a search on several machines: a `Chief` serves trials and does the export, a
             `Worker` trains trials and returns the chief's result. By default what KerasTuner's environment variables
             say, or everything.
@@ -164,13 +168,15 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         scope=scope,
         quantization=quantization,
     )
+    resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
     settings = Settings(
-        preset=resolve_preset(schedule, task, epochs, batch_size, strategy),
+        preset=resolved,
         criterion=scored_by,
         scope=scope,
         augmentation=augmentation or Augmentation.suited_to(task),
         seed=seed,
         channels=_channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, len(proposals.full.blocks)),
+        strategy=None if distribute is None else make_strategy(distribute, resolved.batch_size),
     )
     plan = Plan(
         proposals=proposals,
@@ -267,6 +273,7 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "scope": settings.scope,
         "channels": None if settings.channels is None else repr(settings.channels),
         "augmentation": dataclasses.asdict(settings.augmentation),
+        "replicas": 1 if settings.strategy is None else settings.strategy.num_replicas_in_sync,
         "seed": settings.seed,
     }
 

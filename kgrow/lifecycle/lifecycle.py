@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +60,7 @@ class Settings:
         augmentation: Applied to training images.
         seed: Of initial values, data order, augmentation and criterion.
         channels: How whole channels are pruned before the connections inside; None leaves them.
+        strategy: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
     """
 
     preset: Preset
@@ -67,6 +69,7 @@ class Settings:
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     seed: int = 0
     channels: ChannelPruning | None = None
+    strategy: Any = None
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -132,7 +135,8 @@ class Lifecycle:
         Raises:
             OutOfTimeError: If the deadline passed before the end.
         """
-        epoch = self._resume(start)
+        with self._scope():
+            epoch = self._resume(start)
         try:
             self._live(epoch, epochs or self.settings.preset.epochs, snapshot_epochs or {}, deadline)
         finally:
@@ -147,7 +151,8 @@ class Lifecycle:
             if time.monotonic() > deadline:
                 raise OutOfTimeError(f"The time allowed ended before epoch {epoch}; the checkpoint is kept.")
             self._change_structure(epoch)
-            self._train_epoch(epoch)
+            with self._scope():
+                self._train_epoch(epoch)
             epoch += 1
             self._snapshot(epoch).save(self.run, LAST)
 
@@ -187,8 +192,13 @@ class Lifecycle:
         settings = self.settings
         return Trainer(self.network, settings.preset, settings.augmentation, settings.seed)
 
+    def _scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns where variables of the network are made, assigned and read as those of all replicas."""
+        return contextlib.nullcontext() if self.settings.strategy is None else self.settings.strategy.scope()
+
     def _snapshot(self, epoch: int) -> Snapshot:
-        return Snapshot.take(self.trainer, epoch, tuple(self.events))
+        with self._scope():
+            return Snapshot.take(self.trainer, epoch, tuple(self.events))
 
     def _log(self, event: dict[str, Any]) -> None:
         self.run.append(event)
@@ -196,8 +206,9 @@ class Lifecycle:
         self.observer.event(self.run.path.name, event)
 
     def _change_structure(self, epoch: int) -> None:
-        if self._grow(epoch):
-            self.trainer.rebuild()
+        with self._scope():
+            if self._grow(epoch):
+                self.trainer.rebuild()
         due = self.schedule.due(epoch, self.keep_ratios)
         due = {block: ratio for block, ratio in due.items() if block < len(self.network.blocks)}
         if due:
@@ -226,16 +237,29 @@ class Lifecycle:
         def loss(logits: Any, labels: Any) -> Any:
             return joint_loss(logits, labels, weights, preset.label_smoothing)
 
-        channels = self.settings.channels
+        channels, network = self.settings.channels, self._scored()
         if channels:
             ratios = {block: self.schedule.due(epoch, channels.keep_ratios)[block] for block in due}
-            prune_channels(self.network, ratios, channels.criterion, batches, loss, channels.multiple_of)
-        prune(self.network, due, self.settings.criterion, batches, loss, self.settings.scope)
-        self.trainer.mask_momentum()
+            prune_channels(network, ratios, channels.criterion, batches, loss, channels.multiple_of)
+        prune(network, due, self.settings.criterion, batches, loss, self.settings.scope)
+        with self._scope():
+            if network is not self.network:
+                self.network.load_state(network.state())
+            self.trainer.mask_momentum()
         for block, ratio in due.items():
             kept, size = self.network.kept_params(block), self.network.architecture.kernel_params(block)
             counts = {"kept_params": kept, "prunable_params": size}
             self._log({"event": "pruned", "epoch": epoch, "block": block, "keep_ratio": ratio, **counts})
+
+    def _scored(self) -> GrowingNetwork:
+        """Returns the network for a criterion: variables of several replicas have no gradient outside of a step."""
+        if self.settings.strategy is None:
+            return self.network
+        with self._scope():
+            state = self.network.state()
+        twin = GrowingNetwork(self.network.architecture, seed=self.network.seed)
+        twin.load_state(state)
+        return twin
 
     def _head_weights(self, epoch: int) -> np.ndarray:
         preset = self.settings.preset

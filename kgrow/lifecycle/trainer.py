@@ -20,6 +20,10 @@ from kgrow.task import Augmentation
 class Trainer:
     """Trains a network; after a growth `rebuild` gives it a fresh optimizer that knows the new variables.
 
+    Under a `tf.distribute` strategy, whose scope network and trainer are made and used in, each replica trains an equal
+    part of every batch. The step is that of one device, but for batch normalisation: each replica normalises by the
+    statistics of its own part, and the moving ones are the means of theirs.
+
     Args:
         network: Trained in place.
         preset: Optimizer and loss settings.
@@ -30,6 +34,7 @@ class Trainer:
     def __init__(self, network: GrowingNetwork, preset: Preset, augmentation: Augmentation, seed: int):
         self.network, self.preset, self.augmentation, self.seed = network, preset, augmentation, seed
         self.optimizer: Any = None
+        self.strategy, self.is_distributed = tf.distribute.get_strategy(), tf.distribute.has_strategy()
         self.step_number = 0
         self.rebuild()
 
@@ -103,6 +108,24 @@ class Trainer:
 
     def _train_step(self, images: Any, labels: Any, seed: Any, head_weights: Any) -> Any:
         images = self.augmentation.augment(self.network.scale(images), seed)
+        update = self._update_replicas if self.is_distributed else self._update
+        loss = update(images, labels, head_weights)
+        apply_masks(self._kernels)  # of all replicas at once: inside one, variables cannot be assigned
+        return loss
+
+    def _update_replicas(self, images: Any, labels: Any, head_weights: Any) -> Any:
+        """Makes one optimizer step of all replicas together, each with its part of the batch."""
+
+        @tf.autograph.experimental.do_not_convert
+        def update() -> Any:
+            context = tf.distribute.get_replica_context()
+            size = tf.shape(labels)[0] // context.num_replicas_in_sync
+            begin = context.replica_id_in_sync_group * size
+            return self._update(images[begin : begin + size], labels[begin : begin + size], head_weights)
+
+        return self.strategy.reduce("mean", self.strategy.run(update), axis=None)
+
+    def _update(self, images: Any, labels: Any, head_weights: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = self.network.call_scaled(images, training=True)
             loss = joint_loss(logits, labels, head_weights, self.preset.label_smoothing)
@@ -111,8 +134,9 @@ class Trainer:
         decayed = [
             gradient + self.preset.l2 * variable for gradient, variable in zip(gradients, variables, strict=True)
         ]
+        if self.is_distributed:  # the optimizer adds up what the replicas give
+            decayed = [gradient / self.strategy.num_replicas_in_sync for gradient in decayed]
         self.optimizer.apply_gradients(zip(decayed, variables, strict=True))
-        apply_masks(self._kernels)
         return loss
 
 
