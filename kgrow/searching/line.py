@@ -42,7 +42,8 @@ class Line:
     def __init__(self, worker: Worker):
         self.worker, self.token = worker, ""
         self.trial_id: str | None = None
-        self._channel = grpc.insecure_channel(str(Address.parse(worker.address)))
+        self.address = Address.parse(worker.address)
+        self._channel = grpc.insecure_channel(str(self.address))
         self._stub = protos.get_service_grpc().OracleStub(self._channel)
         self._turn, self._closed = threading.Lock(), threading.Event()
         self._problem: Exception | None = None
@@ -154,11 +155,11 @@ class Line:
             return kinds[error.code()](error.details())
         if error.code() in _AWAY:
             return self._unreachable()
-        return ConnectionError(f"The chief at {self.worker.address} has failed: {error.details()}")
+        return ConnectionError(f"The chief at {self.address} has failed: {error.details()}")
 
     def _unreachable(self) -> Exception:
         return ConnectionError(
-            f"The chief at {self.worker.address} must be reachable, but was not for {self.worker.wait_s:g} seconds: it "
+            f"The chief at {self.address} must be reachable, but was not for {self.worker.wait_s:g} seconds: it "
             "has ended, or was not started, or listens elsewhere. A trial that was begun is kept: start the chief "
             "(`kgrow search ... --chief`) and then this worker again."
         )
