@@ -784,3 +784,28 @@ print(number)
         tmp_path,
     )
     assert int(printed.splitlines()[-1]) > 10
+
+
+# What others do with a run
+
+
+def test_deleted_run_leaves_only_what_is_not_its_own(run):
+    run.write_json("trials/0000/outcome.json", {})
+    run.append({"event": "grew"})
+    (run.path / "letter.txt").write_text("mine")
+    run.delete()
+    assert [path.name for path in run.path.iterdir()] == ["letter.txt"]
+
+
+def test_deleted_run_takes_its_directory_along(run):
+    run.append({"event": "grew"})
+    run.delete()
+    assert not run.path.exists()
+
+
+def test_configuration_of_a_run_that_another_process_holds_can_be_checked(run, tmp_path):
+    Run.check(run.path, CONFIG)
+    with pytest.raises(ValueError, match=r"must be that of the run in .* but epochs was 3 and is now 4"):
+        Run.check(run.path, {**CONFIG, "epochs": 4})
+    with pytest.raises(ValueError, match="holds none"):
+        Run.check(tmp_path / "nothing", CONFIG)
