@@ -44,6 +44,7 @@ CANDIDATE = {
     "ram_bytes": int,
     "epochs": int,
     "epochs_trained": int,
+    "estimated": bool,
     "same_as": type(None),
     "error": type(None),
     "traceback": type(None),

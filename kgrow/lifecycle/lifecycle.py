@@ -123,7 +123,8 @@ class Lifecycle:
         snapshot_epochs: Mapping[int, Callable[[Snapshot], None]] | None = None,
         deadline: float = float("inf"),
         epochs: int | None = None,
-    ) -> None:
+        stop: Callable[[Lifecycle], bool] | None = None,
+    ) -> int:
         """Trains to the end, from the run's last checkpoint if it has one.
 
         Args:
@@ -131,21 +132,34 @@ class Lifecycle:
             snapshot_epochs: By epoch, what is to be done with a snapshot taken before that epoch's events.
             deadline: `time.monotonic()` at which the run stops at the next epoch boundary.
             epochs: Where to end, if that is before the preset's end; the schedule stays that of the whole run.
+            stop: Asked after every epoch whether training ends here. It leaves the network as it is, and what it
+                needs again it logs: an interrupted run asks it again, and a later process may be the one that asks.
+
+        Returns:
+            The number of epochs trained, fewer than `epochs` if `stop` said so.
 
         Raises:
             OutOfTimeError: If the deadline passed before the end.
         """
         with self._scope():
             epoch = self._resume(start)
+        end = epochs or self.settings.preset.epochs
         try:
-            self._live(epoch, epochs or self.settings.preset.epochs, snapshot_epochs or {}, deadline)
+            return self._live(epoch, end, snapshot_epochs or {}, deadline, stop)
         finally:
             self.pool.give_back(self.trainer)
 
     def _live(
-        self, epoch: int, epochs: int, snapshot_epochs: Mapping[int, Callable[[Snapshot], None]], deadline: float
-    ) -> None:
-        while epoch < epochs:
+        self,
+        epoch: int,
+        end: int,
+        snapshot_epochs: Mapping[int, Callable[[Snapshot], None]],
+        deadline: float,
+        stop: Callable[[Lifecycle], bool] | None,
+    ) -> int:
+        while epoch < end:
+            if epoch and stop is not None and stop(self):
+                break
             if epoch in snapshot_epochs:
                 snapshot_epochs[epoch](self._snapshot(epoch))
             if time.monotonic() > deadline:
@@ -155,6 +169,7 @@ class Lifecycle:
                 self._train_epoch(epoch)
             epoch += 1
             self._snapshot(epoch).save(self.run, LAST)
+        return epoch
 
     @property
     def final_structure_epoch(self) -> int:
@@ -200,7 +215,8 @@ class Lifecycle:
         with self._scope():
             return Snapshot.take(self.trainer, epoch, tuple(self.events))
 
-    def _log(self, event: dict[str, Any]) -> None:
+    def log(self, event: dict[str, Any]) -> None:
+        """Appends an event; it stays if training goes on after it."""
         self.run.append(event)
         self.events.append(event)
         self.observer.event(self.run.path.name, event)
@@ -223,7 +239,7 @@ class Lifecycle:
                 return grown
             self.network.grow(growth.block)
             block = len(self.network.blocks) - 1
-            self._log({"event": "grew", "epoch": epoch, "block": block, "spec": dataclasses.asdict(growth.block)})
+            self.log({"event": "grew", "epoch": epoch, "block": block, "spec": dataclasses.asdict(growth.block)})
             self.run.write_json("architecture.json", self.network.architecture.to_json())
             grown = True
 
@@ -249,7 +265,7 @@ class Lifecycle:
         for block, ratio in due.items():
             kept, size = self.network.kept_params(block), self.network.architecture.kernel_params(block)
             counts = {"kept_params": kept, "prunable_params": size}
-            self._log({"event": "pruned", "epoch": epoch, "block": block, "keep_ratio": ratio, **counts})
+            self.log({"event": "pruned", "epoch": epoch, "block": block, "keep_ratio": ratio, **counts})
 
     def _scored(self) -> GrowingNetwork:
         """Returns the network for a criterion: variables of several replicas have no gradient outside of a step."""
@@ -291,7 +307,7 @@ class Lifecycle:
         event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy}
         is_best = epoch >= self.final_structure_epoch and accuracy[-1] >= self._accuracy_to_reach()
         event |= {"kept_params": self.network.kept_params(), "is_best": is_best}
-        self._log({**event, "seconds": round(time.monotonic() - started, 3)})
+        self.log({**event, "seconds": round(time.monotonic() - started, 3)})
         if is_best:
             self._snapshot(epoch + 1).save(self.run, BEST)
 

@@ -27,6 +27,8 @@ from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
 from kgrow.task import Task
 
+Stop = Callable[[Lifecycle], bool]
+
 OUTCOME, FORK = "outcome.json", "fork.json"
 # Finished networks that stay on disk: if the file of the best breaks a limit after all, the next one is tried.
 NETWORKS_KEPT = 3
@@ -41,7 +43,7 @@ class Trial:
         trial: Its name, and that of its directory under `trials/`.
         keep_ratios: Per block.
         values: The hyper-parameters that the candidate stands for.
-        status: `"done"`, `"stopped"` (out of time) or `"failed"`.
+        status: `"done"`, `"cut"` (short, as it promised nothing), `"stopped"` (out of time) or `"failed"`.
         val_accuracy: The final head's, at the checkpoint that was kept; None if there is none.
         objective: What the search maximises; None if there is no accuracy.
         prunable_params: Connections of the full network.
@@ -51,6 +53,7 @@ class Trial:
         ram_bytes: Predicted memory for activations.
         epochs: Length of its training, that of shared prefixes included.
         epochs_trained: Epochs of its own, without those of a shared prefix.
+        estimated: Whether the accuracy is approximate: the candidate was not trained to its end.
         same_as: The earlier trial of the same candidate whose outcome this is.
         error: Why it failed.
         traceback: Where it failed.
@@ -69,6 +72,7 @@ class Trial:
     ram_bytes: int
     epochs: int
     epochs_trained: int = 0
+    estimated: bool = False
     same_as: str | None = None
     error: str | None = None
     traceback: str | None = None
@@ -111,7 +115,14 @@ class Trials:
         # Before it all trials of an architecture are the same.
         self.first_event = min(settings.preset.prune_epochs, default=settings.preset.epochs)
 
-    def train(self, index: int, proposal: Proposal, deadline: float = float("inf"), epochs: int | None = None) -> Trial:
+    def train(
+        self,
+        index: int,
+        proposal: Proposal,
+        deadline: float = float("inf"),
+        epochs: int | None = None,
+        stop: Stop | None = None,
+    ) -> Trial:
         """Trains a candidate, or goes on with it, or returns what is known of it.
 
         Args:
@@ -119,12 +130,14 @@ class Trials:
             proposal: What is trained.
             deadline: `time.monotonic()` after which no epoch is started.
             epochs: Where training ends, for a first impression; after the preset's epochs by default.
+            stop: See `Lifecycle.train`. A trial that it cuts short has no outcome yet: trained once more without it,
+                the trial goes on.
 
         Raises:
             ValueError: If the run holds another candidate under this number.
         """
         epochs = epochs or self.settings.preset.epochs
-        trial = self._known(index, proposal, epochs) or self._train(index, proposal, deadline, epochs)
+        trial = self._known(index, proposal, epochs) or self._train(index, proposal, deadline, epochs, stop)
         self.accept(index, trial)
         return trial
 
@@ -136,6 +149,10 @@ class Trials:
     def leave(self, index: int, proposal: Proposal) -> None:
         """Takes note of a trial that others have begun and not ended when the time is over."""
         self.outcomes[index] = self._trial(index, proposal, "stopped", None, self.settings.preset.epochs)
+
+    def estimated(self, index: int, proposal: Proposal, status: str, accuracy: float | None, epochs: int) -> Trial:
+        """Returns the outcome of a candidate whose accuracy was estimated."""
+        return dataclasses.replace(self._trial(index, proposal, status, accuracy, epochs), estimated=True)
 
     def num_finished(self) -> int:
         """Returns how many trials the run directory holds the outcome of, from this process or an earlier one."""
@@ -178,7 +195,7 @@ class Trials:
                 return trial
         return None
 
-    def _train(self, index: int, proposal: Proposal, deadline: float, epochs: int) -> Trial:
+    def _train(self, index: int, proposal: Proposal, deadline: float, epochs: int, stop: Stop | None = None) -> Trial:
         candidate, directory = proposal.candidate, self.directory(index)
         self.observer.trial_started(directory.path.name, candidate.keep_ratios, epochs)
         lifecycle = Lifecycle(
@@ -189,7 +206,8 @@ class Trials:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0})
         status, error, trace = "done", None, None
         try:
-            lifecycle.train(start, self._snapshots(candidate, epochs), deadline, epochs)
+            ended = lifecycle.train(start, self._snapshots(candidate, epochs), deadline, epochs, stop)
+            status, epochs = ("cut", ended) if ended < epochs else ("done", epochs)
         except OutOfTimeError:
             status = "stopped"
         except TrainingDivergedError as problem:
@@ -203,6 +221,8 @@ class Trials:
             trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
             if epochs < self.settings.preset.epochs:  # another trial may go on from here
                 Snapshot.load(directory, LAST).save(self.run, self._prefix_name(candidate, epochs))
+        if status == "cut":  # whoever cut it says how good it would have become
+            return dataclasses.replace(trial, estimated=True)
         if status != "stopped":
             directory.write_json(OUTCOME, dataclasses.asdict(trial))
         self.observer.trial_finished(directory.path.name, dataclasses.asdict(trial))

@@ -259,3 +259,35 @@ def test_batch_that_is_larger_than_the_training_split_is_refused(live, tiny_sett
     preset = dataclasses.replace(tiny_settings.preset, batch_size=49)
     with pytest.raises(ValueError, match="`batch_size` must be at most 48, the number of training images, but got 49"):
         live(settings={"preset": preset})
+
+
+# Ended by a rule
+
+
+def test_rule_is_asked_after_every_epoch_and_ends_the_life(live, directory, unbroken):
+    asked = []
+
+    def rule(life):
+        asked.append(life.events[-1]["epoch"])
+        return asked[-1] == 3
+
+    live(stop=rule)
+    assert asked == [0, 1, 2, 3]
+    with directory() as run:
+        assert Snapshot.load(run, LAST).epoch == 4
+    live()
+    with directory() as run:
+        assert [e["epoch"] for e in events_of(run, "epoch")] == [0, 1, 2, 3, 4, 5]
+        assert events_of(run, "epoch")[-1]["val_accuracy"] == events_of(unbroken.run, "epoch")[-1]["val_accuracy"]
+
+
+def test_what_a_rule_logs_stays_if_the_life_goes_on_and_is_logged_once(live, directory):
+    def rule(life):
+        life.log({"event": "asked", "epoch": life.events[-1]["epoch"]})
+        return False
+
+    with pytest.raises(InterruptError):
+        live(Interrupter(lambda kind, told: kind == "progress" and told[0] == 3), stop=rule)
+    live(stop=rule)
+    with directory() as run:
+        assert [event["epoch"] for event in events_of(run, "asked")] == [0, 1, 2, 3, 4]

@@ -186,6 +186,22 @@ def test_trial_that_was_cut_short_goes_on_where_it_ended(tmp_path, start, search
         assert not list(run.path.glob("prefixes/*"))
 
 
+def test_trial_that_a_rule_cuts_short_has_no_outcome_and_goes_on_without_the_rule(
+    tmp_path, start, searched, tiny_architecture
+):
+    observer, proposal = Recorder(), proposals_of(tiny_architecture)[1]
+    with Run.open(tmp_path / "search", {}) as run:
+        trials = start(run, observer)
+        cut = trials.train(0, proposal, stop=lambda life: life.events[-1]["epoch"] == 4)
+        assert (cut.status, cut.epochs, cut.epochs_trained, cut.estimated) == ("cut", 5, 5, True)
+        assert trials.ranked() == []
+        assert not trials.directory(0).has(OUTCOME)
+        whole = trials.train(0, proposal)
+        assert (whole.status, whole.epochs, whole.epochs_trained, whole.estimated) == ("done", 6, 6, False)
+        assert whole.val_accuracy == searched.found[1].val_accuracy
+        assert [epoch for _, epoch, done in observer.trained if done == 1] == [0, 1, 2, 3, 4, 5]
+
+
 # Trials that go wrong or are stopped
 
 

@@ -31,7 +31,7 @@ def tiny_space(tiny_architecture):
 class Learned(Trials):
     """Knows at once how good a candidate is: its first keep ratio."""
 
-    def _train(self, index, proposal, deadline, epochs):
+    def _train(self, index, proposal, deadline, epochs, stop=None):
         if proposal.candidate.keep_ratios[0] in self.wrong:
             raise self.wrong[proposal.candidate.keep_ratios[0]]
         self.calls.append((index, epochs))
