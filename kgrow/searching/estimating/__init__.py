@@ -1,0 +1,1 @@
+"""How accurate candidates will be, for less than their training costs: approximate, unless it is `full`."""
