@@ -66,7 +66,8 @@ class Proposals:
         scope: str = "block",
         quantization: str = "int8",
     ):
-        self.limits, self.keep_ratio, self.scope, self.quantization = limits, keep_ratio, scope, quantization
+        self.space, self.limits, self.keep_ratio = space, limits, keep_ratio
+        self.scope, self.quantization = scope, quantization
         scaling = Scaling(task.pixel_mean, task.pixel_std)
         built = {
             (width, links): space.build(task.input_shape, task.num_classes, scaling, width=width, links=links)

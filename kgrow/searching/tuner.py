@@ -41,7 +41,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     Args:
         oracle: See `kgrow.searching.oracles`.
         proposals: Turns hyper-parameters into candidates that fit.
-        trials: Trains them.
+        trials: Trains them, or estimates what training would give.
         run: The search's directory.
         final_epoch: Of the last structural event: the first rung of successive halving comes after it.
         deadline: `time.monotonic()` after which no epoch is started.

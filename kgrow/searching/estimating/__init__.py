@@ -1,1 +1,64 @@
 """How accurate candidates will be, for less than their training costs: approximate, unless it is `full`."""
+
+from typing import Any
+
+from kgrow._checks import lookup
+from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.evidence import Evidence
+from kgrow.searching.estimating.extrapolation import Extrapolation
+from kgrow.searching.estimating.full import Full
+from kgrow.searching.estimating.low_fidelity import LowFidelity
+from kgrow.searching.estimating.supernet import Supernet
+
+# By the name used on the command line.
+ESTIMATORS: dict[str, Estimator] = {
+    "full": Full(),
+    "low_fidelity": LowFidelity(),
+    "supernet": Supernet(),
+    "extrapolation": Extrapolation(),
+    "evidence": Evidence(),
+}
+
+__all__ = [
+    "ESTIMATORS",
+    "Bench",
+    "Estimate",
+    "Estimator",
+    "Evidence",
+    "Extrapolation",
+    "Full",
+    "LowFidelity",
+    "Supernet",
+    "chosen_estimator",
+    "name_of",
+]
+
+
+def chosen_estimator(estimator: str | Estimator, oracle: Any, calibrate: bool) -> Estimator:
+    """Returns an estimator that suits a search.
+
+    Args:
+        estimator: A name in `ESTIMATORS`, or an estimator.
+        oracle: What decides what is tried next.
+        calibrate: Whether its estimates are to be compared with full training.
+
+    Raises:
+        ValueError: If it is neither, or does not go with the others.
+    """
+    chosen = lookup(ESTIMATORS, estimator, "estimator") if isinstance(estimator, str) else estimator
+    names = ", ".join(repr(name) for name in ESTIMATORS if name != "full")
+    if not isinstance(chosen, Estimator):
+        raise ValueError(f"`estimator` must be 'full', {names} or an Estimator, but got {estimator!r}.")
+    if calibrate and isinstance(chosen, Full):
+        raise ValueError(f"`calibrate` must come with an approximate estimator, one of {names}, but got 'full'.")
+    if isinstance(oracle, str) and oracle == "hyperband" and not isinstance(chosen, Full):
+        raise ValueError(
+            f"`estimator` must be 'full' with the oracle 'hyperband', which ends trials early itself, but got "
+            f"{estimator!r}. Choose another oracle or another estimator."
+        )
+    return chosen
+
+
+def name_of(estimator: Estimator) -> str:
+    """Returns the name in `ESTIMATORS`, or how an estimator with other arguments is made."""
+    return next((name for name, known in ESTIMATORS.items() if known == estimator), repr(estimator))

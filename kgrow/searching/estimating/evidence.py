@@ -1,0 +1,80 @@
+"""The estimator `evidence`: a trial ends when its gradients are noise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrow._checks import check_positive_int
+from kgrow.lifecycle import Lifecycle
+from kgrow.lifecycle.loss import exit_weights
+from kgrow.pruning.batches import saliency_batches
+from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.gradient_noise import gradient_moments, noise_statistic
+from kgrow.searching.proposals import Proposal
+
+EVENT = "evidence"
+SMOOTHING = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence(Estimator):
+    """Trains the candidate until its gradients are what noise alone would make them; see `noise_statistic`.
+
+    The estimate is the accuracy at that point; what goes on to its end is exact. The statistic is smoothed over epochs
+    and counts from the last structural event on. Its derivation is that of plain gradient descent without momentum and
+    augmentation, which training here has: it is a heuristic for them.
+
+    Args:
+        patience: Epochs in a row after which a positive statistic ends the trial.
+        num_examples: Training images whose single gradients are taken after each epoch.
+    """
+
+    patience: int = 5
+    num_examples: int = 256
+
+    def __post_init__(self) -> None:
+        check_positive_int(self.patience, "patience")
+        if check_positive_int(self.num_examples, "num_examples") < 8:
+            raise ValueError(
+                f"`num_examples` must be at least 8, but got {self.num_examples}. A variance of fewer says nothing."
+            )
+
+    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+        """See `Estimator.estimate`."""
+        return Estimate.of(bench.trials.train(index, proposal, bench.deadline, stop=self.is_noise))
+
+    def is_noise(self, life: Lifecycle) -> bool:
+        """Logs the statistic of a trial that has come so far and returns whether it should end here."""
+        epoch = life.events[-1]["epoch"]
+        if epoch < life.final_structure_epoch:
+            return False
+        life.log({"event": EVENT, "epoch": epoch, "statistic": self._statistic(life, epoch)})
+        values = smoothed([event["statistic"] for event in life.events if event["event"] == EVENT])
+        return len(values) >= self.patience and all(value > 0 for value in values[-self.patience :])
+
+    def _statistic(self, life: Lifecycle, epoch: int) -> float:
+        settings, network = life.settings, life.network
+        preset = settings.preset
+        batches = saliency_batches(life.task.train, self.num_examples, (settings.seed, epoch, 2))
+        weights = exit_weights(network.architecture, preset.epochs, preset.epochs, preset.exit_weights)
+        means, variances = gradient_moments(network, batches, weights, preset.label_smoothing)
+        kernels = network.kernels()
+        # At the optimum the loss pulls as much as the weight decay does; pruned connections cannot move.
+        decayed = [mean + preset.l2 * kernel.weight.numpy() for mean, kernel in zip(means, kernels, strict=True)]
+        kept = np.concatenate([kernel.mask.numpy().ravel() > 0 for kernel in kernels])
+        return noise_statistic(_flat(decayed)[kept], _flat(variances)[kept], sum(len(labels) for _, labels in batches))
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Returns the exponential moving average after each value; it starts at the first."""
+    averages: list[float] = []
+    for value in values:
+        averages.append(SMOOTHING * averages[-1] + (1 - SMOOTHING) * value if averages else value)
+    return averages
+
+
+def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([array.ravel() for array in arrays])

@@ -1,0 +1,81 @@
+"""The estimator `extrapolation`: a trial ends when its learning curve promises nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from kgrow.lifecycle import Lifecycle, Preset
+from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.learning_curve import extrapolate
+from kgrow.searching.proposals import Proposal
+
+
+@dataclasses.dataclass(frozen=True)
+class Extrapolation(Estimator):
+    r"""Trains the candidate until :math:`P(y(x_{end}) > y_{best}) < p`, its accuracy extrapolated; see `extrapolate`.
+
+    What goes on to its end is exact. Curves begin with the last structural event and the last step of the learning
+    rate; before these every trial goes on, and so does one whose curve no family fits. A rate that falls smoothly
+    makes the last epochs better than any family expects: such trials may be cut that would have won.
+
+    Args:
+        probability: Below it a trial is cut, in [0, 1].
+
+    References:
+        Domhan, Springenberg and Hutter, IJCAI 2015.
+    """
+
+    probability: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"`probability` must be in [0, 1], but got {self.probability!r}.")
+
+    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+        """See `Estimator.estimate`."""
+        hope = _Hope(self.probability, index, proposal, bench)
+        trial = bench.trials.train(index, proposal, bench.deadline, stop=hope.is_lost)
+        estimate = Estimate.of(trial)
+        return dataclasses.replace(estimate, val_accuracy=hope.expected) if trial.status == "cut" else estimate
+
+
+class _Hope:
+    """That a trial will beat those that were trained to their end.
+
+    Args:
+        probability: Below it the hope is lost.
+        index: Number of the trial.
+        proposal: The candidate.
+        bench: Knows the others.
+    """
+
+    def __init__(self, probability: float, index: int, proposal: Proposal, bench: Bench):
+        self._probability, self._index, self._trials = probability, index, bench.trials
+        self._energy = proposal.footprint.macs / bench.trials.full_macs
+        ended = [trial for trial in bench.trials.outcomes.values() if trial.status == "done"]
+        self._best = max((trial.objective for trial in ended if trial.objective is not None), default=None)
+        self.expected: float | None = None
+
+    def is_lost(self, life: Lifecycle) -> bool:
+        """Returns whether a trial that has come so far should end here."""
+        preset = self._trials.settings.preset
+        first = smooth_from(preset, life.final_structure_epoch)
+        if self._best is None or first is None:
+            return False
+        epochs = [event for event in life.events if event["event"] == "epoch" and event["epoch"] >= first]
+        curve = np.array([event["val_accuracy"][-1] for event in epochs])
+        draws = extrapolate(curve, preset.epochs - first, [self._trials.settings.seed, self._index, len(curve)])
+        if draws is None:
+            return False
+        self.expected = float(draws.mean())
+        reward = self._trials.objective.reward
+        wins = [reward(draw, self._energy) > self._best for draw in draws]
+        return float(np.mean(wins)) < self._probability
+
+
+def smooth_from(preset: Preset, final_structure_epoch: int) -> int | None:
+    """Returns the 0-based epoch from which a learning curve is smooth to its end; None if it is already over then."""
+    first = max([final_structure_epoch, *(milestone - 1 for milestone in preset.milestones)])
+    return first if first < preset.epochs else None

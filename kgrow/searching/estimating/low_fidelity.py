@@ -1,0 +1,93 @@
+"""The estimator `low_fidelity`: fewer images, smaller images, fewer epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from kgrow.architecture import Architecture, Scaling
+from kgrow.lifecycle import Settings
+from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.smaller_task import smaller_task
+from kgrow.searching.proposals import Proposal
+from kgrow.searching.space import Candidate
+from kgrow.searching.trials import Trials
+from kgrow.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class LowFidelity(Estimator):
+    """Trains the candidate on a part of the images, smaller ones, for fewer epochs.
+
+    Costs fall with the product of the three, and with the square of the resolution. Accuracies are lower than those of
+    full training; what counts is their order. Candidates share prefixes here as they do in full training.
+
+    Args:
+        data_ratio: Share of the training images, in (0, 1]: a stratified choice, the same for every candidate.
+        resolution_ratio: Of the images' sides, in (0, 1], by averaging areas. The space builds the architecture anew
+            for the smaller input; where that has another number of blocks, keep ratios go to the blocks at the same
+            relative depth.
+        epoch_ratio: Of the preset's epochs, in (0, 1]; every event keeps its relative place.
+    """
+
+    data_ratio: float = 0.5
+    resolution_ratio: float = 1.0
+    epoch_ratio: float = 0.5
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value <= 1:
+                raise ValueError(f"`{field.name}` must be in (0, 1], but got {value!r}. 1 is that of full training.")
+
+    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+        """See `Estimator.estimate`."""
+        trials = bench.once("low_fidelity", lambda: self._trials(bench))
+        candidate = self._candidate(proposal, bench, trials.task)
+        trial = trials.train(index, dataclasses.replace(proposal, candidate=candidate), bench.deadline)
+        return dataclasses.replace(Estimate.of(trial), is_exact=False)
+
+    def _trials(self, bench: Bench) -> Trials:
+        full = bench.trials
+        task = smaller_task(full.task, self.data_ratio, self.resolution_ratio, full.settings.seed)
+        settings = self._settings(full.settings, task, bench)
+        return Trials(task, settings, full.objective, full.full_macs, bench.run, bench.observer)
+
+    def _settings(self, settings: Settings, task: Task, bench: Bench) -> Settings:
+        preset, augmentation, channels = settings.preset, settings.augmentation, settings.channels
+        preset = preset.stretched(max(1, round(preset.epochs * self.epoch_ratio)))
+        augmentation = dataclasses.replace(
+            augmentation,
+            shift=round(augmentation.shift * self.resolution_ratio),
+            cutout=round(augmentation.cutout * self.resolution_ratio),
+        )
+        if channels is not None:
+            blocks = len(self._architecture(bench, task, bench.proposals.full, {}).blocks)
+            channels = dataclasses.replace(channels, keep_ratios=at_depths(channels.keep_ratios, blocks))
+        return dataclasses.replace(
+            settings,
+            preset=dataclasses.replace(preset, batch_size=min(preset.batch_size, len(task.train))),
+            augmentation=augmentation,
+            channels=channels,
+        )
+
+    def _candidate(self, proposal: Proposal, bench: Bench, task: Task) -> Candidate:
+        candidate = proposal.candidate
+        architecture = self._architecture(bench, task, candidate.architecture, proposal.values)
+        return Candidate(architecture, at_depths(candidate.keep_ratios, len(architecture.blocks)))
+
+    def _architecture(self, bench: Bench, task: Task, architecture: Architecture, values: dict) -> Architecture:
+        """Returns what the space makes of the smaller input in place of an architecture."""
+        scaling = Scaling(task.pixel_mean, task.pixel_std)
+        if self.resolution_ratio == 1:
+            return dataclasses.replace(architecture, scaling=scaling)
+        space = bench.proposals.space
+        width, links = values.get("width", space.widths[0]), values.get("links", space.links[0])
+        built = space.build(task.input_shape, task.num_classes, scaling, width=width, links=links)
+        return dataclasses.replace(built, blocks=built.blocks[: len(architecture.blocks)])
+
+
+def at_depths(ratios: Sequence[float], num_blocks: int) -> tuple[float, ...]:
+    """Returns the ratios of the blocks at the same relative depth in a network of another number of blocks."""
+    last = max(num_blocks - 1, 1)
+    return tuple(ratios[round(block * (len(ratios) - 1) / last)] for block in range(num_blocks))

@@ -1,0 +1,108 @@
+"""The estimator `supernet`: one network grown and trained once, pruned anew for every candidate."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import traceback
+
+from kgrow.architecture import Architecture
+from kgrow.lifecycle import LAST, Lifecycle, OutOfTimeError, Settings, Snapshot, TrainingDivergedError
+from kgrow.lifecycle.checkpoint import MOMENTUM
+from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.proposals import Proposal
+
+FOLDER = "supernets"
+# Of the preset's learning rate, from where a cosine falls to 0: after a pruning the full rate would undo the training.
+RATE_RATIO = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Supernet(Estimator):
+    """Prunes a copy of one trained network to the candidate's keep ratios, in one shot, and trains it a little.
+
+    The network is the deepest of the candidate's width and links; shallower candidates are its first blocks. Nothing
+    is pruned while it grows, so its connections are those of no candidate: approximate, unlike shared prefixes.
+
+    Args:
+        epochs: Of training after the pruning. With 0 only the statistics of the batch normalisations are taken anew,
+            in a pass over the training images.
+    """
+
+    epochs: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.epochs, int) or self.epochs < 0:
+            raise ValueError(f"`epochs` must be a whole number of at least 0, but got {self.epochs!r}.")
+
+    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+        """See `Estimator.estimate`."""
+        folder = bench.run.child(f"{FOLDER}/{index:04d}")
+        settings = self._tuning(bench.trials.settings, len(proposal.candidate.architecture.blocks))
+        epochs = settings.preset.epochs
+        try:
+            start = fork(self._supernet(proposal, bench), proposal.candidate.architecture)
+            life = Lifecycle(bench.trials.task, *_of(proposal), settings, folder, bench.observer)
+            bench.observer.trial_started(folder.path.name, proposal.candidate.keep_ratios, epochs)
+            life.train(start, deadline=bench.deadline)
+        except OutOfTimeError:
+            return Estimate(None, "stopped", epochs, 0)
+        except TrainingDivergedError as problem:
+            return Estimate(None, "failed", epochs, 0, error=str(problem), traceback=traceback.format_exc())
+        accuracy = life.events[-1]["val_accuracy"][-1]
+        folder.clear()
+        return Estimate(accuracy, "done", epochs, epochs)
+
+    def _supernet(self, proposal: Proposal, bench: Bench) -> Snapshot:
+        """Returns the trained network that a candidate is cut from, trained if there is none yet."""
+        deepest = _deepest(proposal, bench)
+        name = hashlib.sha256(json.dumps(deepest.to_json()).encode()).hexdigest()[:16]
+        return bench.once(name, lambda: _trained(deepest, name, bench))
+
+    def _tuning(self, settings: Settings, num_blocks: int) -> Settings:
+        preset = settings.preset
+        at_once = dataclasses.replace(
+            preset,
+            epochs=max(1, self.epochs),
+            learning_rate=preset.learning_rate * RATE_RATIO if self.epochs else 0.0,
+            milestones=(),
+            gammas=(),
+            warmup_epochs=0,
+            grow_epochs=(0,) * len(preset.grow_epochs),
+            prune_epochs=(0,) * num_blocks if preset.prune_epochs else (),
+            strategy="one-shot",
+        )
+        return dataclasses.replace(settings, preset=at_once)
+
+
+def fork(supernet: Snapshot, architecture: Architecture) -> Snapshot:
+    """Returns the start of a life that begins with the first blocks of a trained network; the network stays as it is.
+
+    Args:
+        supernet: Whose weights are taken; the momentum starts anew.
+        architecture: Its first blocks.
+    """
+    arrays = {name: array.copy() for name, array in supernet.arrays.items() if not name.startswith(MOMENTUM)}
+    return Snapshot(0, architecture, supernet.seed, arrays, 0, ())
+
+
+def _of(proposal: Proposal) -> tuple[Architecture, tuple[float, ...]]:
+    return proposal.candidate.architecture, proposal.candidate.keep_ratios
+
+
+def _deepest(proposal: Proposal, bench: Bench) -> Architecture:
+    mine = proposal.candidate.architecture
+    offered = [architecture for architecture, _ in bench.proposals.variants.values()]
+    whole = [architecture for architecture in offered if architecture.blocks[: len(mine.blocks)] == mine.blocks]
+    return max([mine, *whole], key=lambda architecture: len(architecture.blocks))
+
+
+def _trained(architecture: Architecture, name: str, bench: Bench) -> Snapshot:
+    settings, folder = bench.trials.settings, bench.run.child(f"{FOLDER}/{name}")
+    unpruned = dataclasses.replace(settings.preset, prune_epochs=())
+    settings = dataclasses.replace(settings, preset=unpruned, channels=None)
+    whole = (1.0,) * len(architecture.blocks)
+    bench.observer.trial_started(name, whole, unpruned.epochs)
+    Lifecycle(bench.trials.task, architecture, whole, settings, folder, bench.observer).train(deadline=bench.deadline)
+    return Snapshot.load(folder, LAST)
