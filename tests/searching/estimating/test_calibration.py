@@ -26,7 +26,13 @@ def test_tau_counts_pairs_with_and_without_ties(seed, levels):
 
 @pytest.mark.parametrize(
     ("first", "second", "tau"),
-    [([1, 2, 3], [4, 5, 6], 1.0), ([1, 2, 3], [3, 2, 1], -1.0), ([1, 1], [1, 2], None), ([1], [1], None), ([], [], None)],
+    [
+        ([1, 2, 3], [4, 5, 6], 1.0),
+        ([1, 2, 3], [3, 2, 1], -1.0),
+        ([1, 1], [1, 2], None),
+        ([1], [1], None),
+        ([], [], None),
+    ],
 )
 def test_tau_of_orders_that_are_known(first, second, tau):
     assert kendall_tau(first, second) == tau

@@ -54,6 +54,7 @@ def test_parameters_that_cannot_move_do_not_count(noises):
     assert statistic(padded) == pytest.approx(noise_statistic(means, variances, EXAMPLES), rel=1e-9)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_moments_are_those_of_gradients_taken_one_by_one(varied_network, noise, smoothing):
     images, labels = noise(varied_network, 7), np.arange(7, dtype=np.int32) % 3
