@@ -108,6 +108,12 @@ def _add_search(add: Callable[..., Any]) -> None:
     add("--trials", type=int, default=4, metavar="N", help="candidates to try at most (4)")
     add("--oracle", default="bayesian", help="bayesian (default), random, grid or hyperband")
     add(
+        "--estimator",
+        default="full",
+        help="full (default), or approximate: low_fidelity, supernet, extrapolation or evidence",
+    )
+    add("--calibrate", action="store_true", help="tell how far the estimator can be trusted, over 10 full trainings")
+    add(
         "--objective",
         default="accuracy",
         help="accuracy (default), mixed:A, energy_constraint:T or accuracy_constraint:T",
@@ -174,6 +180,8 @@ def run_search(options: argparse.Namespace) -> int:
         limits=limits(options),
         trials=options.trials,
         oracle=options.oracle,
+        estimator=options.estimator,
+        calibrate=options.calibrate,
         objective=options.objective,
         quantize=options.quantize,
         space=options.space,

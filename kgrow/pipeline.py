@@ -32,10 +32,14 @@ from kgrow.network.early_exit import exit_curve
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, Criterion
 from kgrow.reporting.hparams import write_hparams
 from kgrow.reporting.progress import display_for
+from kgrow.reporting.wording import agreement
 from kgrow.result import MODEL, RESULT, Result, heads_document, load
 from kgrow.run import Run
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.cluster import Chief, Worker, from_environment
+from kgrow.searching.estimating import Estimator, Full, chosen_estimator, name_of
+from kgrow.searching.estimating.calibration import NUM_CANDIDATES, calibration_of
+from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.footprint import FORMATS
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.objective import Objective, parse_objective
@@ -50,6 +54,9 @@ if TYPE_CHECKING:
     from kgrow.searching.chief import Server
     from kgrow.searching.tuner import Trainable, Tuner
 
+# Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
+ESTIMATING_SHARE = 0.5
+
 
 def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
     dataset: Any,
@@ -57,6 +64,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     limits: Limits | None = None,
     trials: int = 4,
     oracle: Any = "bayesian",
+    estimator: str | Estimator = "full",
+    calibrate: bool = False,
     objective: str | Objective = "accuracy",
     quantize: str | None = None,
     space: str | SearchSpace = "compact",
@@ -93,6 +102,11 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         limits: Hard bounds on the result: the exported file satisfies them all.
         trials: Candidates to try at most.
         oracle: What decides what is tried next: a name in `kgrow.searching.oracles.ORACLES` or a `keras_tuner.Oracle`.
+        estimator: How good a candidate is said to be: a name in `kgrow.searching.estimating.ESTIMATORS` or an
+            `Estimator`. All but `"full"` are approximate; the three best candidates are then trained in full, and only
+            what was trained in full can win.
+        calibrate: Whether the first ten candidates are trained in full too, to tell how far the estimates can be
+            trusted: Kendall's tau. Ten candidates are tried then at least.
         objective: What is maximised: `"accuracy"` or another of `kgrow.searching.objective.OBJECTIVES` with its number,
             such as `"mixed:0.9"`, or an `Objective`.
         quantize: Format of the file, `"float32"` or `"int8"`; by default int8 if the limits concern the file.
@@ -183,10 +197,16 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         settings=settings,
         objective=parse_objective(objective) if isinstance(objective, str) else objective,
         oracle=oracle,
-        trials=check_positive_int(trials, "trials"),
+        trials=max(check_positive_int(trials, "trials"), NUM_CANDIDATES if calibrate else 1),
+        estimator=chosen_estimator(estimator, oracle, calibrate),
+        calibrate=calibrate,
     )
     path = Path(directory) / (project_name or default_project_name(task))
     cluster = cluster or from_environment(os.environ)
+    if cluster and not isinstance(plan.estimator, Full):
+        raise ValueError(
+            f"`estimator` must be 'full' on several machines, but got {estimator!r}: workers train what they are given."
+        )
     if isinstance(cluster, Worker):
         with display_for(verbose) as observer:
             return _work(cluster, task, plan, path, observer)
@@ -267,6 +287,8 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "quantization": proposals.quantization,
         "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
         "trials": plan.trials,
+        "estimator": repr(plan.estimator),
+        "calibrate": plan.calibrate,
         "objective": repr(plan.objective),
         "preset": dataclasses.asdict(settings.preset),
         "criterion": repr(settings.criterion),
@@ -312,6 +334,8 @@ class Plan:
         objective: What is maximised.
         oracle: What decides what is tried next: a name or a `keras_tuner.Oracle`.
         trials: Candidates to try at most.
+        estimator: How good a candidate is said to be.
+        calibrate: Whether the estimates are compared with full training.
     """
 
     proposals: Proposals
@@ -319,6 +343,8 @@ class Plan:
     objective: Objective
     oracle: Any
     trials: int
+    estimator: Estimator = dataclasses.field(default_factory=Full)
+    calibrate: bool = False
 
 
 class Search:
@@ -345,19 +371,21 @@ class Search:
         self.task, self.plan, self.run, self.observer, self.source = task, plan, run, observer, source
         self.server = server
         self.trials = Trials(task, plan.settings, plan.objective, plan.proposals.full.macs(), run, observer)
+        self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
 
     def result(self, max_time: float | None = None) -> Result:
         """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
         started = time.monotonic()
         for note in self.task.notes:
             self.observer.note(note)
-        self._train(started + max_time if max_time is not None else float("inf"))
+        calibration = self._train(started, max_time if max_time is not None else float("inf"))
         ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
             raise _nothing_found(list(self.trials.outcomes.values()))
         best, network, artefact = self._first_that_fits(ranked)
-        outcomes = [self.trials.outcomes[index] for index in sorted(self.trials.outcomes)]
-        complete = all(trial.status in ("done", "failed") for trial in outcomes)
+        outcomes = self.estimates.outcomes
+        exact = [trial for trial in outcomes if not trial.estimated]
+        complete = self.estimates.are_complete
         document: dict[str, Any] = {
             "kgrow_version": kgrow.__version__,
             "task": task_document(self.task),
@@ -366,30 +394,39 @@ class Search:
             "complete": complete,
             "config": self.run.config,
             "candidates": [dataclasses.asdict(trial) for trial in outcomes],
-            "pareto": [dataclasses.asdict(outcomes[index]) for index in pareto_front(list(map(vars, outcomes)))],
+            "pareto": [dataclasses.asdict(exact[index]) for index in pareto_front(list(map(vars, exact)))],
             "best": self._measure(network, self.trials.outcomes[best], artefact),
+            "calibration": calibration,
         }
         document["wall_s"] = round(time.monotonic() - started, 3)
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.write_json(RESULT, document)
         write_hparams(self.run.path, document["candidates"])
         if complete:
-            self.trials.finish()
+            self.estimates.finish()
             sweep(self.run.path)
         return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
 
-    def _train(self, deadline: float) -> None:
+    def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
+        """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""
+        estimates, deadline = self.estimates, started + max_time
+        self._search(deadline if estimates.are_exact else started + ESTIMATING_SHARE * max_time)
+        estimates.train_finalists(deadline)
+        if not self.plan.calibrate:
+            return None
+        calibration = calibration_of(estimates, name_of(self.plan.estimator), deadline)
+        self.observer.note(agreement(calibration))
+        return calibration
+
+    def _search(self, deadline: float) -> None:
         from kgrow.searching.tuner import run_tuner
 
-        preset, plan = self.plan.settings.preset, self.plan
-        waiting = plan.trials - self.trials.num_finished()
-        own = preset.epochs - self.trials.first_event
-        self.observer.search_started(
-            [preset.epochs, *[own] * (waiting - 1)] if waiting == plan.trials else [own] * waiting
-        )
-        tuner = self.tuner(self.trials, deadline)
+        if self.estimates.are_exact:
+            self._announce()
+        tuner = self.tuner(self.estimates, deadline)
         if self.server is not None:
             self.server.serve(tuner, self.trials, self.observer, deadline)
+            self.estimates.found |= self.trials.outcomes  # workers train every candidate in full
         elif self.run.has(CHIEF):
             raise ValueError(
                 f"`cluster` must be a `Chief` (`--chief HOST:PORT`) for '{self.run.path}', but is not given: the "
@@ -397,6 +434,12 @@ class Search:
             )
         else:
             run_tuner(tuner)
+
+    def _announce(self) -> None:
+        """Tells the display how many epochs are to come."""
+        epochs, trials = self.plan.settings.preset.epochs, self.plan.trials
+        waiting, own = trials - self.trials.num_finished(), epochs - self.trials.first_event
+        self.observer.search_started([epochs, *[own] * (waiting - 1)] if waiting == trials else [own] * waiting)
 
     def tuner(self, trials: Trainable, deadline: float = float("inf")) -> Tuner:
         """Returns KerasTuner's part of the search."""

@@ -43,6 +43,8 @@ def test_keep_ratios_are_one_number_or_a_list(text, ratios):
         (["--keep-ratio", "0.5,0.4"], cli.BAD_USAGE, "one for each of the 3 blocks"),
         (["--space", "compct"], cli.BAD_USAGE, "'compact'"),
         (["--criterion", "snap"], cli.BAD_USAGE, "'snip'"),
+        (["--estimator", "suprnet"], cli.BAD_USAGE, "Did you mean 'supernet'?"),
+        (["--calibrate"], cli.BAD_USAGE, "`calibrate` must come with an approximate estimator"),
         (["--epochs", "0"], cli.BAD_USAGE, "`epochs` must be a positive integer"),
         (["--max-params", "1"], cli.LIMITS_NOT_MET, "params <= 1"),
         (["--max-params", "500", "--keep-ratio", "0.5"], cli.LIMITS_NOT_MET, "nearest feasible"),

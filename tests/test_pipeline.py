@@ -72,6 +72,7 @@ DOCUMENT = {
     "candidates": [CANDIDATE],
     "pareto": [CANDIDATE],
     "best": BEST,
+    "calibration": type(None),
     "wall_s": NUMBER,
 }
 

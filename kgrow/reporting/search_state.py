@@ -154,7 +154,8 @@ class SearchState:
         words = [f"trial {one_line(trial)} {status}: keep {ratios(outcome['keep_ratios'])}"]
         if accuracy is not None:
             kept, size = grouped(outcome["kept_params"]), grouped(outcome["prunable_params"])
-            words += [f"validation {percent(accuracy)} %", f"kept {kept} of {size}"]
+            approximate = " approximate" if outcome.get("estimated") else ""
+            words += [f"validation {percent(accuracy)} %{approximate}", f"kept {kept} of {size}"]
         if outcome.get("error"):
             words.append(one_line(outcome["error"]))
         return ", ".join(words)

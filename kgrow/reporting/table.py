@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kgrow.reporting.wording import Paragraph, duration, grouped, one_line, percent, ratios
+from kgrow.reporting.wording import Paragraph, agreement, duration, grouped, one_line, percent, ratios
 
 PIPE_COLUMNS = 80
 NUM_EXIT_ROWS = 5
@@ -180,10 +180,15 @@ def _trials(result: Document) -> Iterator[RenderableType]:
         if trial.get("error"):
             yield Paragraph(f"Trial {trial['trial']} {trial['status']}: {one_line(trial['error'])}", "yellow")
     yield Paragraph(_reason(trials, winner))
+    if result.get("calibration"):
+        yield Paragraph(agreement(result["calibration"]))
 
 
 def _status(trial: Document) -> str:
-    return f"as {trial['same_as']}" if trial["same_as"] else trial["status"]
+    status = f"as {trial['same_as']}" if trial["same_as"] else trial["status"]
+    if not trial.get("estimated") or trial["val_accuracy"] is None:
+        return status
+    return "approximate" if status == "done" else f"{status}, approximate"
 
 
 def _network(trial: Document) -> str:
@@ -198,7 +203,7 @@ def _reason(trials: Sequence[Document], winner: int | None) -> str:
         return "No trial has a result."
     chosen = trials[winner]
     name, accuracy = f"* Trial {chosen['trial']}", chosen["val_accuracy"]
-    others = [t for t in trials if t is not chosen and t["val_accuracy"] is not None]
+    others = [t for t in trials if t is not chosen and t["val_accuracy"] is not None and not t.get("estimated")]
     if not others:
         return f"{name} is chosen: no other has a result."
     rival = max(others, key=lambda trial: trial["val_accuracy"])

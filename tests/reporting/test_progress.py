@@ -416,3 +416,9 @@ def test_cursor_is_visible_while_training_so_that_a_kill_does_no_harm():
     with Display(Console(file=stream, force_terminal=True, force_jupyter=False)):
         shown = stream.getvalue()
         assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
+
+
+def test_estimated_accuracy_is_called_approximate():
+    stream = io.StringIO()
+    display_for(2, stream).trial_finished("0003", outcome("0003") | {"estimated": True})
+    assert "validation 81.3 % approximate, kept" in stream.getvalue()

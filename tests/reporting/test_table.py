@@ -136,6 +136,24 @@ def test_links_and_twins_are_named():
     assert "trial 0001 status as 0000 network 2 x 1 concat keep ratio" in words(printed(changed(change)))
 
 
+def test_estimated_accuracies_are_called_approximate_and_are_no_rivals():
+    def change(result):
+        result["candidates"][1] |= {"estimated": True, "val_accuracy": 0.99}
+        result["calibration"] = {"estimator": "supernet", "kendall_tau": 0.714, "num_candidates": 10}
+
+    text = words(printed(changed(change)))
+    assert "0001 status approximate network" in text
+    assert "* Trial 0000 is chosen: no other has a result." in text
+    assert "approximate: supernet, Kendall tau 0.71 over 10 candidates" in text
+
+
+def test_trial_that_was_cut_short_says_so():
+    def change(result):
+        result["candidates"][1] |= {"estimated": True, "status": "cut"}
+
+    assert "0001 status cut, approximate network" in words(printed(changed(change)))
+
+
 @pytest.mark.parametrize(
     ("rivals", "reason"),
     [
