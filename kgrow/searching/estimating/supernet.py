@@ -61,7 +61,8 @@ class Supernet(Estimator):
         return bench.once(name, lambda: _trained(deepest, name, bench))
 
     def _tuning(self, settings: Settings, num_blocks: int) -> Settings:
-        preset = settings.preset
+        preset, channels = settings.preset, settings.channels
+        num_events = max(num_blocks, len(channels.keep_ratios) if channels else 0)
         at_once = dataclasses.replace(
             preset,
             epochs=max(1, self.epochs),
@@ -70,7 +71,7 @@ class Supernet(Estimator):
             gammas=(),
             warmup_epochs=0,
             grow_epochs=(0,) * len(preset.grow_epochs),
-            prune_epochs=(0,) * num_blocks if preset.prune_epochs else (),
+            prune_epochs=(0,) * num_events if preset.prune_epochs else (),
             strategy="one-shot",
         )
         return dataclasses.replace(settings, preset=at_once)
@@ -99,10 +100,10 @@ def _deepest(proposal: Proposal, bench: Bench) -> Architecture:
 
 
 def _trained(architecture: Architecture, name: str, bench: Bench) -> Snapshot:
-    settings, folder = bench.trials.settings, bench.run.child(f"{FOLDER}/{name}")
+    settings, folder = bench.trials.settings, bench.run.child(f"{FOLDER}/{name}/supernet")
     unpruned = dataclasses.replace(settings.preset, prune_epochs=())
     settings = dataclasses.replace(settings, preset=unpruned, channels=None)
     whole = (1.0,) * len(architecture.blocks)
-    bench.observer.trial_started(name, whole, unpruned.epochs)
+    bench.observer.trial_started(folder.path.name, whole, unpruned.epochs)
     Lifecycle(bench.trials.task, architecture, whole, settings, folder, bench.observer).train(deadline=bench.deadline)
     return Snapshot.load(folder, LAST)

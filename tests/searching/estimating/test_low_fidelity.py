@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from kgrow.lifecycle import Observer
+from kgrow.lifecycle import ChannelPruning, Observer
+from kgrow.pruning import CHANNEL_CRITERIA
 from kgrow.run import Run
 from kgrow.searching import SPACES, Candidate
 from kgrow.searching.estimating import Bench, LowFidelity
@@ -66,6 +67,12 @@ def test_architecture_is_the_candidates_own_at_full_resolution(caught, tiny_task
     full = SPACES["compact"].build(tiny_task.input_shape, tiny_task.num_classes, candidate.architecture.scaling)
     assert candidate == Candidate(full, (0.5, 0.4, 0.3))
     assert candidate.architecture.scaling.mean == pytest.approx(inner.task.pixel_mean)
+
+
+def test_channels_are_pruned_at_the_same_relative_depth(caught):
+    channels = ChannelPruning((0.5, 0.4, 0.3, 0.2), CHANNEL_CRITERIA["norm"]())
+    inner = caught(LowFidelity(resolution_ratio=0.5), channels=channels)
+    assert inner.settings.channels.keep_ratios == (0.5, 0.3, 0.2)
 
 
 def test_batch_is_no_larger_than_the_images_that_are_left(caught, tiny_settings):

@@ -1,12 +1,14 @@
 """Tests of candidates that are cut from one trained network."""
 
+import copy
 import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from kgrow.lifecycle import Observer, Snapshot
+from kgrow.lifecycle import ChannelPruning, Observer, Snapshot
+from kgrow.pruning import CHANNEL_CRITERIA
 from kgrow.run import Run
 from kgrow.searching import Candidate
 from kgrow.searching.estimating import Bench, Supernet
@@ -52,17 +54,17 @@ def proposal_of(bench, ratios):
 def test_one_network_is_trained_for_all_candidates_and_stays_as_it_is(bench):
     estimator = Supernet()
     first = estimator.estimate(0, proposal_of(bench, (0.5, 0.3)), bench)
-    ((name, supernet),) = bench.kept.items()
+    (supernet,) = bench.kept.values()
     before = {key: array.copy() for key, array in supernet.arrays.items()}
     estimator.estimate(1, proposal_of(bench, (0.2, 0.2)), bench)
     shallow = estimator.estimate(2, proposal_of(bench, (0.5,)), bench)
-    assert list(bench.kept) == [name]
+    assert list(bench.kept.values()) == [supernet]
     assert before.keys() == supernet.arrays.keys()
     assert all(np.array_equal(array, supernet.arrays[key]) for key, array in before.items())
     assert all(np.all(array == 1) for key, array in before.items() if key.endswith("mask"))
     assert estimator.estimate(3, proposal_of(bench, (0.5, 0.3)), bench) == first
-    assert {epoch for trial, epoch in bench.observer.trained if trial == name} == {0, 1, 2}
-    assert {trial for trial, epoch in bench.observer.trained if epoch > 0} == {name}
+    assert {epoch for trial, epoch in bench.observer.trained if trial == "supernet"} == {0, 1, 2}
+    assert {trial for trial, epoch in bench.observer.trained if epoch > 0} == {"supernet"}
     assert bench.observer.kept["0000"] == bench.observer.kept["0003"] == 78 + 70
     assert bench.observer.kept["0002"] == 78
     assert (shallow.status, shallow.epochs) == ("done", 1)
@@ -88,6 +90,14 @@ def test_without_epochs_only_statistics_move(bench, monkeypatch, tiny_network):
     }
     assert moved
     assert all(name.endswith(("moving_mean", "moving_variance")) for name in moved)
+
+
+def test_shallow_candidate_loses_its_channels_too(bench):
+    channels = ChannelPruning((0.5, 0.5), CHANNEL_CRITERIA["norm"]())
+    trials = copy.copy(bench.trials)
+    trials.settings = dataclasses.replace(trials.settings, channels=channels)
+    Supernet().estimate(5, proposal_of(bench, (1.0,)), dataclasses.replace(bench, trials=trials))
+    assert bench.observer.kept["0005"] == 78  # two of four filters, and what the head reads of them
 
 
 def test_fork_owns_its_arrays_and_starts_without_momentum(bench):
