@@ -88,8 +88,7 @@ class Server:
             self._service.open(ledger, run.read_json(CHIEF)["token"])
             self._server.start()
             observer.note(f"serving trials at {Address.parse(self.chief.address)} for workers that connect")
-            while not ledger.is_over and time.monotonic() < deadline:
-                self._service.tend(observer)
+            while not self._service.tend(observer) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
             self._is_interrupted = self._service.close()
             self._service.tend(observer)

@@ -62,8 +62,11 @@ class Service(OracleServicer):
             self.ledger.leave()
             return bool(self.ledger.unfinished)
 
-    def tend(self, observer: Observer) -> None:
+    def tend(self, observer: Observer) -> bool:
         """Takes trials from workers whose lease has ended, and says what has happened since the last call.
+
+        Returns:
+            Whether every trial has ended.
 
         Raises:
             Exception: What went wrong in a call, or in a worker's trial.
@@ -73,10 +76,12 @@ class Service(OracleServicer):
                 trial_id = self.ledger.lose(worker)
                 if trial_id is not None:
                     self._say(f"{worker} was not heard of for {self.leases.seconds:g} s: trial {trial_id} waits")
+            is_over = self.ledger.is_over
         while not self._told.empty():
             self._told.get()(observer)
         if self._failure is not None:
             raise self._failure
+        return is_over
 
     def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's names
         """Answers with the hyper-parameters."""
