@@ -13,7 +13,7 @@ from scipy.optimize import curve_fit
 # Fewer epochs say nothing: a fit of four parameters needs one more, and a fifth of them is held out.
 MIN_EPOCHS = 7
 HELD_OUT = 0.2
-# A curve that begins flat has begun where it stays this far above its first point for this long.
+# A curve has left its first value where it stays this far above it for so many epochs; a flat start is as long.
 RISE, RISE_EPOCHS = 0.05, 5
 # Rounding, and the resolution of a large validation split: residuals below it are none.
 SMALLEST_NOISE = 1e-4
@@ -115,10 +115,11 @@ def extrapolate(
 
 
 def _flat_start(curve: np.ndarray) -> int:
-    """Returns how many epochs come before the curve leaves its first value, 0 if it leaves it at once or never."""
+    """Returns how many epochs come before the curve leaves its first value; a few are no flat start."""
     above = curve - curve[:1] > RISE
     starts = (i for i in range(len(curve) - RISE_EPOCHS + 1) if above[i : i + RISE_EPOCHS].all())
-    return max(0, next(starts, 0) - 1)
+    flat = next(starts, 0) - 1
+    return flat if flat >= RISE_EPOCHS else 0
 
 
 def _fitted(family: Family, epochs: np.ndarray, curve: np.ndarray, horizon: int) -> Fit | None:
