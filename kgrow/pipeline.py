@@ -157,6 +157,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         >>> result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
         True
     """
+    from kgrow.searching.oracles import check_oracle  # KerasTuner takes its time
+
     chosen = lookup(SPACES, space, "space") if isinstance(space, str) else space
     schedule = lookup(PRESETS, preset, "preset") if isinstance(preset, str) else preset
     scored_by = lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion
@@ -201,6 +203,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         estimator=chosen_estimator(estimator, oracle, calibrate),
         calibrate=calibrate,
     )
+    check_oracle(oracle)
     path = Path(directory) / (project_name or default_project_name(task))
     cluster = cluster or from_environment(os.environ)
     if cluster and not isinstance(plan.estimator, Full):

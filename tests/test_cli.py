@@ -46,8 +46,17 @@ def test_keep_ratios_are_one_number_or_a_list(text, ratios):
         (["--estimator", "suprnet"], cli.BAD_USAGE, "Did you mean 'supernet'?"),
         (["--calibrate"], cli.BAD_USAGE, "`calibrate` must come with an approximate estimator"),
         (["--epochs", "0"], cli.BAD_USAGE, "`epochs` must be a positive integer"),
-        (["--max-params", "1"], cli.LIMITS_NOT_MET, "params <= 1"),
-        (["--max-params", "500", "--keep-ratio", "0.5"], cli.LIMITS_NOT_MET, "nearest feasible"),
+        (["--max-params", "1"], cli.LIMITS_NOT_MET, "the nearest one breaks params 13 > 1"),
+        (
+            ["--max-params", "500", "--keep-ratio", "0.5"],
+            cli.LIMITS_NOT_MET,
+            "a uniform keep ratio of 0.0153 would fit",
+        ),
+        (["--limit", "flash=1KB"], cli.LIMITS_NOT_MET, "the nearest one breaks flash_bytes"),
+        (["--limit", "flash=64X"], cli.BAD_USAGE, "must be a number and a unit"),
+        (["--limit", "ram=1KB", "--limit", "ram=2KB"], cli.BAD_USAGE, "must be given once per name"),
+        (["--device", "rp2O40"], cli.BAD_USAGE, "Did you mean 'rp2040'?"),
+        (["--oracle", "bayes"], cli.BAD_USAGE, "'bayesian'"),
     ],
 )
 def test_bad_usage_is_said_in_one_line_and_writes_nothing(arguments, code, message, tmp_path, capsys):

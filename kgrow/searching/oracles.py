@@ -66,6 +66,22 @@ ORACLES: dict[str, Callable[[int, dict[str, Any], int], keras_tuner.Oracle]] = {
 }
 
 
+def check_oracle(oracle: Any) -> None:
+    """Raises ValueError unless it is a name in `ORACLES`, or a `keras_tuner.Oracle` that maximises `NAME`."""
+    if isinstance(oracle, str):
+        lookup(ORACLES, oracle, "oracle")
+        return
+    if not isinstance(oracle, keras_tuner.Oracle):
+        raise ValueError(
+            f"`oracle` must be one of {', '.join(map(repr, ORACLES))} or a keras_tuner.Oracle, but got {oracle!r}."
+        )
+    if (oracle.objective.name, oracle.objective.direction) != (NAME, "max"):
+        raise ValueError(
+            f'`oracle` must have the objective keras_tuner.Objective("{NAME}", "max"), but has '
+            f"{oracle.objective.name!r}, {oracle.objective.direction!r}."
+        )
+
+
 def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.Oracle:
     """Returns an oracle that maximises the search's objective.
 
@@ -80,20 +96,12 @@ def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.
         ValueError: If it is neither, or has another objective.
     """
     check_positive_int(trials, "trials")
-    if isinstance(oracle, str):
-        common = {
-            "objective": keras_tuner.Objective(NAME, "max"),
-            "seed": seed + 1,  # KerasTuner takes 0 for none
-            "max_consecutive_failed_trials": trials + 1,
-        }
-        return lookup(ORACLES, oracle, "oracle")(trials, common, rungs)
-    if not isinstance(oracle, keras_tuner.Oracle):
-        raise ValueError(
-            f"`oracle` must be one of {', '.join(map(repr, ORACLES))} or a keras_tuner.Oracle, but got {oracle!r}."
-        )
-    if (oracle.objective.name, oracle.objective.direction) != (NAME, "max"):
-        raise ValueError(
-            f'`oracle` must have the objective keras_tuner.Objective("{NAME}", "max"), but has '
-            f"{oracle.objective.name!r}, {oracle.objective.direction!r}."
-        )
-    return oracle
+    check_oracle(oracle)
+    if not isinstance(oracle, str):
+        return oracle
+    common = {
+        "objective": keras_tuner.Objective(NAME, "max"),
+        "seed": seed + 1,  # KerasTuner takes 0 for none
+        "max_consecutive_failed_trials": trials + 1,
+    }
+    return ORACLES[oracle](trials, common, rungs)

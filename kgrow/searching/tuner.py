@@ -58,6 +58,8 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     ):
         self.proposals, self.trials, self.final_epoch, self.deadline = proposals, trials, final_epoch, deadline
         oracle.verbose = 0
+        # An oracle is told what was trained, save the one that finds its next point from the one it proposed before.
+        self._tells_values = not isinstance(oracle, keras_tuner.oracles.GridSearchOracle)
         super().__init__(oracle, _declare(proposals), run.path, FOLDER, overwrite=True)
         if not oracle.get_space().space:
             oracle.max_trials = 1  # everything is given
@@ -76,7 +78,8 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     def _outcome(self, trial: Any) -> Trial:
         proposal = self.proposals.sample(trial.hyperparameters)
         values = trial.hyperparameters.values
-        values |= {name: value for name, value in proposal.values.items() if name in values}  # what is trained counts
+        if self._tells_values:
+            values |= {name: value for name, value in proposal.values.items() if name in values}
         rung = values.get(RUNG)
         outcome = self.trials.train(
             int(trial.trial_id), proposal, self.deadline, self.final_epoch + rung if rung else None

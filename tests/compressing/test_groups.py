@@ -77,7 +77,7 @@ def test_gate_without_normalisation_is_the_derivative_of_the_loss(graph, found, 
         assert scores[found.made["strided"][channel]] == pytest.approx(abs(derivative), rel=0.05, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", CHANNEL_CRITERIA)
+@pytest.mark.parametrize("name", [name for name in CHANNEL_CRITERIA if name != "bayes"])  # which says that it cannot
 def test_every_channel_criterion_scores_a_users_model(name, graph, found, tiny_task, cross_entropy):
     network = MaskedModel(*graph, found)
     before = network.state()

@@ -51,7 +51,7 @@ class Instant(Trials):
 
     wrong, calls = None, 0
 
-    def _train(self, index, proposal, deadline, epochs):
+    def _train(self, index, proposal, deadline, epochs, stop=None):
         self.calls += 1
         if self.wrong is not None:
             self.wrong(self)

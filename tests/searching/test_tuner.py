@@ -63,6 +63,13 @@ def test_every_oracle_tries_different_candidates_up_to_their_number(search, orac
     assert len(set(values)) == len(values)
 
 
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_every_oracle_bears_ratios_that_a_limit_lowers(search, oracle):
+    found = search(oracle, limits=Limits(params=100))
+    assert len(found.outcomes) > 1
+    assert all(trial.kept_params <= 100 for trial in found.outcomes.values())
+
+
 @pytest.mark.parametrize("oracle", ["bayesian", "random"])
 def test_the_defaults_come_first(search, oracle):
     assert search(oracle, trials=2).outcomes[0].keep_ratios == (0.5, 0.5)
