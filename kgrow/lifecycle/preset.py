@@ -48,7 +48,7 @@ class Preset:
     label_smoothing: float = 0.0
     milestones: tuple[int, ...] = ()
     gammas: tuple[float, ...] = ()
-    warmup_epochs: int = 0
+    warmup_epochs: float = 0.0
     grow_epochs: tuple[int, ...] = (0, 0, 0)
     prune_epochs: tuple[int, ...] = ()
     strategy: str = "one-shot"
@@ -87,8 +87,8 @@ class Preset:
         # with it the blocks before.
         peak = self.learning_rate * (max(fraction, START_OF_WARMUP) if epoch and epoch in self.grow_epochs else 1.0)
         if now < self.warmup_epochs:
-            return peak * max(now, START_OF_WARMUP) / self.warmup_epochs
-        progress = (now - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1)
+            return peak * max(now / self.warmup_epochs, START_OF_WARMUP)
+        progress = (now - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1.0)
         return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
     def growth_policy(self) -> FixedSchedule:
@@ -114,7 +114,7 @@ class Preset:
             self,
             epochs=epochs,
             milestones=scaled(self.milestones, epochs),
-            warmup_epochs=min(round(self.warmup_epochs * factor), epochs - 1),
+            warmup_epochs=self.warmup_epochs * factor,  # a part of an epoch has many steps too
             grow_epochs=scaled(self.grow_epochs, epochs - 1),
             prune_epochs=scaled(self.prune_epochs, epochs - 1),
         )
@@ -148,7 +148,7 @@ PRESETS: dict[str, Preset] = {
         learning_rate=0.1,
         nesterov=True,
         l2=5e-4,
-        warmup_epochs=2,
+        warmup_epochs=2.0,
         grow_epochs=(1, 2, 3),
         prune_epochs=(16, 17, 18, 19, 20, 21),
         strategy="iterative",
