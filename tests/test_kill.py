@@ -109,6 +109,8 @@ def num_events(directory):
 def compared(value):
     if isinstance(value, dict):
         kept = {key: compared(part) for key, part in value.items() if key not in NOT_COMPARED}
+        if "tried_so_far" in kept:  # KerasTuner writes a set, whose order is another in each process
+            kept["tried_so_far"] = sorted(kept["tried_so_far"])
         return kept | {"path": Path(kept["path"]).name} if "path" in kept else kept
     return [compared(part) for part in value] if isinstance(value, list) else value
 

@@ -41,7 +41,7 @@ def test_file_and_memory_are_near_the_real_ones(space, shape, width, depth, quan
     converted = EXPORTERS[quantization].convert(GrowingNetwork(architecture), (depth - 1,), "uint8", images)
     model = with_plan(cut.one_head(converted, depth - 1, "float32"))
     predicted = costs(architecture, quantization)
-    assert predicted.flash_bytes == pytest.approx(len(model) + DESCRIPTION, rel=0.04, abs=300)
+    assert 0 <= predicted.flash_bytes - len(model) - DESCRIPTION <= 0.07 * len(model)
     assert predicted.ram_bytes == pytest.approx(arena_bytes(model), rel=0.1)
 
 
