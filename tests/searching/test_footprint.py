@@ -31,6 +31,7 @@ def test_connections_and_operations_are_counted_exactly(scope):
         ("compact", (8, 8, 1), 0.75, 3, "int8"),
         ("compact", (28, 28, 1), 0.375, 2, "int8"),
         ("seed_plain", (8, 8, 1), 0.5, 2, "int8"),
+        ("compact", (96, 96, 3), 0.25, 2, "int8"),  # a large image, which a strided stem reduces at once
         ("compact", (12, 12, 3), 0.5, 3, "float32"),
     ],
 )
