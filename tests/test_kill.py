@@ -142,21 +142,20 @@ def check_equal(directory, reference):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """A search that nobody disturbed: its directory, what it left, the number of its events, the seconds it took."""
+    """A search that nobody disturbed: its directory, what it left, the number of its events."""
     folder = tmp_path_factory.mktemp("reference")
-    started = time.monotonic()
     with open(folder / "log", "w+") as log:
         finish(folder / "search", log)
     directory = folder / "search"
     left = what_is_left(directory)
     assert left["result.json"]["complete"]
     assert len(left["result.json"]["candidates"]) == 3
-    return directory, left, num_events(directory), time.monotonic() - started
+    return directory, left, num_events(directory)
 
 
 @pytest.mark.slow
 def test_search_killed_after_certain_events_ends_as_an_unbroken_one(tmp_path, reference):
-    _, left, last, _ = reference
+    _, left, last = reference
     directory = tmp_path / "search"
     with open(tmp_path / "log", "w+") as log:
         # After the first event, in the middle of each trial, and between the last event and the result.
@@ -170,14 +169,17 @@ def test_search_killed_after_certain_events_ends_as_an_unbroken_one(tmp_path, re
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_search_killed_at_random_moments_ends_as_an_unbroken_one(tmp_path, reference, seed):
-    _, left, _, seconds = reference
-    directory, moments, kills = tmp_path / "search", random.Random(seed), 0
+    _, left, last = reference
+    directory, moments = tmp_path / "search", random.Random(seed)
     with open(tmp_path / "log", "w+") as log:
-        for _ in range(4):
-            until = time.monotonic() + moments.uniform(0.1, 0.8) * seconds
-            kills += kill_when(directory, log, lambda until=until: time.monotonic() > until)
+        for moment in sorted(moments.sample(range(1, last - 5), 4)):
+            delay = moments.uniform(0.0, 0.3)
+
+            def is_time(moment=moment, delay=delay):
+                return num_events(directory) >= moment and (time.sleep(delay) or True)
+
+            assert kill_when(directory, log, is_time)
         finish(directory, log)
-    assert kills
     check_equal(directory, left)
 
 
