@@ -63,6 +63,18 @@ def tiny_architecture():
 
 
 @pytest.fixture(scope="session")
+def tiny_space(tiny_architecture):
+    """A space of that one architecture: what is searched are its keep ratios."""
+    from kgrow.searching import SearchSpace
+
+    class Tiny(SearchSpace):
+        def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
+            return tiny_architecture
+
+    return Tiny()
+
+
+@pytest.fixture(scope="session")
 def varied_architecture():
     """Three blocks with every kind of cell, join and shortcut: for what only looks."""
 

@@ -8,7 +8,7 @@ from kgrow._keras import quiet_stderr
 from kgrow.run import Run
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.trials import OUTCOME, Trial, Trials
-from kgrow.searching.tuner import metrics
+from kgrow.searching.tuner import metrics, tell_values
 
 with quiet_stderr():
     from keras_tuner.src.engine.trial import TrialStatus
@@ -97,7 +97,7 @@ class Ledger:
     def _end(self, trial_id: str) -> Trial:
         index, trial = int(trial_id), self.oracle.trials[trial_id]
         outcome = Trial.of(self.trials.directory(index).read_json(OUTCOME))
-        trial.hyperparameters.values.update(outcome.values)  # the oracle learns what was trained
+        tell_values(self.oracle, trial.hyperparameters.values, outcome.values)
         trial.status, trial.message = TrialStatus.FAILED, outcome.traceback or outcome.error
         if outcome.objective is not None:
             self.oracle.update_trial(trial_id, metrics(outcome))

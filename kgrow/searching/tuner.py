@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from kgrow._keras import quiet_stderr
@@ -58,8 +59,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     ):
         self.proposals, self.trials, self.final_epoch, self.deadline = proposals, trials, final_epoch, deadline
         oracle.verbose = 0
-        # An oracle is told what was trained, save the one that finds its next point from the one it proposed before.
-        self._tells_values = not isinstance(oracle, keras_tuner.oracles.GridSearchOracle)
+        self._tell_values = functools.partial(tell_values, oracle)
         super().__init__(oracle, _declare(proposals), run.path, FOLDER, overwrite=True)
         if not oracle.get_space().space:
             oracle.max_trials = 1  # everything is given
@@ -78,8 +78,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     def _outcome(self, trial: Any) -> Trial:
         proposal = self.proposals.sample(trial.hyperparameters)
         values = trial.hyperparameters.values
-        if self._tells_values:
-            values |= {name: value for name, value in proposal.values.items() if name in values}
+        self._tell_values(values, proposal.values)
         rung = values.get(RUNG)
         outcome = self.trials.train(
             int(trial.trial_id), proposal, self.deadline, self.final_epoch + rung if rung else None
@@ -93,6 +92,18 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         from kgrow.lifecycle import BEST, Snapshot
 
         return Snapshot.load(self.trials.directory(int(trial.trial_id)), BEST).network()
+
+
+def tell_values(oracle: keras_tuner.Oracle, values: dict[str, Any], trained: Mapping[str, Any]) -> None:
+    """Puts what was trained in the place of what the oracle proposed, so that it learns from the truth.
+
+    Args:
+        oracle: The search's own; a grid finds its next point from the one that it proposed, which is left to it.
+        values: Of KerasTuner's trial; changed in place.
+        trained: The values of the proposal that was made of them.
+    """
+    if not isinstance(oracle, keras_tuner.oracles.GridSearchOracle):
+        values |= {name: value for name, value in trained.items() if name in values}
 
 
 def metrics(outcome: Trial) -> dict[str, float]:

@@ -10,7 +10,6 @@ import pytest
 from kgrow._keras import quiet_stderr
 from kgrow.lifecycle import Observer, OutOfTimeError
 from kgrow.run import Run
-from kgrow.searching import SearchSpace
 from kgrow.searching.chief import Server
 from kgrow.searching.cluster import BEAT_S, Chief, Worker
 from kgrow.searching.limits import Limits
@@ -34,16 +33,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-@pytest.fixture
-def tiny_space(tiny_architecture):
-    @dataclasses.dataclass(frozen=True)
-    class Tiny(SearchSpace):
-        def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
-            return tiny_architecture
-
-    return Tiny()
 
 
 class Instant(Trials):

@@ -7,7 +7,6 @@ import pytest
 
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
-from kgrow.searching import SearchSpace
 from kgrow.searching.ledger import Ledger
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Accuracy
@@ -18,26 +17,16 @@ from kgrow.searching.tuner import Tuner, quiet_keras_tuner
 
 
 @pytest.fixture
-def tiny_space(tiny_architecture):
-    @dataclasses.dataclass(frozen=True)
-    class Tiny(SearchSpace):
-        def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
-            return tiny_architecture
-
-    return Tiny()
-
-
-@pytest.fixture
 def opened(tmp_path, tiny_task, tiny_space, tiny_settings):
     """Returns a function that opens the ledger as a process does, and lets the former process go."""
     runs = []
 
-    def open_again(oracle="random", trials=6, seed=0):
+    def open_again(oracle="random", trials=6, seed=0, limits=None):
         for run in runs:
             run.close()
         runs.append(Run.open(tmp_path / "search", {}))
         known = Trials(tiny_task, tiny_settings, Accuracy(), 1, runs[-1], Observer())
-        proposals = Proposals(tiny_space, tiny_task, limits=Limits())
+        proposals = Proposals(tiny_space, tiny_task, limits=limits or Limits())
         tuner = Tuner(make_oracle(oracle, trials, seed, 3), proposals, known, runs[-1], 3)
         return Ledger(tuner.oracle, proposals, known, runs[-1])
 
@@ -128,7 +117,8 @@ def test_ledger_that_is_opened_again_is_where_it_was(opened):
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
-def test_search_that_is_broken_off_after_each_step_ends_as_an_unbroken_one(opened, tmp_path, oracle):
+@pytest.mark.parametrize("limits", [Limits(), Limits(params=100)], ids=["free", "limited"])
+def test_search_that_is_broken_off_after_each_step_ends_as_an_unbroken_one(opened, tmp_path, oracle, limits):
     def end(ledger, again):
         for step in range(20):
             worker = "ab"[step % 2]
@@ -141,9 +131,9 @@ def test_search_that_is_broken_off_after_each_step_ends_as_an_unbroken_one(opene
         assert ledger.is_over
         return state(ledger)
 
-    unbroken = end(opened(oracle), lambda ledger: ledger)
+    unbroken = end(opened(oracle, limits=limits), lambda ledger: ledger)
     (tmp_path / "search").rename(tmp_path / "unbroken")
-    broken = end(opened(oracle), lambda ledger: opened(oracle))
+    broken = end(opened(oracle, limits=limits), lambda ledger: opened(oracle, limits=limits))
     assert broken == unbroken
 
 

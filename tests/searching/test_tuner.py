@@ -9,23 +9,12 @@ import pytest
 
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
-from kgrow.searching import SearchSpace
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import NAME, Accuracy
 from kgrow.searching.oracles import ORACLES, make_oracle
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.trials import Trials
 from kgrow.searching.tuner import FOLDER, Tuner, run_tuner
-
-
-@pytest.fixture
-def tiny_space(tiny_architecture):
-    @dataclasses.dataclass(frozen=True)
-    class Tiny(SearchSpace):
-        def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
-            return tiny_architecture
-
-    return Tiny()
 
 
 class Learned(Trials):
