@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +45,19 @@ def figure(name: str, value: float, unit: str, goal: str, command: str) -> Figur
     sign, bound = goal.split()
     compare = {"<=": value <= float(bound), ">=": value >= float(bound), "<": value < float(bound)}
     return Figure(name, value, unit, goal, compare[sign], command)
+
+
+def search(arguments: Sequence[str]) -> tuple[dict[str, Any], float, str]:
+    """Runs `kgrow search` in a process of its own; returns its result, its wall seconds and the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["kgrow", "search", *arguments]
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--out", str(Path(folder) / "run"), "--json", "--verbose", "2"],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return json.loads(done.stdout), time.monotonic() - started, " ".join(command)
 
 
 Measure = Callable[[bool], Iterator[Figure]]

@@ -9,9 +9,7 @@ chooses nothing. Two cores, no GPU.
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,24 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _bench import Figure, figure, main
+from _bench import Figure, figure, main, search
 
 REDUCTIONS = "one seed, two epochs for MNIST and CIFAR-10 (their goals are then out of reach), fewer timed steps"
 CIFAR_72K = "0.7,0.55,0.36,0.2245"
 CIFAR_38K = "0.5,0.3,0.18,0.093"
-
-
-def search(arguments: Sequence[str]) -> tuple[dict[str, Any], float, str]:
-    """Runs `kgrow search` in a process of its own; returns its result, its wall seconds and the command."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["kgrow", "search", *arguments]
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", *command, "--out", str(Path(folder) / "run"), "--json", "--verbose", "2"],
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        return json.loads(done.stdout), time.monotonic() - started, " ".join(command)
 
 
 def digits(quick: bool) -> Iterator[Figure]:

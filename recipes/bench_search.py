@@ -9,19 +9,16 @@ split, which chooses nothing. Two cores, no GPU: `cifar10` trains for many hours
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from _bench import Figure, figure, main
+from _bench import Figure, figure, main, search
 
 REDUCTIONS = "three trials of digits, one of MNIST in two epochs, CIFAR-10 with 512 images (goals are out of reach)"
 RESAMPLES, CONFIDENCE = 10_000, 95
@@ -45,19 +42,6 @@ class Comparison:
     trials: int = 10
     epochs: int = 20
     images: int = 10_000
-
-
-def search(arguments: Sequence[str]) -> tuple[dict[str, Any], float, str]:
-    """Runs `kgrow search` in a process of its own; returns its result, its wall seconds and the command."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["kgrow", "search", *arguments]
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", *command, "--out", str(Path(folder) / "run"), "--json", "--verbose", "2"],
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        return json.loads(done.stdout), time.monotonic() - started, " ".join(command)
 
 
 def digits(quick: bool) -> Iterator[Figure]:
