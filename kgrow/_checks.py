@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -34,6 +34,28 @@ pass 0.2.
             "It is the fraction of weights kept: for 80% sparsity pass 0.2."
         )
     return float(value)
+
+
+def check_keep_ratios(value: float | Sequence[float], num_blocks: int, name: str = "keep_ratio") -> tuple[float, ...]:
+    """Returns the keep ratio of every block.
+
+    Args:
+        value: One for all blocks, or one per block.
+        num_blocks: Of the network.
+        name: Argument the message names.
+
+    Raises:
+        ValueError: If one is not in (0, 1], or there is another number of them than of blocks.
+
+    Example:
+        >>> check_keep_ratios(0.5, 3)
+        (0.5, 0.5, 0.5)
+    """
+    ratios = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value] * num_blocks
+    checked = tuple(check_keep_ratio(ratio, name) for ratio in ratios)
+    if len(checked) != num_blocks:
+        raise ValueError(f"`{name}` must be one number or one for each of the {num_blocks} blocks, but got {value!r}.")
+    return checked
 
 
 def check_positive_int(value: int, name: str) -> int:

@@ -1,61 +1,37 @@
-"""The main job, from any data set to a verified file: the only module that knows every stage."""
+"""`search`, the main job: from what a user gives to a plan, which is carried out here, by a chief or by a worker."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import kgrow
-from kgrow._checks import check_positive_int, lookup
-from kgrow.exporting import Artefact, ExportError, ExportOptions, export
-from kgrow.lifecycle import (
-    BEST,
-    PRESETS,
-    ChannelPruning,
-    Observer,
-    OutOfTimeError,
-    Preset,
-    Settings,
-    Snapshot,
-    accuracy_per_head,
-)
+from kgrow._checks import check_keep_ratios, check_positive_int, lookup
+from kgrow.execution import Plan, Search
+from kgrow.lifecycle import PRESETS, ChannelPruning, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
-from kgrow.network import GrowingNetwork
-from kgrow.network.early_exit import exit_curve
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, Criterion
-from kgrow.reporting.hparams import write_hparams
 from kgrow.reporting.progress import display_for
-from kgrow.reporting.wording import agreement
-from kgrow.result import MODEL, RESULT, Result, heads_document, load
+from kgrow.result import RESULT, Result, load, task_document
 from kgrow.run import Run
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.cluster import Chief, Worker, from_environment
-from kgrow.searching.estimating import Estimator, Full, chosen_estimator, name_of
-from kgrow.searching.estimating.calibration import NUM_CANDIDATES, calibration_of
-from kgrow.searching.estimating.estimates import Estimates
+from kgrow.searching.estimating import Estimator, Full, chosen_estimator
+from kgrow.searching.estimating.calibration import NUM_CANDIDATES
 from kgrow.searching.footprint import FORMATS
-from kgrow.searching.limits import LimitError, Limits
-from kgrow.searching.objective import Objective, parse_objective
-from kgrow.searching.pareto import pareto_front
+from kgrow.searching.limits import Limits
+from kgrow.searching.objective import Objective, chosen_objective
 from kgrow.searching.proposals import Proposals
-from kgrow.searching.shared import CHIEF, sweep
-from kgrow.searching.trials import NETWORKS_KEPT, Trial, Trials
 from kgrow.task import Augmentation, Task
 from kgrow.task.sources import is_folder
 
 if TYPE_CHECKING:
     from kgrow.searching.chief import Server
-    from kgrow.searching.tuner import Trainable, Tuner
-
-# Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
-ESTIMATING_SHARE = 0.5
 
 
 def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
@@ -197,7 +173,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     plan = Plan(
         proposals=proposals,
         settings=settings,
-        objective=parse_objective(objective) if isinstance(objective, str) else objective,
+        objective=chosen_objective(objective),
         oracle=oracle,
         trials=max(check_positive_int(trials, "trials"), NUM_CANDIDATES if calibrate else 1),
         estimator=chosen_estimator(estimator, oracle, calibrate),
@@ -251,12 +227,7 @@ def _channel_pruning(
 ) -> ChannelPruning | None:
     if keep_ratio is None:
         return None
-    ratios = (float(keep_ratio),) * num_blocks if isinstance(keep_ratio, int | float) else tuple(keep_ratio)
-    if len(ratios) != num_blocks:
-        raise ValueError(
-            f"`channel_keep_ratio` must be one number or one for each of the {num_blocks} blocks, but got "
-            f"{keep_ratio!r}."
-        )
+    ratios = check_keep_ratios(keep_ratio, num_blocks, "channel_keep_ratio")
     scored_by = lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")() if isinstance(criterion, str) else criterion
     return ChannelPruning(ratios, scored_by, multiple_of)
 
@@ -285,7 +256,7 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "task": task_document(task) | {"fingerprint": task.fingerprint},
         "architecture": proposals.full.to_json(),
         "variants": [list(variant) for variant in proposals.variants],
-        "keep_ratio": None if proposals.keep_ratio is None else np.asarray(proposals.keep_ratio).tolist(),
+        "keep_ratios": proposals.keep_ratios,
         "limits": dataclasses.asdict(proposals.limits),
         "quantization": proposals.quantization,
         "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
@@ -303,18 +274,6 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
     }
 
 
-def task_document(task: Task) -> dict[str, Any]:
-    """Returns the `task` of a result."""
-    sizes = {f"num_{role}": len(getattr(task, role)) for role in ("train", "validation", "test")}
-    return {
-        "name": task.name,
-        "input_shape": list(task.input_shape),
-        "dtype": str(task.dtype),
-        "class_names": list(task.class_names),
-        **sizes,
-    }
-
-
 def _source(dataset: Any, data_dir: Any, image_size: Any) -> dict[str, Any] | None:
     """Returns how `load` finds the data again, None for data held in memory."""
     if not isinstance(dataset, str | os.PathLike):
@@ -325,213 +284,3 @@ def _source(dataset: Any, data_dir: Any, image_size: Any) -> dict[str, Any] | No
         "data_dir": None if data_dir is None else os.path.abspath(data_dir),
         "image_size": None if image_size is None else np.asarray(image_size).tolist(),  # NumPy's numbers are no JSON
     }
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a search tries, and how.
-
-    Args:
-        proposals: The candidates that fit.
-        settings: How they are trained.
-        objective: What is maximised.
-        oracle: What decides what is tried next: a name or a `keras_tuner.Oracle`.
-        trials: Candidates to try at most.
-        estimator: How good a candidate is said to be.
-        calibrate: Whether the estimates are compared with full training.
-    """
-
-    proposals: Proposals
-    settings: Settings
-    objective: Objective
-    oracle: Any
-    trials: int
-    estimator: Estimator = dataclasses.field(default_factory=Full)
-    calibrate: bool = False
-
-
-class Search:
-    """A search that is ready to run.
-
-    Args:
-        task: The data.
-        plan: What is tried.
-        run: Where everything is written.
-        observer: Told what happens.
-        source: How `load` finds the data again.
-        server: Serves the trials to workers, in place of training them here.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        plan: Plan,
-        run: Run,
-        observer: Observer,
-        source: dict[str, Any] | None = None,
-        server: Server | None = None,
-    ):
-        self.task, self.plan, self.run, self.observer, self.source = task, plan, run, observer, source
-        self.server = server
-        self.trials = Trials(task, plan.settings, plan.objective, plan.proposals.full.macs(), run, observer)
-        self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
-
-    def result(self, max_time: float | None = None) -> Result:
-        """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
-        started = time.monotonic()
-        for note in self.task.notes:
-            self.observer.note(note)
-        calibration = self._train(started, max_time if max_time is not None else float("inf"))
-        ranked = self.trials.ranked()[:NETWORKS_KEPT]
-        if not ranked:
-            raise _nothing_found(list(self.trials.outcomes.values()))
-        best, network, artefact = self._first_that_fits(ranked)
-        outcomes = self.estimates.outcomes
-        exact = [trial for trial in outcomes if not trial.estimated]
-        complete = self.estimates.are_complete
-        document: dict[str, Any] = {
-            "kgrow_version": kgrow.__version__,
-            "task": task_document(self.task),
-            "source": self.source,
-            "seed": self.plan.settings.seed,
-            "complete": complete,
-            "config": self.run.config,
-            "candidates": [dataclasses.asdict(trial) for trial in outcomes],
-            "pareto": [dataclasses.asdict(exact[index]) for index in pareto_front(list(map(vars, exact)))],
-            "best": self._measure(network, self.trials.outcomes[best], artefact),
-            "calibration": calibration,
-        }
-        document["wall_s"] = round(time.monotonic() - started, 3)
-        self.run.write_json("architecture.json", network.architecture.to_json())
-        self.run.write_json(RESULT, document)
-        write_hparams(self.run.path, document["candidates"])
-        if complete:
-            self.estimates.finish()
-            sweep(self.run.path)
-        return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
-
-    def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
-        """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""
-        estimates, deadline = self.estimates, started + max_time
-        self._search(deadline if estimates.are_exact else started + ESTIMATING_SHARE * max_time)
-        estimates.train_finalists(deadline)
-        if not self.plan.calibrate:
-            return None
-        calibration = calibration_of(estimates, name_of(self.plan.estimator), deadline)
-        self.observer.note(agreement(calibration))
-        return calibration
-
-    def _search(self, deadline: float) -> None:
-        from kgrow.searching.tuner import run_tuner
-
-        if self.estimates.are_exact:
-            self._announce()
-        tuner = self.tuner(self.estimates, deadline)
-        if self.server is not None:
-            self.server.serve(tuner, self.trials, self.observer, deadline)
-            self.estimates.found |= self.trials.outcomes  # workers train every candidate in full
-        elif self.run.has(CHIEF):
-            raise ValueError(
-                f"`cluster` must be a `Chief` (`--chief HOST:PORT`) for '{self.run.path}', but is not given: the "
-                "search was begun on several machines, and its trials came in the order of their work."
-            )
-        else:
-            run_tuner(tuner)
-
-    def _announce(self) -> None:
-        """Tells the display how many epochs are to come."""
-        epochs, trials = self.plan.settings.preset.epochs, self.plan.trials
-        waiting, own = trials - self.trials.num_finished(), epochs - self.trials.first_event
-        self.observer.search_started([epochs, *[own] * (waiting - 1)] if waiting == trials else [own] * waiting)
-
-    def tuner(self, trials: Trainable, deadline: float = float("inf")) -> Tuner:
-        """Returns KerasTuner's part of the search."""
-        from kgrow.searching.oracles import make_oracle
-        from kgrow.searching.tuner import Tuner
-
-        preset, plan = self.plan.settings.preset, self.plan
-        final = max((*preset.prune_epochs, *preset.grow_epochs), default=0)
-        oracle = make_oracle(plan.oracle, plan.trials, plan.settings.seed, preset.epochs - final)
-        return Tuner(oracle, plan.proposals, trials, self.run, final, deadline)
-
-    def _first_that_fits(self, ranked: Sequence[int]) -> tuple[int, GrowingNetwork, Artefact]:
-        """Exports the best trial whose file satisfies the limits as it is, not only as predicted."""
-        limits, options = self.plan.proposals.limits, ExportOptions(quantization=self.plan.proposals.quantization)
-        problems: dict[str, Exception] = {}
-        for index in ranked:
-            trial = self.trials.outcomes[index].trial
-            self.observer.note(f"exporting and measuring trial {trial}")
-            network = Snapshot.load(self.trials.directory(index), BEST).network()
-            try:
-                artefact = export(network, self.task, self.run.claim(MODEL), options)
-            except ExportError as error:
-                problems[trial] = error
-                continue
-            figures = {
-                "flash_bytes": artefact.bytes,
-                "ram_bytes": artefact.ram_bytes,
-                "latency_ms": artefact.latency_ms,
-            }
-            broken = limits.exceeded(figures)
-            if not broken:
-                self._tell(problems)
-                return index, network, artefact
-            self.run.remove(MODEL)
-            words = ", ".join(f"{name} {figures[name]:.6g} > {limits.given[name]:.6g}" for name in broken)
-            problems[trial] = LimitError(words)
-        raise _no_file(problems)
-
-    def _tell(self, problems: Mapping[str, Exception]) -> None:
-        """Says why the file of a better trial was not taken, now and in the result."""
-        for trial, problem in problems.items():
-            index, text = int(trial), f"its file was not taken: {problem}"
-            self.observer.note(f"trial {trial}: {text}")
-            self.trials.outcomes[index] = dataclasses.replace(self.trials.outcomes[index], error=text)
-
-    def _measure(self, network: GrowingNetwork, trial: Trial, artefact: Artefact) -> dict[str, Any]:
-        architecture = network.architecture
-        validation = network.logits(self.task.validation.images)
-        test = network.logits(self.task.test.images)
-        heads = heads_document(
-            architecture,
-            accuracy_per_head(validation, self.task.validation.labels),
-            accuracy_per_head(test, self.task.test.labels),
-        )
-        costs = [architecture.macs(head, early_exit=True) for head in range(len(heads))]
-        return {
-            "trial": trial.trial,
-            "architecture": architecture.to_json(),
-            "keep_ratios": list(trial.keep_ratios),
-            "prunable_params": architecture.kernel_params(),
-            "kept_params": network.kept_params(),
-            "macs_dense": architecture.macs(),
-            "macs_sparse": architecture.macs(kept={kernel.name: kernel.kept for kernel in network.kernels()}),
-            "heads": heads,
-            "test_accuracy": heads[-1]["test_accuracy"],
-            "early_exit": [
-                {"threshold": point.threshold, "test_accuracy": point.accuracy, "mean_macs": point.mean_macs}
-                for point in exit_curve(test, self.task.test.labels, costs)
-            ],
-            "artefacts": [dataclasses.asdict(artefact)],
-        }
-
-
-def _no_file(problems: Mapping[str, Exception]) -> Exception:
-    """Returns what to raise if no trial gave a file that can be used: the nearest point if it is about limits."""
-    broken = [f"trial {trial}: {error}" for trial, error in problems.items() if isinstance(error, LimitError)]
-    if broken:
-        return LimitError(
-            f"`limits` must allow one of the files that were measured, but each breaks one: {'; '.join(broken)}. "
-            "Loosen them, or ask for another objective or more trials."
-        )
-    return list(problems.values())[-1]
-
-
-def _nothing_found(outcomes: Sequence[Trial]) -> Exception:
-    failures = [f"trial {trial.trial}: {trial.error}" for trial in outcomes if trial.status == "failed"]
-    if any(trial.status == "stopped" for trial in outcomes):
-        return OutOfTimeError(
-            "`max_time` must leave room for one network to be complete, but ended before that. Its checkpoint is kept: "
-            "the same call goes on from there."
-        )
-    return ArithmeticError("Every trial failed. " + " ".join(failures))

@@ -96,6 +96,18 @@ class Result:
         print_summary(self.document, sys.stdout)
 
 
+def task_document(task: Task) -> dict[str, Any]:
+    """Returns the `task` of a result."""
+    sizes = {f"num_{role}": len(getattr(task, role)) for role in ("train", "validation", "test")}
+    return {
+        "name": task.name,
+        "input_shape": list(task.input_shape),
+        "dtype": str(task.dtype),
+        "class_names": list(task.class_names),
+        **sizes,
+    }
+
+
 def heads_document(
     architecture: Architecture, validation: Sequence[float], test: Sequence[float]
 ) -> list[dict[str, Any]]:

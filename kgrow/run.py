@@ -195,6 +195,10 @@ class Run:
         self._ownership.record(path)
         return path
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Gives a file another name, in place of the file that had it."""
+        os.replace(locate(self.path, name), self.claim(new_name))
+
     def has(self, name: str) -> bool:
         """Returns whether there is a file of this name."""
         return locate(self.path, name).is_file()

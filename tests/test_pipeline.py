@@ -181,4 +181,4 @@ def test_limit_that_only_the_file_can_break_is_explained_and_leaves_no_file(tmp_
     limits = kgrow.Limits(latency_ms=1e-6)
     with pytest.raises(kgrow.LimitError, match=r"each breaks one: trial 0000: latency_ms .* > 1e-06"):
         kgrow.search("digits", limits=limits, trials=1, epochs=2, directory=tmp_path, verbose=0)
-    assert not (tmp_path / "digits" / "model.tflite").exists()
+    assert not list((tmp_path / "digits").glob("*.tflite"))

@@ -388,6 +388,14 @@ def test_has_and_remove(run):
     assert not run.has("export/model.tflite")
 
 
+def test_renamed_file_takes_the_place_of_another_and_is_still_kgrows_own(run):
+    run.write_bytes("measured.tflite", b"new")
+    run.write_bytes("model.tflite", b"old")
+    run.rename("measured.tflite", "model.tflite")
+    assert (run.path / "model.tflite").read_bytes() == b"new"
+    assert run.files() == ["model.tflite"]
+
+
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "", "."])
 def test_names_stay_inside_the_directory(run, name):
     for method in (run.has, run.remove, run.child, run.read_json, run.load_arrays):

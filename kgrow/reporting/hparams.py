@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+from kgrow.run import Run
 
 FOLDER = "tensorboard"
 FIGURES = ("val_accuracy", "objective", "kept_params", "macs", "flash_bytes", "ram_bytes")
 
 
-def write_hparams(directory: Path, trials: Sequence[Mapping[str, Any]]) -> None:
+def write_hparams(run: Run, trials: Sequence[Mapping[str, Any]]) -> None:
     """Writes the hyper-parameters and figures of every trial that has an accuracy; nothing without TensorBoard.
 
     Args:
-        directory: Gets a folder `tensorboard` with one log per trial; `tensorboard --logdir` shows it.
+        run: Its directory gets a folder `tensorboard` with one log per trial; `tensorboard --logdir` shows it.
         trials: The `candidates` of a result.
     """
     if importlib.util.find_spec("tensorboard") is None:
@@ -25,11 +25,14 @@ def write_hparams(directory: Path, trials: Sequence[Mapping[str, Any]]) -> None:
 
     from kgrow._keras import tf
 
-    shutil.rmtree(directory / FOLDER, ignore_errors=True)  # of an earlier process: each writes files of its own
+    logs = run.child(FOLDER)
+    logs.clear()  # of an earlier process: each writes files of names of its own
     for trial in trials:
         if trial["val_accuracy"] is None:
             continue
-        with tf.summary.create_file_writer(str(directory / FOLDER / trial["trial"])).as_default():
+        with tf.summary.create_file_writer(str(logs.path / trial["trial"])).as_default():
             api.hparams(trial["values"], trial_id=trial["trial"])
             for name in FIGURES:
                 tf.summary.scalar(name, float(trial[name]), step=trial["epochs"])
+    for path in logs.path.rglob("events.out.*"):
+        logs.claim(path.relative_to(logs.path).as_posix())

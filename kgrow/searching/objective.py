@@ -96,13 +96,15 @@ OBJECTIVES: dict[str, type[Objective]] = {
 }
 
 
-def parse_objective(text: str) -> Objective:
-    """Returns the objective of `accuracy`, or of a name and its number, such as `mixed:0.9`.
+def chosen_objective(given: str | Objective) -> Objective:
+    """Returns the objective of `accuracy`, of a name and its number, such as `mixed:0.9`, or one that is given.
 
     Raises:
-        ValueError: If the name is unknown, or a number is missing or not one.
+        ValueError: If it is none, its name is unknown, or a number is missing or not one.
     """
-    name, _, number = text.partition(":")
+    if isinstance(given, Objective):
+        return given
+    name, _, number = str(given).partition(":")
     kind = lookup(OBJECTIVES, name, "objective")
     if kind is Accuracy and not number:
         return Accuracy()
@@ -110,7 +112,7 @@ def parse_objective(text: str) -> Objective:
         return kind(float(number))  # type: ignore[call-arg]
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`objective` must be 'accuracy', or a name and a fraction such as 'mixed:0.9', but got {text!r}."
+            f"`objective` must be 'accuracy', or a name and a fraction such as 'mixed:0.9', but got {given!r}."
         ) from error
 
 

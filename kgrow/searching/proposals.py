@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from kgrow._checks import check_keep_ratio
+from kgrow._checks import check_keep_ratios
 from kgrow.architecture import Architecture, Scaling
 from kgrow.searching.footprint import Costs, Footprint, costs
 from kgrow.searching.limits import LimitError, Limits
@@ -66,7 +66,7 @@ class Proposals:
         scope: str = "block",
         quantization: str = "int8",
     ):
-        self.space, self.limits, self.keep_ratio = space, limits, keep_ratio
+        self.space, self.limits = space, limits
         self.scope, self.quantization = scope, quantization
         scaling = Scaling(task.pixel_mean, task.pixel_std)
         built = {
@@ -74,7 +74,8 @@ class Proposals:
             for width, links in itertools.product(space.widths, space.links)
         }
         self.full = built[space.widths[0], space.links[0]]
-        _check_ratios(keep_ratio, len(self.full.blocks))
+        blocks = len(self.full.blocks)
+        self.keep_ratios = None if keep_ratio is None else check_keep_ratios(keep_ratio, blocks)
         offered = dict(_shortened(built))
         if not limits.concern_the_architecture:
             offered = {variant: architecture for variant, architecture in offered.items() if architecture == self.full}
@@ -103,10 +104,8 @@ class Proposals:
         return Proposal(Candidate(architecture, ratios), values, known.footprint(ratios, self.scope))
 
     def _ratios(self, hp: HyperParameters, depth: int) -> tuple[float, ...]:
-        if isinstance(self.keep_ratio, int | float):
-            return (float(self.keep_ratio),) * depth
-        if self.keep_ratio is not None:
-            return tuple(map(float, self.keep_ratio[:depth]))
+        if self.keep_ratios is not None:
+            return self.keep_ratios[:depth]
         if self.limits.concern_the_architecture and self.limits.params is None:
             return (1.0,) * depth  # pruned connections would save nothing that is limited
         largest = LARGEST_RATIO if self.limits.params is None else 1.0
@@ -138,12 +137,9 @@ class Proposals:
 
     def _least(self, architecture: Architecture) -> dict[str, int]:
         """Returns the smallest footprint of an architecture."""
-        depth, given = len(architecture.blocks), self.keep_ratio
-        if given is None:
-            ratios = _smallest_ratios(costs(architecture, self.quantization))
-        else:
-            ratios = (float(given),) * depth if isinstance(given, int | float) else tuple(given[:depth])
-        return dataclasses.asdict(costs(architecture, self.quantization).footprint(ratios, self.scope))
+        known = costs(architecture, self.quantization)
+        given = self.keep_ratios and self.keep_ratios[: len(architecture.blocks)]
+        return dataclasses.asdict(known.footprint(given or _smallest_ratios(known), self.scope))
 
     def _nearest_miss(self, architectures: Iterable[Architecture]) -> str:
         given = self.limits.given
@@ -155,23 +151,11 @@ class Proposals:
         broken = ", ".join(f"{name} {nearest[name]} > {given[name]}" for name in self.limits.exceeded(nearest))
         message = f"`limits` must allow a candidate of the space, but the nearest one breaks {broken}. "
         message += "Loosen them, or choose smaller images or another space."
-        if self.keep_ratio is not None and self.limits.params is not None:
+        if self.keep_ratios is not None and self.limits.params is not None:
             size = self.full.kernel_params()
             uniform = int(min(1.0, self.limits.params / size) * PRECISION) / PRECISION
             message += f" Of its {size} connections a uniform keep ratio of {uniform:.4f} would fit."
         return message
-
-
-def _check_ratios(keep_ratio: float | Sequence[float] | None, num_blocks: int) -> None:
-    if keep_ratio is None:
-        return
-    ratios = [keep_ratio] if isinstance(keep_ratio, int | float) else list(keep_ratio)
-    for ratio in ratios:
-        check_keep_ratio(ratio)
-    if not isinstance(keep_ratio, int | float) and len(ratios) != num_blocks:
-        raise ValueError(
-            f"`keep_ratio` must be one number or one for each of the {num_blocks} blocks, but got {keep_ratio!r}."
-        )
 
 
 def _shortened(built: dict[tuple[float, str], Architecture]) -> Iterator[tuple[Variant, Architecture]]:

@@ -3,6 +3,7 @@
 import pytest
 
 from kgrow.reporting.hparams import FIGURES, FOLDER, write_hparams
+from kgrow.run import Run
 
 pytest.importorskip("tensorboard")
 
@@ -16,11 +17,22 @@ def test_each_trial_with_an_accuracy_has_its_values_and_figures(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    write_hparams(tmp_path, [trial("0000", 0.75), trial("0001", None)])
-    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ["0000"]
-    log = EventAccumulator(str(tmp_path / FOLDER / "0000"))
+    with Run.open(tmp_path / "run", {}) as run:
+        write_hparams(run, [trial("0000", 0.75), trial("0001", None)])
+    assert [path.name for path in (run.path / FOLDER).iterdir()] == ["0000"]
+    log = EventAccumulator(str(run.path / FOLDER / "0000"))
     log.Reload()
     content = log.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     given = HParamsPluginData.FromString(content).session_start_info.hparams
     assert given["block_0/keep_ratio"].number_value == 0.25
     assert set(log.Tags()["tensors"]) >= set(FIGURES)
+
+
+def test_logs_of_an_earlier_process_go_and_what_others_put_there_stays(tmp_path):
+    with Run.open(tmp_path / "run", {}) as run:
+        write_hparams(run, [trial("0000", 0.75), trial("0001", 0.5)])
+        (run.path / FOLDER / "notes.txt").write_text("mine")
+        write_hparams(run, [trial("0000", 0.75)])
+        names = sorted(path.name for path in (run.path / FOLDER).iterdir())
+        assert names == ["0000", "notes.txt"]
+        assert len(list((run.path / FOLDER / "0000").iterdir())) == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrow.searching.objective import Accuracy, AccuracyConstraint, EnergyConstraint, Mixed, parse_objective
+from kgrow.searching.objective import Accuracy, AccuracyConstraint, EnergyConstraint, Mixed, chosen_objective
 
 FRACTIONS = st.floats(0, 1)
 
@@ -23,18 +23,24 @@ def test_constraints_are_zero_at_their_boundary():
 
 
 def test_texts_name_objectives():
-    assert parse_objective("accuracy") == Accuracy()
-    assert parse_objective("mixed:0.9") == Mixed(0.9)
-    assert parse_objective("energy_constraint:0.5") == EnergyConstraint(0.5)
-    assert parse_objective("accuracy_constraint:0.98") == AccuracyConstraint(0.98)
+    assert chosen_objective("accuracy") == Accuracy()
+    assert chosen_objective("mixed:0.9") == Mixed(0.9)
+    assert chosen_objective("energy_constraint:0.5") == EnergyConstraint(0.5)
+    assert chosen_objective("accuracy_constraint:0.98") == AccuracyConstraint(0.98)
 
 
 @pytest.mark.parametrize("text", ["mixed", "mixed:x", "mixed:2", "accuracy:0.5"])
 def test_missing_or_wrong_number_is_explained(text):
     with pytest.raises(ValueError, match=r"must be 'accuracy', or a name and a fraction such as 'mixed:0.9'"):
-        parse_objective(text)
+        chosen_objective(text)
 
 
 def test_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'accuracy'"):
-        parse_objective("acuracy")
+        chosen_objective("acuracy")
+
+
+def test_what_is_no_objective_is_refused_and_one_that_is_stays():
+    with pytest.raises(ValueError, match="`objective` must be one of 'accuracy'"):
+        chosen_objective(3)
+    assert chosen_objective(Mixed(0.9)) == Mixed(0.9)

@@ -4,6 +4,7 @@ import dataclasses
 import random
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +75,16 @@ def test_links_are_searched_where_the_space_offers_them():
     assert {name.split(" ")[-1] for name in hp.asked["network"]} == {"concat", "add", "none"}
 
 
-@pytest.mark.parametrize(("given", "ratios"), [(0.4, (0.4,) * 4), (1, (1.0,) * 4), ([0.4, 0.3, 0.2, 0.1],) * 2])
+@pytest.mark.parametrize(
+    ("given", "ratios"),
+    [
+        (0.4, (0.4,) * 4),
+        (1, (1.0,) * 4),
+        (np.float32(0.5), (0.5,) * 4),
+        ([0.4, 0.3, 0.2, 0.1],) * 2,
+        (np.array([0.5, 0.25, 0.5, 1]), (0.5, 0.25, 0.5, 1.0)),
+    ],
+)
 def test_given_ratios_are_taken_as_they_are(given, ratios):
     hp = Drawn(0)
     assert proposals(keep_ratio=given).sample(hp).candidate.keep_ratios == tuple(ratios)
