@@ -40,8 +40,8 @@ def prune(
         scope: What is ranked together: `"layer"`, `"block"`, or `"global"` for all blocks in `keep_ratios`.
             `floor(keep_ratio * size)` connections are kept in each.
     """
-    if not keep_ratios:
-        return
+    if not criterion.min_saliency and all(ratio == 1.0 for ratio in keep_ratios.values()):
+        return  # scoring takes as long as some steps of training
     network.apply_masks()
     kernels = network.kernels()
     scores = dict(zip((kernel.name for kernel in kernels), criterion.saliency(network, batches, loss), strict=True))

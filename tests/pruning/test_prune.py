@@ -117,8 +117,13 @@ def test_only_the_blocks_that_are_due_are_pruned(network, cross_entropy):
     assert {name.rsplit("/")[-1] for name in changed} == {"kernel", "mask"}
 
 
-def test_nothing_due_changes_nothing(network, cross_entropy):
-    prune(network, {}, Magnitude(), [], cross_entropy)
+@pytest.mark.parametrize("due", [{}, {0: 1.0, 2: 1.0}])
+def test_nothing_to_remove_is_not_even_scored(network, cross_entropy, due):
+    class Never(Magnitude):
+        def saliency(self, network, batches, loss):
+            raise AssertionError
+
+    prune(network, due, Never(), [], cross_entropy)
     assert network.kept_params() == network.architecture.kernel_params()
 
 
