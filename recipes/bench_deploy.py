@@ -83,11 +83,13 @@ def never_exits(quick: bool) -> Iterator[Figure]:
     """What early exits cost a file that never takes one: latency and int8 arena against the plain file's."""
     from kgrow.exporting import EXPORTERS, cut
     from kgrow.exporting.cost import arena_bytes
+    from kgrow.exporting.memory_plan import with_plan
 
     network, images = _cifar_network(), _noise()
     heads = range(len(network.architecture.blocks))
     converted = EXPORTERS["int8"].convert(network, heads, "uint8", images)
-    files = {"plain": cut.one_head(converted, heads[-1]), "exits": cut.early_exits(converted, heads, 1.01)}
+    plain, exits = cut.one_head(converted, heads[-1]), cut.early_exits(converted, heads, 1.01)
+    files = {"plain": with_plan(plain), "exits": with_plan(exits)}
     times = _in_turn(files, images)
     command = "python recipes/bench_deploy.py --only never_exits"
     yield figure("never_exits_latency", times["exits"] / times["plain"], "of the plain file's", "<= 1.10", command)

@@ -1,8 +1,8 @@
-"""What a `.tflite` file costs, computed from the file: its peak RAM on a microcontroller, with a better plan, and MACs.
+"""What a `.tflite` file costs, computed from the file: its peak RAM on a microcontroller, and MACs.
 
 TensorFlow Lite Micro gives every tensor that is no weight a place in one arena before the first inference, from the
 largest to the smallest, each at the lowest offset that is free while the tensor lives. How it breaks ties wastes up to
-a quarter in networks with residual sums; a plan in the file overrides it.
+a quarter in networks with residual sums; a plan in the file overrides it, see `memory_plan`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from kgrow.exporting.assembly import IF, REDUCE_MAX, TYPE_BYTES, WEIGHTED, add_metadata, pack, parse
+from kgrow.exporting.assembly import IF, REDUCE_MAX, TYPE_BYTES, WEIGHTED, parse
 
 ALIGNMENT = 16
 PLAN = b"OfflineMemoryAllocation"
-PLAN_VERSION = 1
 INT_BYTES = 4
 
 
@@ -146,9 +145,15 @@ def arena_bytes(model: bytes) -> int:
     plan = _read_plan(parsed)
     fixed, free = [], []
     for life in lifetimes(parsed):
+        # The interpreter looks a tensor up by its number in its own subgraph, whichever that is.
         offset = plan[life.tensor] if plan and life.tensor >= 0 else -1
         (fixed.append((offset, life)) if offset >= 0 else free.append(life))
-    return peak(place(sorted(reversed(free), key=_by_size), fixed))
+    return peak(completed(fixed, free))
+
+
+def completed(fixed: Sequence[tuple[int, Lifetime]], free: Sequence[Lifetime]) -> list[tuple[int, Lifetime]]:
+    """Returns where TensorFlow Lite Micro's planner places everything, given where a plan has placed a part."""
+    return place(sorted(reversed(free), key=lambda life: -life.size), fixed)
 
 
 def _read_plan(model: Any) -> list[int]:
@@ -157,46 +162,6 @@ def _read_plan(model: Any) -> list[int]:
         if entry.name == PLAN:
             return np.frombuffer(bytes(bytearray(model.buffers[entry.buffer].data)), np.int32)[3:].tolist()
     return []
-
-
-def _by_size(life: Lifetime) -> tuple[int, ...]:
-    return (-life.size,)
-
-
-def _by_size_then_length(life: Lifetime) -> tuple[int, ...]:
-    return (-life.size, life.first - life.last, life.first)
-
-
-def _by_area(life: Lifetime) -> tuple[int, ...]:
-    return (-life.size * (life.last - life.first + 1), life.first)
-
-
-def _by_start(life: Lifetime) -> tuple[int, ...]:
-    return (life.first, -life.size)
-
-
-ORDERS = (_by_size, _by_size_then_length, _by_area, _by_start)
-
-
-def with_plan(model: bytes) -> bytes:
-    """Returns the model with the best plan that a few orders find, or as it is if that saves nothing.
-
-    A file with early exits keeps the interpreter's own plan: the format has no place for more than one subgraph.
-    """
-    parsed = parse(model)
-    if len(parsed.subgraphs) > 1:
-        return model
-    lives = lifetimes(parsed)
-    best = min((place(sorted(lives, key=order)) for order in ORDERS), key=peak)
-    if peak(best) >= arena_bytes(model):
-        return model
-    offsets = np.full(len(parsed.subgraphs[0].tensors), -1, np.int32)
-    for offset, life in best:
-        if life.tensor >= 0:
-            offsets[life.tensor] = offset
-    header = np.array([PLAN_VERSION, 0, len(offsets)], np.int32)
-    add_metadata(parsed, PLAN, np.concatenate([header, offsets]).tobytes())
-    return pack(parsed)
 
 
 def macs(model: bytes) -> int:

@@ -11,8 +11,9 @@ import numpy as np
 
 from kgrow.exporting.answers import Answers, DeviceModel
 from kgrow.exporting.bundle import describe, self_describing, write
-from kgrow.exporting.cost import arena_bytes, macs, with_plan
+from kgrow.exporting.cost import arena_bytes, macs
 from kgrow.exporting.measure import Artefact, gzip_size, runtime_name
+from kgrow.exporting.memory_plan import with_plan
 from kgrow.exporting.micro import require_micro
 from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.verify import check_drop, check_equal, check_same

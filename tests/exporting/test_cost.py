@@ -10,11 +10,12 @@ import pytest
 from kgrow.exporting import EXPORTERS, cut
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.assembly import parse
-from kgrow.exporting.cost import Lifetime, arena_bytes, lifetimes, macs, peak, place, with_plan
+from kgrow.exporting.cost import Lifetime, arena_bytes, lifetimes, macs, peak, place
+from kgrow.exporting.memory_plan import with_plan
 from kgrow.network import GrowingNetwork
 from kgrow.searching import SPACES
 
-HEADS = (0, 1, 2)
+HEADS, LARGE_HEADS = (0, 1, 2), (0, 1, 2, 3)
 ARENA = 1_000_000
 
 
@@ -37,35 +38,61 @@ def head_of_arena(interpreter):
         return int(re.search(rb"Arena allocation head (\d+) bytes", held.read())[1])
 
 
+def micro_answers(model, images):
+    interpreter, found = micro_interpreter(model), []
+    for image in images:
+        interpreter.set_input(image[np.newaxis], 0)
+        interpreter.invoke()
+        found.append((interpreter.get_output(0)[0], int(interpreter.get_output(1)[0])))
+    return tuple(np.array(part) for part in zip(*found, strict=True))
+
+
 def models_of(model, heads=HEADS):
     plain = [cut.one_head(model, head) for head in heads]
     return [*plain, cut.early_exits(model, heads, 0.6), *cut.stage_files(model, heads)]
 
 
+@pytest.fixture(scope="module")
+def large_network():
+    return GrowingNetwork(SPACES["compact"].build((32, 32, 3), 10))
+
+
+@pytest.fixture(scope="module")
+def large_model(large_network, noise):
+    return EXPORTERS["int8"].convert(large_network, LARGE_HEADS, "uint8", noise(large_network, 64))
+
+
 @pytest.mark.slow
-def test_arena_is_the_one_that_the_micro_interpreter_allocates(int8_model):
+def test_arena_is_the_one_that_the_micro_interpreter_allocates(int8_model, large_model):
     pytest.importorskip("tflite_micro")
-    images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
-    network = GrowingNetwork(SPACES["compact"].build((32, 32, 3), 10))
-    large = EXPORTERS["int8"].convert(network, (0, 1, 2, 3), "uint8", images)
-    for model in [*models_of(int8_model), *models_of(large, (0, 1, 2, 3))]:
+    for model in [*models_of(int8_model), *models_of(large_model, LARGE_HEADS)]:
         for planned in (model, with_plan(model)):
             assert arena_bytes(planned) == head_of_arena(micro_interpreter(planned))
 
 
 @pytest.mark.slow
+def test_planned_early_exits_answer_the_same_in_hardly_more_memory_than_a_plain_file(large_model, large_network, noise):
+    images, plain = noise(large_network, 8), cut.one_head(large_model, 3)
+    for threshold in (0.0, 1.01):  # the first head, and the last
+        exits = cut.early_exits(large_model, LARGE_HEADS, threshold)
+        planned = with_plan(exits)
+        assert arena_bytes(planned) < arena_bytes(exits)
+        assert arena_bytes(planned) <= 1.05 * arena_bytes(with_plan(plain))
+        for found, expected in zip(micro_answers(planned, images), micro_answers(exits, images), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["small", "large"])
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.8, 0.95, 1.5])
-def test_micro_interpreter_answers_as_the_other(threshold, int8_model, varied_network, noise):
-    model = cut.early_exits(int8_model, HEADS, threshold)
-    images = noise(varied_network, 48)
-    expected = DeviceModel([model], HEADS).run(images)
-    interpreter = micro_interpreter(model)
-    found = []
-    for image in images:
-        interpreter.set_input(image[np.newaxis], 0)
-        interpreter.invoke()
-        found.append((interpreter.get_output(0)[0], int(interpreter.get_output(1)[0])))
-    values, exits = (np.array(part) for part in zip(*found, strict=True))
+def test_micro_interpreter_answers_as_the_other(threshold, size, request, noise):
+    network = request.getfixturevalue({"small": "varied_network", "large": "large_network"}[size])
+    converted = request.getfixturevalue({"small": "int8_model", "large": "large_model"}[size])
+    heads = range(len(network.blocks))
+    model = with_plan(cut.early_exits(converted, heads, threshold))
+    images = noise(network, 48)
+    expected = DeviceModel([model], heads).run(images)
+    values, exits = micro_answers(model, images)
     # Kernels round differently: where two heads are equally sure, another one may answer.
     same = (exits == expected.exits) & (np.abs(values - expected.values).max(axis=-1) <= 5 / 256)
     assert np.mean(same) >= 0.9

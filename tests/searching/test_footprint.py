@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kgrow.exporting import EXPORTERS, cut
-from kgrow.exporting.cost import arena_bytes, with_plan
+from kgrow.exporting.cost import arena_bytes
+from kgrow.exporting.memory_plan import with_plan
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import SCOPES, kept_params
 from kgrow.searching import SPACES
