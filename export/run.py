@@ -18,6 +18,7 @@ import json
 import os
 import re
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -59,8 +60,9 @@ class Classifier:
         self.labels = self.metadata["classes"]
         self.shape = tuple(self.metadata["input"]["shape"])
         self.dtype = np.dtype(self.metadata["input"]["dtype"])
-        self.runners = [open_model(model, num_threads) for model in models]
         early_exit = self.metadata["early_exit"] or {}
+        has_branches = bool(early_exit) and len(models) == 1
+        self.runners = [open_model(model, num_threads, has_branches) for model in models]
         self.threshold = early_exit.get("threshold") if threshold is None else threshold
         if threshold is not None and len(models) == 1:
             raise ValueError("`threshold` must be None for a single file, which has its own inside.")
@@ -125,10 +127,15 @@ def interpreter_class():
     return Interpreter
 
 
-def open_model(content, num_threads=1):
+def open_model(content, num_threads=1, has_branches=False):
     """Returns a function from named input arrays to named output arrays."""
+    # An interpreter gives a branch's memory back each time it leaves it, and prepares all operations in it anew for
+    # the next image, unless told to keep what they compute.
+    options = {"num_threads": num_threads, "experimental_preserve_all_tensors": has_branches}
     try:
-        interpreter = interpreter_class()(model_content=content, num_threads=num_threads)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the option announces that it takes memory
+            interpreter = interpreter_class()(model_content=content, **options)
         # Before asking for the signature: tflite_runtime would otherwise run it several times slower.
         interpreter.allocate_tensors()
         return interpreter.get_signature_runner(SIGNATURE)

@@ -54,7 +54,8 @@ class DeviceModel:
         threshold: float | None = None,
         num_threads: int = 1,
     ):
-        self.interpreters = [open_interpreter(model, num_threads) for model in models]
+        has_branches = len(models) == 1 and len(exit_indices) > 1
+        self.interpreters = [open_interpreter(model, num_threads, has_branches) for model in models]
         self.runners = [interpreter.get_signature_runner(SIGNATURE) for interpreter in self.interpreters]
         self.exit_indices, self.threshold = exit_indices, threshold
 

@@ -88,12 +88,14 @@ def runtime_name() -> str:
         return package
 
 
-def open_interpreter(model: Model, num_threads: int = 1) -> Any:
+def open_interpreter(model: Model, num_threads: int = 1, has_branches: bool = False) -> Any:
     """Returns an interpreter with its tensors allocated.
 
     Args:
         model: The file's content or its path.
         num_threads: Threads that one inference may use.
+        has_branches: Whether memory is traded for time: an interpreter gives a branch's memory back each time it leaves
+            it, and prepares all operations in it anew for the next image, unless it keeps what they compute.
 
     Raises:
         OSError: If there is no such file.
@@ -103,8 +105,9 @@ def open_interpreter(model: Model, num_threads: int = 1) -> Any:
     _, interpreter_class = _runtime()
     try:
         with quiet_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tf.lite.Interpreter announces its removal
-            interpreter = interpreter_class(model_content=content, num_threads=num_threads)
+            warnings.simplefilter("ignore")  # of tf.lite.Interpreter's removal, and of the memory that branches take
+            options = {"num_threads": num_threads, "experimental_preserve_all_tensors": has_branches}
+            interpreter = interpreter_class(model_content=content, **options)
             # Without it tflite_runtime runs a signature five times slower: XNNPACK is applied here.
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
