@@ -99,7 +99,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             then the connections inside to `keep_ratio` (which is then 1 by default). Unlike single connections they
             make the file smaller and faster.
         channel_criterion: Which channels are kept: a name in `kgrow.pruning.CHANNEL_CRITERIA` or a `ChannelCriterion`.
-        channel_multiple: Of which the width of every layer shall be a multiple; 4 and 8 suit 8 bit kernels.
+        channel_multiple: Of which the width of every layer shall be a multiple; 8 and 16 suit 8 bit kernels.
         augmentation: Of training images; by default what suits the data.
         validation_data: Decides between candidates and epochs, in place of a part of the training images.
         test_data: Used once, for the final figures.

@@ -65,7 +65,7 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
             the channels leave, single connections inside are pruned too.
         channel_criterion: Which channels are kept: a name in `kgrow.pruning.CHANNEL_CRITERIA` or a `ChannelCriterion`.
         criterion: Which connections are kept: a name in `kgrow.pruning.CRITERIA` or a `Criterion`.
-        channel_multiple: Of which the width of every layer shall be a multiple; 4 and 8 suit 8 bit kernels.
+        channel_multiple: Of which the width of every layer shall be a multiple; 8 and 16 suit 8 bit kernels.
         steps: Pruning steps, in equal parts, with fine-tuning after each.
         epochs: Of fine-tuning in all, the steps in their first half; by default enough for 1000 batches, 12 to 60.
         batch_size: Images per step of fine-tuning.
