@@ -58,14 +58,14 @@ class TrialState:
         return f"grew block {self.num_blocks}"
 
     def prune(self, event: Mapping[str, Any]) -> str:
-        """Takes in a `pruned` event and words it."""
+        """Takes in a `pruned` event and words it; an empty string if nothing was removed."""
         block, kept, size = event["block"], event["kept_params"], event["prunable_params"]
         before = self.pruned.get(block, (size, size))[0]
         self.pruned[block] = kept, size
         if self.kept_params is not None:
             self.kept_params -= before - kept
         share = f"{100 * event['keep_ratio']:.3g} %"
-        return f"pruned block {block + 1} to {share}: {grouped(kept)} of {grouped(size)}"
+        return "" if kept == size else f"pruned block {block + 1} to {share}: {grouped(kept)} of {grouped(size)}"
 
     def end_epoch(self, event: Mapping[str, Any]) -> None:
         """Takes in an `epoch` event."""
@@ -128,6 +128,8 @@ class SearchState:
         if event["event"] == "epoch":
             return self._epoch(trial, event)
         words = trial.grew(event) if event["event"] == "grew" else trial.prune(event)
+        if not words:
+            return []
         line = f"trial {trial.name} epoch {event['epoch'] + 1}: {words}"
         if trial.is_training:
             return [line]

@@ -211,6 +211,14 @@ def test_time_left_of_an_unannounced_search_speaks_of_the_trial_only():
     assert state.time_left().words == "about 3 h 0 min left in this trial"
 
 
+def test_pruning_that_removes_nothing_is_not_told():
+    state = SearchState()
+    state.trial_started("0000", (1.0,), 4)
+    assert state.progress(0, 1, 1) == []
+    assert state.event(pruned(0, 0, 1.0)) == []
+    assert len(state.event(pruned(1, 0, 0.5))) == 1
+
+
 def state_in_the_middle(num_heads):
     state = SearchState()
     state.search_started([EPOCHS] * 3)
