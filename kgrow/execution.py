@@ -83,10 +83,7 @@ class Search:
     ):
         self.task, self.plan, self.run, self.observer, self.source = task, plan, run, observer, source
         self.server = server
-        proposals = plan.proposals
-        # Latency is not predicted: should the best be too slow, any other may be the answer.
-        kept = NETWORKS_KEPT if proposals.limits.latency_ms is None else None
-        self.trials = Trials(task, plan.settings, plan.objective, proposals.full.macs(), run, observer, kept)
+        self.trials = Trials(task, plan.settings, plan.objective, plan.proposals.full.macs(), run, observer)
         self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
 
     def result(self, max_time: float | None = None) -> Result:
@@ -95,7 +92,7 @@ class Search:
         for note in self.task.notes:
             self.observer.note(note)
         calibration = self._train(started, max_time if max_time is not None else float("inf"))
-        ranked = self.trials.ranked()[: self.trials.networks_kept]
+        ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
             raise _nothing_found(list(self.trials.outcomes.values()))
         best, network, measured = self._first_that_fits(ranked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from kgrow._checks import check_keep_ratios, check_positive_int, lookup
 from kgrow.execution import Plan, Search
+from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import PRESETS, ChannelPruning, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, Criterion
@@ -24,6 +26,7 @@ from kgrow.searching.cluster import Chief, Worker, from_environment
 from kgrow.searching.estimating import Estimator, Full, chosen_estimator
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
 from kgrow.searching.footprint import FORMATS
+from kgrow.searching.latency import measured, remembered
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Objective, chosen_objective
 from kgrow.searching.proposals import Proposals
@@ -195,6 +198,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         if run.has(RESULT) and run.read_json(RESULT)["complete"]:
             return load(path, task)
         observer = stack.enter_context(display_for(verbose))
+        if settings.channels is None:  # with fewer channels a file is quicker than the network was
+            latency = functools.partial(untrained_latency_ms, task, quantization)
+            plan = dataclasses.replace(plan, proposals=measured(proposals, run, latency, observer))
         return Search(task, plan, run, observer, _source(dataset, data_dir, image_size), server).result(max_time)
 
 
@@ -214,6 +220,7 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
         Run.check(path, config)
         return load(path, task)
     with open_desk(worker, path.absolute(), config) as desk:
+        plan = dataclasses.replace(plan, proposals=remembered(plan.proposals, desk.path))
         search = Search(task, plan, desk.run, Attentive(observer, desk.line))
         desk.work(search.tuner(SharedTrials(search.trials, desk.path)), observer)
         observer.note("no trials are left for this worker; waiting for the chief's result")

@@ -1,5 +1,6 @@
 """The main job from data to a proven file, and the document it leaves."""
 
+import functools
 import json
 import zipfile
 
@@ -177,8 +178,19 @@ def test_limits_of_a_device_are_met_by_the_measured_file(tmp_path):
     assert predicted["flash_bytes"] == pytest.approx(artefact["bytes"], rel=0.06)
 
 
-def test_limit_that_only_the_file_can_break_is_explained_and_leaves_no_file(tmp_path):
-    limits = kgrow.Limits(latency_ms=1e-6)
+def test_limit_that_no_network_keeps_to_trains_nothing(tmp_path):
+    with pytest.raises(kgrow.LimitError, match=r"the quickest one breaks latency_ms .* > 1e-06 on this machine"):
+        kgrow.search("digits", limits=kgrow.Limits(latency_ms=1e-6), epochs=2, directory=tmp_path, verbose=0)
+    assert not (tmp_path / "digits" / "trials").exists()
+
+
+def test_limit_that_only_the_file_breaks_is_explained_and_leaves_no_file(tmp_path):
+    search = functools.partial(
+        kgrow.search, "digits", limits=kgrow.Limits(latency_ms=1e-6), trials=1, epochs=2, directory=tmp_path, verbose=0
+    )
+    with pytest.raises(kgrow.LimitError):
+        search()
+    (tmp_path / "digits" / "latency.json").write_text('{"num_too_slow": 0}')  # as if it had been quicker before
     with pytest.raises(kgrow.LimitError, match=r"each breaks one: trial 0000: latency_ms .* > 1e-06"):
-        kgrow.search("digits", limits=limits, trials=1, epochs=2, directory=tmp_path, verbose=0)
+        search()
     assert not list((tmp_path / "digits").glob("*.tflite"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -89,6 +90,16 @@ class Proposals:
         self.variants = {variant: (architecture, known) for architecture, (variant, known) in ordered}
         if not self.variants:
             raise LimitError(self._nearest_miss(offered.values()))
+
+    def without_dearest(self, num_variants: int) -> Proposals:
+        """Returns the proposals without the networks of the most multiply-accumulates.
+
+        Args:
+            num_variants: How many of `variants` are left out, at least one fewer than there are.
+        """
+        fewer = copy.copy(self)
+        fewer.variants = dict(itertools.islice(self.variants.items(), num_variants, None))
+        return fewer
 
     def sample(self, hp: HyperParameters) -> Proposal:
         """Returns a candidate that fits.

@@ -102,21 +102,13 @@ class Trials:
         full_macs: Multiply-accumulates of the largest network of the space: the unit of energy.
         run: The search's directory.
         observer: Told what happens.
-        networks_kept: How many finished networks stay on disk; None for all.
     """
 
     def __init__(
-        self,
-        task: Task,
-        settings: Settings,
-        objective: Objective,
-        full_macs: int,
-        run: Run,
-        observer: Observer,
-        networks_kept: int | None = NETWORKS_KEPT,
+        self, task: Task, settings: Settings, objective: Objective, full_macs: int, run: Run, observer: Observer
     ):
         self.task, self.settings, self.objective, self.full_macs = task, settings, objective, full_macs
-        self.run, self.observer, self.networks_kept = run, observer, networks_kept
+        self.run, self.observer = run, observer
         self.schedule = settings.preset.pruning_schedule()
         self.outcomes: dict[int, Trial] = {}
         self.pool = TrainerPool()
@@ -257,7 +249,7 @@ class Trials:
         """Keeps the best networks and the prefixes that were used last."""
         finished = {i: trial for i, trial in self.outcomes.items() if trial.status in ("done", "failed")}
         # A stopped trial may end worse than it is now, so it takes no place from those that have ended.
-        kept = [index for index in self.ranked() if index in finished][: self.networks_kept]
+        kept = [index for index in self.ranked() if index in finished][:NETWORKS_KEPT]
         for index in finished:
             self.directory(index).remove(LAST)
             if index not in kept:

@@ -1,0 +1,27 @@
+"""The latency of a network that is not trained yet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgrow.architecture import Architecture
+from kgrow.exporting.answers import DeviceModel
+from kgrow.exporting.cut import one_head
+from kgrow.exporting.export import EXPORTERS
+from kgrow.network import GrowingNetwork
+from kgrow.task import Task
+
+IMAGES = 64
+
+
+def untrained_latency_ms(task: Task, quantization: str, architecture: Architecture) -> float:
+    """Returns the median milliseconds of an image on one thread of this machine.
+
+    Args:
+        task: Gives the images.
+        quantization: A key of `EXPORTERS`.
+        architecture: Of the network; its weights are drawn at random.
+    """
+    head, images = len(architecture.blocks) - 1, np.asarray(task.train.images[:IMAGES])
+    converted = EXPORTERS[quantization].convert(GrowingNetwork(architecture), (head,), task.dtype.name, images)
+    return float(np.median(DeviceModel([one_head(converted, head)], (head,)).run(images).milliseconds))

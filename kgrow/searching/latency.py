@@ -1,0 +1,73 @@
+"""Latency limits before anything is trained: how long a file takes does not depend on the values of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kgrow._files import decode_json
+from kgrow.architecture import Architecture
+from kgrow.lifecycle import Observer
+from kgrow.run import Run
+from kgrow.searching.limits import LimitError
+from kgrow.searching.proposals import Proposals
+
+# Of the run directory: a run that is taken up, and workers, go by what was measured first.
+LATENCY = "latency.json"
+# What a network takes of the limit to be tried: the file of the trained one is measured anew.
+SHARE = 0.95
+
+Measure = Callable[[Architecture], float]
+
+
+def measured(proposals: Proposals, run: Run, measure: Measure, observer: Observer) -> Proposals:
+    """Returns the proposals whose networks keep to the limit on latency; all of them without such a limit.
+
+    A few networks are measured: what has fewer multiply-accumulates than a quick one is taken to be quick too.
+
+    Args:
+        proposals: All that satisfy the other limits.
+        run: Remembers how many networks are too slow.
+        measure: Returns the median milliseconds of an image.
+        observer: Told what was measured.
+
+    Raises:
+        LimitError: If all are too slow; the message says by how much.
+    """
+    if proposals.limits.latency_ms is None:
+        return proposals
+    if not run.has(LATENCY):
+        run.write_json(LATENCY, {"num_too_slow": _num_too_slow(proposals, measure, observer)})
+    return remembered(proposals, run.path)
+
+
+def remembered(proposals: Proposals, path: Path) -> Proposals:
+    """Returns what `measured` returned for the run directory at a path; all proposals if nothing was measured there."""
+    file = path / LATENCY
+    if not file.is_file():
+        return proposals
+    return proposals.without_dearest(decode_json(file.read_bytes(), str(file))["num_too_slow"])
+
+
+def _num_too_slow(proposals: Proposals, measure: Measure, observer: Observer) -> int:
+    limit = proposals.limits.latency_ms or 0.0
+    names, architectures = list(proposals.variants), [architecture for architecture, _ in proposals.variants.values()]
+    found: dict[int, float] = {}
+
+    def is_quick(index: int) -> bool:
+        found[index] = measure(architectures[index])
+        depth, width, _ = names[index]
+        observer.note(f"before any training, {depth} blocks of width {width:g} take {found[index]:.3g} ms per image")
+        return found[index] <= SHARE * limit
+
+    first, last = 0, len(names)
+    while first < last:
+        middle = (first + last) // 2 if found else 0  # a limit is often loose: the dearest comes first
+        first, last = (first, middle) if is_quick(middle) else (middle + 1, last)
+    if first == len(names):
+        raise LimitError(
+            f"`limits` must allow a candidate of the space, but the quickest one breaks latency_ms "
+            f"{found[first - 1]:.6g} > {limit:g} on this machine, or nearly so. Loosen it, or choose smaller images or "
+            "another space."
+        )
+    return first
