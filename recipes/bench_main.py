@@ -201,7 +201,9 @@ def _plain_step(trainer: Any) -> Callable[[Any, Any], Any]:
     model = _plain_network(trainer.network.architecture)
     preset = trainer.preset
     variables = model.trainable_variables
-    optimizer = optimizers.SGD(preset.learning_rate, preset.momentum, preset.nesterov, jit_compile=False)
+    optimizer = optimizers.SGD(
+        preset.learning_rate, preset.momentum, preset.nesterov, global_clipnorm=preset.clip_norm, jit_compile=False
+    )
     optimizer.build(variables)
     weights = tf.ones(len(model.outputs))
 

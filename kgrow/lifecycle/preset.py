@@ -25,6 +25,7 @@ class Preset:
         momentum: Of SGD.
         nesterov: Whether the momentum looks ahead.
         l2: Coupled weight decay: the gradient gains `l2 * weight`.
+        clip_norm: Largest norm of the gradient of all weights together, decay included: a longer one is shortened.
         label_smoothing: In [0, 1).
         milestones: 1-based epochs from which the rate is multiplied by the matching gamma; empty for a cosine to 0.
         gammas: Factors, one per milestone.
@@ -45,6 +46,7 @@ class Preset:
     momentum: float = 0.9
     nesterov: bool = False
     l2: float = 1e-4
+    clip_norm: float | None = None
     label_smoothing: float = 0.0
     milestones: tuple[int, ...] = ()
     gammas: tuple[float, ...] = ()
@@ -61,6 +63,8 @@ class Preset:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "steps", "saliency_examples"):
             check_positive_int(getattr(self, name), name)
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"`clip_norm` must be positive, or None for no bound, but got {self.clip_norm!r}.")
         if self.strategy not in STRATEGIES:
             raise ValueError(f"`strategy` must be 'one-shot' or 'iterative', but got {self.strategy!r}.")
         if len(self.milestones) != len(self.gammas):
@@ -148,6 +152,7 @@ PRESETS: dict[str, Preset] = {
         learning_rate=0.1,
         nesterov=True,
         l2=5e-4,
+        clip_norm=3.0,
         warmup_epochs=2.0,
         grow_epochs=(1, 2, 3),
         prune_epochs=(16, 17, 18, 19, 20, 21),

@@ -45,8 +45,9 @@ class Trainer:
         """
         momentum = self.momentum() if self.optimizer is not None else {}
         self.trainable = {name: v for name, v in self.network.named_variables().items() if v.trainable}
+        preset = self.preset
         self.optimizer = keras.optimizers.SGD(
-            self.preset.learning_rate, self.preset.momentum, self.preset.nesterov, jit_compile=False
+            preset.learning_rate, preset.momentum, preset.nesterov, global_clipnorm=preset.clip_norm, jit_compile=False
         )
         self.optimizer.build(list(self.trainable.values()))
         self.load_momentum(momentum)

@@ -61,9 +61,10 @@ def story(tiny_task, tiny_architecture, cross_entropy):
 # The step
 
 
-def test_step_is_that_of_momentum_and_coupled_weight_decay(tiny_network, tiny_task):
+@pytest.mark.parametrize("clip_norm", [None, 0.5, 100.0])
+def test_step_is_that_of_momentum_and_coupled_weight_decay(tiny_network, tiny_task, clip_norm):
     network = tiny_network.copy()
-    preset = dataclasses.replace(PRESET, l2=0.02)
+    preset = dataclasses.replace(PRESET, l2=0.02, clip_norm=clip_norm)
     trainer = Trainer(network, preset, Augmentation(), seed=0)
     generator = np.random.default_rng(0)
     trainer.load_momentum({name: generator.normal(0, 0.1, v.shape) for name, v in trainer.momentum().items()})
@@ -75,8 +76,11 @@ def test_step_is_that_of_momentum_and_coupled_weight_decay(tiny_network, tiny_ta
     network.load_state(before)
     assert trainer.train_epoch([(images, labels)], 0, weights, 1) == pytest.approx(float(loss), rel=1e-5)
     after = network.state()
-    for name, gradient in gradients.items():
-        velocity = 0.9 * momentum[name] - 0.1 * (gradient.numpy() + 0.02 * before[name])
+    decayed = {name: gradient.numpy() + 0.02 * before[name] for name, gradient in gradients.items()}
+    norm = np.sqrt(sum(np.sum(gradient**2) for gradient in decayed.values()))
+    assert 0.5 < norm < 100
+    for name, gradient in decayed.items():
+        velocity = 0.9 * momentum[name] - 0.1 * gradient * min(1.0, (clip_norm or norm) / norm)
         np.testing.assert_allclose(after[name], before[name] + velocity, atol=2e-6)
         np.testing.assert_allclose(trainer.momentum()[name], velocity, atol=2e-6)
 
