@@ -64,6 +64,7 @@ class Classifier:
         has_branches = bool(early_exit) and len(models) == 1
         self.runners = [open_model(model, num_threads, has_branches) for model in models]
         self.threshold = early_exit.get("threshold") if threshold is None else threshold
+        self.last_answers = early_exit.get("fallback") == "last"
         if threshold is not None and len(models) == 1:
             raise ValueError("`threshold` must be None for a single file, which has its own inside.")
         self.first_exit = self.metadata["exit_index"] - len(models) + 1 if len(models) > 1 else 0
@@ -83,7 +84,8 @@ class Classifier:
             probabilities = dequantized(runner, outputs)
             if EXIT_INDEX in outputs:
                 return probabilities, int(outputs[EXIT_INDEX][0])
-            if best is None or probabilities.max() > best.max():
+            # Where no head is sure enough, the most confident one answers, or always the last.
+            if best is None or self.last_answers or probabilities.max() > best.max():
                 best = probabilities
             if stage == len(self.runners) - 1:
                 return best, self.metadata["exit_index"]

@@ -16,6 +16,7 @@ from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.cost import arena_bytes, macs
 from kgrow.exporting.measure import gzip_size, runtime_name
+from kgrow.network.early_exit import ExitRule
 from kgrow.result import RESULT, load
 from kgrow.task import Task
 
@@ -101,7 +102,8 @@ def _all_formats(network: Any, task: Task) -> tuple[dict[str, File], dict[str, s
 def _device(description: Mapping[str, Any], models: Sequence[bytes], num_threads: int) -> DeviceModel:
     last = description["exit_index"]
     exits = description["early_exit"]
-    return DeviceModel(models, range(last + 1) if exits else (last,), exits and exits["threshold"], num_threads)
+    rule = ExitRule(exits["threshold"], exits["fallback"]) if exits else None
+    return DeviceModel(models, range(last + 1) if exits else (last,), rule, num_threads)
 
 
 def _row(name: str, description: Mapping[str, Any], models: Sequence[bytes], task: Task | None) -> dict[str, Any]:

@@ -83,11 +83,12 @@ def never_exits(quick: bool) -> Iterator[Figure]:
     from kgrow.exporting import EXPORTERS, cut
     from kgrow.exporting.cost import arena_bytes
     from kgrow.exporting.memory_plan import with_plan
+    from kgrow.network.early_exit import ExitRule
 
     network, images = _cifar_network(), _noise()
     heads = range(len(network.architecture.blocks))
     converted = EXPORTERS["int8"].convert(network, heads, "uint8", images)
-    plain, exits = cut.one_head(converted, heads[-1]), cut.early_exits(converted, heads, 1.01)
+    plain, exits = cut.one_head(converted, heads[-1]), cut.early_exits(converted, heads, ExitRule(1.01))
     files = {"plain": with_plan(plain), "exits": with_plan(exits)}
     times = _in_turn(files, images)
     command = "python recipes/bench_deploy.py --only never_exits"

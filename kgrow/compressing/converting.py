@@ -55,7 +55,7 @@ def export_model(model: keras.Model, task: Task, path: Path, options: ExportOpti
         models=[cut.one_head(converted, HEAD, options.output_dtype)],
         expected=expected,
         exit_indices=(HEAD,),
-        threshold=None,
+        rule=None,
         costs=[graph.macs(values)],
         advice=lambda: ADVICE if options.quantization == "int8" else "",
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kgrow.exporting.measure import EXIT_INDEX, IMAGE, LOGITS, PROBABILITIES, SIGNATURE, check_images, open_interpreter
+from kgrow.network.early_exit import ExitRule
 
 WARMUP = 10
 
@@ -40,7 +41,7 @@ class DeviceModel:
     Args:
         models: Content of the file, or of a file per stage.
         exit_indices: The heads that may answer.
-        threshold: For stages: smallest confidence to answer with before the last.
+        rule: For stages: decides which head answers; a single file has its own inside.
         num_threads: Threads that one inference may use.
 
     Raises:
@@ -51,13 +52,13 @@ class DeviceModel:
         self,
         models: Sequence[bytes],
         exit_indices: Sequence[int],
-        threshold: float | None = None,
+        rule: ExitRule | None = None,
         num_threads: int = 1,
     ):
         has_branches = len(models) == 1 and len(exit_indices) > 1
         self.interpreters = [open_interpreter(model, num_threads, has_branches) for model in models]
         self.runners = [interpreter.get_signature_runner(SIGNATURE) for interpreter in self.interpreters]
-        self.exit_indices, self.threshold = exit_indices, threshold
+        self.exit_indices, self.rule = exit_indices, rule
 
     def run(self, images: np.ndarray) -> Answers:
         """Classifies raw pixels (num_images, height, width, channels)."""
@@ -94,10 +95,10 @@ class DeviceModel:
             outputs = runner(**{name: known[name] for name in runner.get_input_details()})
             known.update(outputs)
             probabilities = self._dequantized(stage, PROBABILITIES, outputs)
+            if self.rule and probabilities.max() >= self.rule.threshold:
+                return probabilities, self.exit_indices[stage]
             best = probabilities if probabilities.max() > best.max() else best
-            if self.threshold is not None and probabilities.max() >= self.threshold:
-                return best, self.exit_indices[stage]
-        return best, self.exit_indices[-1]
+        return probabilities if self.rule and self.rule.fallback == "last" else best, self.exit_indices[-1]
 
     def _dequantized(self, stage: int, name: str, outputs: dict[str, Any]) -> np.ndarray:
         values = outputs[name]

@@ -17,6 +17,7 @@ import numpy as np
 from kgrow.exporting.assembly import IF, INT8, Assembly, Part, pack, parse, signature_of
 from kgrow.exporting.exporter import head_outputs
 from kgrow.exporting.measure import EXIT_INDEX, FEATURES, IMAGE, LOGITS, PROBABILITIES
+from kgrow.network.early_exit import ExitRule
 
 OUTPUT_DTYPES = ("float32", "uint8", "int8")
 
@@ -96,16 +97,15 @@ def one_head(model: bytes, exit_index: int, output_dtype: str = "float32") -> by
     return assembly.to_bytes()
 
 
-def early_exits(model: bytes, exit_indices: Sequence[int], threshold: float, output_dtype: str = "float32") -> bytes:
+def early_exits(model: bytes, exit_indices: Sequence[int], rule: ExitRule, output_dtype: str = "float32") -> bytes:
     """Returns the file that answers at the first head that is confident enough, without running what comes after it.
 
-    From `image` to `probabilities` (1, num_classes) and `exit_index` (1,), int32: the head after which it stopped. If
-    no head reaches the threshold, the answer is that of the most confident one, as in `predict_early`.
+    From `image` to `probabilities` (1, num_classes) and `exit_index` (1,), int32: the head after which it stopped.
 
     Args:
         model: What `Exporter.convert` returned.
         exit_indices: The heads at which it may stop, increasing.
-        threshold: Smallest confidence to leave with; above 1 no image leaves early. `set_threshold` changes it later.
+        rule: Decides which head answers, as in `predict_early`. `set_threshold` changes its threshold later.
         output_dtype: Type of the probabilities: `"float32"`, or `"uint8"` or `"int8"` for a quantized model.
     """
     source = parse(model)
@@ -113,19 +113,21 @@ def early_exits(model: bytes, exit_indices: Sequence[int], threshold: float, out
     main = assembly.subgraph()
     stages = split(source, exit_indices)
     (image,) = (main.tensor(index) for index in stages[0].inputs)
-    probabilities, exit_index = _nest(main, stages, exit_indices, threshold, None)
+    probabilities, exit_index = _nest(main, stages, exit_indices, rule, None)
     probabilities = _as_dtype(main, probabilities, output_dtype)
     assembly.sign({IMAGE: image}, {PROBABILITIES: probabilities, EXIT_INDEX: exit_index})
     return assembly.to_bytes()
 
 
 def _nest(
-    part: Part, stages: Sequence[Stage], exit_indices: Sequence[int], threshold: float, best: int | None
+    part: Part, stages: Sequence[Stage], exit_indices: Sequence[int], rule: ExitRule, best: int | None
 ) -> tuple[int, int]:
     """Fills a subgraph with the first stage and what may follow it; returns the tensors of answer and exit."""
     stage, following = stages[0], stages[1:]
     _copy(part, stage)
     answer = part.tensor(stage.probabilities)
+    if not following and best is None:
+        return answer, part.constant(np.array([exit_indices[0]], np.int32))
     confidence = part.largest(answer)
     if best is not None:
         is_better = part.greater(confidence, part.largest(best))
@@ -133,7 +135,7 @@ def _nest(
         part.operation("SELECT_V2", (is_better, new, best), (answer,))
     if not following:
         return answer, part.constant(np.array([exit_indices[0]], np.int32))
-    limit = _threshold(part.quantization(confidence) if part.is_quantized(confidence) else None, threshold)
+    limit = _threshold(part.quantization(confidence) if part.is_quantized(confidence) else None, rule.threshold)
     leaves = part.greater(confidence, part.constant(limit, part.quantization(confidence)))
     inputs = [part.tensor(index) for index in following[0].inputs]
     result = (part.like(stage.probabilities), part.new((1,), "int32"))
@@ -151,7 +153,10 @@ def _nest(
                 branch.touch(tensor)
             branch.graph.outputs = [carried, branch.constant(np.array([exit_indices[0]], np.int32))]
         else:
-            branch.graph.outputs = list(_nest(branch, following, exit_indices[1:], threshold, carried))
+            best = carried if rule.fallback == "most_confident" else None
+            if best is None:
+                branch.touch(carried)
+            branch.graph.outputs = list(_nest(branch, following, exit_indices[1:], rule, best))
     return result
 
 
@@ -165,7 +170,7 @@ def set_threshold(model: bytes, threshold: float) -> bytes:
     Raises:
         ValueError: If the model has no early exits.
     """
-    parsed = parse(model)
+    parsed, rule = parse(model), ExitRule(threshold)
     codes = [code.builtinCode for code in parsed.operatorCodes]
     limits = []
     for graph in parsed.subgraphs:
@@ -175,7 +180,7 @@ def set_threshold(model: bytes, threshold: float) -> bytes:
     if not limits:
         raise ValueError("`model` must have early exits, but has none. Export it with `early_exit=True`.")
     for tensor in limits:
-        value = _threshold(tensor.quantization if tensor.type == INT8 else None, threshold)
+        value = _threshold(tensor.quantization if tensor.type == INT8 else None, rule.threshold)
         parsed.buffers[tensor.buffer].data = np.frombuffer(value.tobytes(), np.uint8)
     return pack(parsed)
 
@@ -216,10 +221,6 @@ def _copy(part: Part, stage: Stage) -> None:
 
 def _threshold(quantization: Any, threshold: float) -> np.ndarray:
     """Returns what a confidence must be greater than, (1, 1), in the type that confidences have."""
-    if not threshold >= 0:
-        raise ValueError(
-            f"`threshold` must be a confidence, 0 or more, but got {threshold!r}. Above 1 no image leaves."
-        )
     if quantization is None:
         return np.nextafter(np.full((1, 1), threshold, np.float32), np.float32(-1))
     steps = np.ceil(threshold / float(quantization.scale[0])) + int(quantization.zeroPoint[0]) - 1

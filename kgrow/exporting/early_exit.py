@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrow.network import GrowingNetwork
-from kgrow.network.early_exit import choose_threshold
+from kgrow.network.early_exit import ALL_THRESHOLDS, FALLBACKS, ExitRule, choose_rule
 from kgrow.task import Task
 
 
@@ -18,6 +18,7 @@ class EarlyExit:
 
     Args:
         threshold: Smallest confidence to answer with; by default it is chosen on the validation split.
+        fallback: Which head answers if none reaches it, see `ExitRule`; by default that is chosen there too.
         max_loss: Accuracy that may be lost there against the full network, in [0, 1]: the cheapest threshold within it.
         max_cost: Mean multiply-accumulates over those of the full network, in (0, 1], in place of `max_loss`: the most
             accurate threshold within it.
@@ -25,30 +26,30 @@ class EarlyExit:
     """
 
     threshold: float | None = None
+    fallback: str | None = None
     max_loss: float = 0.005
     max_cost: float | None = None
     stages: bool = False
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and not self.threshold >= 0:
-            raise ValueError(f"`threshold` must be a confidence, 0 or more, but got {self.threshold!r}.")
+        ExitRule(self.threshold or 0.0, self.fallback or FALLBACKS[0])  # checks them
         if not 0 <= self.max_loss <= 1:
             raise ValueError(f"`max_loss` must be in [0, 1], but got {self.max_loss!r}. For half a point pass 0.005.")
         if self.max_cost is not None and not 0 < self.max_cost <= 1:
             raise ValueError(f"`max_cost` must be in (0, 1], but got {self.max_cost!r}.")
 
-    def resolve(self, network: GrowingNetwork, task: Task, exit_indices: Sequence[int]) -> float:
-        """Returns the threshold, chosen on the validation split if it is not given.
+    def resolve(self, network: GrowingNetwork, task: Task, exit_indices: Sequence[int]) -> ExitRule:
+        """Returns the rule, chosen on the validation split as far as it is not given.
 
         Args:
             network: As it was before the export.
             task: Gives the validation split.
             exit_indices: The heads that may answer, from the first on.
         """
-        if self.threshold is not None:
-            return self.threshold
         architecture = network.architecture
         costs = [architecture.macs(head, early_exit=True) for head in exit_indices]
         limit = None if self.max_cost is None else self.max_cost * architecture.macs(exit_indices[-1])
         logits = network.logits(np.asarray(task.validation.images))[list(exit_indices)]
-        return choose_threshold(logits, task.validation.labels, costs, self.max_loss, limit).threshold
+        thresholds = ALL_THRESHOLDS if self.threshold is None else (self.threshold,)
+        fallbacks = FALLBACKS if self.fallback is None else (self.fallback,)
+        return choose_rule(logits, task.validation.labels, costs, self.max_loss, limit, thresholds, fallbacks)

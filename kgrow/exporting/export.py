@@ -22,6 +22,7 @@ from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.proof import Converted, write_proved
 from kgrow.exporting.verify import int8_advice, network_answers
 from kgrow.network import GrowingNetwork
+from kgrow.network.early_exit import ExitRule
 from kgrow.task import Task
 
 # By the name used on the command line.
@@ -78,12 +79,12 @@ def export(
     network.apply_masks()
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     converted = exporter.convert(smaller, heads, task.dtype.name, images)
-    threshold = options.early_exit.resolve(network, task, heads) if options.early_exit else None
+    rule = options.early_exit.resolve(network, task, heads) if options.early_exit else None
     result = Converted(
-        models=_cut(converted, heads, threshold, options),
-        expected=network_answers(network, task.test.images, heads, threshold),
+        models=_cut(converted, heads, rule, options),
+        expected=network_answers(network, task.test.images, heads, rule),
         exit_indices=heads,
-        threshold=threshold,
+        rule=rule,
         costs=[smaller.architecture.macs(index, early_exit=True) for index in heads],
         advice=lambda: int8_advice(smaller, images) if options.quantization == "int8" else "",
     )
@@ -97,12 +98,12 @@ def representative_dataset(task: Task, seed: int = 0) -> np.ndarray:
     return np.asarray(task.train.images[np.sort(rows)])
 
 
-def _cut(converted: bytes, heads: Sequence[int], threshold: float | None, options: ExportOptions) -> list[bytes]:
-    if threshold is None:
+def _cut(converted: bytes, heads: Sequence[int], rule: ExitRule | None, options: ExportOptions) -> list[bytes]:
+    if rule is None:
         return [cut.one_head(converted, heads[-1], options.output_dtype)]
     if options.early_exit and options.early_exit.stages:
         return cut.stage_files(converted, heads)
-    return [cut.early_exits(converted, heads, threshold, options.output_dtype)]
+    return [cut.early_exits(converted, heads, rule, options.output_dtype)]
 
 
 def _check_task(network: GrowingNetwork, task: Task) -> None:

@@ -17,6 +17,7 @@ from kgrow.exporting.memory_plan import with_plan
 from kgrow.exporting.micro import require_micro
 from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.verify import check_drop, check_equal, check_same
+from kgrow.network.early_exit import ExitRule
 from kgrow.task import Task
 
 
@@ -28,7 +29,7 @@ class Converted:
         models: Content of the file, or of a file per stage.
         expected: What they should answer over the test split.
         exit_indices: The heads that may answer.
-        threshold: Smallest confidence to answer with before the last of them; None without early exits.
+        rule: Decides which of them does; None without early exits.
         costs: Multiply-accumulates of an image that stops at each of the heads.
         advice: Says what may help where quantization costs too much.
     """
@@ -36,7 +37,7 @@ class Converted:
     models: Sequence[bytes]
     expected: Answers
     exit_indices: Sequence[int]
-    threshold: float | None
+    rule: ExitRule | None
     costs: Sequence[int]
     advice: Callable[[], str]
 
@@ -59,17 +60,17 @@ def write_proved(converted: Converted, task: Task, target: Path, options: Export
         OSError: If the file cannot be written.
     """
     models = [with_plan(model) for model in converted.models]
-    heads, threshold = converted.exit_indices, converted.threshold
+    heads, rule = converted.exit_indices, converted.rule
     if options.micro:
         require_micro(models)
-    found = DeviceModel(models, heads, threshold).run(np.asarray(task.test.images))
+    found = DeviceModel(models, heads, rule).run(np.asarray(task.test.images))
     artefact = _measured(converted, models, found, task.test.labels, target, options.quantization)
     if options.quantization == "float32":
         check_equal(found, converted.expected)
     check_drop(artefact.accuracy_drop, options.max_drop, options.quantization, converted.advice)
     description = describe(artefact, task, options.output_dtype)
     written = [self_describing(model, description) for model in models]
-    check_same(DeviceModel(written, heads, threshold), task.test.images, found)
+    check_same(DeviceModel(written, heads, rule), task.test.images, found)
     write(target, written, description, artefact)
     return dataclasses.replace(artefact, bytes=sum(map(len, written)), gzip_bytes=sum(map(gzip_size, written)))
 
@@ -98,16 +99,16 @@ def _measured(
         ram_bytes=max(arena_bytes(model) for model in models),
         macs=sum(macs(model) for model in models),
         exit_index=converted.exit_indices[-1],
-        early_exit=None if converted.threshold is None else _exits(converted, found),
+        early_exit=None if converted.rule is None else _exits(converted.rule, converted, found),
         runtime=runtime_name(),
     )
 
 
-def _exits(converted: Converted, found: Answers) -> dict[str, Any]:
+def _exits(rule: ExitRule, converted: Converted, found: Answers) -> dict[str, Any]:
     heads = converted.exit_indices
     stopped = [found.exits == head for head in heads]
     return {
-        "threshold": converted.threshold,
+        **dataclasses.asdict(rule),
         "mean_macs": float(np.mean(np.asarray(converted.costs)[np.searchsorted(heads, found.exits)])),
         "mean_latency_ms": float(np.mean(found.milliseconds)),
         "exits": [float(np.mean(there)) for there in stopped],

@@ -10,7 +10,7 @@ from kgrow.exporting.answers import Answers, DeviceModel
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.quantized import QuantizedNetwork, calibrate, quantization_errors
 from kgrow.network import GrowingNetwork
-from kgrow.network.early_exit import answering_head, softmax
+from kgrow.network.early_exit import ExitRule, answering_head, softmax
 
 TOLERANCE = 1e-4
 AGREEMENT = 0.999
@@ -22,7 +22,7 @@ class ExportError(RuntimeError):
 
 
 def network_answers(
-    network: GrowingNetwork, images: np.ndarray, exit_indices: Sequence[int], threshold: float | None
+    network: GrowingNetwork, images: np.ndarray, exit_indices: Sequence[int], rule: ExitRule | None
 ) -> Answers:
     """Returns what a file should answer.
 
@@ -30,12 +30,12 @@ def network_answers(
         network: As it was before the export.
         images: Raw pixels (num_images, height, width, channels).
         exit_indices: The heads that may answer.
-        threshold: Smallest confidence to answer with before the last of them; None without early exits.
+        rule: Decides which of them does; None without early exits.
     """
     logits = network.logits(images)[list(exit_indices)]
-    if threshold is None:
+    if rule is None:
         return Answers(logits[-1], np.full(len(images), exit_indices[-1]), np.zeros(0))
-    head, evaluated = answering_head(logits, threshold)
+    head, evaluated = answering_head(logits, rule.threshold, rule.fallback)
     probabilities = softmax(logits[head, np.arange(len(images))])
     return Answers(probabilities, np.asarray(exit_indices)[evaluated - 1], np.zeros(0))
 

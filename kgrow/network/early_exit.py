@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kgrow._checks import lookup
+
+FALLBACKS = ("most_confident", "last")
 THRESHOLDS = (0.1, 0.15, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+ALL_THRESHOLDS = (*(step / 100 for step in range(100)), 1.01)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -16,22 +20,43 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def answering_head(logits: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which head answers each image, and how many heads were evaluated for it.
+@dataclasses.dataclass(frozen=True)
+class ExitRule:
+    """Which head answers: the first whose largest probability reaches a threshold.
 
-    The first head whose largest probability reaches the threshold answers; if none does, the most confident one,
-    after all have been evaluated.
+    Args:
+        threshold: Smallest confidence to leave with, 0 or more; above 1 no head leaves early.
+        fallback: Which answers if none reaches it: `"most_confident"` as in Shallow-Deep Networks, or `"last"`.
+    """
+
+    threshold: float
+    fallback: str = "most_confident"
+
+    def __post_init__(self) -> None:
+        if not self.threshold >= 0:
+            raise ValueError(
+                f"`threshold` must be a confidence, 0 or more, but got {self.threshold!r}. Above 1 no image leaves."
+            )
+        lookup(dict.fromkeys(FALLBACKS), self.fallback, "fallback")
+
+
+def answering_head(
+    logits: np.ndarray, threshold: float, fallback: str = "most_confident"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which head answers each image, and how many heads were evaluated for it.
 
     Args:
         logits: (heads, num_images, num_classes).
-        threshold: Smallest confidence to leave with; above 1 no head leaves early.
+        threshold: See `ExitRule`.
+        fallback: See `ExitRule`.
 
     Returns:
         Two int arrays (num_images,): the head's index in [0, heads - 1], the number evaluated in [1, heads].
     """
     confidence = softmax(logits).max(axis=-1)
     reached = confidence >= threshold
-    first = np.where(reached.any(axis=0), reached.argmax(axis=0), confidence.argmax(axis=0))
+    otherwise = confidence.argmax(axis=0) if fallback == "most_confident" else len(logits) - 1
+    first = np.where(reached.any(axis=0), reached.argmax(axis=0), otherwise)
     evaluated = np.where(reached.any(axis=0), first + 1, len(logits))
     return first, evaluated
 
@@ -52,7 +77,11 @@ class ExitPoint:
 
 
 def exit_curve(
-    logits: np.ndarray, labels: np.ndarray, macs: Sequence[int], thresholds: Sequence[float] = THRESHOLDS
+    logits: np.ndarray,
+    labels: np.ndarray,
+    macs: Sequence[int],
+    thresholds: Sequence[float] = THRESHOLDS,
+    fallback: str = "most_confident",
 ) -> list[ExitPoint]:
     """Returns accuracy and mean cost over thresholds.
 
@@ -61,42 +90,52 @@ def exit_curve(
         labels: (num_images,).
         macs: Cost of stopping after each head: `Architecture.macs(head, early_exit=True)`.
         thresholds: Confidences to try.
+        fallback: See `ExitRule`.
     """
     points = []
     for threshold in thresholds:
-        head, evaluated = answering_head(logits, threshold)
+        head, evaluated = answering_head(logits, threshold, fallback)
         answers = logits.argmax(axis=-1)[head, np.arange(len(labels))]
         cost = np.asarray(macs, np.float64)[evaluated - 1]
         points.append(ExitPoint(float(threshold), float(np.mean(answers == labels)), float(cost.mean())))
     return points
 
 
-def choose_threshold(
-    logits: np.ndarray, labels: np.ndarray, macs: Sequence[int], max_loss: float, max_macs: float | None = None
-) -> ExitPoint:
-    """Returns the best of a hundred thresholds on the given images, which should be those of the validation split.
+def choose_rule(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    macs: Sequence[int],
+    max_loss: float,
+    max_macs: float | None = None,
+    thresholds: Sequence[float] = ALL_THRESHOLDS,
+    fallbacks: Sequence[str] = FALLBACKS,
+) -> ExitRule:
+    """Returns the best rule on the given images, which should be those of the validation split.
 
     Args:
         logits: (heads, num_images, num_classes).
         labels: (num_images,).
         macs: Cost of stopping after each head.
-        max_loss: Accuracy that may be lost against never leaving early, in [0, 1]: the cheapest such threshold is
-            chosen.
-        max_macs: Mean cost that must not be exceeded, in place of `max_loss`: the most accurate such threshold is
-            chosen.
+        max_loss: Accuracy that may be lost against the last head alone, in [0, 1]: the cheapest such rule is chosen, or
+            the most accurate one if all lose more.
+        max_macs: Mean cost that must not be exceeded, in place of `max_loss`: the most accurate such rule is chosen.
+        thresholds: Confidences to choose from.
+        fallbacks: To choose from.
 
     Raises:
         ValueError: If not even leaving at the first head is as cheap as `max_macs`.
     """
-    never = 1.01
-    curve = exit_curve(logits, labels, macs, [*np.arange(0.0, 1.0, 0.01), never])
-    if max_macs is None:
-        accurate = [point for point in curve if point.accuracy >= curve[-1].accuracy - max_loss]
-        return min(accurate, key=lambda point: (point.mean_macs, -point.accuracy))
-    cheap = [point for point in curve if point.mean_macs <= max_macs]
-    if not cheap:
-        raise ValueError(f"`max_macs` must be at least {macs[0]}, the cost of the first head, but got {max_macs}.")
-    return max(cheap, key=lambda point: (point.accuracy, -point.mean_macs))
+    curves = {fallback: exit_curve(logits, labels, macs, thresholds, fallback) for fallback in fallbacks}
+    points = {ExitRule(point.threshold, fallback): point for fallback, curve in curves.items() for point in curve}
+    if max_macs is not None:
+        cheap = [rule for rule, point in points.items() if point.mean_macs <= max_macs]
+        if not cheap:
+            raise ValueError(f"`max_macs` must be at least {macs[0]}, the cost of the first head, but got {max_macs}.")
+        return max(cheap, key=lambda rule: (points[rule].accuracy, -points[rule].mean_macs))
+    full = float(np.mean(logits[-1].argmax(axis=-1) == labels))
+    needed = min(full - max_loss, max(point.accuracy for point in points.values()))
+    accurate = [rule for rule, point in points.items() if point.accuracy >= needed]
+    return min(accurate, key=lambda rule: (points[rule].mean_macs, -points[rule].accuracy))
 
 
 @dataclasses.dataclass(frozen=True)

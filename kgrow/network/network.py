@@ -9,7 +9,7 @@ from kgrow._keras import keras, tf
 from kgrow._tfmot import Kernel, apply_masks
 from kgrow.architecture import Architecture, Block
 from kgrow.network.block_layer import BlockLayer
-from kgrow.network.early_exit import softmax
+from kgrow.network.early_exit import ExitRule, softmax
 
 
 class GrowingNetwork(keras.Model):
@@ -106,27 +106,29 @@ class GrowingNetwork(keras.Model):
         return np.concatenate(parts, axis=1)
 
     def predict_early(
-        self, images: np.ndarray, threshold: float, batch_size: int = 256
+        self, images: np.ndarray, threshold: float, batch_size: int = 256, fallback: str = "most_confident"
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Classifies raw images with early exit; a block runs only on the images that have not left before it.
 
-        The first head whose largest probability reaches `threshold` answers; if none does, the most confident one.
+        The first head whose largest probability reaches `threshold` answers; if none does, that of `fallback`.
 
         Args:
             images: (num_images, height, width, channels).
             threshold: Smallest confidence to leave with; above 1 no image leaves early.
             batch_size: Images per step.
+            fallback: `"most_confident"` (Kaya, Hong and Dumitras, ICML 2019) or `"last"`.
 
         Returns:
             Probabilities float32 (num_images, num_classes), the index of the head that answered and the number of
             heads evaluated, both int (num_images,).
         """
+        rule = ExitRule(threshold, fallback)
         starts = range(0, len(images), batch_size)
-        parts = [self._predict_early_batch(images[start : start + batch_size], threshold) for start in starts]
+        parts = [self._predict_early_batch(images[start : start + batch_size], rule) for start in starts]
         answers, heads, evaluated = zip(*parts, strict=True)
         return np.concatenate(answers), np.concatenate(heads), np.concatenate(evaluated)
 
-    def _predict_early_batch(self, images: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _predict_early_batch(self, images: np.ndarray, rule: ExitRule) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         answers = np.zeros((len(images), self.architecture.num_classes), np.float32)
         heads, evaluated = np.zeros(len(images), int), np.zeros(len(images), int)
         confidence = np.zeros(len(images), np.float32)
@@ -137,11 +139,11 @@ class GrowingNetwork(keras.Model):
             features = (*features, *outputs)
             probabilities = softmax(logits.numpy())
             top = probabilities.max(axis=-1)
-            better = top > confidence[inside]
+            better = (top > confidence[inside]) | (top >= rule.threshold) | (rule.fallback == "last")
             changed = inside[better]
             answers[changed], heads[changed], confidence[changed] = probabilities[better], index, top[better]
             evaluated[inside] = index + 1
-            stays = top < threshold
+            stays = top < rule.threshold
             inside = inside[stays]
             if not len(inside):
                 break

@@ -45,7 +45,8 @@ def _artefact(artefact: Document) -> Iterator[RenderableType]:
         headers = ("stops after head", "% of test images", "latency ms")
         yield Rows(f"Early exit at confidence {exits['threshold']:.3g}", headers, stops, num_words=1)
         yield Paragraph(
-            f"On average {grouped(exits['mean_macs'])} multiply-accumulates and {exits['mean_latency_ms']:.3g} ms."
+            f"On average {grouped(exits['mean_macs'])} multiply-accumulates and {exits['mean_latency_ms']:.3g} ms. "
+            f"Where no head is sure enough, the {exits['fallback'].replace('_', ' ')} one answers."
         )
     yield Paragraph(f"Latency: one image on one thread of {one_line(artefact['runtime'])} on this machine.")
 

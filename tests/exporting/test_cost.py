@@ -13,6 +13,7 @@ from kgrow.exporting.assembly import parse
 from kgrow.exporting.cost import Lifetime, arena_bytes, lifetimes, macs, peak, place
 from kgrow.exporting.memory_plan import with_plan
 from kgrow.network import GrowingNetwork
+from kgrow.network.early_exit import FALLBACKS, ExitRule
 from kgrow.searching import SPACES
 
 HEADS, LARGE_HEADS = (0, 1, 2), (0, 1, 2, 3)
@@ -49,7 +50,8 @@ def micro_answers(model, images):
 
 def models_of(model, heads=HEADS):
     plain = [cut.one_head(model, head) for head in heads]
-    return [*plain, cut.early_exits(model, heads, 0.6), *cut.stage_files(model, heads)]
+    exits = [cut.early_exits(model, heads, ExitRule(0.6, fallback)) for fallback in FALLBACKS]
+    return [*plain, *exits, *cut.stage_files(model, heads)]
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +75,8 @@ def test_arena_is_the_one_that_the_micro_interpreter_allocates(int8_model, large
 @pytest.mark.slow
 def test_planned_early_exits_answer_the_same_in_hardly_more_memory_than_a_plain_file(large_model, large_network, noise):
     images, plain = noise(large_network, 8), cut.one_head(large_model, 3)
-    for threshold in (0.0, 1.01):  # the first head, and the last
-        exits = cut.early_exits(large_model, LARGE_HEADS, threshold)
+    for rule in (ExitRule(0.0), ExitRule(1.01), ExitRule(1.01, "last")):
+        exits = cut.early_exits(large_model, LARGE_HEADS, rule)
         planned = with_plan(exits)
         assert arena_bytes(planned) < arena_bytes(exits)
         assert arena_bytes(planned) <= 1.05 * arena_bytes(with_plan(plain))
@@ -89,7 +91,7 @@ def test_micro_interpreter_answers_as_the_other(threshold, size, request, noise)
     network = request.getfixturevalue({"small": "varied_network", "large": "large_network"}[size])
     converted = request.getfixturevalue({"small": "int8_model", "large": "large_model"}[size])
     heads = range(len(network.blocks))
-    model = with_plan(cut.early_exits(converted, heads, threshold))
+    model = with_plan(cut.early_exits(converted, heads, ExitRule(threshold)))
     images = noise(network, 48)
     expected = DeviceModel([model], heads).run(images)
     values, exits = micro_answers(model, images)
@@ -101,7 +103,7 @@ def test_micro_interpreter_answers_as_the_other(threshold, size, request, noise)
 def test_plan_changes_no_answer_and_never_costs(int8_model, varied_network, noise):
     images = noise(varied_network, 16)
     assert arena_bytes(with_plan(cut.one_head(int8_model, 2))) < arena_bytes(cut.one_head(int8_model, 2))
-    for model in models_of(int8_model)[:4]:
+    for model in models_of(int8_model)[:5]:
         planned = with_plan(model)
         assert arena_bytes(planned) <= arena_bytes(model)
         before, after = (DeviceModel([m], HEADS).run(images).values for m in (model, planned))
@@ -119,10 +121,11 @@ def test_no_two_live_tensors_share_a_byte(int8_model):
 
 def test_every_input_of_a_branch_is_read(int8_model):
     # otherwise the micro interpreter gives it a place where other values live
-    parsed = parse(cut.early_exits(int8_model, HEADS, 0.5))
-    for graph in parsed.subgraphs[1:]:
-        read = {int(index) for op in graph.operators for index in op.inputs} | set(map(int, graph.outputs))
-        assert set(map(int, graph.inputs)) <= read
+    for fallback in FALLBACKS:
+        parsed = parse(cut.early_exits(int8_model, HEADS, ExitRule(0.5, fallback)))
+        for graph in parsed.subgraphs[1:]:
+            read = {int(index) for op in graph.operators for index in op.inputs} | set(map(int, graph.outputs))
+            assert set(map(int, graph.inputs)) <= read
 
 
 def test_placing_by_hand():
@@ -138,7 +141,7 @@ def test_macs_of_a_file_are_those_of_the_architecture(float_model, int8_model, v
     for model in (float_model, int8_model):
         for head in HEADS:
             assert macs(cut.one_head(model, head)) == architecture.macs(head)
-        assert macs(cut.early_exits(model, HEADS, 0.5)) == architecture.macs(2, early_exit=True)
+        assert macs(cut.early_exits(model, HEADS, ExitRule(0.5))) == architecture.macs(2, early_exit=True)
         assert sum(map(macs, cut.stage_files(model, HEADS))) == architecture.macs(2, early_exit=True)
 
 

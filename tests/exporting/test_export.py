@@ -11,6 +11,7 @@ from kgrow.exporting import EXPORTERS, Artefact, EarlyExit, Exporter, ExportErro
 from kgrow.exporting.answers import Answers
 from kgrow.exporting.measure import gzip_size, runtime_name
 from kgrow.exporting.verify import check_drop, check_equal, int8_advice
+from kgrow.network.early_exit import ExitRule
 from kgrow.pruning import Magnitude, prune
 
 
@@ -128,19 +129,25 @@ def test_drop_over_what_is_allowed_names_the_worst_layer(tiny_network, noise):
         check_drop(0.02, 0.01, "float16", lambda: "")
 
 
-def test_threshold_is_chosen_on_validation_images(varied_network, tiny_task):
-    logits = varied_network.logits(tiny_task.validation.images)
+def test_rule_is_chosen_on_validation_images(varied_network, tiny_task):
+    images, logits = tiny_task.validation.images, varied_network.logits(tiny_task.validation.images)
+
+    def early(rule):
+        return varied_network.predict_early(images, rule.threshold, fallback=rule.fallback)
+
     full = np.mean(logits[-1].argmax(axis=-1) == tiny_task.validation.labels)
     chosen = EarlyExit(max_loss=0.0).resolve(varied_network, tiny_task, (0, 1, 2))
-    probabilities, _, _ = varied_network.predict_early(tiny_task.validation.images, chosen)
+    probabilities, _, _ = early(chosen)
     assert np.mean(probabilities.argmax(axis=-1) == tiny_task.validation.labels) >= full
     anything = EarlyExit(max_loss=1.0).resolve(varied_network, tiny_task, (0, 1, 2))
-    assert set(varied_network.predict_early(tiny_task.validation.images, anything)[2]) == {1}
-    assert EarlyExit(threshold=0.77).resolve(varied_network, tiny_task, (0, 1, 2)) == 0.77
+    assert set(early(anything)[2]) == {1}
+    assert EarlyExit(threshold=0.77).resolve(varied_network, tiny_task, (0, 1, 2)).threshold == 0.77
+    given = EarlyExit(threshold=0.77, fallback="last").resolve(varied_network, tiny_task, (0, 1, 2))
+    assert given == ExitRule(0.77, "last")
     architecture = varied_network.architecture
     cheap = EarlyExit(max_cost=0.9).resolve(varied_network, tiny_task, (0, 1, 2))
     costs = np.array([architecture.macs(head, early_exit=True) for head in range(3)])
-    mean = costs[varied_network.predict_early(tiny_task.validation.images, cheap)[2] - 1].mean()
+    mean = costs[early(cheap)[2] - 1].mean()
     assert mean <= 0.9 * architecture.macs()
     with pytest.raises(ValueError, match="`max_macs` must be at least"):
         EarlyExit(max_cost=0.001).resolve(varied_network, tiny_task, (0, 1, 2))
@@ -161,7 +168,9 @@ def test_options_that_do_not_fit_are_errors(options, message):
         ExportOptions(**options)
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": -1}, {"threshold": float("nan")}, {"max_loss": 2}, {"max_cost": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"threshold": -1}, {"threshold": float("nan")}, {"fallback": "first"}, {"max_loss": 2}, {"max_cost": 0}]
+)
 def test_early_exits_that_cannot_be_are_errors(wrong):
     with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must be"):
         EarlyExit(**wrong)

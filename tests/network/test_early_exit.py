@@ -1,11 +1,23 @@
 """Tests of early exit, overthinking and confusion: worked out by hand, and on a network that leaves blocks out."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrow.network.early_exit import THRESHOLDS, answering_head, confusion, exit_curve, overthinking, softmax
+from kgrow.network.early_exit import (
+    FALLBACKS,
+    THRESHOLDS,
+    ExitRule,
+    answering_head,
+    choose_rule,
+    confusion,
+    exit_curve,
+    overthinking,
+    softmax,
+)
 
 MACS = (1, 3, 6)
 
@@ -49,6 +61,35 @@ def test_threshold_above_one_lets_the_most_confident_head_answer(seed):
     head, evaluated = answering_head(logits, 1.01)
     assert np.array_equal(head, softmax(logits).max(axis=-1).argmax(axis=0))
     assert (evaluated == 3).all()
+
+
+@given(seed=st.integers(0, 10_000), threshold=st.floats(0, 1.1))
+def test_last_head_may_answer_in_place_of_the_most_confident(seed, threshold):
+    logits = random_logits(seed)
+    head, evaluated = answering_head(logits, threshold, "last")
+    confident, same = answering_head(logits, threshold)
+    reached = softmax(logits).max(axis=(0, 2)) >= threshold
+    assert np.array_equal(evaluated, same)
+    assert np.array_equal(head, np.where(reached, confident, 2))
+
+
+@given(seed=st.integers(0, 10_000), max_loss=st.sampled_from([0.0, 0.1, 1.0]))
+def test_chosen_rule_is_the_cheapest_that_loses_no_more(seed, max_loss):
+    logits, labels = random_logits(seed), np.zeros(20, int)
+    rule = choose_rule(logits, labels, MACS, max_loss)
+    (chosen,) = exit_curve(logits, labels, MACS, (rule.threshold,), rule.fallback)
+    full = np.mean(logits[-1].argmax(axis=-1) == 0)
+    assert chosen.accuracy >= full - max_loss
+    for fallback in FALLBACKS:
+        for point in exit_curve(logits, labels, MACS, np.arange(0.0, 1.0, 0.01), fallback):
+            assert point.mean_macs >= chosen.mean_macs or point.accuracy < full - max_loss
+
+
+def test_rule_that_is_nothing_but_too_dear_is_the_most_accurate_one():
+    labels = np.zeros(4, int)  # the first head is sure and wrong, the last right: only the last keeps its accuracy
+    logits = logits_of([[(0.095, 0.905)] * 4, [(0.8, 0.2)] * 4])
+    assert choose_rule(logits, labels, (1, 2), 0.0) == ExitRule(0.91, "last")
+    assert choose_rule(logits, labels, (1, 2), 0.0, fallbacks=("most_confident",)).fallback == "most_confident"
 
 
 def test_confidence_equal_to_the_threshold_is_enough():
@@ -129,12 +170,12 @@ def test_early_exit_answers_as_the_head_that_all_logits_choose(varied_network, i
     logits = varied_network.logits(images)
     confidence = softmax(logits).max(axis=-1)
     chosen = set()
-    for threshold in (0.0, 0.4, 0.5, 0.6, 0.75, 0.9, 0.999, 1.1):
+    for threshold, fallback in itertools.product((0.0, 0.4, 0.5, 0.6, 0.75, 0.9, 0.999, 1.1), FALLBACKS):
         assert np.abs(confidence - threshold).min() > 1e-5  # else rounding decides
-        head, evaluated = answering_head(logits, threshold)
+        head, evaluated = answering_head(logits, threshold, fallback)
         chosen |= set(zip(head, evaluated, strict=True))
         for batch_size in (256, 10):
-            answers, heads, counts = varied_network.predict_early(images, threshold, batch_size)
+            answers, heads, counts = varied_network.predict_early(images, threshold, batch_size, fallback)
             assert np.array_equal(heads, head)
             assert np.array_equal(counts, evaluated)
             np.testing.assert_allclose(answers, softmax(logits)[head, np.arange(24)], atol=1e-5)
