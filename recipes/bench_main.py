@@ -56,8 +56,7 @@ def cifar_38k(quick: bool) -> Iterator[Figure]:
 
 
 def _cifar(name: str, ratios: str, params: int, goal: str, quick: bool) -> Iterator[Figure]:
-    reduced = ["--epochs", "2"] if quick else []
-    arguments = ["cifar10", "--keep-ratio", ratios, "--max-params", str(params), *reduced]
+    arguments = ["cifar10", "--epochs", "2" if quick else "36", "--keep-ratio", ratios, "--max-params", str(params)]
     yield from _accuracy(name, arguments, goal, f"<= {params}")
 
 
