@@ -48,7 +48,9 @@ class EarlyExit:
         """
         architecture = network.architecture
         costs = [architecture.macs(head, early_exit=True) for head in exit_indices]
-        limit = None if self.max_cost is None else self.max_cost * architecture.macs(exit_indices[-1])
+        # A threshold that is given is taken, whatever it costs.
+        most = self.max_cost if self.threshold is None else None
+        limit = None if most is None else most * architecture.macs(exit_indices[-1])
         logits = network.logits(np.asarray(task.validation.images))[list(exit_indices)]
         thresholds = ALL_THRESHOLDS if self.threshold is None else (self.threshold,)
         fallbacks = FALLBACKS if self.fallback is None else (self.fallback,)

@@ -142,7 +142,7 @@ def test_rule_is_chosen_on_validation_images(varied_network, tiny_task):
     anything = EarlyExit(max_loss=1.0).resolve(varied_network, tiny_task, (0, 1, 2))
     assert set(early(anything)[2]) == {1}
     assert EarlyExit(threshold=0.77).resolve(varied_network, tiny_task, (0, 1, 2)).threshold == 0.77
-    given = EarlyExit(threshold=0.77, fallback="last").resolve(varied_network, tiny_task, (0, 1, 2))
+    given = EarlyExit(threshold=0.77, fallback="last", max_cost=0.001).resolve(varied_network, tiny_task, (0, 1, 2))
     assert given == ExitRule(0.77, "last")
     architecture = varied_network.architecture
     cheap = EarlyExit(max_cost=0.9).resolve(varied_network, tiny_task, (0, 1, 2))
