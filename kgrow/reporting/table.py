@@ -250,7 +250,10 @@ def _early_exit(best: Document) -> Iterator[RenderableType]:
         for point in _spread(points)
     ]
     yield Rows("Early exit", ("threshold", "test %", "mean MACs per image", "% of the last head's"), rows, num_words=1)
-    yield Paragraph("The first head whose largest probability reaches the threshold answers; later ones are not run.")
+    yield Paragraph(
+        "The first head whose largest probability reaches the threshold answers, and later ones are not run; where "
+        "none does, the most confident one answers. An export may let the last one answer then."
+    )
 
 
 def _spread(points: Sequence[Document]) -> list[Document]:
