@@ -218,7 +218,12 @@ def run_export(options: argparse.Namespace) -> int:
     from kgrow.exporting import EarlyExit
     from kgrow.reporting.artefacts import print_artefact
 
-    exits = EarlyExit(options.threshold, options.max_exit_loss / 100, options.max_exit_cost, options.stages)
+    exits = EarlyExit(
+        options.threshold,
+        max_loss=options.max_exit_loss / 100,
+        max_cost=options.max_exit_cost,
+        stages=options.stages,
+    )
     artefact = kgrow.load(options.run, options.dataset, data_dir=options.data_dir).export(
         options.out,
         quantize=options.quantize,

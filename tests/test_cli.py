@@ -1,5 +1,6 @@
 """The command line: parsing, exit codes, what goes to which stream."""
 
+import json
 import os
 import pty
 import re
@@ -78,6 +79,44 @@ def test_a_foreign_directory_is_left_alone(tmp_path, capsys):
         assert cli.main(["search", "digits", "--out", str(tmp_path), *extra]) == cli.BAD_USAGE
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
     assert "--out" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    run = tmp_path_factory.mktemp("cli") / "run"
+    options = ["--epochs", "2", "--keep-ratio", "0.5", "--verbose", "0"]
+    assert cli.main(["search", "digits", "--out", str(run), *options]) == cli.DONE
+    return run
+
+
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        (["--out", "plain.tflite"], 0),
+        (["--out", "first.tflite", "--exit-index", "0"], 0),
+        (["--out", "exits", "--early-exit"], 1),
+        (["--out", "given", "--early-exit", "--threshold", "0.9", "--max-exit-loss", "2"], 1),
+        (["--out", "stages", "--early-exit", "--stages", "--max-exit-cost", "0.9"], 3),
+    ],
+)
+def test_export_and_benchmark_take_what_the_readme_shows(finished, options, files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", str(finished), "--json", *options]) == cli.DONE
+    document = json.loads(capsys.readouterr().out)
+    assert (document["early_exit"] is not None) == ("--early-exit" in options)
+    if "--threshold" in options:
+        assert document["early_exit"]["threshold"] == 0.9
+    assert len(list(Path(options[1]).glob("*.tflite"))) == files
+    assert cli.main(["benchmark", options[1], "--json"]) == cli.DONE
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["bytes"] == document["bytes"]
+
+
+def test_export_that_cannot_be_is_said_in_one_line_and_writes_nothing(finished, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["export", str(finished), "--early-exit", "--threshold", "-1", "--out", str(out)]) == cli.BAD_USAGE
+    assert "`threshold` must be a confidence" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def wait_for(path: Path, process: subprocess.Popen, seconds: float = 120) -> None:

@@ -26,6 +26,7 @@ class EarlyExit:
     """
 
     threshold: float | None = None
+    _: dataclasses.KW_ONLY
     fallback: str | None = None
     max_loss: float = 0.005
     max_cost: float | None = None
