@@ -34,5 +34,5 @@ def write_hparams(run: Run, trials: Sequence[Mapping[str, Any]]) -> None:
             api.hparams(trial["values"], trial_id=trial["trial"])
             for name in FIGURES:
                 tf.summary.scalar(name, float(trial[name]), step=trial["epochs"])
-    for path in logs.path.rglob("events.out.*"):
-        logs.claim(path.relative_to(logs.path).as_posix())
+        for path in (logs.path / trial["trial"]).glob("events.out.*"):
+            logs.claim(f"{trial['trial']}/{path.name}")

@@ -31,8 +31,12 @@ def test_each_trial_with_an_accuracy_has_its_values_and_figures(tmp_path):
 def test_logs_of_an_earlier_process_go_and_what_others_put_there_stays(tmp_path):
     with Run.open(tmp_path / "run", {}) as run:
         write_hparams(run, [trial("0000", 0.75), trial("0001", 0.5)])
-        (run.path / FOLDER / "notes.txt").write_text("mine")
+        own = run.path / FOLDER / "mine" / "events.out.tfevents.1"
+        own.parent.mkdir()
+        own.write_text("mine")
         write_hparams(run, [trial("0000", 0.75)])
         names = sorted(path.name for path in (run.path / FOLDER).iterdir())
-        assert names == ["0000", "notes.txt"]
+        assert names == ["0000", "mine"]
+        write_hparams(run, [trial("0000", 0.75)])
+        assert own.read_text() == "mine"
         assert len(list((run.path / FOLDER / "0000").iterdir())) == 1
