@@ -135,9 +135,9 @@ class Search:
     def _search(self, deadline: float) -> None:
         from kgrow.searching.tuner import run_tuner
 
-        if self.estimates.are_exact:
-            self._announce()
         tuner = self.tuner(self.estimates, deadline)
+        if self.estimates.are_exact:
+            self._announce(tuner.oracle.max_trials or self.plan.trials)
         if self.server is not None:
             self.server.serve(tuner, self.trials, self.observer, deadline)
             self.estimates.found |= self.trials.outcomes  # workers train every candidate in full
@@ -149,9 +149,9 @@ class Search:
         else:
             run_tuner(tuner)
 
-    def _announce(self) -> None:
+    def _announce(self, trials: int) -> None:
         """Tells the display how many epochs are to come."""
-        epochs, trials = self.plan.settings.preset.epochs, self.plan.trials
+        epochs = self.plan.settings.preset.epochs
         waiting, own = trials - self.trials.num_finished(), epochs - self.trials.first_event
         self.observer.search_started([epochs, *[own] * (waiting - 1)] if waiting == trials else [own] * waiting)
 

@@ -119,6 +119,12 @@ def test_export_that_cannot_be_is_said_in_one_line_and_writes_nothing(finished, 
     assert not out.exists()
 
 
+def test_given_keep_ratios_are_announced_as_one_trial(tmp_path, capsys):
+    options = ["--epochs", "1", "--keep-ratio", "0.5", "--verbose", "2"]
+    assert cli.main(["search", "digits", "--out", str(tmp_path / "run"), *options]) == cli.DONE
+    assert "trial 0000 (1 of 1): keep 0.5 0.5 0.5" in capsys.readouterr().err
+
+
 def wait_for(path: Path, process: subprocess.Popen, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
