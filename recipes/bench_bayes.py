@@ -91,22 +91,27 @@ def _compressed(
 
     (images, labels), test = _mnist(QUICK_IMAGES if quick else None)
     settings = CompressionSettings(categories, (PRICE,) * len(categories), curvature=MonteCarloFisher(seed=seed))
-    work = Compression(fresh(seed), settings, seed)
+    chain = fresh(seed)
+    work = Compression(chain, settings, seed)
     for loop in range(2 if quick else NUM_LOOPS):
         for _ in range(1 if quick else EPOCHS_PER_LOOP):
             loss = work.train(images, labels)
         work.update(images, labels)
-        print(f"seed {seed}, loop {loop}: loss {loss:.4f}, {work.compressed().widths()}", file=sys.stderr, flush=True)
+        print(
+            f"seed {seed}, loop {loop}: loss {loss:.4f}, {chain.narrowed(work.masks).widths()}",
+            file=sys.stderr,
+            flush=True,
+        )
     epochs = 1 if quick else RECOVERY_EPOCHS
     for epoch in range(epochs):
         work.set_learning_rate(settings.learning_rate * (1 - epoch / epochs))
         work.train(images, labels, penalised=False)
-    chain = work.compressed()
+    small = chain.narrowed(work.masks)
     outcome = Outcome(
-        100 * error_rate(chain, *test),
-        published_flops(chain.sizes()) / 1e6,
-        executed_flops(chain.sizes()) / 1e6,
-        chain.widths(),
+        100 * error_rate(small, *test),
+        published_flops(small.sizes()) / 1e6,
+        executed_flops(small.sizes()) / 1e6,
+        small.widths(),
     )
     print(f"seed {seed}: {outcome}", file=sys.stderr, flush=True)
     return outcome

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from kgrow.bayes.chain import Chain, ChainLayer, LayerSize
+from kgrow.bayes.compressible import Compressible
 from kgrow.bayes.compression import Compression, CompressionSettings, error_rate
 from kgrow.bayes.counting import executed_flops, published_flops
 from kgrow.bayes.curvature import Curvature, ForwardPass, Model, Probe, tiled_probe
@@ -42,6 +43,7 @@ __all__ = [
     "Category",
     "Chain",
     "ChainLayer",
+    "Compressible",
     "Compression",
     "CompressionSettings",
     "Conv",

@@ -58,7 +58,7 @@ class LayerSize:
 
 
 class Chain:
-    """A classifier of layers one after the other, with ReLU between them.
+    """A classifier of layers one after the other, with ReLU between them; it is `Compressible`.
 
     Args:
         input_shape: (height, width, channels).
@@ -67,7 +67,10 @@ class Chain:
 
     def __init__(self, input_shape: tuple[int, int, int], layers: Sequence[ChainLayer]):
         self.input_shape, self.layers = input_shape, tuple(layers)
-        self.graph = Graph(list(self._nodes()))
+        self.model = Graph(list(self._nodes()))
+        self.kernels = [layer.kernel for layer in self.layers]
+        self.trainable = [variable for layer in self.layers for variable in (layer.kernel, layer.bias)]
+        self._masks = [tf.Variable(tf.ones_like(variable), trainable=False) for variable in self.trainable]
 
     @staticmethod
     def fresh(
@@ -97,7 +100,11 @@ class Chain:
 
     def __call__(self, images: Any) -> Any:
         """Returns logits (batch, classes)."""
-        return self.graph(images)[0]
+        return self.model(images)[0]
+
+    def outputs(self, images: Any) -> tuple[Any, ...]:
+        """See `Compressible.outputs`."""
+        return self.model(images)
 
     def _nodes(self) -> Iterator[Node]:
         for index, layer in enumerate(self.layers):
@@ -135,17 +142,33 @@ class Chain:
         return [*outputs[:first], *inputs, *outputs[first:]]
 
     def connected(self, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Returns the masks without weights that no input reaches or that reach no class.
-
-        Args:
-            masks: bool, of the kernels' shapes.
-        """
+        """See `Compressible.connected`."""
         matrices: list[np.ndarray] = [_matrix(mask).copy() for mask in masks]
         for before, after, reads in self._joints(matrices):
             after &= np.tile(before.any(axis=0), reads.max() // len(before[0]) + 1)[reads][:, None]
         for before, after, reads in reversed(list(self._joints(matrices))):
             before &= np.isin(np.arange(len(before[0])), reads[after.any(axis=1)] % len(before[0]))
         return [mask & matrix for mask, matrix in zip(masks, matrices, strict=True)]
+
+    def remove(self, masks: Sequence[np.ndarray]) -> None:
+        """See `Compressible.remove`: the bias of a unit goes with its last weight, that of a class stays."""
+        kept = []
+        for index, mask in enumerate(masks):
+            if not mask.any():
+                raise ValueError(
+                    f"`masks` must leave every layer a connected weight, but leave layer {index} none. Lower the "
+                    "prices that are too high."
+                )
+            is_last = index == len(masks) - 1
+            kept += [mask, np.ones(mask.shape[-1], bool) if is_last else _matrix(mask).any(axis=0)]
+        for variable, values in zip(self._masks, kept, strict=True):
+            variable.assign(values.astype(np.float32))
+        self.apply_masks()
+
+    def apply_masks(self) -> None:
+        """See `Compressible.apply_masks`."""
+        for variable, mask in zip(self.trainable, self._masks, strict=True):
+            variable.assign(variable * mask)
 
     def _joints(self, matrices: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yields neighbours, with the value of the flattened map that each row of the second one reads."""

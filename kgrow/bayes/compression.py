@@ -10,6 +10,7 @@ import numpy as np
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
 from kgrow.bayes.chain import Chain
+from kgrow.bayes.compressible import Compressible
 from kgrow.bayes.curvature import Batch, Curvature
 from kgrow.bayes.groups import Category, GroupPrior, keep_mask
 from kgrow.bayes.likelihood import CrossEntropy
@@ -19,17 +20,18 @@ from kgrow.bayes.proximal import shrunk
 
 @dataclasses.dataclass(frozen=True)
 class CompressionSettings:
-    r"""How a chain is compressed.
+    r"""How a network is compressed.
 
     Args:
-        categories: Of every layer the names of its categories, small groups first; see `Category`.
-        prices: Of every layer the price lambda of a weight, in nats per example: for a loss
+        categories: Of every kernel the names of its categories, small groups first; see `Category`.
+        prices: Of every kernel the price lambda of a weight, in nats per example: for a loss
             :math:`\frac{1}{2} H \|W - W_0\|^2` a group of n weights is off if :math:`\|W_0\|^2 H / n` is below it.
         learning_rate: Of SGD.
         momentum: Of SGD.
         batch_size: Images per step.
         num_curvature_batches: Batches that the curvature is estimated on, in every loop.
         curvature: The estimate.
+        likelihood: The loss, in which several heads have their weights.
     """
 
     categories: tuple[tuple[str, ...], ...]
@@ -39,21 +41,22 @@ class CompressionSettings:
     batch_size: int = 128
     num_curvature_batches: int = 10
     curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
+    likelihood: CrossEntropy = dataclasses.field(default_factory=CrossEntropy)
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "num_curvature_batches"):
             check_positive_int(getattr(self, name), name)
         if len(self.categories) != len(self.prices):
-            raise ValueError(f"`prices` must hold one per layer of `categories`, but got {self.prices}.")
+            raise ValueError(f"`prices` must hold one per kernel of `categories`, but got {self.prices}.")
 
 
 class Compression:
-    r"""A chain while it is compressed.
+    r"""A network while it is compressed.
 
     A loop is some epochs of `train`, under the penalty :math:`\lambda \sum_g \omega_g \|W_g\|_2`, and an `update`.
 
     Args:
-        chain: Trained in place.
+        network: Trained in place.
         settings: How.
         seed: Of the order of images.
 
@@ -62,31 +65,27 @@ class Compression:
         https://arxiv.org/abs/1905.04919, Algorithm 2 and appendix.
     """
 
-    def __init__(self, chain: Chain, settings: CompressionSettings, seed: int = 0):
-        if len(settings.categories) != len(chain.layers):
-            raise ValueError(
-                f"`categories` must hold those of {len(chain.layers)} layers, but got {settings.categories}."
-            )
-        self.chain, self.settings = chain, settings
+    def __init__(self, network: Compressible, settings: CompressionSettings, seed: int = 0):
+        kernels = network.kernels
+        if len(settings.categories) != len(kernels):
+            raise ValueError(f"`categories` must hold those of {len(kernels)} kernels, but got {settings.categories}.")
+        self.network, self.settings = network, settings
         self.generator = np.random.default_rng(seed)
         self.priors = [
-            [GroupPrior.fresh(Category(name, tuple(layer.kernel.shape))) for name in names]
-            for layer, names in zip(chain.layers, settings.categories, strict=True)
+            [GroupPrior.fresh(Category(name, tuple(kernel.shape))) for name in names]
+            for kernel, names in zip(kernels, settings.categories, strict=True)
         ]
-        self.masks = [np.ones(layer.kernel.shape, bool) for layer in chain.layers]
-        self._kernel_masks = [tf.Variable(tf.ones_like(layer.kernel), trainable=False) for layer in chain.layers]
-        self._bias_masks = [tf.Variable(tf.ones_like(layer.bias), trainable=False) for layer in chain.layers]
+        self.masks = [np.ones(kernel.shape, bool) for kernel in kernels]
         self._omegas = [[tf.Variable(tf.ones(p.omega.shape), trainable=False) for p in own] for own in self.priors]
         self._optimizer = keras.optimizers.SGD(settings.learning_rate, settings.momentum)
-        self._variables = [variable for layer in chain.layers for variable in (layer.kernel, layer.bias)]
-        self._optimizer.build(self._variables)
+        self._optimizer.build(list(network.trainable))
         self._step = tf.function(self._train_step, autograph=False)
 
     def train(self, images: np.ndarray, labels: np.ndarray, *, penalised: bool = True) -> float:
         """Trains for an epoch and returns the mean loss without the penalty; what is removed stays removed.
 
         Args:
-            images: float32 (num_images, height, width, channels).
+            images: (num_images, height, width, channels), as the network reads them.
             labels: int32 (num_images,).
             penalised: Whether groups are shrunk; without it the survivors recover.
         """
@@ -105,17 +104,18 @@ class Compression:
         self._optimizer.learning_rate.assign(learning_rate)
 
     def _train_step(self, images: Any, labels: Any, penalty: Any) -> Any:
+        variables = list(self.network.trainable)
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(CrossEntropy().loss([self.chain(images)], labels))
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, self._variables), self._variables, strict=True))
+            loss = tf.reduce_mean(self.settings.likelihood.loss(self.network.outputs(images), labels))
+        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        self.network.apply_masks()  # momentum moves what is gone
         # With momentum m a gradient moves a weight by 1 / (1 - m) times the rate in all; so must the penalty.
         reach = penalty * self._optimizer.learning_rate / (1.0 - self.settings.momentum)
-        for index, layer in enumerate(self.chain.layers):
-            kernel = layer.kernel * self._kernel_masks[index]
+        for index, kernel in enumerate(self.network.kernels):
+            left = kernel
             for prior, omega in zip(self.priors[index], self._omegas[index], strict=True):
-                kernel = shrunk(kernel, omega, prior.category.axes, reach * self.settings.prices[index])
-            layer.kernel.assign(kernel)
-            layer.bias.assign(layer.bias * self._bias_masks[index])
+                left = shrunk(left, omega, prior.category.axes, reach * self.settings.prices[index])
+            kernel.assign(left)
         return loss
 
     def update(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -126,47 +126,32 @@ class Compression:
             labels: As for `train`.
 
         Raises:
-            ValueError: If a layer would lose all its weights; the masks are then as they were.
+            ValueError: If no input would reach a class any more; the masks are then as they were.
         """
-        curvatures = self.settings.curvature.diagonal(
-            self.chain.graph, CrossEntropy(), list(self._batches(images, labels))
-        )
         kept = []
-        for index, (layer, price) in enumerate(zip(self.chain.layers, self.settings.prices, strict=True)):
-            kernel, curvature = layer.kernel.numpy(), curvatures[2 * index]  # every other one is that of a bias
-            self.priors[index] = [prior.updated(kernel, curvature / price) for prior in self.priors[index]]
+        curvatures = self._curvatures(images, labels)
+        for index, (variable, price) in enumerate(zip(self.network.kernels, self.settings.prices, strict=True)):
+            kernel = variable.numpy()
+            self.priors[index] = [prior.updated(kernel, curvatures[index] / price) for prior in self.priors[index]]
             for prior, omega in zip(self.priors[index], self._omegas[index], strict=True):
                 omega.assign(prior.omega)
             kept.append(self.masks[index] & keep_mask(self.priors[index], kernel))
-        masks = self.chain.connected(kept)
-        for index, mask in enumerate(masks):
-            if not mask.any():
-                raise ValueError(
-                    f"`prices` must leave every layer a weight, but {self.settings.prices} leave layer {index} none. "
-                    "Lower those that are too high."
-                )
+        masks = self.network.connected(kept)
+        self.network.remove(masks)
         self.masks = masks
-        self._apply_masks()
+
+    def _curvatures(self, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+        """Returns the curvature in every kernel; the model may have other parameters too, such as biases."""
+        model, settings = self.network.model, self.settings
+        diagonals = settings.curvature.diagonal(model, settings.likelihood, self._batches(images, labels))
+        found = {id(parameter): diagonal for parameter, diagonal in zip(model.parameters, diagonals, strict=True)}
+        return [found[id(kernel)] for kernel in self.network.kernels]
 
     def _batches(self, images: np.ndarray, labels: np.ndarray) -> list[Batch]:
         num_batches = min(self.settings.num_curvature_batches, -(-len(images) // self.settings.batch_size))
         order = self.generator.permutation(len(images))
         parts = [order[i * self.settings.batch_size :][: self.settings.batch_size] for i in range(num_batches)]
         return [(tf.constant(images[part]), tf.constant(labels[part])) for part in parts]
-
-    def _apply_masks(self) -> None:
-        """Makes what is removed exactly zero, the bias of a unit that nothing feeds or that feeds nothing too."""
-        for index, (layer, mask) in enumerate(zip(self.chain.layers, self.masks, strict=True)):
-            is_last = index == len(self.masks) - 1
-            alive = np.ones(mask.shape[-1], bool) if is_last else mask.reshape(-1, mask.shape[-1]).any(axis=0)
-            self._kernel_masks[index].assign(mask.astype(np.float32))
-            self._bias_masks[index].assign(alive.astype(np.float32))
-            layer.kernel.assign(layer.kernel * self._kernel_masks[index])
-            layer.bias.assign(layer.bias * self._bias_masks[index])
-
-    def compressed(self) -> Chain:
-        """Returns the chain without the units that are gone."""
-        return self.chain.narrowed(self.masks)
 
 
 def error_rate(chain: Chain, images: np.ndarray, labels: np.ndarray, batch_size: int = 1000) -> float:

@@ -12,7 +12,7 @@ from kgrow._keras import tf
 from kgrow._tfmot import apply_masks, assign_masks
 from kgrow.compressing.graph import Graph, Values, build, outputs, variables
 from kgrow.compressing.groups import GraphGroups
-from kgrow.pruning.channels import kernel_shaped
+from kgrow.pruning.channels import connected
 
 MASKED_VECTORS = ("bias", "gamma", "beta")
 
@@ -98,14 +98,7 @@ class MaskedModel:
         Returns:
             The groups that are left, bool (num_groups,).
         """
-        groups = self.grouped.groups
-        masks = {kernel.name: kernel.mask.numpy() for kernel in self._kernels}
-        shapes = {name: mask.shape for name, mask in masks.items()}
-        left, before = groups.alive(masks), None
-        while before is None or np.any(left != before):
-            before, stays = left, kernel_shaped(groups, left, shapes)
-            masks = {name: mask * stays[name] for name, mask in masks.items()}
-            left = groups.alive(masks)
+        masks, left = connected(self.grouped.groups, {kernel.name: kernel.mask.numpy() for kernel in self._kernels})
         assign_masks(self._kernels, list(masks.values()))
         stays_channel = np.append(left, True)
         for vector in self._vectors:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from kgrow.pruning.bayes import Bayes
 from kgrow.pruning.channel_criterion import CHANNEL_CRITERIA, ChannelCriterion
 from kgrow.pruning.channels import channel_groups
+from kgrow.pruning.compressible import CompressibleNetwork
 from kgrow.pruning.criterion import Criterion
 from kgrow.pruning.magnitude import Magnitude
 from kgrow.pruning.prune import SCOPES, kept_of, kept_params, prune, prune_channels
@@ -28,6 +29,7 @@ __all__ = [
     "SNIP",
     "Bayes",
     "ChannelCriterion",
+    "CompressibleNetwork",
     "Criterion",
     "Iterative",
     "Magnitude",

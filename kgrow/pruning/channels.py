@@ -156,6 +156,24 @@ def select_channels(
     return kept
 
 
+def connected(groups: ChannelGroups, masks: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Removes all that belongs to channels which nothing makes or nothing reads.
+
+    Args:
+        groups: All groups.
+        masks: The {0, 1} or bool mask per kernel name.
+
+    Returns:
+        The masks that are left, and the groups, bool (num_groups,).
+    """
+    left, before = groups.alive(masks), None
+    while before is None or np.any(left != before):
+        before, stays = left, groups.masks(left)
+        masks = {name: mask * stays[name] for name, mask in masks.items()}
+        left = groups.alive(masks)
+    return masks, left
+
+
 def kernel_shaped(groups: ChannelGroups, kept: np.ndarray, shapes: dict[str, Sequence[int]]) -> dict[str, np.ndarray]:
     """Returns a float32 {0, 1} mask of its shape for every kernel."""
     return {

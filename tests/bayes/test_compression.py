@@ -40,11 +40,13 @@ def test_the_inputs_that_decide_are_found(data):
         work.train(*data, penalised=False)
     for before, after in itertools.pairwise(kept):
         assert not any(np.any(new & ~old) for old, new in zip(before, after, strict=True))
-    small = work.compressed()
+    small = work.network.narrowed(work.masks)
     assert small.layers[0].reads.tolist() == [1, 11]
     assert small.widths() == [2, 1]  # one unit tells the sign of a difference
-    assert error_rate(small, *data) == error_rate(work.chain, *data) < 0.1
-    assert all(not layer.kernel.numpy()[~mask].any() for layer, mask in zip(work.chain.layers, work.masks, strict=True))
+    assert error_rate(small, *data) == error_rate(work.network, *data) < 0.1
+    assert all(
+        not layer.kernel.numpy()[~mask].any() for layer, mask in zip(work.network.layers, work.masks, strict=True)
+    )
 
 
 @pytest.mark.parametrize(("momentum", "rate"), [(0.0, 1.0), (0.9, 0.1)])
@@ -54,9 +56,9 @@ def test_training_ends_where_gradient_and_penalty_cancel(data, momentum, rate):
     images, labels = (values[:128] for values in data)  # one step an epoch: no noise
     for _ in range(500):
         work.train(images, labels)
-    (layer,) = work.chain.layers
+    (layer,) = work.network.layers
     with tf.GradientTape() as tape:
-        logits = work.chain(tf.constant(images))
+        logits = work.network(tf.constant(images))
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
     gradient, kernel = tape.gradient(loss, layer.kernel).numpy(), layer.kernel.numpy()
     norms = np.linalg.norm(kernel, axis=1)
@@ -87,18 +89,18 @@ def test_filters_and_patches_of_convolutions_go_too(data):
         for _ in range(5):
             work.train(images, labels)
         work.update(images, labels)
-    small = work.compressed()
+    small = work.network.narrowed(work.masks)
     assert small.sizes() != chain.sizes()
     np.testing.assert_allclose(small(tf.constant(images)), chain(tf.constant(images)), rtol=1e-3, atol=1e-4)
 
 
 def test_what_cannot_be_is_refused(data):
-    with pytest.raises(ValueError, match="`prices` must hold one per layer"):
+    with pytest.raises(ValueError, match="`prices` must hold one per kernel"):
         CompressionSettings((("element",),), (0.1, 0.1))
     chain = Chain.fresh((4, 4, 1), [], [2], seed=1)
-    with pytest.raises(ValueError, match="`categories` must hold those of 1 layers"):
+    with pytest.raises(ValueError, match="`categories` must hold those of 1 kernels"):
         Compression(chain, CompressionSettings(((), ()), (0.1, 0.1)))
     work = compression((("layer",),), 100.0)
     work.train(*data)
-    with pytest.raises(ValueError, match="`prices` must leave every layer a weight"):
+    with pytest.raises(ValueError, match="`masks` must leave every layer a connected weight"):
         work.update(*data)

@@ -1,0 +1,77 @@
+"""A `GrowingNetwork` as what `kgrow.bayes.Compression` compresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import tf
+from kgrow._tfmot import assign_masks
+from kgrow.network import GrowingNetwork
+from kgrow.pruning.bayes_models import KernelModel
+from kgrow.pruning.channels import channel_groups, connected
+from kgrow.task import Augmentation
+
+
+class CompressibleNetwork:
+    """A growing network whose groups of weights can go; see `kgrow.bayes.Compressible`.
+
+    What is removed stays in the network as zeros; `kgrow.exporting.compact` takes it out.
+
+    Args:
+        network: Trained in place, by raw pixels.
+        augmentation: Applied to scaled images in training.
+        seed: Of the augmentation.
+    """
+
+    def __init__(self, network: GrowingNetwork, augmentation: Augmentation | None = None, seed: int = 0):
+        self.network, self.augmentation, self.seed = network, augmentation or Augmentation(), seed
+        self._prunable = network.kernels()
+        self._groups = channel_groups(network.architecture)
+        self.kernels = [kernel.weight for kernel in self._prunable]
+        named = network.named_variables()
+        self.trainable = [variable for variable in named.values() if variable.trainable]
+        # Scale and offset of a normalisation: without them a channel that is gone would still be a constant.
+        self._gates = {name: (named[name], tf.Variable(tf.ones_like(named[name]))) for name in self._groups.gates}
+        self._step = tf.Variable(0, trainable=False)
+
+    @property
+    def model(self) -> KernelModel:
+        """See `Compressible.model`."""
+        return KernelModel(self.network)
+
+    def outputs(self, images: Any) -> tuple[Any, ...]:
+        """See `Compressible.outputs`."""
+        seed = tf.stack([self.seed, self._step.assign_add(1)])
+        return self.network.call_scaled(self.augmentation.augment(self.network.scale(images), seed), training=True)
+
+    def connected(self, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `Compressible.connected`."""
+        return list(connected(self._groups, self._named(masks))[0].values())
+
+    def remove(self, masks: Sequence[np.ndarray]) -> None:
+        """See `Compressible.remove`."""
+        alive = self._groups.alive(self._named(masks))
+        maps = self._groups.layers[: len(self.network.architecture.cells)]
+        for number, channels in enumerate(maps):
+            if not alive[channels].any():
+                raise ValueError(
+                    f"`masks` must leave every map a channel that is made and read, but leave the map of cell {number} "
+                    "none. Lower the prices that are too high."
+                )
+        assign_masks(self._prunable, [mask.astype(np.float32) for mask in masks])
+        stays = np.append(alive, True).astype(np.float32)
+        for name, (_, mask) in self._gates.items():
+            mask.assign(stays[self._groups.gates[name]])
+        self.apply_masks()
+
+    def apply_masks(self) -> None:
+        """See `Compressible.apply_masks`."""
+        self.network.apply_masks()
+        for variable, mask in self._gates.values():
+            variable.assign(variable * mask)
+
+    def _named(self, masks: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return {kernel.name: mask for kernel, mask in zip(self._prunable, masks, strict=True)}

@@ -1,0 +1,70 @@
+"""A grown network under structural compression."""
+
+import numpy as np
+import pytest
+
+from kgrow.bayes import Compression, CompressionSettings, CrossEntropy
+from kgrow.exporting import compact
+from kgrow.pruning import CompressibleNetwork
+from kgrow.task import Augmentation
+
+
+@pytest.fixture
+def compressible(varied_copy):
+    return CompressibleNetwork(varied_copy, Augmentation(shift=1))
+
+
+def drawn(compressible, density, seed):
+    generator = np.random.default_rng(seed)
+    return [generator.random(kernel.shape) < density for kernel in compressible.kernels]
+
+
+@pytest.mark.parametrize(("density", "seed"), [(0.2, 0), (0.12, 1), (0.12, 2)])
+def test_what_is_not_connected_is_gone_for_good(compressible, density, seed, noise):
+    network = compressible.network
+    masks = compressible.connected(drawn(compressible, density, seed))
+    for again, mask in zip(compressible.connected(masks), masks, strict=True):
+        np.testing.assert_array_equal(again, mask)
+    compressible.remove(masks)
+    for kernel, mask in zip(compressible.kernels, masks, strict=True):
+        assert not kernel.numpy()[~mask].any()
+    assert network.kept_params() == sum(mask.sum() for mask in masks)
+    small, images = compact(network), noise(network)
+    assert small.architecture.kernel_params() < network.architecture.kernel_params()
+    np.testing.assert_allclose(small.logits(images), network.logits(images), atol=1e-4)
+    for variable in compressible.trainable:
+        variable.assign_add(np.ones(variable.shape))
+    compressible.apply_masks()
+    assert network.kept_params() == sum(np.count_nonzero(kernel.numpy()) for kernel in compressible.kernels)
+    assert compact(network).architecture == small.architecture
+
+
+def test_a_network_keeps_a_path(compressible):
+    before = compressible.network.state()
+    masks = compressible.connected([np.zeros(kernel.shape, bool) for kernel in compressible.kernels])
+    with pytest.raises(ValueError, match="must leave every map a channel"):
+        compressible.remove(masks)
+    for name, value in compressible.network.state().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_compression_removes_what_the_data_do_not_support(compressible, tiny_task):
+    categories = tuple(
+        ("shape", "filter") if len(kernel.shape) == 4 else ("in_neuron", "out_neuron")
+        for kernel in compressible.kernels
+    )
+    prices = (1 / len(tiny_task.train),) * len(categories)
+    likelihood = CrossEntropy((0.2, 0.5, 1.0))
+    work = Compression(
+        compressible, CompressionSettings(categories, prices, batch_size=16, likelihood=likelihood), seed=0
+    )
+    images, labels = tiny_task.train.images, tiny_task.train.labels
+    first = work.train(images, labels)
+    for _ in range(2):
+        before = [mask.copy() for mask in work.masks]
+        for _ in range(3):
+            last = work.train(images, labels)
+        work.update(images, labels)
+        assert not any(np.any(new & ~old) for old, new in zip(before, work.masks, strict=True))
+    assert last < first
+    assert 0 < compressible.network.kept_params() < compressible.network.architecture.kernel_params()
