@@ -63,16 +63,20 @@ def search(arguments: Sequence[str]) -> tuple[dict[str, Any], float, str]:
 Measure = Callable[[bool], Iterator[Figure]]
 
 
-def main(description: str, measures: Mapping[str, Measure], reductions: str) -> int:
+def main(
+    description: str, measures: Mapping[str, Measure], reductions: str, lengthy: Mapping[str, Measure] | None = None
+) -> int:
     """Runs a bench from the command line and returns its exit code: 0, or 1 if a goal is missed.
 
     Args:
         description: Of the bench.
         measures: By the name that `--only` takes; each is told whether to run reduced.
         reductions: What `--quick` reduces.
+        lengthy: Measures that run only when `--only` names them.
     """
+    known = {**measures, **(lengthy or {})}
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--only", choices=sorted(measures), help="measure one figure")
+    parser.add_argument("--only", choices=sorted(known), help="measure one figure")
     parser.add_argument("--quick", action="store_true", help=f"a reduced run: {reductions}")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     options = parser.parse_args()
@@ -80,7 +84,7 @@ def main(description: str, measures: Mapping[str, Measure], reductions: str) -> 
         print(f"Reduced run: {reductions}", file=sys.stderr)
     figures = []
     for name in [options.only] if options.only else measures:
-        for measured in measures[name](options.quick):
+        for measured in known[name](options.quick):
             figures.append(measured)
             print(
                 f"{measured.figure}: {measured.value:.4g} {measured.unit} {measured.goal}", file=sys.stderr, flush=True
