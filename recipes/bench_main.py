@@ -56,7 +56,8 @@ def cifar_38k(quick: bool) -> Iterator[Figure]:
 
 
 def _cifar(name: str, ratios: str, params: int, goal: str, quick: bool) -> Iterator[Figure]:
-    arguments = ["cifar10", "--epochs", "2" if quick else "36", "--keep-ratio", ratios, "--max-params", str(params)]
+    arguments = ["cifar10", "--epochs", "2" if quick else "40", "--keep-ratio", ratios, "--max-params", str(params)]
+    arguments += ["--criterion", "magnitude", "--scope", "global"]
     yield from _accuracy(name, arguments, goal, f"<= {params}")
 
 
