@@ -153,7 +153,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         image_size=image_size,
         seed=seed,
     )
-    if channel_keep_ratio is not None and keep_ratio is None:
+    resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
+    if not resolved.prune_epochs:
+        _check_prunes_nothing(keep_ratio, channel_keep_ratio)
+    if keep_ratio is None and (not resolved.prune_epochs or (channel_keep_ratio is not None and limits.params is None)):
         keep_ratio = 1.0
     proposals = Proposals(
         chosen,
@@ -163,7 +166,6 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         scope=scope,
         quantization=quantization,
     )
-    resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
     settings = Settings(
         preset=resolved,
         criterion=scored_by,
@@ -227,6 +229,16 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
         if desk.wait_for(RESULT):
             desk.clear()
     return load(path, task)
+
+
+def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
+    """Raises ValueError if something shall be pruned by a preset without events of pruning."""
+    for name, given in {"keep_ratio": keep_ratio, "channel_keep_ratio": channel_keep_ratio}.items():
+        if given is not None and np.any(np.asarray(given) != 1.0):
+            raise ValueError(
+                f"`{name}` must be 1 with a preset that prunes nothing, but got {given!r}. Choose 'default', "
+                "'grow_oneshot' or 'grow_iter'."
+            )
 
 
 def _channel_pruning(

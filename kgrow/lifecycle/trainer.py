@@ -16,6 +16,8 @@ from kgrow.network import GrowingNetwork
 from kgrow.pruning.criterion import Batch
 from kgrow.task import Augmentation
 
+MOST_WAITING = 2  # of architectures; the traced steps of more would only take memory
+
 
 class Trainer:
     """Trains a network; after a growth `rebuild` gives it a fresh optimizer that knows the new variables.
@@ -142,7 +144,7 @@ class Trainer:
 
 
 class TrainerPool:
-    """Trainers that wait for the next network of the same architecture.
+    """The last trainers, which wait for the next network of the same architecture.
 
     Tracing a step takes as long as many steps of a small network, and TensorFlow does not give back all the memory of
     a traced function: trials that follow each other share one.
@@ -158,3 +160,5 @@ class TrainerPool:
     def give_back(self, trainer: Trainer) -> None:
         """Keeps a trainer whose network is no longer needed."""
         self._waiting[trainer.network.architecture] = trainer
+        while len(self._waiting) > MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]

@@ -85,6 +85,7 @@ class Server:
             run.write_json(CHIEF, {"token": secrets.token_hex(16)})
         with quiet_keras_tuner():
             ledger = Ledger(tuner.oracle, tuner.proposals, trials, run)
+            ledger.adopt()
             self._service.open(ledger, run.read_json(CHIEF)["token"])
             self._server.start()
             observer.note(f"serving trials at {Address.parse(self.chief.address)} for workers that connect")

@@ -7,11 +7,14 @@ from typing import Any
 from kgrow._keras import quiet_stderr
 from kgrow.run import Run
 from kgrow.searching.proposals import Proposals
-from kgrow.searching.trials import OUTCOME, Trial, Trials
+from kgrow.searching.trials import OUTCOME, Trial, Trials, check_same
 from kgrow.searching.tuner import metrics, tell_values
 
 with quiet_stderr():
+    from keras_tuner.src.engine.trial import Trial as KerasTrial
     from keras_tuner.src.engine.trial import TrialStatus
+
+ALONE = "alone"  # who trained the trials that ended before there were workers
 
 
 class Ledger:
@@ -34,7 +37,7 @@ class Ledger:
 
     def __init__(self, oracle: Any, proposals: Proposals, trials: Trials, run: Run):
         self.oracle, self.proposals, self.trials, self.run = oracle, proposals, trials, run
-        self._stopped = False
+        self._stopped = self._asked_in_vain = False
         for event in run.events():
             self._replay(event)
 
@@ -63,16 +66,30 @@ class Ledger:
 
         A worker may only go (status STOPPED) when all trials have ended: until then another one may be lost.
         """
-        had = worker in self.oracle.ongoing_trials
+        if worker in self.oracle.ongoing_trials:
+            return self.oracle.create_trial(worker)
+        if self._asked_in_vain:
+            return KerasTrial(self.oracle.get_space(), status=TrialStatus.IDLE)
         trial = self.oracle.create_trial(worker)
-        if trial.status == TrialStatus.RUNNING and not had:
+        if trial.status == TrialStatus.RUNNING:
             self._log("created", trial, worker=worker, values=dict(trial.hyperparameters.values))
-        elif trial.status == TrialStatus.STOPPED and self.unfinished:
+        elif self.unfinished:
             trial.status = TrialStatus.IDLE
+            # It drew all the same: what it proposes next depends on it.
+            self._asked_in_vain = True
+            self.run.append({"event": "asked", "worker": worker})
         elif trial.status == TrialStatus.STOPPED and not self._stopped:
             self._stopped = True
             self.run.append({"event": "stopped"})
         return trial
+
+    def adopt(self) -> None:
+        """Takes in the trials that ended one after the other before there were workers."""
+        while self.trials.directory(len(self.oracle.trials)).has(OUTCOME):
+            trial = self.create(ALONE)
+            outcome = Trial.of(self.trials.directory(int(trial.trial_id)).read_json(OUTCOME))
+            check_same(outcome.trial, outcome.values, self.proposals.sample(trial.hyperparameters).values)
+            self.end(trial.trial_id)
 
     def lose(self, worker: str) -> str | None:
         """Takes its trial from a worker that is gone; the next one that asks gets it. Returns its number."""
@@ -80,6 +97,7 @@ class Ledger:
             return None
         trial = self.oracle.ongoing_trials.pop(worker)
         self.oracle._retry_queue.append(trial.trial_id)
+        self._asked_in_vain = False
         self._log("lost", trial, worker=worker)
         return trial.trial_id
 
@@ -103,6 +121,7 @@ class Ledger:
             self.oracle.update_trial(trial_id, metrics(outcome))
             trial.status = TrialStatus.COMPLETED
         self.oracle.end_trial(trial)
+        self._asked_in_vain = False
         self.trials.accept(index, outcome)
         return outcome
 
@@ -113,15 +132,13 @@ class Ledger:
         if event["event"] == "stopped":
             self._stopped = True
         elif event["event"] == "lost":
+            self._asked_in_vain = False
             self.oracle._retry_queue.append(self.oracle.ongoing_trials.pop(event["worker"]).trial_id)
         elif event["event"] == "ended":
             self._end(event["trial"])
         else:
             trial = self.oracle.create_trial(event["worker"])
-            proposed = {"trial": trial.trial_id, "values": dict(trial.hyperparameters.values)}
-            if proposed != {name: event[name] for name in proposed}:
-                raise ValueError(
-                    f"`oracle` must propose what it proposed before the search was interrupted, but trial "
-                    f"{event['trial']} was {event['values']} and trial {trial.trial_id} is now {proposed['values']}. "
-                    "Give the oracle a seed."
-                )
+            self._asked_in_vain = event["event"] == "asked"
+            if not self._asked_in_vain:
+                proposed = {"number": trial.trial_id, **trial.hyperparameters.values}
+                check_same(event["trial"], {"number": event["trial"], **event["values"]}, proposed)

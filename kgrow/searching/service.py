@@ -71,6 +71,8 @@ class Service(OracleServicer):
         Raises:
             Exception: What went wrong in a call, or in a worker's trial.
         """
+        if self._failure is not None:  # whoever failed may still hold the lock of KerasTuner's oracle
+            raise self._failure
         with self._lock:
             for worker in self.leases.take_expired():
                 trial_id = self.ledger.lose(worker)
@@ -125,6 +127,8 @@ class Service(OracleServicer):
         caller = given.get(NAME, "")
         with self._lock:
             try:
+                if self._failure is not None:
+                    raise _RefusedError(grpc.StatusCode.INTERNAL, str(self._failure))
                 if given.get(TOKEN) != self._token:
                     raise _RefusedError(
                         STRANGER,

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kgrow.lifecycle import (
@@ -81,6 +81,24 @@ class Trial:
     def of(document: dict[str, Any]) -> Trial:
         """Returns what `dataclasses.asdict` and JSON made a document of."""
         return Trial(**{**document, "keep_ratios": tuple(document["keep_ratios"])})
+
+
+def check_same(trial: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Checks that an oracle which starts again stands by what it proposed for a trial.
+
+    Args:
+        trial: Its name.
+        before: The hyper-parameters that the run directory holds.
+        now: Those that the oracle proposes.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    if before != now:
+        raise ValueError(
+            f"`oracle` must propose what it proposed before the search was interrupted, but trial {trial} was {before} "
+            f"and is now {now}. Give the oracle a seed."
+        )
 
 
 def pruning_history(schedule: PruningSchedule, keep_ratios: Sequence[float], epoch: int) -> list[list]:
@@ -181,12 +199,9 @@ class Trials:
         directory = self.directory(index)
         if directory.has(OUTCOME):
             trial = Trial.of(directory.read_json(OUTCOME))
-            if (trial.values, trial.epochs) != (proposal.values, epochs):
-                raise ValueError(
-                    f"`oracle` must propose what it proposed before the search was interrupted, but trial "
-                    f"{trial.trial} was {trial.values} and is now {proposal.values}. Give the oracle a seed."
-                )
-            return trial
+            check_same(trial.trial, trial.values, proposal.values)
+            if trial.epochs == epochs:
+                return trial
         for earlier in self.outcomes.values():
             if (earlier.values, earlier.epochs, earlier.status) == (proposal.values, epochs, "done"):
                 first = earlier.same_as or earlier.trial
@@ -202,8 +217,10 @@ class Trials:
             self.task, candidate.architecture, candidate.keep_ratios, self.settings, directory, self.observer, self.pool
         )
         start = self._deepest_prefix(candidate, epochs)
-        if not directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
-            directory.write_json(FORK, {"epoch": start.epoch if start else 0})
+        if directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
+            check_same(directory.path.name, directory.read_json(FORK)["values"], proposal.values)
+        else:
+            directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
         status, error, trace = "done", None, None
         try:
             ended = lifecycle.train(start, self._snapshots(candidate, epochs), deadline, epochs, stop)
@@ -221,6 +238,7 @@ class Trials:
             trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
             if epochs < self.settings.preset.epochs:  # another trial may go on from here
                 Snapshot.load(directory, LAST).save(self.run, self._prefix_name(candidate, epochs))
+                trial = dataclasses.replace(trial, estimated=True)
         if status == "cut":  # whoever cut it says how good it would have become
             return dataclasses.replace(trial, estimated=True)
         if status != "stopped":

@@ -19,6 +19,7 @@ from kgrow.searching.shared import CHIEF, WORKERS, sweep
 from kgrow.searching.tuner import FOLDER, Tuner, run_tuner
 
 POLL_S = 0.5
+NOT_THE_CHIEF = "worker"  # what KerasTuner calls it; the chief knows it by the name that goes with every call
 
 
 class Desk:
@@ -111,7 +112,7 @@ def open_desk(worker: Worker, path: Path, config: Mapping[str, Any]) -> Iterator
         line.token = _token(path)
         line.greet(worker.wait_s)
         with _role(worker), Run.open(path / WORKERS / worker.name, {}) as run:
-            run.claim(f"{FOLDER}/{worker.name}.json")  # KerasTuner's own file
+            run.claim(f"{FOLDER}/{NOT_THE_CHIEF}.json")  # KerasTuner's own file
             yield Desk(worker, path, line, run)
     finally:
         line.close()
@@ -128,7 +129,7 @@ def _token(path: Path) -> str:
 def _role(worker: Worker) -> Iterator[None]:
     """Tells KerasTuner that this process is a worker: it looks nowhere but in the environment."""
     address = Address.parse(worker.address)
-    role = {ORACLE_IP: address.host, ORACLE_PORT: str(address.port), TUNER_ID: worker.name}
+    role = {ORACLE_IP: address.host, ORACLE_PORT: str(address.port), TUNER_ID: NOT_THE_CHIEF}
     before = {name: os.environ.get(name) for name in role}
     os.environ.update(role)
     try:

@@ -152,3 +152,34 @@ def test_search_that_is_over_is_over_when_it_is_opened_again(opened):
     ledger.create("a")
     assert opened("grid", trials=2).is_over
     assert json.loads((ledger.run.path / "events.jsonl").read_text().splitlines()[-1]) == {"event": "stopped"}
+
+
+def test_asking_in_vain_is_remembered_and_not_repeated(opened, monkeypatch):
+    monkeypatch.setattr("kgrow.searching.proposals.RATIO_STEP", 0.15)  # three ratios for each of two blocks
+    ledger, held = opened(trials=20), []
+    while (trial := ledger.create(f"worker {len(held)}")).status == "RUNNING":
+        held.append(trial)
+    assert trial.status == "IDLE"
+    assert len(held) <= 9
+    before = state(ledger)
+    assert ledger.create("late").status == "IDLE"
+    assert state(ledger) == before == state(opened(trials=20))
+    ledger = opened(trials=20)
+    finish(ledger, held[0])
+    ledger.create("late")
+    before = state(ledger)
+    assert state(opened(trials=20)) == before
+
+
+def test_trials_that_ended_before_there_were_workers_are_taken_in(opened):
+    alone = opened("bayesian")
+    ended = [finish(alone, alone.create("a")) for _ in range(4)]
+    alone.run.truncate(0)  # a search without workers logs nothing
+    ledger = opened("bayesian")
+    ledger.adopt()
+    assert list(ledger.trials.outcomes.values()) == ended
+    assert not ledger.unfinished
+    assert ledger.create("a").trial_id == "4"
+    again = opened("bayesian")
+    again.adopt()
+    assert again.holds("a", "4")

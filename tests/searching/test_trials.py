@@ -176,14 +176,24 @@ def test_trial_that_was_cut_short_goes_on_where_it_ended(tmp_path, start, search
     with Run.open(tmp_path / "search", {}) as run:
         trials = start(run, observer)
         first = trials.train(0, proposal, epochs=4)
-        assert (first.epochs, first.epochs_trained) == (4, 4)
+        assert (first.epochs, first.epochs_trained, first.estimated) == (4, 4, True)
         assert trials.ranked() == []
         whole = trials.train(1, proposal)
         assert (whole.epochs, whole.epochs_trained) == (6, 2)
         assert whole.val_accuracy == searched.found[1].val_accuracy
         assert {epoch for trial, epoch, _ in observer.trained if trial == "0001"} == {4, 5}
+        grown_up = trials.train(0, proposal)
+        assert (grown_up.val_accuracy, grown_up.estimated) == (whole.val_accuracy, False)
         trials.finish()
         assert not list(run.path.glob("prefixes/*"))
+
+
+def test_checkpoint_of_another_candidate_is_refused(tmp_path, start, tiny_architecture):
+    proposals = proposals_of(tiny_architecture)
+    with Run.open(tmp_path / "search", {}) as run:
+        assert start(run).train(0, proposals[0], deadline=0.0).status == "stopped"
+        with pytest.raises(ValueError, match=r"must propose what it proposed before .* Give the oracle a seed"):
+            start(run).train(0, proposals[1])
 
 
 def test_trial_that_a_rule_cuts_short_has_no_outcome_and_goes_on_without_the_rule(
