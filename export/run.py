@@ -14,6 +14,7 @@ In a program, with a frame of a camera as an array (height, width, channels) of 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+FORMAT, METADATA = "kgrow-bundle-1", "metadata.json"
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
@@ -148,19 +150,41 @@ def open_model(content, num_threads=1, has_branches=False):
 def read_model(path):
     """Returns the description and the content of a model, or of the models of all stages."""
     if path.is_dir():
-        if not (path / "metadata.json").is_file():
-            raise ValueError(f"'{path}' must be a folder that `kgrow export` wrote, but has no metadata.json.")
-        metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
-        names = [entry["path"] for entry in metadata["files"] if entry["path"].endswith(".tflite")]
-        return metadata, [(path / name).read_bytes() for name in names]
+        if not (path / METADATA).is_file():
+            raise ValueError(f"'{path}' must be a folder that `kgrow export` wrote, but has no {METADATA}.")
+        metadata = described(path / METADATA, (path / METADATA).read_bytes())
+        entries = [entry for entry in metadata["files"] if entry["path"].endswith(".tflite")]
+        return metadata, [checked(path / Path(entry["path"]).name, entry["sha256"]) for entry in entries]
     if not path.is_file():
         raise ValueError(f"'{path}' must be a model, but there is no such file.")
     try:
         with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read("metadata.json").decode("utf-8"))
-    except (zipfile.BadZipFile, KeyError, ValueError):
+            return described(path, archive.read(METADATA)), [path.read_bytes()]
+    except (zipfile.BadZipFile, KeyError):
         raise ValueError(f"'{path}' must be a whole file that kgrow exported, but carries no description.") from None
-    return metadata, [path.read_bytes()]
+
+
+def described(path, text):
+    """Returns the description that a file holds."""
+    try:
+        metadata = json.loads(text)
+        if metadata["format"] == FORMAT:
+            return metadata
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(
+        f"'{path}' must hold a description that `kgrow export` wrote, but holds another, or a part of one."
+    )
+
+
+def checked(path, sha256):
+    """Returns the content of a model, if it is the one that was described."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(
+            f"'{path}' must be the model that {METADATA} describes, but differs. Copy the folder once more."
+        )
+    return content
 
 
 def dequantized(runner, outputs):

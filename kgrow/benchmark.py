@@ -43,9 +43,10 @@ def benchmark(
         num_threads: Threads that one inference may use.
 
     Returns:
-        `runtime`, `num_threads`, `task` and `rows`: per file `format`, `bytes`, `gzip_bytes`, `test_accuracy`,
-        `latency_ms` (median), `latency_p95_ms`, `mean_latency_ms`, `ram_bytes`, `macs`, and the `error` of a format
-        that could not be exported.
+        `runtime`, `num_threads`, `task`, `is_same_data` (whether the data are those that the network was made of, split
+        alike; of other test images it may have learned some) and `rows`: per file `format`, `bytes`, `gzip_bytes`,
+        `test_accuracy`, `latency_ms` (median), `latency_p95_ms`, `mean_latency_ms`, `ram_bytes`, `macs`, and the
+        `error` of a format that could not be exported.
 
     Raises:
         FileNotFoundError: If there is nothing of the kind.
@@ -56,6 +57,7 @@ def benchmark(
     if (source / RESULT).is_file():
         result = load(source, dataset, data_dir=data_dir)
         task: Task | None = result.task
+        is_same_data = True
         files, errors = _all_formats(result.network, result.task)
     else:
         description, models = read_bundle(source)
@@ -65,6 +67,7 @@ def benchmark(
                 f"`dataset` must have the classes of the model, {', '.join(description['classes'])}, but got {task!r} "
                 f"with {', '.join(task.class_names)}."
             )
+        is_same_data = task is not None and task.fingerprint == description["fingerprint"]
         name = description["quantization"] + (WITH_EXITS if description["early_exit"] else "")
         files, errors = {name: (description, models)}, {}
     rows = [_row(name, *file, task) for name, file in files.items()]
@@ -75,6 +78,7 @@ def benchmark(
         "runtime": runtime_name(),
         "num_threads": num_threads,
         "task": None if task is None else task.name,
+        "is_same_data": None if task is None else is_same_data,
         "rows": rows,
     }
 

@@ -139,13 +139,14 @@ def _add_export(commands: Any) -> None:
     add = export.add_argument
     add("run", metavar="RUN", help="the run directory of a finished search")
     add("--out", required=True, metavar="PATH", help="a file ending in .tflite, or a folder for all that goes with it")
-    add("--quantize", default="float32", metavar="KIND", help="float32 (default), float16, dynamic or int8")
+    add("--quantize", metavar="KIND", help="float32, float16, dynamic or int8 (default: that of the search)")
     add("--exit-index", type=int, metavar="K", help="the head that answers, from 0 (default: the last one)")
     add("--early-exit", action="store_true", help="answer at the first head that is confident enough")
-    add("--threshold", type=float, metavar="T", help="that confidence (default: chosen on the validation images)")
-    add("--max-exit-loss", type=float, default=0.5, metavar="POINTS", help="accuracy that early exits may cost (0.5)")
-    add("--max-exit-cost", type=float, metavar="FRACTION", help="mean MACs allowed, in place of --max-exit-loss")
-    add("--stages", action="store_true", help="with --early-exit: a file per stage in place of one")
+    exits = export.add_argument_group("early exits", "Each of these asks for early exits by itself.").add_argument
+    exits("--threshold", type=float, metavar="T", help="that confidence (default: chosen on the validation images)")
+    exits("--max-exit-loss", type=float, metavar="POINTS", help="accuracy that early exits may cost (0.5)")
+    exits("--max-exit-cost", type=float, metavar="FRACTION", help="mean MACs allowed, in place of --max-exit-loss")
+    exits("--stages", action="store_true", help="a file per stage in place of one")
     add("--output-dtype", default="float32", help="float32 (default), or uint8 or int8 with --quantize int8")
     add("--fine-tune-epochs", type=int, default=0, metavar="N", help="train N epochs with 8 bits simulated before")
     add("--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy that quantization may cost (1)")
@@ -215,20 +216,13 @@ def run_search(options: argparse.Namespace) -> int:
 
 def run_export(options: argparse.Namespace) -> int:
     """`kgrow export`."""
-    from kgrow.exporting import EarlyExit
     from kgrow.reporting.artefacts import print_artefact
 
-    exits = EarlyExit(
-        options.threshold,
-        max_loss=options.max_exit_loss / 100,
-        max_cost=options.max_exit_cost,
-        stages=options.stages,
-    )
     artefact = kgrow.load(options.run, options.dataset, data_dir=options.data_dir).export(
         options.out,
         quantize=options.quantize,
         exit_index=options.exit_index,
-        early_exit=exits if options.early_exit else False,
+        early_exit=early_exit(options),
         output_dtype=options.output_dtype,
         fine_tune_epochs=options.fine_tune_epochs,
         max_drop=options.max_drop / 100,
@@ -247,6 +241,20 @@ def run_benchmark(options: argparse.Namespace) -> int:
     document = benchmark(options.path, options.dataset, data_dir=options.data_dir, num_threads=options.threads)
     _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_benchmark(document, sys.stdout))
     return DONE
+
+
+def early_exit(options: argparse.Namespace) -> Any:
+    """Returns how early exits are decided; False if nothing asks for them."""
+    from kgrow.exporting import EarlyExit
+
+    given = {
+        "threshold": options.threshold,
+        "max_loss": None if options.max_exit_loss is None else options.max_exit_loss / 100,
+        "max_cost": options.max_exit_cost,
+        "stages": options.stages or None,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    return EarlyExit(**given) if given or options.early_exit else False
 
 
 def limits(options: argparse.Namespace) -> kgrow.Limits:

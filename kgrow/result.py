@@ -59,7 +59,7 @@ class Result:
     def export(
         self,
         path: str | os.PathLike[str],
-        quantize: str = "float32",
+        quantize: str | None = None,
         exit_index: int | None = None,
         early_exit: bool | EarlyExit = False,
         **options: Any,
@@ -69,7 +69,8 @@ class Result:
         Args:
             path: Where to: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description and
                 a program that classifies.
-            quantize: A name in `kgrow.exporting.EXPORTERS`: float32, float16, dynamic or int8.
+            quantize: A name in `kgrow.exporting.EXPORTERS`: float32, float16, dynamic or int8; by default that of the
+                search: int8 if a limit concerned the file, else float32.
             exit_index: The head that answers, or the last of them with early exits; the last one by default.
             early_exit: Whether it answers at the first head that is confident enough; an `EarlyExit` says how that is
                 decided.
@@ -84,7 +85,8 @@ class Result:
         from kgrow.exporting import EarlyExit, ExportOptions, export
 
         exits = early_exit if isinstance(early_exit, EarlyExit) else EarlyExit() if early_exit else None
-        chosen = ExportOptions(quantization=quantize, exit_index=exit_index, early_exit=exits, **options)
+        quantization = quantize or self.document["config"]["quantization"]
+        chosen = ExportOptions(quantization=quantization, exit_index=exit_index, early_exit=exits, **options)
         return export(self.network, self.task, path, chosen)
 
     def summary(self) -> None:
@@ -120,7 +122,12 @@ def heads_document(
 
 
 def load(
-    directory: str | os.PathLike[str], dataset: Any = None, *, data_dir: str | os.PathLike[str] | None = None
+    directory: str | os.PathLike[str],
+    dataset: Any = None,
+    *,
+    validation_data: Any = None,
+    test_data: Any = None,
+    data_dir: str | os.PathLike[str] | None = None,
 ) -> Result:
     """Reads a finished search.
 
@@ -128,6 +135,8 @@ def load(
         directory: The run directory.
         dataset: The data it was searched on, as given to `search`; exports are proved on its test split. A name or a
             folder is remembered.
+        validation_data: As given to `search`.
+        test_data: As given to `search`.
         data_dir: Where TensorFlow Datasets keeps its data, if that has changed.
 
     Raises:
@@ -147,6 +156,8 @@ def load(
         raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
     task = Task.of(
         source["dataset"] if dataset is None else dataset,
+        validation_data=validation_data,
+        test_data=test_data,
         data_dir=data_dir or source.get("data_dir"),
         image_size=source.get("image_size"),
         seed=document["seed"],

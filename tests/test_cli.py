@@ -41,6 +41,11 @@ def test_keep_ratios_are_one_number_or_a_list(text, ratios):
     ("arguments", "code", "message"),
     [
         (["--keep-ratio", "35"], cli.BAD_USAGE, "`keep_ratio` must be in (0, 1], but got 35"),
+        (
+            ["--preset", "base", "--keep-ratio", "0.5"],
+            cli.BAD_USAGE,
+            "`keep_ratio` must be 1 with a preset that prunes",
+        ),
         (["--keep-ratio", "0.5,0.4"], cli.BAD_USAGE, "one for each of the 3 blocks"),
         (["--space", "compct"], cli.BAD_USAGE, "'compact'"),
         (["--criterion", "snap"], cli.BAD_USAGE, "'snip'"),
@@ -95,15 +100,15 @@ def finished(tmp_path_factory):
         (["--out", "plain.tflite"], 0),
         (["--out", "first.tflite", "--exit-index", "0"], 0),
         (["--out", "exits", "--early-exit"], 1),
-        (["--out", "given", "--early-exit", "--threshold", "0.9", "--max-exit-loss", "2"], 1),
-        (["--out", "stages", "--early-exit", "--stages", "--max-exit-cost", "0.9"], 3),
+        (["--out", "given", "--threshold", "0.9", "--max-exit-loss", "2"], 1),
+        (["--out", "stages", "--stages", "--max-exit-cost", "0.9"], 3),
     ],
 )
 def test_export_and_benchmark_take_what_the_readme_shows(finished, options, files, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["export", str(finished), "--json", *options]) == cli.DONE
     document = json.loads(capsys.readouterr().out)
-    assert (document["early_exit"] is not None) == ("--early-exit" in options)
+    assert (document["early_exit"] is not None) == (options[1] not in ("plain.tflite", "first.tflite"))
     if "--threshold" in options:
         assert document["early_exit"]["threshold"] == 0.9
     assert len(list(Path(options[1]).glob("*.tflite"))) == files

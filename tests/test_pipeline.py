@@ -29,6 +29,7 @@ ARTEFACT = {
     "macs": int,
     "exit_index": int,
     "early_exit": type(None),
+    "fine_tune_epochs": int,
     "runtime": str,
 }
 CANDIDATE = {
@@ -176,6 +177,17 @@ def test_limits_of_a_device_are_met_by_the_measured_file(tmp_path):
     assert artefact["latency_ms"] <= 50.0
     predicted = result.document["candidates"][int(result.document["best"]["trial"])]
     assert predicted["flash_bytes"] == pytest.approx(artefact["bytes"], rel=0.06)
+    again = result.export(tmp_path / "again.tflite")  # by default in the format that the limits were about
+    assert (again.quantization, again.bytes) == ("int8", artefact["bytes"])
+
+
+def test_a_network_that_8_bits_cost_too_much_is_trained_with_them(tiny_task, tiny_space, tmp_path, monkeypatch):
+    monkeypatch.setattr("kgrow.execution.LARGEST_DROP", -1.0)
+    options = {"space": tiny_space, "keep_ratio": 0.5, "epochs": 2, "quantize": "int8", "verbose": 0}
+    result = kgrow.search(tiny_task, directory=tmp_path, **options)
+    (artefact,) = result.document["best"]["artefacts"]
+    assert artefact["fine_tune_epochs"] == 3
+    assert (tmp_path / "tiny" / "model.tflite").stat().st_size == artefact["bytes"]
 
 
 def test_limit_that_no_network_keeps_to_trains_nothing(tmp_path):
@@ -194,3 +206,13 @@ def test_limit_that_only_the_file_breaks_is_explained_and_leaves_no_file(tmp_pat
     with pytest.raises(kgrow.LimitError, match=r"each breaks one: trial 0000: latency_ms .* > 1e-06"):
         search()
     assert not list((tmp_path / "digits").glob("*.tflite"))
+
+
+def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_path):
+    options = {"space": tiny_space, "oracle": "hyperband", "trials": 3, "epochs": 12, "verbose": 0}
+    result = kgrow.search(tiny_task, directory=tmp_path, **options)
+    assert {candidate["epochs"] for candidate in result.document["candidates"]} == {12}
+    assert all(not candidate["estimated"] for candidate in result.document["pareto"])
+    assert result.document["complete"]
+    again = kgrow.search(tiny_task, directory=tmp_path, **options)
+    assert again.document == result.document

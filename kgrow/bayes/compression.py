@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,10 @@ class CompressionSettings:
             check_positive_int(getattr(self, name), name)
         if len(self.categories) != len(self.prices):
             raise ValueError(f"`prices` must hold one per kernel of `categories`, but got {self.prices}.")
+        if not all(0 < price < math.inf for price in self.prices):
+            raise ValueError(
+                f"`prices` must be positive, but got {self.prices}. To leave a kernel alone give it no categories: ()."
+            )
 
 
 class Compression:

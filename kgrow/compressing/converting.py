@@ -20,6 +20,7 @@ from kgrow.exporting.export import representative_dataset
 from kgrow.exporting.exporter import convert_checked, open_converter
 from kgrow.exporting.measure import IMAGE
 from kgrow.exporting.proof import Converted, write_proved
+from kgrow.exporting.quantized import check_representative
 from kgrow.task import Task
 
 HEAD = 0  # a user's model has one
@@ -83,6 +84,7 @@ def _convert(logits: keras.Model, graph: Graph, task: Task, options: ExportOptio
         )
     converter = open_converter(graph, heads, (HEAD,), "float32")
     images = representative_dataset(task, options.seed)
+    check_representative(images, task.input_shape)
     model = convert_checked(converter, _int8_options(images, pixels), graph, (HEAD,), pixels, output_dtype="int8")
     return _reads_raw_pixels(model) if pixels == "uint8" else model
 

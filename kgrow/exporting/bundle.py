@@ -95,6 +95,7 @@ def describe(artefact: Artefact, task: Task, output_dtype: str) -> dict[str, Any
         "kgrow_version": kgrow.__version__,
         "tensorflow_version": importlib.metadata.version("tensorflow"),
         "task": task.name,
+        "fingerprint": task.fingerprint,
         "input": {
             "name": "image",
             "shape": list(task.input_shape),

@@ -78,7 +78,7 @@ def _needed(graph: Any, producer: dict[int, int], tensors: Iterable[int]) -> set
 
 
 def one_head(model: bytes, exit_index: int, output_dtype: str = "float32") -> bytes:
-    """Returns the file of one head: from `image` to `logits` and `probabilities`.
+    """Returns the file of one head: from `image` to `probabilities` and `logits`.
 
     Args:
         model: What `Exporter.convert` returned.
@@ -91,7 +91,8 @@ def one_head(model: bytes, exit_index: int, output_dtype: str = "float32") -> by
     main = assembly.subgraph()
     (image,) = (main.tensor(index) for index in stage.inputs)
     _copy(main, stage)
-    outputs = {LOGITS: main.tensor(stage.logits), PROBABILITIES: main.tensor(stage.probabilities)}
+    # Probabilities first, as in a file with early exits: a microcontroller knows outputs by their number.
+    outputs = {PROBABILITIES: main.tensor(stage.probabilities), LOGITS: main.tensor(stage.logits)}
     outputs = {name: _as_dtype(main, tensor, output_dtype) for name, tensor in outputs.items()}
     assembly.sign({IMAGE: image}, outputs)
     return assembly.to_bytes()

@@ -43,6 +43,7 @@ class Artefact:
         exit_index: The head that answers, the last of them if there are early exits.
         early_exit: `threshold`, `mean_macs`, and per head the `exits` (fraction of test images that stop there) and
             the `latency_ms` of such images; None without early exits.
+        fine_tune_epochs: Epochs in which the network got used to 8 bits before the conversion.
         runtime: The interpreter that measured, with its version.
     """
 
@@ -60,6 +61,7 @@ class Artefact:
     macs: int
     exit_index: int
     early_exit: dict[str, Any] | None
+    fine_tune_epochs: int
     runtime: str
 
 

@@ -64,7 +64,7 @@ def write_proved(converted: Converted, task: Task, target: Path, options: Export
     if options.micro:
         require_micro(models)
     found = DeviceModel(models, heads, rule).run(np.asarray(task.test.images))
-    artefact = _measured(converted, models, found, task.test.labels, target, options.quantization)
+    artefact = _measured(converted, models, found, task.test.labels, target, options)
     if options.quantization == "float32":
         check_equal(found, converted.expected)
     check_drop(artefact.accuracy_drop, options.max_drop, options.quantization, converted.advice)
@@ -81,13 +81,13 @@ def _measured(
     found: Answers,
     labels: np.ndarray,
     target: Path,
-    quantization: str,
+    options: ExportOptions,
 ) -> Artefact:
     expected = converted.expected
     accuracy = float(np.mean(found.classes == labels))
     return Artefact(
         path=str(target),
-        quantization=quantization,
+        quantization=options.quantization,
         bytes=0,  # known when the description is inside
         gzip_bytes=0,
         test_accuracy=accuracy,
@@ -100,6 +100,7 @@ def _measured(
         macs=sum(macs(model) for model in models),
         exit_index=converted.exit_indices[-1],
         early_exit=None if converted.rule is None else _exits(converted.rule, converted, found),
+        fine_tune_epochs=options.fine_tune_epochs,
         runtime=runtime_name(),
     )
 

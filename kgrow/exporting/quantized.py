@@ -62,6 +62,15 @@ def _fake_quant_kernel(kernel: Any) -> Any:
     return tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -largest, largest, narrow_range=True)
 
 
+def check_representative(images: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises ValueError if there are too few images for the ranges of activations, or they have another shape."""
+    if images.shape[1:] != shape or len(images) < MIN_IMAGES:
+        raise ValueError(
+            f"`representative_dataset` must hold at least {MIN_IMAGES} training images of shape {shape}, but got an "
+            f"array of shape {images.shape}: ranges seen on fewer would cut off what other images need."
+        )
+
+
 def calibrate(folded: FoldedNetwork, images: np.ndarray) -> dict[str, tuple[float, float]]:
     """Returns the smallest and largest value of every tensor over a representative dataset.
 
@@ -73,12 +82,7 @@ def calibrate(folded: FoldedNetwork, images: np.ndarray) -> dict[str, tuple[floa
     Raises:
         ValueError: If there are too few images, or they are not what the network reads.
     """
-    expected = folded.architecture.input_shape
-    if images.shape[1:] != expected or len(images) < MIN_IMAGES:
-        raise ValueError(
-            f"`representative_dataset` must hold at least {MIN_IMAGES} images of shape {expected}, but got an array of "
-            f"shape {images.shape}: ranges seen on fewer would cut off what other images need."
-        )
+    check_representative(images, folded.architecture.input_shape)
     seen: dict[str, tuple[float, float]] = {}
 
     def note(name: str, tensor: Any) -> Any:

@@ -40,7 +40,7 @@ def _artefact(artefact: Document) -> Iterator[RenderableType]:
     if exits:
         stops = [
             (str(head), percent(there), "-" if milliseconds is None else f"{milliseconds:.3g}")
-            for head, (there, milliseconds) in enumerate(zip(exits["exits"], exits["latency_ms"], strict=True), start=1)
+            for head, (there, milliseconds) in enumerate(zip(exits["exits"], exits["latency_ms"], strict=True))
         ]
         headers = ("stops after head", "% of test images", "latency ms")
         yield Rows(f"Early exit at confidence {exits['threshold']:.3g}", headers, stops, num_words=1)
@@ -80,6 +80,12 @@ def _benchmark(document: Document) -> Iterator[RenderableType]:
         "this machine, the files in turn. RAM: bytes for activations on a microcontroller. MACs: multiply-accumulates "
         "through the whole network."
     )
+    if document["is_same_data"] is False:
+        yield Paragraph(
+            "The data are not those that the file was made of, or are split in another way: of these test images the "
+            "network may have learned some.",
+            "yellow",
+        )
     for row in document["rows"]:
         if "error" in row:
             yield Paragraph(f"{row['format']}: {one_line(row['error'])}", "yellow")

@@ -219,17 +219,18 @@ def _heads(best: Document) -> Iterator[RenderableType]:
     heads = best["heads"]
     rows = [
         (
-            f"{index}{' (last)' if index == len(heads) else ''}",
+            f"{index}{' (last)' if index == len(heads) - 1 else ''}",
             percent(head["val_accuracy"], 2),
             percent(head["test_accuracy"], 2),
             grouped(head["macs"]),
         )
-        for index, head in enumerate(heads, start=1)
+        for index, head in enumerate(heads)
     ]
     headers = ("head", "validation %", "test %", "MACs per image")
     yield Rows(f"Heads of trial {one_line(best.get('trial', ''))}".rstrip(), headers, rows, num_words=1)
     yield Paragraph(
-        "Each block ends in a head that can answer. MACs: multiply-accumulate operations of the network up to there, "
+        "Each block ends in a head that can answer; `kgrow export --exit-index` takes its number. MACs: "
+        "multiply-accumulate operations of the network up to there, "
         f"pruned weights included; without them {grouped(best['macs_sparse'])} of {grouped(best['macs_dense'])}. The "
         "test images decided nothing."
     )

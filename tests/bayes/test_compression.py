@@ -97,6 +97,8 @@ def test_filters_and_patches_of_convolutions_go_too(data):
 def test_what_cannot_be_is_refused(data):
     with pytest.raises(ValueError, match="`prices` must hold one per kernel"):
         CompressionSettings((("element",),), (0.1, 0.1))
+    with pytest.raises(ValueError, match=r"`prices` must be positive, but got \(0.0,\)"):
+        CompressionSettings((("element",),), (0.0,))
     chain = Chain.fresh((4, 4, 1), [], [2], seed=1)
     with pytest.raises(ValueError, match="`categories` must hold those of 1 kernels"):
         Compression(chain, CompressionSettings(((), ()), (0.1, 0.1)))

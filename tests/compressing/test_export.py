@@ -16,6 +16,7 @@ from kgrow.exporting import classify
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.measure import open_interpreter
+from kgrow.task import Split
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,14 @@ def test_other_kinds_are_written_too(compressed, tmp_path):
 def test_options_that_do_not_fit_are_refused(quantize, options, message, compressed, tmp_path):
     with pytest.raises(ValueError, match=message):
         compressed.export(tmp_path / "a.tflite", quantize, **options)
+    assert not os.listdir(tmp_path)
+
+
+def test_too_few_images_for_8_bits_are_refused(compressed, tmp_path):
+    train = compressed.task.train
+    task = dataclasses.replace(compressed.task, train=Split(train.images[:12], train.labels[:12]))
+    with pytest.raises(ValueError, match="must hold at least 16 training images"):
+        dataclasses.replace(compressed, task=task).export(tmp_path / "a.tflite", "int8")
     assert not os.listdir(tmp_path)
 
 

@@ -1,6 +1,8 @@
 """What is written for a device."""
 
+import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from kgrow.exporting import EarlyExit, ExportOptions, export
 from kgrow.exporting.assembly import parse
 from kgrow.exporting.bundle import _replace_folder, read_bundle
 from kgrow.exporting.micro import check_micro
+from kgrow.reporting.artefacts import print_benchmark
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +136,7 @@ def test_run_classifies_without_kgrow(bundle, staged, tiny_task, tmp_path):
             check=True,
         )
         first, second = map(json.loads, done.stdout.splitlines())
-        assert "kgrow" not in (folder / "run.py").read_text().split("import argparse")[1].split("class Classifier")[0]
+        assert not re.search(r"^\s*(import|from) (kgrow|tensorflow)", (folder / "run.py").read_text(), re.MULTILINE)
         assert first["label"] == second["label"]  # each pixel of the large image three times: the same when reduced
         assert first["probability"] == pytest.approx(second["probability"], abs=1e-6)
         assert done.stderr.count("resizing images to 8x8") == 1
@@ -164,6 +167,24 @@ def test_run_says_what_is_wrong(fault, bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metadata.json", b'{"format": "another"}', "must hold a description that `kgrow export` wrote"),
+        ("metadata.json", b'{"format": "kgrow', "must hold a description that `kgrow export` wrote"),
+        ("model.tflite", b"TFL3", "must be the model that metadata.json describes"),
+    ],
+)
+def test_run_refuses_a_folder_that_was_changed(name, content, message, bundle, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "copy")
+    (folder / name).write_bytes(content)
+    command = [sys.executable, "-I", folder / "run.py", tmp_path / "image.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
     "labels", [np.full(4, 3), np.zeros(3, int), np.zeros((4, 3), int), np.zeros(4), -np.ones(4, int)]
 )
 def test_labels_that_do_not_match_are_an_error_on_the_device(labels, bundle, tmp_path):
@@ -182,9 +203,20 @@ def test_benchmark_on_other_classes_is_an_error(bundle, digits):
         benchmark(bundle, digits)
 
 
+def test_benchmark_says_when_test_images_may_have_been_learned(bundle, tiny_task):
+    assert benchmark(bundle, tiny_task)["is_same_data"] is True
+    other = dataclasses.replace(tiny_task, train=tiny_task.test, test=tiny_task.train)
+    document = benchmark(bundle, other)
+    assert document["is_same_data"] is False
+    printed = io.StringIO()
+    print_benchmark(document, printed)
+    assert "may have learned some" in " ".join(printed.getvalue().split())
+
+
 def test_benchmark_of_a_file_without_data_has_no_accuracy(bundle, staged):
     (row,) = benchmark(bundle)["rows"]
     assert row["test_accuracy"] is None
+    assert benchmark(bundle)["is_same_data"] is None
     assert row["format"] == "int8 + exits"
     assert row["bytes"] == (bundle / "model.tflite").stat().st_size
     assert 0 < row["latency_ms"] <= row["latency_p95_ms"]

@@ -175,8 +175,8 @@ def test_reason_claims_no_more_than_the_figures_show(rivals, reason):
 def test_heads_have_accuracies_and_macs():
     text = printed(RESULT)
     assert re.search(r"^head +validation % +test % +MACs per image$", text, re.MULTILINE)
-    assert re.search(r"^1 +71\.00 +70\.00 +5 000 000$", text, re.MULTILINE)
-    assert re.search(r"^4 \(last\) +86\.00 +85\.00 +20 000 000$", text, re.MULTILINE)
+    assert re.search(r"^0 +71\.00 +70\.00 +5 000 000$", text, re.MULTILINE)
+    assert re.search(r"^3 \(last\) +86\.00 +85\.00 +20 000 000$", text, re.MULTILINE)
 
 
 def test_few_early_exit_rows_span_all_costs():
@@ -214,7 +214,7 @@ def test_nothing_is_cut_at_any_width(width):
 
 def test_narrow_terminal_lists_rows_one_below_the_other():
     text = rendered(RESULT, 40)
-    assert "head 4 (last)\n  validation %    86.00\n  test %          85.00\n  MACs per image  20 000 000\n" in text
+    assert "head 3 (last)\n  validation %    86.00\n  test %          85.00\n  MACs per image  20 000 000\n" in text
 
 
 def test_terminal_gets_colour_unless_it_is_declined(monkeypatch):
