@@ -11,10 +11,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from kgrow.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,18 @@ def search(arguments: Sequence[str]) -> tuple[dict[str, Any], float, str]:
             check=True,
         )
         return json.loads(done.stdout), time.monotonic() - started, " ".join(command)
+
+
+def cifar10(num_images: int | None, num_test_images: int | None) -> Task:
+    """Returns CIFAR-10 with its first training and test images, None for all."""
+    from kgrow.task import Split, Task
+
+    task = Task.of("cifar10")
+
+    def first(split: Split, count: int | None) -> Split:
+        return Split(split.images[:count], split.labels[:count])
+
+    return dataclasses.replace(task, train=first(task.train, num_images), test=first(task.test, num_test_images))
 
 
 Measure = Callable[[bool], Iterator[Figure]]

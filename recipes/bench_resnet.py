@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from _bench import Figure, figure, main
+from _bench import Figure, cifar10, figure, main
 
 if TYPE_CHECKING:
     from kgrow.architecture import Architecture
@@ -65,7 +65,7 @@ def _measured(name: str, scale: Scale) -> Iterator[Figure]:
     from kgrow.exporting import compact
 
     started, command = time.monotonic(), f"python recipes/bench_resnet.py --only {name}"
-    task = _task(scale)
+    task = cifar10(scale.num_images, scale.num_test_images)
     architecture = _resnet(task, scale.filters)
     dense = _work(architecture, task)
     _train(dense, task, scale, removing=False)
@@ -81,19 +81,6 @@ def _measured(name: str, scale: Scale) -> Iterator[Figure]:
     widths = [cell.hidden_filters or cell.filters for cell in small.architecture.cells]
     print(f"channels left in the stem and inside each cell: {widths}", file=sys.stderr, flush=True)
     yield figure(f"{name}_minutes", (time.monotonic() - started) / 60, "min, both networks", "", command)
-
-
-def _task(scale: Scale) -> Task:
-    from kgrow.task import Split, Task
-
-    task = Task.of("cifar10")
-
-    def first(split: Split, count: int | None) -> Split:
-        return Split(split.images[:count], split.labels[:count])
-
-    return dataclasses.replace(
-        task, train=first(task.train, scale.num_images), test=first(task.test, scale.num_test_images)
-    )
 
 
 def _resnet(task: Task, filters: int) -> Architecture:

@@ -18,6 +18,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
         ("bench_main", "masked_step"),
         ("bench_bayes", "lenet_300_100"),
         ("bench_resnet", "narrow"),
+        ("bench_criteria", "criteria"),
         ("bench_density", "claim"),
         ("bench_search", "candidates"),
         ("bench_cells", "trees"),

@@ -55,7 +55,7 @@ def test_ranges_hold_zero_and_whatever_was_seen(folded, images):
 
 
 def test_too_few_or_foreign_images_are_an_error(folded, images):
-    with pytest.raises(ValueError, match="at least 16 images"):
+    with pytest.raises(ValueError, match="at least 16 training images"):
         calibrate(folded, images[:15])
     with pytest.raises(ValueError, match=r"shape \(8, 8, 3\), but got an array of shape \(64, 4, 8, 3\)"):
         calibrate(folded, images[:, :4])
