@@ -271,4 +271,8 @@ def _nothing_found(outcomes: Sequence[Trial]) -> Exception:
             "`max_time` must leave room for one network to be complete, but ended before that. Its checkpoint is kept: "
             "the same call goes on from there."
         )
+    if not failures:
+        return ArithmeticError(
+            "`trials` must be more for this oracle: it ended every trial early. Search in another directory with more."
+        )
     return ArithmeticError("Every trial failed. " + " ".join(failures))

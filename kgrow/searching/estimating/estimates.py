@@ -78,6 +78,8 @@ class Estimates:
         for index in [*self._ranked(), *stopped]:
             if complete == FINALISTS:
                 break
+            if index not in self.proposals:  # it was a worker's
+                continue
             trial = self.train_in_full(index, deadline)
             if trial.status == "stopped":
                 break
