@@ -131,7 +131,8 @@ class Estimates:
         )
         if estimate.status != "stopped":
             self.directory(index).write_json(ESTIMATE, dataclasses.asdict(trial))
-        self.observer.trial_finished(trial.trial, dataclasses.asdict(trial))
+        if not self.directory(index).has(OUTCOME):  # of an oracle's early end the training itself has told
+            self.observer.trial_finished(trial.trial, dataclasses.asdict(trial))
         return trial
 
     def _ranked(self) -> list[int]:
