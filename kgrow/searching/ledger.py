@@ -87,6 +87,8 @@ class Ledger:
         """Takes in the trials that ended one after the other before there were workers."""
         while self.trials.directory(len(self.oracle.trials)).has(OUTCOME):
             trial = self.create(ALONE)
+            if trial.status != TrialStatus.RUNNING:  # the oracle has ended: it was given fewer trials than before
+                return
             outcome = Trial.of(self.trials.directory(int(trial.trial_id)).read_json(OUTCOME))
             check_same(outcome.trial, outcome.values, self.proposals.sample(trial.hyperparameters).values)
             self.end(trial.trial_id)

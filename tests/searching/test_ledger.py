@@ -183,3 +183,13 @@ def test_trials_that_ended_before_there_were_workers_are_taken_in(opened):
     again = opened("bayesian")
     again.adopt()
     assert again.holds("a", "4")
+
+
+def test_no_more_trials_are_taken_in_than_the_oracle_may_begin(opened):
+    alone = opened("grid", trials=3)
+    ended = [finish(alone, alone.create("a")) for _ in range(3)]
+    alone.run.truncate(0)
+    ledger = opened("grid", trials=2)
+    ledger.adopt()
+    assert list(ledger.trials.outcomes.values()) == ended[:2]
+    assert ledger.is_over
