@@ -71,19 +71,21 @@ class Service(OracleServicer):
         Raises:
             Exception: What went wrong in a call, or in a worker's trial.
         """
-        if self._failure is not None:  # whoever failed may still hold the lock of KerasTuner's oracle
-            raise self._failure
-        with self._lock:
-            for worker in self.leases.take_expired():
-                trial_id = self.ledger.lose(worker)
-                if trial_id is not None:
-                    self._say(f"{worker} was not heard of for {self.leases.seconds:g} s: trial {trial_id} waits")
-            is_over = self.ledger.is_over
+        is_over = self._failure is None and self._take_expired()
         while not self._told.empty():
             self._told.get()(observer)
         if self._failure is not None:
             raise self._failure
         return is_over
+
+    def _take_expired(self) -> bool:
+        # Not after a failure: whoever failed may still hold the lock of KerasTuner's oracle.
+        with self._lock:
+            for worker in self.leases.take_expired():
+                trial_id = self.ledger.lose(worker)
+                if trial_id is not None:
+                    self._say(f"{worker} was not heard of for {self.leases.seconds:g} s: trial {trial_id} waits")
+            return self.ledger.is_over
 
     def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's names
         """Answers with the hyper-parameters."""
