@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT, METADATA = "kgrow-bundle-1", "metadata.json"
+FORMAT, METADATA = "kgrow-bundle-2", "metadata.json"
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 

@@ -32,7 +32,7 @@ from kgrow.exporting.micro import check_micro
 from kgrow.exporting.options import ExportOptions
 from kgrow.task import Task
 
-FORMAT = "kgrow-bundle-1"
+FORMAT = "kgrow-bundle-2"
 METADATA_NAME = b"kgrow"
 MODEL, METADATA, LABELS = "model.tflite", "metadata.json", "labels.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
