@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from _bench import Figure, figure, main
+from _bench import Figure, cifar10, figure, main
 
 REDUCTIONS = (
     "640 training and 1000 test images of half the side, two cells of 4 filters, one loop, two epochs, one random "
@@ -152,20 +152,16 @@ def _trained(network: Any, task: Any, scale: Scale, seed: int) -> float:
 def _task(scale: Scale) -> Any:
     import numpy as np
 
-    from kgrow.task import Split, Task
+    from kgrow.task import Split
 
-    task = Task.of("cifar10")
+    task = cifar10(scale.num_images, scale.num_test_images)
 
-    def part(split: Any, count: int | None) -> Any:
-        pixels = split.images[:count, :: scale.pixel_step, :: scale.pixel_step]
-        return Split(np.ascontiguousarray(pixels), split.labels[:count])
+    def coarser(split: Split) -> Split:
+        pixels = split.images[:, :: scale.pixel_step, :: scale.pixel_step]
+        return Split(np.ascontiguousarray(pixels), split.labels)
 
-    return dataclasses.replace(
-        task,
-        train=part(task.train, scale.num_images),
-        validation=part(task.validation, None),
-        test=part(task.test, scale.num_test_images),
-    )
+    splits = {name: coarser(getattr(task, name)) for name in ("train", "validation", "test")}
+    return dataclasses.replace(task, **splits)
 
 
 def _scaling(task: Any) -> Any:
