@@ -162,7 +162,7 @@ class Proposals:
         broken = ", ".join(f"{name} {nearest[name]} > {given[name]}" for name in self.limits.exceeded(nearest))
         message = f"`limits` must allow a candidate of the space, but the nearest one breaks {broken}. "
         message += "Loosen them, or choose smaller images or another space."
-        if self.keep_ratios is not None and self.limits.params is not None:
+        if self.keep_ratios is not None and min(self.keep_ratios) < 1 and self.limits.params is not None:
             size = self.full.kernel_params()
             uniform = int(min(1.0, self.limits.params / size) * PRECISION) / PRECISION
             message += f" Of its {size} connections a uniform keep ratio of {uniform:.4f} would fit."
