@@ -27,7 +27,11 @@ class Compressible(Protocol):
         """The network as it answers; the kernels are among its parameters."""
 
     def outputs(self, images: Any) -> Outputs:
-        """Returns the logits (batch, classes) of every head in training."""
+        """Returns the logits (batch, classes) of every head in training.
+
+        Args:
+            images: Raw pixels (batch, height, width, channels).
+        """
 
     def connected(self, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Returns the masks without weights that no input reaches or that reach no class.

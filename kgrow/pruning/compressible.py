@@ -34,7 +34,9 @@ class CompressibleNetwork:
         named = network.named_variables()
         self.trainable = [variable for variable in named.values() if variable.trainable]
         # Scale and offset of a normalisation: without them a channel that is gone would still be a constant.
-        self._gates = {name: (named[name], tf.Variable(tf.ones_like(named[name]))) for name in self._groups.gates}
+        self._gates = {
+            name: (named[name], tf.Variable(tf.ones_like(named[name]), trainable=False)) for name in self._groups.gates
+        }
         self._step = tf.Variable(0, trainable=False)
 
     @property
