@@ -147,6 +147,7 @@ def _add_export(commands: Any) -> None:
     exits("--max-exit-loss", type=float, metavar="POINTS", help="accuracy that early exits may cost (0.5)")
     exits("--max-exit-cost", type=float, metavar="FRACTION", help="mean MACs allowed, in place of --max-exit-loss")
     exits("--stages", action="store_true", help="a file per stage in place of one")
+    add("--input-dtype", metavar="TYPE", help="of the raw pixels fed: uint8 or float32 (default: that of the data)")
     add("--output-dtype", default="float32", help="float32 (default), or uint8 or int8 with --quantize int8")
     add("--fine-tune-epochs", type=int, default=0, metavar="N", help="train N epochs with 8 bits simulated before")
     add("--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy that quantization may cost (1)")
@@ -223,6 +224,7 @@ def run_export(options: argparse.Namespace) -> int:
         quantize=options.quantize,
         exit_index=options.exit_index,
         early_exit=early_exit(options),
+        input_dtype=options.input_dtype,
         output_dtype=options.output_dtype,
         fine_tune_epochs=options.fine_tune_epochs,
         max_drop=options.max_drop / 100,

@@ -24,6 +24,7 @@ EXPORTS = {
     "exits": {"quantize": "int8", "early_exit": True},
     "stages": {"quantize": "int8", "early_exit": kgrow.EarlyExit(threshold=0.8, stages=True)},
     "float exits": {"early_exit": True},
+    "float pixels": {"quantize": "int8", "early_exit": True, "input_dtype": "float32"},
 }
 
 

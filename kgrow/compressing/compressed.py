@@ -36,7 +36,8 @@ class Compressed:
             path: Where to: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description and
                 a program that classifies.
             quantize: float32, float16, dynamic or int8.
-            options: `output_dtype`, `micro`, `max_drop` or `seed` of `kgrow.exporting.ExportOptions`.
+            options: `input_dtype`, `output_dtype`, `micro`, `max_drop` or `seed` of
+                `kgrow.exporting.ExportOptions`.
 
         Returns:
             What was measured on the file.

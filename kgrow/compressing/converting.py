@@ -76,7 +76,7 @@ def _convert(logits: keras.Model, graph: Graph, task: Task, options: ExportOptio
     def heads(images: Any) -> list[Any]:
         return [logits(images, training=False)]
 
-    pixels = task.dtype.name
+    pixels = options.pixels(task.dtype.name)
     if options.quantization != "int8":
         converter = open_converter(graph, heads, (HEAD,), pixels)
         return convert_checked(

@@ -62,13 +62,14 @@ class DeviceModel:
 
     def run(self, images: np.ndarray) -> Answers:
         """Classifies raw pixels (num_images, height, width, channels)."""
-        check_images(self.interpreters[0], images)
+        dtype = check_images(self.interpreters[0], images)
         for _ in range(WARMUP):
-            self._answer(images[:1])
+            self._answer(images[:1].astype(dtype))
         values, exits, milliseconds = [], [], []
         for index in range(len(images)):
+            image = images[index : index + 1].astype(dtype)
             started = time.perf_counter()
-            value, stopped = self._answer(images[index : index + 1])
+            value, stopped = self._answer(image)
             milliseconds.append((time.perf_counter() - started) * 1e3)
             values.append(value)
             exits.append(stopped)
@@ -76,8 +77,10 @@ class DeviceModel:
 
     def time(self, image: np.ndarray) -> float:
         """Returns the milliseconds that one image (height, width, channels) takes."""
+        batch = image[np.newaxis]
+        batch = batch.astype(check_images(self.interpreters[0], batch))
         started = time.perf_counter()
-        self._answer(image[np.newaxis])
+        self._answer(batch)
         return (time.perf_counter() - started) * 1e3
 
     def _answer(self, image: np.ndarray) -> tuple[np.ndarray, int]:

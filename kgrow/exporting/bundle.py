@@ -76,13 +76,13 @@ def _is_bundle(folder: Path) -> bool:
     return {entry.name for entry in folder.iterdir()} <= ours
 
 
-def describe(artefact: Artefact, task: Task, output_dtype: str) -> dict[str, Any]:
+def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str, Any]:
     """Returns the description that a model carries: what it reads and gives, and what was measured.
 
     Args:
         artefact: What was measured.
         task: The data.
-        output_dtype: Type of the outputs.
+        options: What the file is like.
     """
     measured = dataclasses.asdict(artefact)
     # Neither what the description becomes a part of, nor times: the same network gives the same file.
@@ -100,10 +100,10 @@ def describe(artefact: Artefact, task: Task, output_dtype: str) -> dict[str, Any
             "name": "image",
             "shape": list(task.input_shape),
             "layout": "NHWC, gray or RGB",
-            "dtype": task.dtype.name,
+            "dtype": options.pixels(task.dtype.name),
             "scaling": "none: raw pixels, scaled inside" if task.dtype == "uint8" else "none: as in the data set",
         },
-        "output": {"name": "probabilities", "dtype": output_dtype},
+        "output": {"name": "probabilities", "dtype": options.output_dtype},
         "classes": list(task.class_names),
         "num_test": len(task.test),
         **measured,

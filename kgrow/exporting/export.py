@@ -78,7 +78,7 @@ def export(
         exporter = Int8(tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed))
     network.apply_masks()
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
-    converted = exporter.convert(smaller, heads, task.dtype.name, images)
+    converted = exporter.convert(smaller, heads, options.pixels(task.dtype.name), images)
     rule = options.early_exit.resolve(network, task, heads) if options.early_exit else None
     result = Converted(
         models=_cut(converted, heads, rule, options),

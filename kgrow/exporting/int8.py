@@ -39,7 +39,7 @@ class Int8(Exporter):
                 "`representative_dataset` must be given for int8, but is None: it fixes the ranges of activations."
             )
         folded = FoldedNetwork(network)
-        quantized = QuantizedNetwork(folded, calibrate(folded, representative_dataset.astype(input_dtype)))
+        quantized = QuantizedNetwork(folded, calibrate(folded, representative_dataset))
         if self.tune is not None:
             self.tune(quantized)
         # Pixels stay float32 in the function; the converter itself replaces its quantized input by one of the type.

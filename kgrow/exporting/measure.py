@@ -145,9 +145,8 @@ def classify(model: Model, images: np.ndarray) -> np.ndarray:
             f"`model` must have a signature {SIGNATURE!r} from {IMAGE!r} to {LOGITS!r}, but got {signature}. "
             "Files of one head have it."
         )
-    check_images(interpreter, images)
-    runner = interpreter.get_signature_runner(SIGNATURE)
-    return np.concatenate([runner(**{IMAGE: images[i : i + 1]})[LOGITS] for i in range(len(images))])
+    dtype, runner = check_images(interpreter, images), interpreter.get_signature_runner(SIGNATURE)
+    return np.concatenate([runner(**{IMAGE: images[i : i + 1].astype(dtype)})[LOGITS] for i in range(len(images))])
 
 
 def gzip_size(data: bytes) -> int:
@@ -155,13 +154,18 @@ def gzip_size(data: bytes) -> int:
     return len(gzip.compress(data, compresslevel=9, mtime=0))
 
 
-def check_images(interpreter: Any, images: np.ndarray) -> None:
-    """Raises ValueError unless the images are what a model reads."""
+def check_images(interpreter: Any, images: np.ndarray) -> np.dtype:
+    """Returns the type that a model reads.
+
+    Raises:
+        ValueError: If the images have another shape, or values that this type has not.
+    """
     # A signature takes images of another size without a word: it resizes its input tensor.
     (expected,) = interpreter.get_input_details()
     shape, dtype = tuple(expected["shape"].tolist()), np.dtype(expected["dtype"])
-    if not len(images) or images.shape[1:] != shape[1:] or images.dtype != dtype:
+    if not len(images) or images.shape[1:] != shape[1:] or not np.can_cast(images.dtype, dtype):
         raise ValueError(
             f"`images` must be at least one, of shape {shape[1:]} and type {dtype}, but got an array of shape "
             f"{images.shape} and type {images.dtype}."
         )
+    return dtype

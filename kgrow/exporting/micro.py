@@ -44,5 +44,5 @@ def require_micro(models: Iterable[bytes]) -> None:
     if problems:
         raise ValueError(
             f"`micro` needs a model that TensorFlow Lite Micro runs, but this one has {', '.join(problems)}. Use "
-            "'int8', which it runs whatever the pixels are."
+            "'int8', or 'float32' with `input_dtype='float32'`."
         )

@@ -6,6 +6,7 @@ import dataclasses
 
 from kgrow.exporting.cut import OUTPUT_DTYPES
 from kgrow.exporting.early_exit import EarlyExit
+from kgrow.exporting.exporter import check_input_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,8 @@ class ExportOptions:
         quantization: A key of `kgrow.exporting.EXPORTERS`.
         exit_index: The head that answers, or the last of them with early exits; the network's last one by default.
         early_exit: Whether the file answers at the first head that is confident enough, and how that is decided.
+        input_dtype: Type in which the device feeds raw pixels: `"uint8"`, or `"float32"` with values of the same range;
+            that of the data set by default.
         output_dtype: Type of the outputs: `"float32"`, or `"uint8"` or `"int8"` with int8.
         fine_tune_epochs: Epochs in which the network gets used to 8 bits before the conversion; int8 only.
         micro: Whether it must run on TensorFlow Lite Micro: what does not is an error.
@@ -26,6 +29,7 @@ class ExportOptions:
     quantization: str = "float32"
     exit_index: int | None = None
     early_exit: EarlyExit | None = None
+    input_dtype: str | None = None
     output_dtype: str = "float32"
     fine_tune_epochs: int = 0
     micro: bool = False
@@ -35,6 +39,8 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop <= 1:
             raise ValueError(f"`max_drop` must be in [0, 1], but got {self.max_drop!r}. For one point pass 0.01.")
+        if self.input_dtype is not None:
+            check_input_dtype(self.input_dtype)
         if self.output_dtype not in OUTPUT_DTYPES:
             raise ValueError(
                 f"`output_dtype` must be one of {', '.join(map(repr, OUTPUT_DTYPES))}, but got {self.output_dtype!r}."
@@ -48,6 +54,22 @@ class ExportOptions:
             )
         if self.early_exit and self.early_exit.stages and self.output_dtype != "float32":
             raise ValueError(f"`output_dtype` must be 'float32' for stages, but got {self.output_dtype!r}.")
+
+    def pixels(self, dtype: str) -> str:
+        """Returns the type of the model's input.
+
+        Args:
+            dtype: Of the data set's images.
+
+        Raises:
+            ValueError: If the device could not feed such images.
+        """
+        if self.input_dtype == "uint8" != dtype:
+            raise ValueError(
+                f"`input_dtype` must be 'float32' for images of {dtype}, but got 'uint8': their values are no pixels "
+                "from 0 to 255."
+            )
+        return self.input_dtype or dtype
 
     def _check_needs_int8(self) -> None:
         if self.output_dtype != "float32":

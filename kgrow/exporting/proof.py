@@ -68,7 +68,7 @@ def write_proved(converted: Converted, task: Task, target: Path, options: Export
     if options.quantization == "float32":
         check_equal(found, converted.expected)
     check_drop(artefact.accuracy_drop, options.max_drop, options.quantization, converted.advice)
-    description = describe(artefact, task, options.output_dtype)
+    description = describe(artefact, task, options)
     written = [self_describing(model, description) for model in models]
     check_same(DeviceModel(written, heads, rule), task.test.images, found)
     write(target, written, description, artefact)

@@ -66,5 +66,5 @@ def test_unusable_arguments_are_errors(exporter, heads, dtype, message, tiny_net
 
 def test_all_implementations_are_in_the_table():
     made = {type(exporter) for exporter in EXPORTERS.values()}
-    assert made == set(Exporter.__subclasses__())
+    assert made == {kind for kind in Exporter.__subclasses__() if kind.__module__.startswith("kgrow.")}
     assert not any(inspect.isabstract(kind) for kind in made)

@@ -9,7 +9,8 @@ import pytest
 
 from kgrow.exporting import EXPORTERS, Artefact, EarlyExit, Exporter, ExportError, ExportOptions, classify, export
 from kgrow.exporting.answers import Answers
-from kgrow.exporting.measure import gzip_size, runtime_name
+from kgrow.exporting.bundle import read_bundle
+from kgrow.exporting.measure import gzip_size, open_interpreter, runtime_name
 from kgrow.exporting.verify import check_drop, check_equal, int8_advice
 from kgrow.network.early_exit import ExitRule
 from kgrow.pruning import Magnitude, prune
@@ -73,6 +74,29 @@ def test_every_kind_is_measured_on_its_file(quantization, varied_network, tiny_t
     network = varied_network.logits(tiny_task.test.images)[-1].argmax(axis=-1)
     assert artefact.agreement == np.mean(classes == network)
     assert artefact.accuracy_drop == np.mean(network == tiny_task.test.labels) - artefact.test_accuracy
+
+
+@pytest.mark.parametrize("quantization", EXPORTERS)
+def test_pixels_fed_as_floats_are_answered_as_bytes_are(quantization, varied_network, tiny_task, tmp_path):
+    answers = []
+    for dtype in ("uint8", "float32"):
+        path = tmp_path / f"{dtype}.tflite"
+        options = ExportOptions(quantization, input_dtype=dtype, max_drop=1.0, micro=dtype == "float32" == quantization)
+        export(varied_network, tiny_task, path, options)
+        (image,) = open_interpreter(path).get_input_details()
+        assert image["dtype"] == np.dtype(dtype)
+        assert read_bundle(path)[0]["input"]["dtype"] == dtype
+        answers.append(classify(path, tiny_task.test.images))
+    np.testing.assert_array_equal(*answers)
+
+
+def test_floats_are_not_fed_as_bytes(tiny_network, tiny_task, tmp_path):
+    with pytest.raises(ValueError, match="`input_dtype` must be 'float32' for images of float32"):
+        ExportOptions(input_dtype="uint8").pixels("float32")
+    path = tmp_path / "bytes.tflite"
+    export(tiny_network, tiny_task, path)
+    with pytest.raises(ValueError, match=r"`images` must be .* type uint8, but got .* type float32"):
+        classify(path, tiny_task.test.images.astype(np.float32))
 
 
 def test_fine_tuning_keeps_pruned_connections_at_zero_and_repeats(pruned, tiny_task, tmp_path):
@@ -161,6 +185,7 @@ def test_rule_is_chosen_on_validation_images(varied_network, tiny_task):
         ({"fine_tune_epochs": 2}, "`fine_tune_epochs` must be 0 unless"),
         ({"max_drop": 35}, r"`max_drop` must be in \[0, 1\]"),
         ({"quantization": "int8", "output_dtype": "int4"}, "`output_dtype` must be one of"),
+        ({"input_dtype": "int8"}, "`input_dtype` must be one of 'uint8', 'float32', but got 'int8'"),
     ],
 )
 def test_options_that_do_not_fit_are_errors(options, message):
