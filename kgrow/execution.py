@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import kgrow
+from kgrow.architecture import Architecture
 from kgrow.exporting import Artefact, ExportError, ExportOptions, classify, export
+from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot, accuracy_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import exit_curve
@@ -112,7 +114,7 @@ class Search:
             "complete": complete,
             "config": self.run.config,
             "candidates": [dataclasses.asdict(trial) for trial in outcomes],
-            "pareto": [dataclasses.asdict(exact[index]) for index in pareto_front(list(map(vars, exact)))],
+            "pareto": self._front(exact),
             "best": self._measure(network, self.trials.outcomes[best], measured),
             "calibration": calibration,
         }
@@ -125,6 +127,21 @@ class Search:
             self.estimates.finish()
             sweep(self.run.path)
         return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
+
+    def _front(self, exact: Sequence[Trial]) -> list[dict[str, Any]]:
+        """Returns the candidates that no other beats, with latencies where more than one network is among them."""
+        front = [exact[index] for index in pareto_front(list(map(vars, exact)))]
+        proposals = self.plan.proposals
+        networks = [proposals.network(trial.values) for trial in front]
+        latencies: dict[Architecture, float] = {}
+        # Without whole channels a trained network takes as long as an untrained one.
+        if len(set(networks)) > 1 and self.plan.settings.channels is None:
+            self.observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
+            latencies = {n: untrained_latency_ms(self.task, proposals.quantization, n) for n in set(networks)}
+        return [
+            {**dataclasses.asdict(trial), "latency_ms": latencies.get(network)}
+            for trial, network in zip(front, networks, strict=True)
+        ]
 
     def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
         """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""

@@ -6,7 +6,8 @@ import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from kgrow._checks import check_keep_ratios
 from kgrow.architecture import Architecture, Scaling
@@ -113,6 +114,11 @@ class Proposals:
         values: dict[str, float | int | str] = {"depth": depth, "width": width, "links": links}
         values |= {f"block_{index}/keep_ratio": ratio for index, ratio in enumerate(ratios)}
         return Proposal(Candidate(architecture, ratios), values, known.footprint(ratios, self.scope))
+
+    def network(self, values: Mapping[str, Any]) -> Architecture:
+        """Returns the network of a proposal, by its values."""
+        architecture, _ = self.variants[values["depth"], values["width"], values["links"]]
+        return architecture
 
     def _ratios(self, hp: HyperParameters, depth: int) -> tuple[float, ...]:
         if self.keep_ratios is not None:
