@@ -91,7 +91,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add("--batch-size", type=int, metavar="N")
     add("--keep-ratio", type=keep_ratios, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
     add("--criterion", default="snip", help="snip (default), snip_reinit, magnitude, bayes or random")
-    add("--strategy", choices=["one-shot", "iterative"], help="default: the preset's")
+    add("--strategy", help="one-shot, iterative or bayes (the evidence decides how many stay); default: the preset's")
     add("--scope", default="block", help="ranked together: layer, block (default) or global")
     add("--channel-keep-ratio", type=keep_ratios, metavar="R", help="kept fraction of the channels, one or per block")
     add("--channel-criterion", default="gate", help="gate (default), bayes, snip, norm or bn_scale")

@@ -17,7 +17,7 @@ from kgrow.execution import Plan, Search
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import PRESETS, ChannelPruning, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
-from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, Criterion
+from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, Bayes, BayesGate, ChannelCriterion, Criterion
 from kgrow.reporting.progress import display_for
 from kgrow.result import RESULT, Result, load, task_document
 from kgrow.run import Run
@@ -96,7 +96,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         keep_ratio: Kept fraction of the connections, in (0, 1]: one for all blocks or one per block. Searched by
             default.
         criterion: Which connections are kept: a name in `kgrow.pruning.CRITERIA` or a `Criterion`.
-        strategy: `"one-shot"` or `"iterative"`, in place of the preset's.
+        strategy: `"one-shot"`, `"iterative"` or `"bayes"`, in place of the preset's. With the last the evidence decides
+            how many connections stay; keep ratios, then 1 by default, are what may stay at most.
         scope: What is ranked together: `"layer"`, `"block"` or `"global"`.
         channel_keep_ratio: Kept fraction of the channels, in (0, 1], one or one per block: whole channels are pruned,
             then the connections inside to `keep_ratio` (which is then 1 by default). Unlike single connections they
@@ -154,15 +155,11 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         seed=seed,
     )
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
-    if not resolved.prune_epochs:
-        _check_prunes_nothing(keep_ratio, channel_keep_ratio)
-    if keep_ratio is None and (not resolved.prune_epochs or (channel_keep_ratio is not None and limits.params is None)):
-        keep_ratio = 1.0
     proposals = Proposals(
         chosen,
         task,
         limits=limits,
-        keep_ratio=keep_ratio,
+        keep_ratio=_keep_ratio(keep_ratio, channel_keep_ratio, resolved, limits),
         scope=scope,
         quantization=quantization,
     )
@@ -177,7 +174,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     )
     plan = Plan(
         proposals=proposals,
-        settings=settings,
+        settings=_with_prices(settings, len(task.train)),
         objective=chosen_objective(objective),
         oracle=oracle,
         trials=max(check_positive_int(trials, "trials"), NUM_CANDIDATES if calibrate else 1),
@@ -231,6 +228,14 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
     return load(path, task)
 
 
+def _keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits) -> Any:
+    """Returns the keep ratio that is given, 1 where something else decides what stays, or None to search it."""
+    if not preset.prune_epochs:
+        _check_prunes_nothing(given, channel_keep_ratio)
+    is_decided = (channel_keep_ratio is not None or preset.strategy == "bayes") and limits.params is None
+    return 1.0 if given is None and (is_decided or not preset.prune_epochs) else given
+
+
 def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
     """Raises ValueError if something shall be pruned by a preset without events of pruning."""
     for name, given in {"keep_ratio": keep_ratio, "channel_keep_ratio": channel_keep_ratio}.items():
@@ -249,6 +254,31 @@ def _channel_pruning(
     ratios = check_keep_ratios(keep_ratio, num_blocks, "channel_keep_ratio")
     scored_by = lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")() if isinstance(criterion, str) else criterion
     return ChannelPruning(ratios, scored_by, multiple_of)
+
+
+def _with_prices(settings: Settings, num_train: int) -> Settings:
+    """Returns settings by which the evidence decides, if their strategy says so.
+
+    What has no price of its own costs one nat over all training images: the prior taken at its word.
+    """
+    if settings.preset.strategy != "bayes":
+        return settings
+    channels, criterion = settings.channels, _priced(settings.criterion, "criterion", num_train)
+    if channels is not None:
+        priced = _priced(channels.criterion, "channel_criterion", num_train)
+        channels = dataclasses.replace(channels, criterion=priced)
+    return dataclasses.replace(settings, criterion=criterion, channels=channels)
+
+
+def _priced(criterion: Any, name: str, num_train: int) -> Any:
+    if criterion.min_saliency:
+        return criterion
+    if not isinstance(criterion, (Bayes, BayesGate)):
+        raise ValueError(
+            f"`{name}` must be 'bayes', or have a `min_saliency`, with the strategy 'bayes', but got {criterion!r}: "
+            "the evidence decides how many stay."
+        )
+    return dataclasses.replace(criterion, min_saliency=1 / num_train)
 
 
 def resolve_preset(

@@ -9,6 +9,7 @@ import pytest
 
 import kgrow
 from kgrow.exporting import classify
+from kgrow.pruning import Bayes, BayesGate
 from kgrow.searching.trials import NETWORKS_KEPT
 
 pytestmark = pytest.mark.slow
@@ -220,3 +221,18 @@ def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_p
     assert result.document["complete"]
     again = kgrow.search(tiny_task, directory=tmp_path, **options)
     assert again.document == result.document
+
+
+def test_evidence_decides_how_many_connections_and_channels_stay(tiny_task, tiny_space, tmp_path):
+    search = functools.partial(kgrow.search, tiny_task, space=tiny_space, strategy="bayes", epochs=4, verbose=0)
+    with pytest.raises(ValueError, match="`criterion` must be 'bayes', or have a `min_saliency`"):
+        search(directory=tmp_path / "snip")
+    with pytest.raises(ValueError, match="`channel_criterion` must be 'bayes', or have a `min_saliency`"):
+        search(criterion="bayes", channel_keep_ratio=1.0, directory=tmp_path / "gate")
+    result = search(criterion="bayes", directory=tmp_path / "connections")
+    assert f"min_saliency={1 / len(tiny_task.train)}," in result.document["config"]["criterion"]
+    assert result.document["best"]["kept_params"] < result.document["best"]["prunable_params"]
+    cheap = {"criterion": Bayes(min_saliency=1e-5), "channel_criterion": BayesGate(min_saliency=1e-4)}
+    result = search(channel_keep_ratio=1.0, directory=tmp_path / "channels", **cheap)
+    (artefact,) = result.document["best"]["artefacts"]
+    assert artefact["macs"] < result.document["best"]["macs_dense"]

@@ -23,6 +23,7 @@ from kgrow.lifecycle.trainer import Trainer, TrainerPool
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import ChannelCriterion, Criterion, prune, prune_channels
 from kgrow.pruning.batches import saliency_batches
+from kgrow.pruning.criterion import priced
 from kgrow.run import Run
 from kgrow.task import Augmentation, Task
 
@@ -253,11 +254,11 @@ class Lifecycle:
         def loss(logits: Any, labels: Any) -> Any:
             return joint_loss(logits, labels, weights, preset.label_smoothing)
 
-        channels, network = self.settings.channels, self._scored()
+        channels, network, share = self.settings.channels, self._scored(), self.schedule.price_share(epoch)
         if channels:
             ratios = {block: self.schedule.due(epoch, channels.keep_ratios)[block] for block in due}
-            prune_channels(network, ratios, channels.criterion, batches, loss, channels.multiple_of)
-        prune(network, due, self.settings.criterion, batches, loss, self.settings.scope)
+            prune_channels(network, ratios, priced(channels.criterion, share), batches, loss, channels.multiple_of)
+        prune(network, due, priced(self.settings.criterion, share), batches, loss, self.settings.scope)
         with self._scope():
             if network is not self.network:
                 self.network.load_state(network.state())

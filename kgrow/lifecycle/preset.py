@@ -7,9 +7,9 @@ import math
 
 from kgrow._checks import check_positive_int
 from kgrow.growing import FixedSchedule
-from kgrow.pruning import Iterative, NoPruning, OneShot, PruningSchedule
+from kgrow.pruning import BayesSchedule, Iterative, NoPruning, OneShot, PruningSchedule
 
-STRATEGIES = ("one-shot", "iterative")
+STRATEGIES = ("one-shot", "iterative", "bayes")
 START_OF_WARMUP = 0.05
 SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
 
@@ -32,7 +32,8 @@ class Preset:
         warmup_epochs: Of linear warm-up before the cosine.
         grow_epochs: For blocks 1, 2, ...
         prune_epochs: Events of the pruning schedule.
-        strategy: `"one-shot"` (block b at its own event) or `"iterative"` (`steps` events per block from its own on).
+        strategy: `"one-shot"` (block b at its own event) or `"iterative"` (`steps` events per block from its own on),
+            or `"bayes"` (at every event from its own on the evidence decides how much of a block stays).
         steps: Events per block of the iterative strategy.
         path: Of the iterative strategy: `"linear"` or `"geometric"`.
         exit_weights: Largest loss weight of each internal classifier but the last; None for its relative depth.
@@ -66,7 +67,9 @@ class Preset:
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"`clip_norm` must be positive, or None for no bound, but got {self.clip_norm!r}.")
         if self.strategy not in STRATEGIES:
-            raise ValueError(f"`strategy` must be 'one-shot' or 'iterative', but got {self.strategy!r}.")
+            raise ValueError(
+                f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}, but got {self.strategy!r}."
+            )
         if len(self.milestones) != len(self.gammas):
             raise ValueError(f"`gammas` must match `milestones`, but got {self.gammas} for {self.milestones}.")
         for block, (grown, pruned) in enumerate(zip((0, *self.grow_epochs), self.prune_epochs, strict=False)):
@@ -105,6 +108,8 @@ class Preset:
             return NoPruning()
         if self.strategy == "one-shot":
             return OneShot(self.prune_epochs)
+        if self.strategy == "bayes":
+            return BayesSchedule(self.prune_epochs)
         return Iterative(self.prune_epochs, self.steps, self.path)
 
     def stretched(self, epochs: int) -> Preset:

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from kgrow.pruning.bayes import Bayes
-from kgrow.pruning.channel_criterion import CHANNEL_CRITERIA, ChannelCriterion
+from kgrow.pruning.channel_criterion import CHANNEL_CRITERIA, BayesGate, ChannelCriterion
 from kgrow.pruning.channels import channel_groups
 from kgrow.pruning.compressible import CompressibleNetwork
 from kgrow.pruning.criterion import Criterion
 from kgrow.pruning.magnitude import Magnitude
 from kgrow.pruning.prune import SCOPES, kept_of, kept_params, prune, prune_channels
 from kgrow.pruning.random import Random
-from kgrow.pruning.schedule import Iterative, NoPruning, OneShot, PruningSchedule
+from kgrow.pruning.schedule import BayesSchedule, Iterative, NoPruning, OneShot, PruningSchedule
 from kgrow.pruning.snip import SNIP
 
 # By the name used on the command line; each takes the run's seed.
@@ -28,6 +28,8 @@ __all__ = [
     "SCOPES",
     "SNIP",
     "Bayes",
+    "BayesGate",
+    "BayesSchedule",
     "ChannelCriterion",
     "CompressibleNetwork",
     "Criterion",

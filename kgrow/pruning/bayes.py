@@ -45,11 +45,7 @@ class Bayes(Criterion):
 
     def __post_init__(self) -> None:
         check_positive_int(self.num_draws, "num_draws")
-        if not self.min_saliency >= 0:
-            raise ValueError(
-                f"`min_saliency` must not be negative, but got {self.min_saliency!r}. It is the price of a connection "
-                "in nats per example, such as 1 / (number of training images)."
-            )
+        check_price(self.min_saliency)
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
@@ -61,3 +57,12 @@ class Bayes(Criterion):
             np.square(weight.numpy(), dtype=np.float64) * diagonal
             for weight, diagonal in zip(model.parameters, diagonals, strict=True)
         ]
+
+
+def check_price(min_saliency: float) -> None:
+    """Raises ValueError unless a connection or a channel may have this price."""
+    if not min_saliency >= 0:
+        raise ValueError(
+            f"`min_saliency` must not be negative, but got {min_saliency!r}. It is a price in nats per example, such "
+            "as 1 / (number of training images)."
+        )

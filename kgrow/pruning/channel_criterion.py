@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kgrow._checks import check_positive_int
 from kgrow.bayes import MonteCarloFisher
+from kgrow.pruning.bayes import check_price
 from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss, Prunable
@@ -17,7 +19,13 @@ from kgrow.pruning.snip import SNIP
 
 
 class ChannelCriterion(abc.ABC):
-    """A rule that scores groups of channels."""
+    """A rule that scores groups of channels.
+
+    Args:
+        min_saliency: What scores less is removed even where the keep ratio leaves room for it.
+    """
+
+    min_saliency: float = 0.0
 
     @abc.abstractmethod
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
@@ -70,6 +78,7 @@ class BayesGate(ChannelCriterion):
     32x32 pixels).
 
     Args:
+        min_saliency: The price of a channel, in nats per example: those with less evidence go, whatever the keep ratio.
         num_draws: Labels drawn for every example and head; each costs a backward pass.
         seed: Of the draws.
 
@@ -78,8 +87,13 @@ class BayesGate(ChannelCriterion):
         https://arxiv.org/abs/1905.04919.
     """
 
+    min_saliency: float = 0.0
     num_draws: int = 2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive_int(self.num_draws, "num_draws")
+        check_price(self.min_saliency)
 
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""

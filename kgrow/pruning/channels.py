@@ -118,7 +118,12 @@ def _labels(architecture: Architecture) -> tuple[Channels, tuple[np.ndarray, ...
 
 
 def select_channels(
-    groups: ChannelGroups, saliency: np.ndarray, alive: np.ndarray, keep_ratios: dict[int, float], multiple_of: int = 1
+    groups: ChannelGroups,
+    saliency: np.ndarray,
+    alive: np.ndarray,
+    keep_ratios: dict[int, float],
+    multiple_of: int = 1,
+    min_saliency: float = 0.0,
 ) -> np.ndarray:
     """Keeps in each block the channels with the highest saliency per multiply-accumulate.
 
@@ -131,6 +136,7 @@ def select_channels(
         alive: The groups that are present, bool (num_groups,).
         keep_ratios: By block index: `floor(keep_ratio * channels)` groups of it are kept.
         multiple_of: Of which the width of every layer shall be a multiple.
+        min_saliency: Of the blocks in `keep_ratios`, fewer groups are kept if fewer reach this score.
 
     Returns:
         bool (num_groups,).
@@ -146,6 +152,7 @@ def select_channels(
         members = np.flatnonzero(groups.blocks == block)
         order = members[np.argsort(-ranked[members], kind="stable")]
         kept[order[int(ratio * len(members) + 1e-9) :]] = False
+        kept[members] &= saliency[members] >= min_saliency
     for layer in groups.layers:
         distinct = np.unique(layer)
         width = int(kept[layer].sum())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from kgrow._tfmot import Masked
 
 Batch = tuple[np.ndarray, np.ndarray]
 Loss = Callable[[tuple[Any, ...], Any], Any]
+T = TypeVar("T")
 
 
 class Prunable(Protocol):
@@ -52,3 +54,10 @@ class Criterion(abc.ABC):
             One finite, non-negative array per kernel of `network.kernels()`, of its shape; higher = keep. The scores
             of connections that are pruned already have no meaning.
         """
+
+
+def priced(criterion: T, share: float) -> T:
+    """Returns a criterion, of connections or of channels, with a share of its smallest saliency."""
+    twin: Any = copy.copy(criterion)
+    object.__setattr__(twin, "min_saliency", share * twin.min_saliency)  # criteria are frozen
+    return twin

@@ -88,7 +88,8 @@ def prune_groups(
     kernels = network.kernels()
     present = {kernel.name: kernel.mask.numpy() for kernel in kernels}
     saliency = criterion.saliency(network, groups, batches, loss)
-    kept = select_channels(groups, saliency, groups.alive(present), dict(keep_ratios), multiple_of)
+    alive = groups.alive(present)
+    kept = select_channels(groups, saliency, alive, dict(keep_ratios), multiple_of, criterion.min_saliency)
     masks = kernel_shaped(groups, kept, {name: mask.shape for name, mask in present.items()})
     assign_masks(kernels, [present[kernel.name] * masks[kernel.name] for kernel in kernels])
 

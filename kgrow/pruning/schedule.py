@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 PATHS = ("linear", "geometric")
+LOWEST_PRICE = 1e-3  # before the first event, as a share of the full one
 
 
 class PruningSchedule(abc.ABC):
@@ -24,6 +25,10 @@ class PruningSchedule(abc.ABC):
     @abc.abstractmethod
     def last_epoch(self, num_blocks: int) -> int:
         """Returns the last epoch with an event for a network of so many blocks, -1 if there is none."""
+
+    def price_share(self, epoch: int) -> float:
+        """Returns the share of the criterion's `min_saliency` that counts at an event, in (0, 1]."""
+        return 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +89,45 @@ class Iterative(PruningSchedule):
         if self.path == "geometric":
             return keep_ratio ** (step / self.steps)
         return 1.0 - (1.0 - keep_ratio) * step / self.steps
+
+    def last_epoch(self, num_blocks: int) -> int:
+        """See `PruningSchedule.last_epoch`."""
+        return max(self.epochs, default=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class BayesSchedule(PruningSchedule):
+    """Lets the evidence of the data decide how many connections stay, in loops of pruning and training.
+
+    At each event every block from its own on loses what scores less than its price, which rises by the same factor from
+    event to event up to the criterion's `min_saliency`: what is left gains in evidence while it learns to do without
+    the rest, and at the full price at once most of a network would go. The last event cuts to the keep ratios as well,
+    where they leave less.
+
+    Args:
+        epochs: Of the events, not falling; block `b` uses events from `b` on.
+
+    References:
+        Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
+        https://arxiv.org/abs/1905.04919, algorithm 1.
+    """
+
+    epochs: tuple[int, ...]
+
+    def due(self, epoch: int, keep_ratios: Sequence[float]) -> dict[int, float]:
+        """See `PruningSchedule.due`."""
+        if epoch not in self.epochs:
+            return {}
+        if epoch == self.epochs[-1]:
+            return dict(enumerate(keep_ratios))
+        return dict.fromkeys(range(min(self._begun(epoch), len(keep_ratios))), 1.0)
+
+    def price_share(self, epoch: int) -> float:
+        """See `PruningSchedule.price_share`."""
+        return LOWEST_PRICE ** (1 - self._begun(epoch) / len(self.epochs))
+
+    def _begun(self, epoch: int) -> int:
+        return sum(event_epoch <= epoch for event_epoch in self.epochs)
 
     def last_epoch(self, num_blocks: int) -> int:
         """See `PruningSchedule.last_epoch`."""

@@ -64,8 +64,9 @@ class TrialState:
         self.pruned[block] = kept, size
         if self.kept_params is not None:
             self.kept_params -= before - kept
-        share = f"{100 * event['keep_ratio']:.3g} %"
-        return "" if kept == size else f"pruned block {block + 1} to {share}: {grouped(kept)} of {grouped(size)}"
+        ratio = event["keep_ratio"]
+        share = f" to {100 * ratio:.3g} %" if ratio < 1 else ""  # else the evidence decided
+        return "" if kept == size else f"pruned block {block + 1}{share}: {grouped(kept)} of {grouped(size)}"
 
     def end_epoch(self, event: Mapping[str, Any]) -> None:
         """Takes in an `epoch` event."""

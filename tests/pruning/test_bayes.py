@@ -10,9 +10,8 @@ from kgrow.bayes import CrossEntropy, ExactDiagonal, GaussNewton
 from kgrow.lifecycle import Lifecycle, Observer
 from kgrow.lifecycle.loss import joint_loss
 from kgrow.network.tap import call_tapped
-from kgrow.pruning import CHANNEL_CRITERIA, Bayes, channel_groups, prune
+from kgrow.pruning import CHANNEL_CRITERIA, Bayes, BayesGate, channel_groups, prune
 from kgrow.pruning.bayes_models import ChannelModel, KernelModel, likelihood_of
-from kgrow.pruning.channel_criterion import BayesGate
 from kgrow.run import Run
 
 HEADS = CrossEntropy((0.2, 0.5, 1.0))
@@ -135,8 +134,9 @@ def test_channels_are_scored_by_the_same_evidence(varied_network, batches, cross
 
 
 def test_wrong_prices_and_draws_are_refused():
-    with pytest.raises(ValueError, match="`min_saliency` must not be negative, but got -1"):
-        Bayes(min_saliency=-1)
+    for criterion in (Bayes, BayesGate):
+        with pytest.raises(ValueError, match="`min_saliency` must not be negative, but got -1"):
+            criterion(min_saliency=-1)
     with pytest.raises(ValueError, match="`num_draws`"):
         Bayes(num_draws=0)
 

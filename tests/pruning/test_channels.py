@@ -130,6 +130,19 @@ def test_without_guards_the_count_is_exact(groups):
     assert np.min((saliency / groups.macs)[kept & members]) >= np.max((saliency / groups.macs)[~kept])
 
 
+def test_channels_below_their_price_go_whatever_the_ratio(groups):
+    saliency = np.random.default_rng(0).random(len(groups))
+    kept = select_channels(groups, saliency, np.ones(len(groups), bool), {0: 1.0, 1: 0.5}, min_saliency=0.6)
+    first, second = (groups.blocks == block for block in range(2))
+    expected = saliency >= 0.6
+    for layer in groups.layers:
+        if not expected[layer].any():
+            expected[layer[np.argmax((saliency / groups.macs)[layer])]] = True
+    np.testing.assert_array_equal(kept[first], expected[first])
+    assert np.sum(kept & second) < np.sum(expected & second)
+    assert kept[~first & ~second].all()
+
+
 def test_widths_become_multiples():
     architecture = Architecture(
         (8, 8, 1), 3, Scaling((0.0,), (1.0,)), (Block((Cell("conv", 16), Cell("conv", 16, inputs=(0,))), Head(1)),)

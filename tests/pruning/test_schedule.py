@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrow.pruning import Iterative, NoPruning, OneShot
+from kgrow.pruning import BayesSchedule, Iterative, NoPruning, OneShot
 
 PUBLISHED = (10, 35, 60, 85, 95, 105, 115)
 RATIOS = (0.4, 0.3, 0.2, 0.1)
@@ -75,6 +75,22 @@ def test_events_of_a_short_run_that_fall_on_one_epoch_all_count():
 
 def test_last_event_reaches_the_final_ratios_even_if_there_are_few():
     assert all_due(Iterative((4, 8)), (0.4, 0.1))[8] == {0: 0.4, 1: 0.1}
+
+
+def test_evidence_decides_at_every_event_of_a_block_and_the_last_one_cuts_to_the_ratios():
+    assert all_due(BayesSchedule((2, 4, 4, 6, 7)), RATIOS) == {
+        2: {0: 1.0},
+        4: dict.fromkeys(range(3), 1.0),
+        6: dict.fromkeys(range(4), 1.0),
+        7: dict(enumerate(RATIOS)),
+    }
+    assert BayesSchedule((2, 4)).last_epoch(4) == 4
+
+
+def test_price_of_evidence_rises_by_one_factor_to_the_whole():
+    schedule = BayesSchedule((2, 4, 4, 6))
+    assert [schedule.price_share(epoch) for epoch in (2, 4, 6)] == pytest.approx([0.001**0.75, 0.001**0.25, 1.0])
+    assert OneShot((1, 3)).price_share(1) == 1.0
 
 
 def test_no_pruning_prunes_nothing():
