@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,21 @@ def search(arguments: Sequence[str]) -> tuple[dict[str, Any], float, str]:
             check=True,
         )
         return json.loads(done.stdout), time.monotonic() - started, " ".join(command)
+
+
+def peak_memory(arguments: Sequence[str]) -> tuple[float, str]:
+    """Runs `kgrow search` in a process of its own; returns the most memory that it held, in MiB, and the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["kgrow", "search", *arguments]
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--out", str(Path(folder) / "run"), "--verbose", "2"],
+            stdout=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), " ".join(command)
 
 
 def cifar10(num_images: int | None, num_test_images: int | None) -> Task:

@@ -18,9 +18,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from _bench import Figure, figure, main, search
+from _bench import Figure, figure, main, peak_memory, search
 
-REDUCTIONS = "three trials of digits, one of MNIST in two epochs, CIFAR-10 with 512 images (goals are out of reach)"
+REDUCTIONS = (
+    "two or three trials of digits, one of MNIST in two epochs, CIFAR-10 with 512 images (goals are out of reach)"
+)
 RESAMPLES, CONFIDENCE = 10_000, 95
 LIMIT_BYTES, RAM_BYTES, SECONDS = 16_000, 24_000, 900
 
@@ -54,6 +56,17 @@ def digits(quick: bool) -> Iterator[Figure]:
     repeated = sum(trial["same_as"] is not None for trial in candidates)
     yield figure("digits_repeated", repeated, "trials that another one answered", "", command)
     yield figure("digits_accuracy", result["best"]["test_accuracy"], "one seed", "", command)
+
+
+def memory(quick: bool) -> Iterator[Figure]:
+    """The most memory that a search of many trials holds, against one of a few: of one network, and of several."""
+    few, many = (2, 3) if quick else (5, 30)
+    for name, limits in {"memory": [], "memory_of_networks": ["--limit", "flash=40KB"]}.items():
+        arguments = ["digits", *limits, "--epochs", "8", "--trials"]
+        first, _ = peak_memory([*arguments, str(few)])
+        last, command = peak_memory([*arguments, str(many)])
+        yield figure(name, last / first, f"times the peak of {few} trials", "<= 1.1", command)
+        yield figure(f"{name}_mib", last, "MiB", "", command)
 
 
 def mnist(quick: bool) -> Iterator[Figure]:
@@ -181,7 +194,7 @@ def _drawn(count: int) -> list[tuple[Any, tuple[float, ...]]]:
     return [(each, tuple(generator.uniform(0.05, 1.0) for _ in each.blocks)) for each in architectures]
 
 
-MEASURES = {"digits": digits, "mnist": mnist, "cifar10": cifar10, "candidates": candidates}
+MEASURES = {"digits": digits, "memory": memory, "mnist": mnist, "cifar10": cifar10, "candidates": candidates}
 
 if __name__ == "__main__":
     sys.exit(main(__doc__.partition("\n")[0], MEASURES, REDUCTIONS))
