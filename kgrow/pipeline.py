@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kgrow._checks import check_keep_ratios, check_positive_int, lookup
+from kgrow._checks import check_positive_int, lookup
+from kgrow.configuration import channel_pruning, chosen_keep_ratio, configuration, resolve_preset, with_prices
 from kgrow.execution import Plan, Search
 from kgrow.exporting.latency import untrained_latency_ms
-from kgrow.lifecycle import PRESETS, ChannelPruning, Observer, Preset, Settings
+from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
-from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, Bayes, BayesGate, ChannelCriterion, Criterion
+from kgrow.pruning import CRITERIA, SCOPES, ChannelCriterion, Criterion
 from kgrow.reporting.progress import display_for
-from kgrow.result import RESULT, Result, load, task_document
+from kgrow.result import RESULT, Result, load
 from kgrow.run import Run
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.cluster import Chief, Worker, from_environment
@@ -159,7 +160,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         chosen,
         task,
         limits=limits,
-        keep_ratio=_keep_ratio(keep_ratio, channel_keep_ratio, resolved, limits),
+        keep_ratio=chosen_keep_ratio(keep_ratio, channel_keep_ratio, resolved, limits),
         scope=scope,
         quantization=quantization,
     )
@@ -169,12 +170,12 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         scope=scope,
         augmentation=augmentation or Augmentation.suited_to(task),
         seed=seed,
-        channels=_channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, len(proposals.full.blocks)),
+        channels=channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, len(proposals.full.blocks)),
         strategy=None if distribute is None else make_strategy(distribute, resolved.batch_size),
     )
     plan = Plan(
         proposals=proposals,
-        settings=_with_prices(settings, len(task.train)),
+        settings=with_prices(settings, len(task.train)),
         objective=chosen_objective(objective),
         oracle=oracle,
         trials=max(check_positive_int(trials, "trials"), NUM_CANDIDATES if calibrate else 1),
@@ -228,99 +229,9 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
     return load(path, task)
 
 
-def _keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits) -> Any:
-    """Returns the keep ratio that is given, 1 where something else decides what stays, or None to search it."""
-    if not preset.prune_epochs:
-        _check_prunes_nothing(given, channel_keep_ratio)
-    is_decided = (channel_keep_ratio is not None or preset.strategy == "bayes") and limits.params is None
-    return 1.0 if given is None and (is_decided or not preset.prune_epochs) else given
-
-
-def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
-    """Raises ValueError if something shall be pruned by a preset without events of pruning."""
-    for name, given in {"keep_ratio": keep_ratio, "channel_keep_ratio": channel_keep_ratio}.items():
-        if given is not None and np.any(np.asarray(given) != 1.0):
-            raise ValueError(
-                f"`{name}` must be 1 with a preset that prunes nothing, but got {given!r}. Choose 'default', "
-                "'grow_oneshot' or 'grow_iter'."
-            )
-
-
-def _channel_pruning(
-    keep_ratio: float | Sequence[float] | None, criterion: str | ChannelCriterion, multiple_of: int, num_blocks: int
-) -> ChannelPruning | None:
-    if keep_ratio is None:
-        return None
-    ratios = check_keep_ratios(keep_ratio, num_blocks, "channel_keep_ratio")
-    scored_by = lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")() if isinstance(criterion, str) else criterion
-    return ChannelPruning(ratios, scored_by, multiple_of)
-
-
-def _with_prices(settings: Settings, num_train: int) -> Settings:
-    """Returns settings by which the evidence decides, if their strategy says so.
-
-    What has no price of its own costs one nat over all training images: the prior taken at its word.
-    """
-    if settings.preset.strategy != "bayes":
-        return settings
-    channels, criterion = settings.channels, _priced(settings.criterion, "criterion", num_train)
-    if channels is not None:
-        priced = _priced(channels.criterion, "channel_criterion", num_train)
-        channels = dataclasses.replace(channels, criterion=priced)
-    return dataclasses.replace(settings, criterion=criterion, channels=channels)
-
-
-def _priced(criterion: Any, name: str, num_train: int) -> Any:
-    if criterion.min_saliency:
-        return criterion
-    if not isinstance(criterion, (Bayes, BayesGate)):
-        raise ValueError(
-            f"`{name}` must be 'bayes', or have a `min_saliency`, with the strategy 'bayes', but got {criterion!r}: "
-            "the evidence decides how many stay."
-        )
-    return dataclasses.replace(criterion, min_saliency=1 / num_train)
-
-
-def resolve_preset(
-    preset: Preset, task: Task, epochs: int | None, batch_size: int | None, strategy: str | None
-) -> Preset:
-    """Returns the schedule that a run follows; the default one is suited to the size of the data."""
-    resolved = preset.suited_to(len(task.train)) if preset == PRESETS["default"] else preset
-    if epochs is not None:
-        resolved = resolved.stretched(epochs)
-    if batch_size is not None:
-        resolved = dataclasses.replace(resolved, batch_size=batch_size)
-    return resolved if strategy is None else dataclasses.replace(resolved, strategy=strategy)
-
-
 def default_project_name(task: Task) -> str:
     """Returns a directory name made of the data set's."""
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in task.name)
-
-
-def configuration(task: Task, plan: Plan) -> dict[str, Any]:
-    """Returns the resolved configuration: a run is taken up only with an equal one."""
-    proposals, settings = plan.proposals, plan.settings
-    return {
-        "task": task_document(task) | {"fingerprint": task.fingerprint},
-        "architecture": proposals.full.to_json(),
-        "variants": [list(variant) for variant in proposals.variants],
-        "keep_ratios": proposals.keep_ratios,
-        "limits": dataclasses.asdict(proposals.limits),
-        "quantization": proposals.quantization,
-        "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
-        "trials": plan.trials,
-        "estimator": repr(plan.estimator),
-        "calibrate": plan.calibrate,
-        "objective": repr(plan.objective),
-        "preset": dataclasses.asdict(settings.preset),
-        "criterion": repr(settings.criterion),
-        "scope": settings.scope,
-        "channels": None if settings.channels is None else repr(settings.channels),
-        "augmentation": dataclasses.asdict(settings.augmentation),
-        "replicas": 1 if settings.strategy is None else settings.strategy.num_replicas_in_sync,
-        "seed": settings.seed,
-    }
 
 
 def _source(dataset: Any, data_dir: Any, image_size: Any) -> dict[str, Any] | None:

@@ -1,0 +1,108 @@
+"""What a search is told, resolved: schedule, keep ratios and prices, and the document that a run is known by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._checks import check_keep_ratios, lookup
+from kgrow.execution import Plan
+from kgrow.lifecycle import PRESETS, ChannelPruning, Preset, Settings
+from kgrow.pruning import CHANNEL_CRITERIA, Bayes, BayesGate, ChannelCriterion
+from kgrow.result import task_document
+from kgrow.searching.limits import Limits
+from kgrow.task import Task
+
+
+def resolve_preset(
+    preset: Preset, task: Task, epochs: int | None, batch_size: int | None, strategy: str | None
+) -> Preset:
+    """Returns the schedule that a run follows; the default one is suited to the size of the data."""
+    resolved = preset.suited_to(len(task.train)) if preset == PRESETS["default"] else preset
+    if epochs is not None:
+        resolved = resolved.stretched(epochs)
+    if batch_size is not None:
+        resolved = dataclasses.replace(resolved, batch_size=batch_size)
+    return resolved if strategy is None else dataclasses.replace(resolved, strategy=strategy)
+
+
+def chosen_keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits) -> Any:
+    """Returns the keep ratio that is given, 1 where something else decides what stays, or None to search it."""
+    if not preset.prune_epochs:
+        _check_prunes_nothing(given, channel_keep_ratio)
+    is_decided = (channel_keep_ratio is not None or preset.strategy == "bayes") and limits.params is None
+    return 1.0 if given is None and (is_decided or not preset.prune_epochs) else given
+
+
+def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
+    """Raises ValueError if something shall be pruned by a preset without events of pruning."""
+    for name, given in {"keep_ratio": keep_ratio, "channel_keep_ratio": channel_keep_ratio}.items():
+        if given is not None and np.any(np.asarray(given) != 1.0):
+            raise ValueError(
+                f"`{name}` must be 1 with a preset that prunes nothing, but got {given!r}. Choose 'default', "
+                "'grow_oneshot' or 'grow_iter'."
+            )
+
+
+def channel_pruning(
+    keep_ratio: float | Sequence[float] | None, criterion: str | ChannelCriterion, multiple_of: int, num_blocks: int
+) -> ChannelPruning | None:
+    """Returns how whole channels are pruned, or None if they are not."""
+    if keep_ratio is None:
+        return None
+    ratios = check_keep_ratios(keep_ratio, num_blocks, "channel_keep_ratio")
+    scored_by = lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")() if isinstance(criterion, str) else criterion
+    return ChannelPruning(ratios, scored_by, multiple_of)
+
+
+def with_prices(settings: Settings, num_train: int) -> Settings:
+    """Returns settings by which the evidence decides, if their strategy says so.
+
+    What has no price of its own costs one nat over all training images: the prior taken at its word.
+    """
+    if settings.preset.strategy != "bayes":
+        return settings
+    channels, criterion = settings.channels, _priced(settings.criterion, "criterion", num_train)
+    if channels is not None:
+        priced = _priced(channels.criterion, "channel_criterion", num_train)
+        channels = dataclasses.replace(channels, criterion=priced)
+    return dataclasses.replace(settings, criterion=criterion, channels=channels)
+
+
+def _priced(criterion: Any, name: str, num_train: int) -> Any:
+    if criterion.min_saliency:
+        return criterion
+    if not isinstance(criterion, (Bayes, BayesGate)):
+        raise ValueError(
+            f"`{name}` must be 'bayes', or have a `min_saliency`, with the strategy 'bayes', but got {criterion!r}: "
+            "the evidence decides how many stay."
+        )
+    return dataclasses.replace(criterion, min_saliency=1 / num_train)
+
+
+def configuration(task: Task, plan: Plan) -> dict[str, Any]:
+    """Returns the resolved configuration: a run is taken up only with an equal one."""
+    proposals, settings = plan.proposals, plan.settings
+    return {
+        "task": task_document(task) | {"fingerprint": task.fingerprint},
+        "architecture": proposals.full.to_json(),
+        "variants": [list(variant) for variant in proposals.variants],
+        "keep_ratios": proposals.keep_ratios,
+        "limits": dataclasses.asdict(proposals.limits),
+        "quantization": proposals.quantization,
+        "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
+        "trials": plan.trials,
+        "estimator": repr(plan.estimator),
+        "calibrate": plan.calibrate,
+        "objective": repr(plan.objective),
+        "preset": dataclasses.asdict(settings.preset),
+        "criterion": repr(settings.criterion),
+        "scope": settings.scope,
+        "channels": None if settings.channels is None else repr(settings.channels),
+        "augmentation": dataclasses.asdict(settings.augmentation),
+        "replicas": 1 if settings.strategy is None else settings.strategy.num_replicas_in_sync,
+        "seed": settings.seed,
+    }
