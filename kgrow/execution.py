@@ -29,7 +29,8 @@ from kgrow.searching.objective import Objective
 from kgrow.searching.pareto import pareto_front
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.shared import CHIEF, sweep
-from kgrow.searching.trials import NETWORKS_KEPT, Trial, Trials
+from kgrow.searching.trial import Trial
+from kgrow.searching.trials import NETWORKS_KEPT, Trials
 from kgrow.task import Task
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import weakref
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,13 +23,13 @@ from kgrow._files import (
     encode_json,
     explained,
     locate,
-    lock_file,
     temporary,
     write_atomic,
 )
+from kgrow._ownership import CONFIG, LOCK, MANIFEST, Ownership
 
 _FORMAT = "kgrow-run-1"
-_CONFIG, _EVENTS, _LOCK, _MANIFEST = "config.json", "events.jsonl", "kgrow.lock", "kgrow.files"
+_EVENTS = "events.jsonl"
 
 
 @final
@@ -52,7 +51,7 @@ class Run:
         [{'event': 'grew', 'block_index': 0}]
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], ownership: _Ownership) -> None:
+    def __init__(self, path: Path, config: dict[str, Any], ownership: Ownership) -> None:
         self.path = path
         self.config = config
         self._ownership = ownership
@@ -85,7 +84,7 @@ class Run:
         resolved = json.loads(encode_json(config, "config"))
         path = Path(directory).absolute()
         _make_directory(path)
-        ownership = _Ownership(path)
+        ownership = Ownership(path)
         try:
             ownership.recover()
             run = cls(path, resolved, ownership)
@@ -108,7 +107,7 @@ class Run:
 
     def _write_header(self, config: dict[str, Any] | None) -> None:
         header = {"format": _FORMAT, "kgrow_version": __version__, "config": config}
-        write_atomic(self.path / _CONFIG, encode_json(header, _CONFIG, indent=2))
+        write_atomic(self.path / CONFIG, encode_json(header, CONFIG, indent=2))
 
     def close(self) -> None:
         """Lets another process open the directory; this run and its children must not be used any more."""
@@ -220,7 +219,7 @@ class Run:
     def delete(self) -> None:
         """Removes the whole run, and its directory unless that holds something else; the run ends."""
         self.clear()
-        for name in (_CONFIG, _MANIFEST, _LOCK):
+        for name in (CONFIG, MANIFEST, LOCK):
             self.remove(name)
         self.close()
         with contextlib.suppress(OSError):  # other files stay
@@ -245,46 +244,8 @@ class Run:
             )
 
 
-@final
-class _Ownership:
-    """The hold on a run directory until `release`, and the list of the files kgrow wrote there."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self.release = weakref.finalize(self, os.close, lock_file(root / _LOCK))
-        self._manifest = root / _MANIFEST
-        self._names: set[str] = set()
-
-    def recover(self) -> None:
-        """Reads the list and removes what a killed process left half written."""
-        drop_torn_line(self._manifest)
-        self._names = {str(decode_json(line, str(self._manifest))) for line in complete_lines(self._manifest)}
-        for path in [self._root / _CONFIG, *self.written(self._root)]:
-            temporary(path).unlink(missing_ok=True)
-
-    def record(self, path: Path) -> None:
-        """Lists a file before it is first written: what is not listed is never removed."""
-        name = path.relative_to(self._root).as_posix()
-        if name not in self._names:
-            append_line(self._manifest, encode_json(name, "name"))
-            self._names.add(name)
-
-    def clear(self, folder: Path) -> None:
-        """Removes the listed files below a folder, and the folders that become empty."""
-        for path in self.written(folder):
-            path.unlink(missing_ok=True)
-            for parent in path.parents[: len(path.relative_to(self._root).parts) - 1]:
-                with contextlib.suppress(OSError):  # it holds something else, or is gone already
-                    parent.rmdir()
-
-    def written(self, folder: Path) -> list[Path]:
-        """Returns the listed files below a folder, whether they are there or not."""
-        paths = [locate(self._root, name) for name in sorted(self._names)]
-        return [path for path in paths if folder in path.parents]
-
-
 def _make_directory(path: Path) -> None:
-    own = {_LOCK, _MANIFEST, temporary(Path(_CONFIG)).name}
+    own = {LOCK, MANIFEST, temporary(Path(CONFIG)).name}
     try:
         path.mkdir(parents=True, exist_ok=True)
         is_foreign = any(entry.name not in own for entry in path.iterdir()) and _read_header(path) is None
@@ -301,7 +262,7 @@ def _make_directory(path: Path) -> None:
 
 def _read_header(path: Path) -> dict[str, Any] | None:
     try:
-        header = json.loads((path / _CONFIG).read_bytes())
+        header = json.loads((path / CONFIG).read_bytes())
     except (FileNotFoundError, IsADirectoryError, ValueError):
         return None
     is_run = isinstance(header, dict) and {"format", "kgrow_version", "config"} <= header.keys()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kgrow import cli
+from kgrow import arguments, cli
 
 
 def test_import_loads_no_tensorflow_and_is_quick_to_show_a_version():
@@ -23,7 +23,7 @@ def test_import_loads_no_tensorflow_and_is_quick_to_show_a_version():
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("45", 45), ("1.5m", 90)])
 def test_durations_have_units(text, seconds):
-    assert cli.duration(text) == seconds
+    assert arguments.duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_durations_have_units(text, seconds):
 def test_keep_ratios_are_one_number_or_a_list(text, ratios):
     if ratios is None:
         with pytest.raises(cli.argparse.ArgumentTypeError, match="numbers joined by commas"):
-            cli.keep_ratios(text)
+            arguments.keep_ratios(text)
     else:
-        assert cli.keep_ratios(text) == ratios
+        assert arguments.keep_ratios(text) == ratios
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,15 @@ from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.lifecycle import (
     BEST,
     LAST,
-    ChannelPruning,
     Lifecycle,
     OutOfTimeError,
-    Settings,
     TrainingDivergedError,
     accuracy_per_head,
     fold,
 )
 from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.preset import PRESETS, Preset
+from kgrow.lifecycle.settings import ChannelPruning, Settings
 from kgrow.lifecycle.trainer import TrainerPool
 
 __all__ = [

@@ -7,7 +7,8 @@ from typing import Any
 from kgrow._keras import quiet_stderr
 from kgrow.run import Run
 from kgrow.searching.proposals import Proposals
-from kgrow.searching.trials import OUTCOME, Trial, Trials, check_same
+from kgrow.searching.trial import Trial, check_same
+from kgrow.searching.trials import OUTCOME, Trials
 from kgrow.searching.tuner import metrics, tell_values
 
 with quiet_stderr():

@@ -15,7 +15,8 @@ from kgrow._files import decode_arrays, decode_json
 from kgrow.lifecycle import LAST
 from kgrow.run import Run
 from kgrow.searching.proposals import Proposal
-from kgrow.searching.trials import OUTCOME, Trial, Trials
+from kgrow.searching.trial import Trial
+from kgrow.searching.trials import OUTCOME, Trials
 
 CHIEF, WORKERS = "chief.json", "workers"
 _KINDS = {".json", ".jsonl", ".npz"}

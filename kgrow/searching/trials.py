@@ -6,8 +6,7 @@ import dataclasses
 import hashlib
 import json
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from kgrow.lifecycle import (
     BEST,
@@ -25,6 +24,7 @@ from kgrow.run import Run
 from kgrow.searching.objective import Objective
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
+from kgrow.searching.trial import Trial, check_same
 from kgrow.task import Task
 
 Stop = Callable[[Lifecycle], bool]
@@ -33,72 +33,6 @@ OUTCOME, FORK = "outcome.json", "fork.json"
 # Finished networks that stay on disk: if the file of the best breaks a limit after all, the next one is tried.
 NETWORKS_KEPT = 3
 PREFIXES_KEPT = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """What became of one candidate.
-
-    Args:
-        trial: Its name, and that of its directory under `trials/`.
-        keep_ratios: Per block.
-        values: The hyper-parameters that the candidate stands for.
-        status: `"done"`, `"cut"` (short, as it promised nothing), `"stopped"` (out of time) or `"failed"`.
-        val_accuracy: The final head's, at the checkpoint that was kept; None if there is none.
-        objective: What the search maximises; None if there is no accuracy.
-        prunable_params: Connections of the full network.
-        kept_params: Connections that the final masks keep.
-        macs: Multiply-accumulates per image, pruned connections included.
-        flash_bytes: Predicted size of the file.
-        ram_bytes: Predicted memory for activations.
-        epochs: Length of its training, that of shared prefixes included.
-        epochs_trained: Epochs of its own, without those of a shared prefix.
-        estimated: Whether the accuracy is approximate: the candidate was not trained to its end.
-        same_as: The earlier trial of the same candidate whose outcome this is.
-        error: Why it failed.
-        traceback: Where it failed.
-    """
-
-    trial: str
-    keep_ratios: tuple[float, ...]
-    values: dict[str, float | int | str]
-    status: str
-    val_accuracy: float | None
-    objective: float | None
-    prunable_params: int
-    kept_params: int
-    macs: int
-    flash_bytes: int
-    ram_bytes: int
-    epochs: int
-    epochs_trained: int = 0
-    estimated: bool = False
-    same_as: str | None = None
-    error: str | None = None
-    traceback: str | None = None
-
-    @staticmethod
-    def of(document: dict[str, Any]) -> Trial:
-        """Returns what `dataclasses.asdict` and JSON made a document of."""
-        return Trial(**{**document, "keep_ratios": tuple(document["keep_ratios"])})
-
-
-def check_same(trial: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Checks that an oracle which starts again stands by what it proposed for a trial.
-
-    Args:
-        trial: Its name.
-        before: The hyper-parameters that the run directory holds.
-        now: Those that the oracle proposes.
-
-    Raises:
-        ValueError: If they differ.
-    """
-    if before != now:
-        raise ValueError(
-            f"`oracle` must propose what it proposed before the search was interrupted, but trial {trial} was {before} "
-            f"and is now {now}. Give the oracle a seed."
-        )
 
 
 def pruning_history(schedule: PruningSchedule, keep_ratios: Sequence[float], epoch: int) -> list[list]:

@@ -13,7 +13,7 @@ from kgrow.lifecycle import OutOfTimeError
 from kgrow.run import Run
 from kgrow.searching.objective import NAME
 from kgrow.searching.proposals import Proposal, Proposals
-from kgrow.searching.trials import Trial
+from kgrow.searching.trial import Trial
 
 with quiet_stderr():
     import keras_tuner

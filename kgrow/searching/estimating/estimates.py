@@ -10,7 +10,8 @@ from kgrow.run import Run
 from kgrow.searching.estimating.estimator import ApproximateObserver, Bench, Estimator
 from kgrow.searching.estimating.full import Full
 from kgrow.searching.proposals import Proposal, Proposals
-from kgrow.searching.trials import NETWORKS_KEPT, OUTCOME, Trial, Trials, check_same
+from kgrow.searching.trial import Trial, check_same
+from kgrow.searching.trials import NETWORKS_KEPT, OUTCOME, Trials
 
 ESTIMATE, FOLDER = "estimate.json", "estimates"
 # Candidates that are trained in full at the end: as many as networks are kept.

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching.proposals import Proposal, Proposals
-from kgrow.searching.trials import Trial, Trials
+from kgrow.searching.trial import Trial
+from kgrow.searching.trials import Trials
 
 T = TypeVar("T")
 

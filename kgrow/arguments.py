@@ -1,0 +1,153 @@
+"""What the command line accepts, command by command."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from typing import Any
+
+import kgrow
+
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands; `command` is the name of the one that is given."""
+    top = argparse.ArgumentParser(prog="kgrow", description="Grow, prune and search small image classifiers.")
+    top.add_argument("--version", action="version", version=f"kgrow {kgrow.__version__}")
+    commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    search = commands.add_parser(
+        "search",
+        help="find, export and prove the best classifier within the limits",
+        description="Find, export and prove the best classifier within the limits. The same command goes on where it "
+        "was stopped.",
+    )
+    _add_search(search.add_argument)
+    add = search.add_argument
+    add("--chief", metavar="[HOST:]PORT", help="serve the trials to `kgrow worker`s there, in place of training them")
+    add("--lease", type=duration, default=60.0, metavar="TIME", help="a worker not heard of for it is given up (60s)")
+    _add_worker(commands)
+    _add_export(commands)
+    _add_benchmark(commands)
+    return top
+
+
+def _add_worker(commands: Any) -> None:
+    worker = commands.add_parser(
+        "worker",
+        help="train trials of a search that another process serves",
+        description="Train trials of a search that `kgrow search --chief` serves. Takes the options of that search; "
+        "its run directory must be on a file system that both share.",
+    )
+    _add_search(worker.add_argument)
+    add = worker.add_argument
+    add("--chief", metavar="[HOST:]PORT", help="where the search serves its trials")
+    add("--wait", type=duration, default=60.0, metavar="TIME", help="how long the chief may be out of reach (60s)")
+
+
+def _add_search(add: Callable[..., Any]) -> None:
+    add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
+    add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
+    add("--space", default="compact", help="compact (default), seed, seed_dense or seed_plain")
+    add("--preset", default="default", help="default, base, grow, grow_oneshot or grow_iter")
+    add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
+    add("--batch-size", type=int, metavar="N")
+    add("--keep-ratio", type=keep_ratios, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
+    add("--criterion", default="snip", help="snip (default), snip_reinit, magnitude, bayes or random")
+    add("--strategy", help="one-shot, iterative or bayes (the evidence decides how many stay); default: the preset's")
+    add("--scope", default="block", help="ranked together: layer, block (default) or global")
+    add("--channel-keep-ratio", type=keep_ratios, metavar="R", help="kept fraction of the channels, one or per block")
+    add("--channel-criterion", default="gate", help="gate (default), bayes, snip, norm or bn_scale")
+    add("--channel-multiple", type=int, default=1, metavar="N", help="widths become multiples of N")
+    add(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="params=10k, macs=2M, flash=64KB, ram=32KiB or latency=5ms; hard, and may be given several times",
+    )
+    add("--max-params", type=int, metavar="N", help="the same as --limit params=N")
+    add("--device", metavar="NAME", help="limits of a device such as rp2040: half of its flash and RAM")
+    add("--trials", type=int, default=4, metavar="N", help="candidates to try at most (4)")
+    add("--oracle", default="bayesian", help="bayesian (default), random, grid or hyperband")
+    add(
+        "--estimator",
+        default="full",
+        help="full (default), or approximate: low_fidelity, supernet, extrapolation or evidence",
+    )
+    add("--calibrate", action="store_true", help="tell how far the estimator can be trusted, over 10 full trainings")
+    add(
+        "--objective",
+        default="accuracy",
+        help="accuracy (default), mixed:A, energy_constraint:T or accuracy_constraint:T",
+    )
+    add("--distribute", metavar="STRATEGY", help="mirrored: all GPUs of this machine share every batch")
+    add("--quantize", metavar="KIND", help="float32 or int8 (default: int8 if a limit concerns the file)")
+    add("--max-time", type=duration, metavar="TIME", help="such as 90s, 10m or 2h: no epoch starts after it")
+    add("--image-size", type=int, metavar="PIXELS", help="resize images to this side")
+    add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data")
+    add("--seed", type=int, default=0, metavar="N")
+    add("--overwrite", action="store_true", help="replace a run of another configuration in DIR")
+    add("--json", action="store_true", help="print result.json to the standard output instead of the table")
+    add("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write the best network of a run for a device",
+        description="Write the best network of a finished run for a device, proved on the test images.",
+    )
+    add = export.add_argument
+    add("run", metavar="RUN", help="the run directory of a finished search")
+    add("--out", required=True, metavar="PATH", help="a file ending in .tflite, or a folder for all that goes with it")
+    add("--quantize", metavar="KIND", help="float32, float16, dynamic or int8 (default: that of the search)")
+    add("--exit-index", type=int, metavar="K", help="the head that answers, from 0 (default: the last one)")
+    add("--early-exit", action="store_true", help="answer at the first head that is confident enough")
+    exits = export.add_argument_group("early exits", "Each of these asks for early exits by itself.").add_argument
+    exits("--threshold", type=float, metavar="T", help="that confidence (default: chosen on the validation images)")
+    exits("--max-exit-loss", type=float, metavar="POINTS", help="accuracy that early exits may cost (0.5)")
+    exits("--max-exit-cost", type=float, metavar="FRACTION", help="mean MACs allowed, in place of --max-exit-loss")
+    exits("--stages", action="store_true", help="a file per stage in place of one")
+    add("--input-dtype", metavar="TYPE", help="of the raw pixels fed: uint8 or float32 (default: that of the data)")
+    add("--output-dtype", default="float32", help="float32 (default), or uint8 or int8 with --quantize int8")
+    add("--fine-tune-epochs", type=int, default=0, metavar="N", help="train N epochs with 8 bits simulated before")
+    add("--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy that quantization may cost (1)")
+    add("--micro", action="store_true", help="fail unless TensorFlow Lite Micro runs it")
+    _add_data(add)
+
+
+def _add_benchmark(commands: Any) -> None:
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="measure every format of a run, or an exported file",
+        description="Measure every format of a finished run side by side, or one exported file or folder.",
+    )
+    add = benchmark.add_argument
+    add("path", metavar="FILE|RUN")
+    add("--threads", type=int, default=1, metavar="N")
+    _add_data(add)
+
+
+def _add_data(add: Callable[..., Any]) -> None:
+    add("--dataset", metavar="DATASET", help="the data set, if the run does not remember it")
+    add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data, if that has changed")
+    add("--json", action="store_true", help="print a JSON document instead of the table")
+
+
+def keep_ratios(text: str) -> float | tuple[float, ...]:
+    """Parses `0.5` or `0.8,0.7,0.6`; the range is checked later, with a message that explains it."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number or numbers joined by commas, but got {text!r}") from None
+    return values if "," in text else values[0]
+
+
+def duration(text: str) -> float:
+    """Parses `90s`, `10m`, `2h` or plain seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"must be a time such as 90s, 10m or 2h, but got {text!r}")
+    return float(match[1]) * SECONDS[match[2] or "s"]

@@ -1,0 +1,54 @@
+"""`Settings`: how a network is trained and pruned, whatever its keep ratios."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from kgrow._checks import check_keep_ratio, check_positive_int
+from kgrow.lifecycle.preset import Preset
+from kgrow.pruning import ChannelCriterion, Criterion
+from kgrow.task import Augmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelPruning:
+    """How whole channels are pruned, at the same events as connections.
+
+    Args:
+        keep_ratios: Final kept fraction of the channels per block.
+        criterion: Which channels are kept.
+        multiple_of: Of which the width of every layer shall be a multiple: kernels for 8 bits like 8 or 16.
+    """
+
+    keep_ratios: tuple[float, ...]
+    criterion: ChannelCriterion
+    multiple_of: int = 1
+
+    def __post_init__(self) -> None:
+        for ratio in self.keep_ratios:
+            check_keep_ratio(ratio, "channel_keep_ratio")
+        check_positive_int(self.multiple_of, "multiple_of")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a network is trained, whatever its keep ratios.
+
+    Args:
+        preset: Schedule and optimizer.
+        criterion: Which connections are kept.
+        scope: `"layer"`, `"block"` or `"global"`.
+        augmentation: Applied to training images.
+        seed: Of initial values, data order, augmentation and criterion.
+        channels: How whole channels are pruned before the connections inside; None leaves them.
+        strategy: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
+    """
+
+    preset: Preset
+    criterion: Criterion
+    scope: str = "block"
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    seed: int = 0
+    channels: ChannelPruning | None = None
+    strategy: Any = None
