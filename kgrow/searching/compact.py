@@ -12,21 +12,22 @@ from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
 # Resolutions above this are brought down by the stem, so that cost stays near that of a 32x32 image.
 STEM_SIDE = 40
 SMALL_SIDE = 16
+STEM_FILTERS = 16
 
 # (filters, stride) of each cell, per block.
-LARGE = (((32, 2),), ((32, 1), (32, 1)), ((64, 2),), ((64, 1),))
+LARGE = (((32, 2), (32, 1)), ((32, 1),), ((32, 1), (56, 2)), ((56, 1),))
 SMALL = (((16, 1),), ((24, 2),), ((32, 1),))
 
 
 @dataclasses.dataclass(frozen=True)
 class Compact(SearchSpace):
-    """Residual cells that halve the resolution while the maps are large and then double in width.
+    """Residual cells, most of them where a connection is used most often.
 
-    For 32x32x3 and ten classes: 191 240 kernel parameters and 23 M multiply-accumulates before pruning. The first
-    cell halves the stem's map at once: half of a step's time would otherwise go into the full resolution. The second
-    block has two cells, where a connection is used most often. Small images (up to 16 pixels) keep their resolution
-    and have a block less and narrower cells; large ones get a strided stem, so that a 96x96 photograph enters the
-    first block as 24x24.
+    For 32x32x3 and ten classes: 178 016 kernel parameters and 25 M multiply-accumulates before pruning. The first
+    cell halves the stem's map at once: time and memory would otherwise go into the full resolution. Four cells at
+    half of it take 70 % of the work with two fifths of the connections. Small images (up to 16 pixels) keep their
+    resolution and have a block less and narrower cells; large ones get a strided stem, so that a 96x96 photograph
+    enters the first block as 24x24.
     """
 
     widths: tuple[float, ...] = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125)
@@ -46,7 +47,7 @@ class Compact(SearchSpace):
         cells = [
             Cell(
                 "conv",
-                scaled_filters(24 if side > SMALL_SIDE else 16, width),
+                scaled_filters(STEM_FILTERS, width),
                 kernel_size=3 if stem_stride == 1 else 2 * stem_stride - 1,
                 stride=stem_stride,
             )
