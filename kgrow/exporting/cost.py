@@ -143,10 +143,10 @@ def arena_bytes(model: bytes) -> int:
     """
     parsed = parse(model)
     plan = _read_plan(parsed)
+    before = np.cumsum([0, *(len(graph.tensors) for graph in parsed.subgraphs)])  # tensors are numbered through
     fixed, free = [], []
     for life in lifetimes(parsed):
-        # The interpreter looks a tensor up by its number in its own subgraph, whichever that is.
-        offset = plan[life.tensor] if plan and life.tensor >= 0 else -1
+        offset = plan[before[life.subgraph] + life.tensor] if plan and life.tensor >= 0 else -1
         (fixed.append((offset, life)) if offset >= 0 else free.append(life))
     return peak(completed(fixed, free))
 

@@ -1,21 +1,25 @@
 """`with_plan`: a better memory plan than TensorFlow Lite Micro's own, as metadata in the file.
 
-A plan holds one offset per tensor number, and the interpreter looks tensors of every subgraph up in it by their numbers
-there. In a file with early exits the first subgraph, where activations are largest, is planned: its tensors get numbers
-that only weights have in the others. The interpreter places the rest around them.
+A plan holds an offset per tensor. The interpreter numbers the tensors of all subgraphs through; older ones look each up
+by its number in its own subgraph. Both read the same here: of a file with early exits the first subgraph is planned,
+where activations are largest, and its tensors have numbers that only weights have in the others. The interpreter
+places the rest around them. A map that an `IF` hands to a branch has the same number and the same offset in both
+subgraphs: the copy lies where the original is.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from kgrow.exporting.assembly import add_metadata, pack, parse
+from kgrow.exporting.assembly import IF, add_metadata, pack, parse
 from kgrow.exporting.cost import PLAN, Lifetime, arena_bytes, completed, lifetimes, peak, place
 
 VERSION = 1
+SMALLEST_SHARED = 1024  # bytes; what is smaller is not worth a number
 
 ORDERS: tuple[Callable[[Lifetime], tuple[int, ...]], ...] = (
     lambda life: (-life.size,),
@@ -38,8 +42,8 @@ def with_plan(model: bytes) -> bytes:
         The format: TensorFlow Lite Micro, `tensorflow/lite/micro/docs/memory_management.md`.
     """
     parsed = parse(model)
-    _number_apart(parsed)
-    lives = lifetimes(parsed)
+    num_shared = _number_apart(parsed)
+    lives = _joined(lifetimes(parsed), num_shared)
     taken = {life.tensor for life in lives if life.subgraph > 0}
     plans = [
         [(offset, life) for offset, life in place(sorted(lives, key=order)) if _is_planned(life, taken)]
@@ -49,11 +53,12 @@ def with_plan(model: bytes) -> bytes:
     best = min(plans, key=lambda plan: peak(completed(plan, free)))
     if peak(completed(best, free)) >= arena_bytes(model):
         return model
-    offsets = np.full(sum(len(graph.tensors) for graph in parsed.subgraphs), -1, np.int32)
+    offsets = [np.full(len(graph.tensors), -1, np.int32) for graph in parsed.subgraphs]
     for offset, life in best:
-        offsets[life.tensor] = offset
-    header = np.array([VERSION, 0, len(offsets)], np.int32)
-    add_metadata(parsed, PLAN, np.concatenate([header, offsets]).tobytes())
+        for graph in offsets[:1] if life.tensor >= num_shared else offsets:
+            graph[life.tensor : life.tensor + 1] = offset  # a subgraph may have fewer tensors
+    header = np.array([VERSION, 0, sum(map(len, offsets))], np.int32)
+    add_metadata(parsed, PLAN, np.concatenate([header, *offsets]).tobytes())
     return pack(parsed)
 
 
@@ -61,17 +66,62 @@ def _is_planned(life: Lifetime, taken: set[int]) -> bool:
     return life.subgraph == 0 and life.tensor not in taken
 
 
-def _number_apart(model: Any) -> None:
-    """Gives the largest activations of the first subgraph the highest numbers, and those of the others the lowest."""
+def _joined(lives: Sequence[Lifetime], num_shared: int) -> list[Lifetime]:
+    """Returns the lifetimes, those that share a number as one of the first subgraph."""
+    shared: dict[int, Lifetime] = {}
+    for life in lives:
+        if 0 <= life.tensor < num_shared:
+            whole = shared.setdefault(life.tensor, dataclasses.replace(life, subgraph=0))
+            whole.first, whole.last = min(whole.first, life.first), max(whole.last, life.last)
+    return [*shared.values(), *(life for life in lives if not 0 <= life.tensor < num_shared)]
+
+
+def _number_apart(model: Any) -> int:
+    """Numbers the maps that branches are handed alike in all subgraphs, other large activations apart.
+
+    The first subgraph's largest get the highest numbers, the activations of the others low ones.
+
+    Returns:
+        How many numbers are shared, from 0 on.
+    """
     sizes = {(life.subgraph, life.tensor): life.size for life in lifetimes(model)}
-    first, *branches = model.subgraphs
-    for index, graph in enumerate(branches, start=1):
-        activations = [number for number in range(len(graph.tensors)) if (index, number) in sizes]
-        _renumber(graph, [*activations, *sorted(set(range(len(graph.tensors))) - set(activations))])
-    numbers = _renumber(first, sorted(range(len(first.tensors)), key=lambda number: sizes.get((0, number), 0)))
-    for signature in model.signatureDefs or []:
-        for named in (*signature.inputs, *signature.outputs):
-            named.tensorIndex = numbers[named.tensorIndex]
+    shared = _handed_on(model, sizes)
+    for index, graph in enumerate(model.subgraphs):
+        weights = [number for number in range(len(graph.tensors)) if (index, number) not in sizes]
+        front = [names.get(index, -1) for names in shared]
+        while front.count(-1) > len(weights):
+            weights.append(_add_placeholder(model, graph))
+        front = [number if number >= 0 else weights.pop() for number in front]
+        rest = sorted({number for i, number in sizes if i == index} - set(front), key=lambda n: sizes[index, n])
+        numbers = _renumber(graph, [*front, *(weights + rest if index == 0 else rest + weights)])
+        if index == 0:
+            for signature in model.signatureDefs or []:
+                for named in (*signature.inputs, *signature.outputs):
+                    named.tensorIndex = numbers[named.tensorIndex]
+    return len(shared)
+
+
+def _handed_on(model: Any, sizes: Mapping[tuple[int, int], int]) -> list[dict[int, int]]:
+    """Returns the large maps that branches are handed: for each its tensor's number by subgraph."""
+    codes = [code.builtinCode for code in model.operatorCodes]
+    maps: list[dict[int, int]] = []
+    for index, graph in enumerate(model.subgraphs):  # a branch comes after what it is a branch of
+        for op in (op for op in graph.operators if codes[op.opcodeIndex] == IF):
+            for branch in (op.builtinOptions.thenSubgraphIndex, op.builtinOptions.elseSubgraphIndex):
+                for outer, inner in zip(op.inputs[1:], model.subgraphs[branch].inputs, strict=True):
+                    if sizes.get((index, int(outer)), 0) < SMALLEST_SHARED:
+                        continue
+                    known = [names for names in maps if names.get(index) == outer]
+                    maps += [] if known else [{index: int(outer)}]
+                    (known or maps[-1:])[0][branch] = int(inner)
+    return maps
+
+
+def _add_placeholder(model: Any, graph: Any) -> int:
+    """Appends a tensor that nothing reads, and that needs no memory because it has a value; returns its number."""
+    constants = (tensor for tensor in model.subgraphs[0].tensors if model.buffers[tensor.buffer].data is not None)
+    graph.tensors.append(min(constants, key=lambda tensor: len(model.buffers[tensor.buffer].data)))
+    return len(graph.tensors) - 1
 
 
 def _renumber(graph: Any, order: Sequence[int]) -> Mapping[int, int]:
