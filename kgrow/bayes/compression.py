@@ -136,11 +136,12 @@ class Compression:
         kept = []
         curvatures = self._curvatures(images, labels)
         for index, (variable, price) in enumerate(zip(self.network.kernels, self.settings.prices, strict=True)):
-            kernel = variable.numpy()
-            self.priors[index] = [prior.updated(kernel, curvatures[index] / price) for prior in self.priors[index]]
+            kernel, alive = variable.numpy(), self.masks[index]
+            priors = self.priors[index]
+            self.priors[index] = [prior.updated(kernel, curvatures[index] / price, alive) for prior in priors]
             for prior, omega in zip(self.priors[index], self._omegas[index], strict=True):
                 omega.assign(prior.omega)
-            kept.append(self.masks[index] & keep_mask(self.priors[index], kernel))
+            kept.append(alive & keep_mask(self.priors[index], kernel))
         masks = self.network.connected(kept)
         self.network.remove(masks)
         self.masks = masks

@@ -103,7 +103,7 @@ class GroupPrior:
         """Returns the sum over groups of omega times the norm; times the price lambda it is in nats per example."""
         return float(np.sum(self.omega * self.category.norms(kernel)))
 
-    def updated(self, kernel: np.ndarray, curvature: np.ndarray) -> GroupPrior:
+    def updated(self, kernel: np.ndarray, curvature: np.ndarray, alive: np.ndarray) -> GroupPrior:
         r"""Returns the prior after a loop of training.
 
         :math:`\gamma_g = \|W_g\|_2 / \omega_g` with the omega under which the weights were trained, then
@@ -113,11 +113,12 @@ class GroupPrior:
         Args:
             kernel: The weights.
             curvature: Second derivative of the loss over its price (h = H / lambda) in every weight.
+            alive: The weights that are left, bool of the kernel's shape: a group consists of these alone.
         """
-        curvature = floored(curvature)
+        curvature = floored(np.where(alive, curvature, 0.0))
         gamma = self.category.norms(kernel) / self.omega
         omega = np.sqrt(self.category.total(curvature / (1.0 + gamma * curvature)))
-        support = gamma * np.mean(curvature, axis=self.category.axes, keepdims=True)
+        support = gamma * self.category.total(curvature) / np.maximum(self.category.total(alive), 1.0)
         return GroupPrior(self.category, gamma, omega, support)
 
     def kept(self, kernel: np.ndarray) -> np.ndarray:

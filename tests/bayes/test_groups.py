@@ -55,7 +55,7 @@ def test_norms_and_updates_are_those_of_the_indices(name, shape):
     category, weights, curvature = Category(name, shape), kernel(shape), kernel(shape, 1) ** 2
     generator = np.random.default_rng(2)
     prior = GroupPrior(category, *(generator.random((3, *category.group_shape)) + 0.5))
-    updated = prior.updated(weights, curvature)
+    updated = prior.updated(weights, curvature, np.ones(shape, bool))
     for place, indices in groups(category):
         norm = np.linalg.norm(weights[indices])
         gamma = norm / prior.omega[place]
@@ -91,7 +91,7 @@ def test_the_gamma_of_a_group_comes_to_its_fixed_point(size, curvature, price):
     prior, gammas = GroupPrior.fresh(category), []
     for _ in range(50):
         weights = shrunk(optimum, prior.omega, category.axes, price / curvature).numpy()
-        prior = prior.updated(weights, np.full((size, 1), curvature / price))
+        prior = prior.updated(weights, np.full((size, 1), curvature / price), np.ones((size, 1), bool))
         gammas.append(prior.gamma.item())
     assert abs(gammas[9] - expected) < 1e-2
     assert abs(gammas[-1] - expected) < 1e-6
@@ -105,15 +105,26 @@ def test_a_group_with_less_evidence_than_its_price_is_off_after_ten_loops():
     assert np.sum(optimum**2) / 4 < price
     for _ in range(10):
         weights = shrunk(optimum, prior.omega, (0,), price).numpy()
-        prior = prior.updated(weights, np.full((4, 1), 1 / price))
+        prior = prior.updated(weights, np.full((4, 1), 1 / price), np.ones((4, 1), bool))
     assert not weights.any()
     assert not keep_mask([prior], weights).any()
 
 
 def test_a_group_without_curvature_is_off():
     weights, curvature = np.ones((2, 3)), np.array([[0.0] * 3, [1.0] * 3])
-    with_rows = GroupPrior.fresh(Category("in_neuron", (2, 3))).updated(weights, curvature)
+    with_rows = GroupPrior.fresh(Category("in_neuron", (2, 3))).updated(weights, curvature, np.ones((2, 3), bool))
     assert with_rows.kept(weights).ravel().tolist() == [False, True]
+
+
+def test_removed_weights_are_no_part_of_their_group():
+    weights, curvature = kernel((6, 2)), kernel((6, 2), 1) ** 2
+    alive = np.array([[True], [False]] * 3) & np.ones((6, 2), bool)
+    whole, left = GroupPrior.fresh(Category("out_neuron", (6, 2))), GroupPrior.fresh(Category("out_neuron", (3, 2)))
+    for _ in range(2):
+        whole = whole.updated(weights * alive, curvature, alive)
+        left = left.updated(weights[::2], curvature[::2], alive[::2])
+    for name in ("gamma", "omega", "support"):
+        np.testing.assert_allclose(getattr(whole, name), getattr(left, name), rtol=1e-9)
 
 
 @given(st.integers(0, 2**32 - 1))
