@@ -51,14 +51,6 @@ class PathGate(keras.layers.Layer):
         return features * product[:, None, None, None]
 
 
-class EverySecond(keras.layers.Layer):
-    """Takes every second row and column."""
-
-    def call(self, features: Any) -> Any:
-        """Maps (batch, height, width, channels) to (batch, ceil(height / 2), ceil(width / 2), channels)."""
-        return features[:, ::2, ::2]
-
-
 def standardised(features: Any, name: str, *, affine: bool) -> Any:
     """Normalises a map.
 
@@ -114,7 +106,8 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
     dilation = step.dilation
     if dilation == stride == 2:
         # Taps two apart around every second position lie on the grid of every second position.
-        features, stride, dilation = EverySecond(name=f"{name}/grid")(features), 1, 1
+        features = keras.layers.MaxPooling2D(1, 2, padding="same", name=f"{name}/grid")(features)
+        stride = dilation = 1
     initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", kernel_seed(seed, name))
     return keras.layers.Conv2D(
         filters,

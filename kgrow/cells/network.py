@@ -63,7 +63,8 @@ def _stem(images: Any, stack: Stack, seed: int) -> Any:
 def scaled(images: Any, scaling: Scaling) -> Any:
     """Returns `(pixel - mean) / std` per channel, without a variable."""
     scale = 1.0 / np.array(scaling.std)
-    return images * scale - np.array(scaling.mean) * scale
+    offset = -np.array(scaling.mean) * scale
+    return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(images)
 
 
 def classified(features: Any, num_classes: int) -> Any:

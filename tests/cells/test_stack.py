@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+import kgrow
+from kgrow.cells import train_cells
 from kgrow.cells.genotype import Genotype, Link
 from kgrow.cells.network import cell_network
 from kgrow.cells.stack import Stack
+from kgrow.cells.training import Descent
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +61,13 @@ def test_a_dilated_convolution_of_stride_two_is_every_second_position_of_the_who
 def test_cells_are_letters(small_stack):
     with pytest.raises(ValueError, match="`cells` must be a text of the letters N and R"):
         Stack((8, 8, 3), 3, small_stack.scaling, cells="NX")
+
+
+@pytest.mark.slow
+def test_a_network_of_cells_becomes_a_file(network, tiny_task, tmp_path):
+    train_cells(network, tiny_task, num_epochs=20, seed=0, descent=Descent(batch_size=8))
+    same = kgrow.compress(network, tiny_task, channel_keep_ratio=1.0, epochs=2, steps=1, batch_size=8, verbose=0)
+    assert same.model.count_params() == network.count_params()
+    artefact = same.export(tmp_path / "model.tflite", quantize="int8", max_drop=0.05)
+    assert artefact.test_accuracy >= 0.9
+    assert artefact.ram_bytes > 0
