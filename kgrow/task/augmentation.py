@@ -1,13 +1,14 @@
 """Random changes to training images, on whole batches inside the graph."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kgrow.task.task import Task
 
 # Mirrored, these are other characters or none at all.
-WRITTEN = ("svhn", "mnist", "digits", "letters", "kuzushiji", "omniglot", "characters")
+WRITTEN = ("svhn", "mnist", "digits", "letters", "kuzushiji", "omniglot", "characters", "cmaterdb")
 SMALLEST_SIDE_FOR_EIGHTHS = 12
 
 
@@ -36,6 +37,15 @@ class Augmentation:
                 raise ValueError(f"`{name}` must be a whole number of pixels, at least 0, but got {value!r}.")
         if not isinstance(self.flip, bool):
             raise TypeError(f"`flip` must be True or False, but got {self.flip!r}.")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should be told once."""
+        mirrored = (
+            "Training images are mirrored left to right at random. Where a mirror image is of another class, choose "
+            "`augmentation='shift'` (--augmentation shift)."
+        )
+        return (mirrored,) if self.flip else ()
 
     @classmethod
     def suited_to(cls, task: "Task") -> "Augmentation":
@@ -121,3 +131,16 @@ class Augmentation:
         starts = (centres - self.cutout // 2)[:, None]
         positions = tf.range(tf.cast(side, tf.float32))[None, :]
         return (positions >= starts) & (positions < starts + self.cutout)
+
+
+def _with_cutout(task: "Task") -> Augmentation:
+    return replace(Augmentation.suited_to(task), cutout=min(task.input_shape[:2]) // 4)
+
+
+# By the name used on the command line.
+AUGMENTATIONS: dict[str, "Callable[[Task], Augmentation]"] = {
+    "suited": Augmentation.suited_to,
+    "cutout": _with_cutout,
+    "shift": lambda task: replace(Augmentation.suited_to(task), flip=False),
+    "none": lambda task: Augmentation(),
+}

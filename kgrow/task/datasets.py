@@ -45,8 +45,9 @@ def open_dataset(dataset: Any, argument: str = "source") -> Stream:
             f"`{argument}` must end, but got an infinite data set. Leave out `repeat()`, or use `take(n)`."
         )
     image_shape, label_shape = _shape(image_spec), _shape(label_spec)
-    num_examples = None
+    num_examples, sides = None, (None,) if image_shape is None else image_shape[1:3]
     if image_shape is not None and label_shape is not None and is_single(image_shape, label_shape):
+        sides = image_shape[:2]
         num_examples = cardinality if cardinality >= 0 else None
         if None not in (*image_shape, *label_shape):
             dataset = dataset.batch(BATCH_SIZE)
@@ -63,8 +64,7 @@ def open_dataset(dataset: Any, argument: str = "source") -> Stream:
         sized = (image.shape[:2] for images, _ in read() for image in images)
         return itertools.islice(sized, NUM_SIZED)
 
-    is_varying = image_shape is None or None in image_shape[-3:]
-    return Stream(read, argument, num_examples, sizes if is_varying else None)
+    return Stream(read, argument, num_examples, sizes if None in sides else None)
 
 
 def _shape(spec: Any) -> tuple[int | None, ...] | None:

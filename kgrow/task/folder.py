@@ -1,8 +1,10 @@
 """Reads folders with one sub-folder of images per class."""
 
 import dataclasses
+import itertools
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,10 +215,27 @@ def _list_folders(path: Path) -> list[Path]:
 
 
 def _find_splits(path: Path) -> dict[str, Path]:
-    folders = {folder.name: folder for folder in _list_folders(path)}
+    folders = {folder.name.lower(): folder for folder in _list_folders(path)}
     splits = {role: folders[name] for role, names in SPLIT_FOLDERS.items() for name in names if name in folders}
     is_divided = "train" in splits and len(splits) == len(folders) and all(map(_list_folders, splits.values()))
+    if not is_divided:
+        _check_no_split(path, folders)
     return splits if is_divided else {"train": path}
+
+
+def _check_no_split(path: Path, folders: Mapping[str, Path]) -> None:
+    """Raises ValueError if folders look like splits under other names: their names would become the classes."""
+    inner = {name: {child.name for child in _list_folders(folder)} for name, folder in folders.items()}
+    training = {name for name in folders if "train" in name and len(inner[name]) > 1}
+    others = {name for name in folders if re.search("test|val|eval", name)} - training
+    for one, other in itertools.product(training, others):
+        if inner[one] == inner[other]:
+            raise ValueError(
+                f"`source` must be a folder with one sub-folder per class, or with the sub-folders 'train', 'test' and "
+                f"'validation' alone, but '{folders[one].name}' and '{folders[other].name}' in {str(path)!r} hold the "
+                "same sub-folders. Rename the splits and move anything else out, or pass one folder and the other as "
+                "`test_data`."
+            )
 
 
 def _decoding_errors() -> tuple[type[BaseException], ...]:

@@ -1,10 +1,12 @@
 """Reads a source into splits, setting aside the ones it does not give."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from kgrow.task.collector import PixelCollector
 from kgrow.task.labels import name_classes
-from kgrow.task.partition import carve, reorder
+from kgrow.task.partition import carve, content_order, reorder
 from kgrow.task.reader import StreamReader
 from kgrow.task.split import Split
 from kgrow.task.stream import Options, Size, Source
@@ -29,7 +31,9 @@ def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[st
         reader = StreamReader(collector, size, is_resizing=options.image_size is not None)
         indices = {role: reader.read(stream) for role, stream in streams.items()}
         class_names, labels, class_notes = name_classes(source, options.class_names, indices, reader.num_classes)
-        splits = divide(collector.finish(), labels, source.validation_ratio, options.seed)
+        images = collector.finish()
+        settle(images, labels, {role for role, stream in streams.items() if not stream.is_ordered})
+        splits = divide(images, labels, source.validation_ratio, options.seed)
     notes = [*source.notes, *class_notes]
     if reader.num_resized:
         reason = "" if options.image_size else " (the median size, or the cap; pass `image_size` for another)"
@@ -62,6 +66,24 @@ def choose_size(source: Source) -> Size | None:
     height, width = np.median(np.array(sizes), axis=0)
     scale = min(1.0, source.longest_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def settle(images: np.ndarray, labels: dict[str, np.ndarray], roles: Collection[str]) -> None:
+    """Brings examples into an order of their own: a source that shuffles itself is divided alike each time.
+
+    Args:
+        images: Pixels of the given splits, one after the other; reordered in place.
+        labels: Class indices of the given splits, in the same order; reordered too.
+        roles: The splits whose order is not certain.
+    """
+    start = 0
+    for role, indices in labels.items():
+        rows = images[start : start + len(indices)]
+        start += len(indices)
+        if role in roles:
+            order = content_order(rows, indices)
+            reorder(rows, order)
+            labels[role] = indices[order]
 
 
 def divide(images: np.ndarray, labels: dict[str, np.ndarray], validation_ratio: float, seed: int) -> dict[str, Split]:

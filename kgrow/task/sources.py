@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def open_source(source: Any, options: Options) -> Source:
         and all(isinstance(part, tuple) and len(part) == 2 for part in source)
     ):
         train, test = source
-        return Source("arrays", _open_pair(train, "source"), test=_open_pair(test, "source"))
+        return Source("arrays", _open_examples(train, "source")[1], test=_open_examples(test, "source")[1])
     kind, stream = _open_examples(source, "source")
     names = getattr(source, "class_names", None)
     return Source(kind, stream, class_names=tuple(map(str, names)) if isinstance(names, (list, tuple)) else None)
@@ -94,7 +95,7 @@ def _open_examples(source: Any, argument: str) -> tuple[str, Stream]:
     ]
     for kind, is_of_kind, open_kind in kinds:
         if is_of_kind(source):
-            return kind, open_kind(source, argument)
+            return kind, replace(open_kind(source, argument), is_ordered=False)
     found = type(source).__name__
     if isinstance(source, (tuple, list)):
         found = f"{found} of {len(source)} values"

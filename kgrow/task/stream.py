@@ -42,6 +42,7 @@ class Stream:
         num_examples: Number of examples, or an upper bound of it; None when unknown.
         sizes: Yields `(height, width)` of images, for sources where they may differ; None where they may not.
         skipped: Files the latest reading could not decode.
+        is_ordered: Whether its order is that of every process; what a caller hands over may be shuffled anew in each.
     """
 
     read: Callable[[], Iterator[Chunk]]
@@ -49,6 +50,7 @@ class Stream:
     num_examples: int | None = None
     sizes: Callable[[], Iterable[Size]] | None = None
     skipped: list[str] = field(default_factory=list)
+    is_ordered: bool = True
 
 
 @dataclass(frozen=True)

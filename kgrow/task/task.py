@@ -104,7 +104,7 @@ class Task:
                 * `(images, labels)`, arrays, lists or tensors; or `((images, labels), (images, labels))`, the second
                   pair being the test split;
                 * a `tf.data.Dataset` or a `keras.utils.Sequence` of such pairs, batched or not;
-                * a task, returned as it is.
+                * a task, returned as it is; nothing of it can be replaced here.
 
                 Images are `(height, width)` or `(height, width, channels)`, labels class indices from 0 or one-hot. A
                 string is a folder if that folder exists and the string looks like a path (has a separator, or starts
@@ -127,6 +127,13 @@ class Task:
             FileNotFoundError: If a folder does not exist.
         """
         if isinstance(source, cls):
+            _check_unchanged(
+                name=name,
+                validation_data=validation_data,
+                test_data=test_data,
+                image_size=image_size,
+                class_names=class_names,
+            )
             return source
         names = None if class_names is None else tuple(map(str, class_names))
         options = Options(
@@ -196,6 +203,14 @@ class Task:
         shift = total / num_pixels
         std = np.sqrt(np.maximum(total_squares / num_pixels - shift**2, 0))
         return tuple((origin + shift).tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
+
+
+def _check_unchanged(**given: Any) -> None:
+    named = [f"`{name}`" for name, value in given.items() if value is not None]
+    if named:
+        raise ValueError(
+            f"{', '.join(named)} must be left out with a task, which is complete. Give it to `Task.of` beside the data."
+        )
 
 
 def _as_size(image_size: int | tuple[int, int] | None) -> Size | None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
-from kgrow.task import Augmentation, Split, Task
+from kgrow.task import AUGMENTATIONS, Augmentation, Split, Task
 
 BATCH, HEIGHT, WIDTH = 64, 9, 11
 FILL = 7.0
@@ -175,3 +175,18 @@ def test_suited_augmentation_follows_size_colour_and_name(shape, name, expected)
 def test_wrong_fields_are_refused(fields, error, message):
     with pytest.raises(error, match=message):
         Augmentation(**fields)
+
+
+def test_names_say_what_is_left_out_or_added():
+    images = np.zeros((6, 32, 32, 3), np.uint8)
+    split = Split(images, np.arange(6, dtype=np.int32) % 2)
+    task = Task("photographs", split, split, split, ("left", "right"))
+    found = {name: make(task) for name, make in AUGMENTATIONS.items()}
+    assert found == {
+        "suited": Augmentation(4, flip=True),
+        "cutout": Augmentation(4, flip=True, cutout=8),
+        "shift": Augmentation(4),
+        "none": Augmentation(),
+    }
+    assert "mirrored" in found["suited"].notes[0]
+    assert found["shift"].notes == ()

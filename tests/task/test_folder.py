@@ -135,6 +135,23 @@ def test_classes_may_be_called_train_and_test(tmp_path):
     assert Task.of(tmp_path / "three").class_names == ("plane", "test", "train")
 
 
+@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "TEST"), ("train", "validation", "test")])
+def test_splits_may_be_spelled_in_capitals(names, tmp_path):
+    for name in names:
+        fill(tmp_path / name)
+    task = Task.of(tmp_path)
+    assert task.class_names == ("blue", "red")
+    assert len(task.test) == 20
+
+
+@pytest.mark.parametrize("names", [("training_set", "test_set"), ("train", "test", "other"), ("train_1", "eval")])
+def test_splits_under_other_names_are_not_taken_for_classes(names, tmp_path):
+    for name in names:
+        fill(tmp_path / name)
+    with pytest.raises(ValueError, match=r"the sub-folders 'train', 'test' and 'validation' alone, but 'train"):
+        Task.of(tmp_path)
+
+
 def test_given_folder_follows_the_class_names_of_the_source(tmp_path):
     fill(tmp_path / "all", classes=("blue", "green", "red"))
     fill(tmp_path / "extra", classes=("red",), num_images=2, size=(20, 20))

@@ -96,7 +96,6 @@ def test_splits_are_disjoint_and_cover_the_source_for_many_sizes(num_examples, n
     for split in (task.train, task.validation, task.test):
         indices = split.images[:, 0, 0, 0].astype(int)
         np.testing.assert_array_equal(split.labels, labels[indices])
-        assert (np.diff(indices) > 0).all()
         seen.extend(indices)
     assert sorted(seen) == list(range(num_examples))
     assert set(task.train.labels) == set(range(num_classes))
@@ -109,6 +108,20 @@ def test_seed_alone_decides_the_split():
     source = make_split(60).images, np.arange(60) % 3
     first, again, other = (Task.of(source, seed=seed).fingerprint for seed in (0, 0, 1))
     assert first == again != other
+
+
+def test_data_that_come_shuffled_are_divided_alike():
+    images, labels = make_split(60).images, np.arange(60) % 3
+    order = np.random.default_rng(5).permutation(60)
+    shuffled = Task.of((images[order], labels[order]), test_data=(images[:9][::-1], labels[:9][::-1]))
+    assert shuffled.fingerprint == Task.of((images, labels), test_data=(images[:9], labels[:9])).fingerprint
+
+
+def test_a_task_takes_nothing_that_would_be_ignored():
+    task = make_task()
+    for name, value in {"test_data": (0, 0), "image_size": 8, "name": "other"}.items():
+        with pytest.raises(ValueError, match=f"`{name}` must be left out with a task"):
+            Task.of(task, **{name: value})
 
 
 def test_the_callers_arrays_are_left_alone():
