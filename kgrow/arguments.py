@@ -49,7 +49,7 @@ def _add_worker(commands: Any) -> None:
 def _add_search(add: Callable[..., Any]) -> None:
     add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
     add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
-    add("--space", default="compact", help="compact (default), seed, seed_dense or seed_plain")
+    add("--space", default="compact", help="compact (default), deep, seed, seed_dense or seed_plain")
     add("--preset", default="default", help="default, base, grow, grow_oneshot or grow_iter")
     add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
     add("--batch-size", type=int, metavar="N")
@@ -60,6 +60,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add("--channel-keep-ratio", type=keep_ratios, metavar="R", help="kept fraction of the channels, one or per block")
     add("--channel-criterion", default="gate", help="gate (default), bayes, snip, norm or bn_scale")
     add("--channel-multiple", type=int, default=1, metavar="N", help="widths become multiples of N")
+    add("--augmentation", default="suited", help="suited (default), cutout, shift (nothing is mirrored) or none")
     add(
         "--limit",
         action="append",
@@ -88,7 +89,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add("--image-size", type=int, metavar="PIXELS", help="resize images to this side")
     add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data")
     add("--seed", type=int, default=0, metavar="N")
-    add("--overwrite", action="store_true", help="replace a run of another configuration in DIR")
+    add("--overwrite", action="store_true", help="start over where DIR holds a run")
     add("--json", action="store_true", help="print result.json to the standard output instead of the table")
     add("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
 
@@ -112,7 +113,7 @@ def _add_export(commands: Any) -> None:
     exits("--stages", action="store_true", help="a file per stage in place of one")
     add("--input-dtype", metavar="TYPE", help="of the raw pixels fed: uint8 or float32 (default: that of the data)")
     add("--output-dtype", default="float32", help="float32 (default), or uint8 or int8 with --quantize int8")
-    add("--fine-tune-epochs", type=int, default=0, metavar="N", help="train N epochs with 8 bits simulated before")
+    add("--fine-tune-epochs", type=int, metavar="N", help="train N epochs with 8 bits before (as the search did)")
     add("--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy that quantization may cost (1)")
     add("--micro", action="store_true", help="fail unless TensorFlow Lite Micro runs it")
     _add_data(add)

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
-        _say(f"Interrupted; the checkpoint is kept. To go on:\n  {shlex.join(['kgrow', *given])}")
+        again = [argument for argument in given if argument != "--overwrite"]  # which would start anew once more
+        _say(f"Interrupted; the checkpoint is kept. To go on:\n  {shlex.join(['kgrow', *again])}")
         return INTERRUPTED
     except kgrow.LimitError as problem:
         _say(f"kgrow: {problem}")
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_search(options: argparse.Namespace) -> int:
     """`kgrow search` and `kgrow worker`."""
-    out = Path(options.out) if options.out else None
+    out = Path(options.out).absolute() if options.out else None
     result = kgrow.search(
         options.dataset,
         limits=limits(options),
@@ -68,6 +69,7 @@ def run_search(options: argparse.Namespace) -> int:
         channel_keep_ratio=options.channel_keep_ratio,
         channel_criterion=options.channel_criterion,
         channel_multiple=options.channel_multiple,
+        augmentation=options.augmentation,
         max_time=options.max_time,
         image_size=options.image_size,
         data_dir=options.data_dir,
@@ -90,6 +92,7 @@ def run_export(options: argparse.Namespace) -> int:
     """`kgrow export`."""
     from kgrow.reporting.artefacts import print_artefact
 
+    tuning = {} if options.fine_tune_epochs is None else {"fine_tune_epochs": options.fine_tune_epochs}
     artefact = kgrow.load(options.run, options.dataset, data_dir=options.data_dir).export(
         options.out,
         quantize=options.quantize,
@@ -97,9 +100,9 @@ def run_export(options: argparse.Namespace) -> int:
         early_exit=early_exit(options),
         input_dtype=options.input_dtype,
         output_dtype=options.output_dtype,
-        fine_tune_epochs=options.fine_tune_epochs,
         max_drop=options.max_drop / 100,
         micro=options.micro,
+        **tuning,
     )
     document = dataclasses.asdict(artefact)
     _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_artefact(document, sys.stdout))
@@ -140,8 +143,13 @@ def limits(options: argparse.Namespace) -> kgrow.Limits:
 
 
 def chief_of(options: argparse.Namespace) -> kgrow.Chief | None:
-    """Returns the part of `kgrow search`; None if it is not told to serve."""
-    return None if options.chief is None else kgrow.Chief(options.chief, options.lease)
+    """Returns the part of `kgrow search`, by `--chief` or by KerasTuner's environment variables; None to do it all."""
+    from kgrow.searching.cluster import from_environment
+
+    if options.chief is not None:
+        return kgrow.Chief(options.chief, options.lease)
+    given = from_environment(os.environ)
+    return dataclasses.replace(given, lease_s=options.lease) if isinstance(given, kgrow.Chief) else None
 
 
 def worker_of(options: argparse.Namespace) -> kgrow.Worker:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from kgrow.lifecycle import PRESETS, ChannelPruning, Preset, Settings
 from kgrow.pruning import CHANNEL_CRITERIA, Bayes, BayesGate, ChannelCriterion
 from kgrow.result import task_document
 from kgrow.searching.limits import Limits
-from kgrow.task import Task
+from kgrow.task import AUGMENTATIONS, Augmentation, Task
 
 
 def resolve_preset(
@@ -27,6 +27,11 @@ def resolve_preset(
     if batch_size is not None:
         resolved = dataclasses.replace(resolved, batch_size=batch_size)
     return resolved if strategy is None else dataclasses.replace(resolved, strategy=strategy)
+
+
+def chosen_augmentation(given: str | Augmentation) -> Callable[[Task], Augmentation]:
+    """Returns how the training images of a task are changed."""
+    return lookup(AUGMENTATIONS, given, "augmentation") if isinstance(given, str) else lambda task: given
 
 
 def chosen_keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits) -> Any:
@@ -48,14 +53,19 @@ def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
 
 
 def channel_pruning(
-    keep_ratio: float | Sequence[float] | None, criterion: str | ChannelCriterion, multiple_of: int, num_blocks: int
+    keep_ratio: float | Sequence[float] | None,
+    criterion: str | ChannelCriterion,
+    multiple_of: int,
+    num_blocks: int,
+    seed: int,
 ) -> ChannelPruning | None:
     """Returns how whole channels are pruned, or None if they are not."""
     if keep_ratio is None:
         return None
     ratios = check_keep_ratios(keep_ratio, num_blocks, "channel_keep_ratio")
-    scored_by = lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")() if isinstance(criterion, str) else criterion
-    return ChannelPruning(ratios, scored_by, multiple_of)
+    if isinstance(criterion, str):
+        criterion = lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")(seed)
+    return ChannelPruning(ratios, criterion, multiple_of)
 
 
 def with_prices(settings: Settings, num_train: int) -> Settings:
@@ -95,14 +105,26 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "quantization": proposals.quantization,
         "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
         "trials": plan.trials,
-        "estimator": repr(plan.estimator),
+        "estimator": _described(plan.estimator),
         "calibrate": plan.calibrate,
-        "objective": repr(plan.objective),
+        "objective": _described(plan.objective),
         "preset": dataclasses.asdict(settings.preset),
-        "criterion": repr(settings.criterion),
+        "criterion": _described(settings.criterion),
         "scope": settings.scope,
-        "channels": None if settings.channels is None else repr(settings.channels),
+        "channels": None if settings.channels is None else _fields(settings.channels),
         "augmentation": dataclasses.asdict(settings.augmentation),
         "replicas": 1 if settings.strategy is None else settings.strategy.num_replicas_in_sync,
         "seed": settings.seed,
     }
+
+
+def _fields(channels: ChannelPruning) -> dict[str, Any]:
+    return {**vars(channels), "criterion": _described(channels.criterion)}
+
+
+def _described(value: Any) -> str:
+    """Returns the text of an object, a user's own too, that is the same in every process."""
+    kind: Any = type(value)
+    if kind.__repr__ is not object.__repr__:
+        return repr(value)
+    return f"{kind.__module__}.{kind.__qualname__}({vars(value)})"

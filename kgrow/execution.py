@@ -97,15 +97,16 @@ class Search:
     def result(self, max_time: float | None = None) -> Result:
         """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
         started = time.monotonic()
-        for note in self.task.notes:
+        for note in (*self.task.notes, *self.plan.settings.augmentation.notes):
             self.observer.note(note)
-        calibration = self._train(started, max_time if max_time is not None else float("inf"))
+        max_time = float("inf") if max_time is None else max_time
+        calibration = self._train(started, max_time)
         ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
-            raise _nothing_found(list(self.trials.outcomes.values()))
-        best, network, measured = self._first_that_fits(ranked)
+            raise _nothing_found(self.estimates.outcomes)
+        best, network, measured = self._first_that_fits(ranked, started + max_time)
         outcomes = self.estimates.outcomes
-        exact = [trial for trial in outcomes if not trial.estimated]
+        exact = [trial for trial in outcomes if not trial.estimated and trial.status == "done"]
         complete = self.estimates.are_complete
         document: dict[str, Any] = {
             "kgrow_version": kgrow.__version__,
@@ -188,7 +189,7 @@ class Search:
         oracle = make_oracle(plan.oracle, plan.trials, plan.settings.seed, preset.epochs - final)
         return Tuner(oracle, plan.proposals, trials, self.run, final, deadline)
 
-    def _first_that_fits(self, ranked: Sequence[int]) -> tuple[int, GrowingNetwork, Artefact]:
+    def _first_that_fits(self, ranked: Sequence[int], deadline: float) -> tuple[int, GrowingNetwork, Artefact]:
         """Exports the best trial whose file satisfies the limits as it is, not only as predicted."""
         limits = self.plan.proposals.limits
         problems: dict[str, Exception] = {}
@@ -197,7 +198,7 @@ class Search:
             self.observer.note(f"exporting and measuring trial {trial}")
             network = Snapshot.load(self.trials.directory(index), BEST).network()
             try:
-                artefact = self._exported(network, trial)
+                artefact = self._exported(network, trial, deadline)
             except ExportError as error:
                 problems[trial] = error
                 continue
@@ -216,18 +217,19 @@ class Search:
         self.run.remove(MEASURED)
         raise _no_file(problems)
 
-    def _exported(self, network: GrowingNetwork, trial: str) -> Artefact:
+    def _exported(self, network: GrowingNetwork, trial: str, deadline: float) -> Artefact:
         """Writes and measures a file; the test split, over which it is run, decides nothing."""
-        options = ExportOptions(quantization=self.plan.proposals.quantization, max_drop=1.0)
+        options = ExportOptions(self.plan.proposals.quantization, max_drop=1.0, seed=self.plan.settings.seed)
         target = self.run.claim(MEASURED)
         artefact = export(network, self.task, target, options)
         drop = self._validation_drop(network, target) if options.quantization == "int8" else 0.0
         if drop <= LARGEST_DROP:
             return artefact
-        self.observer.note(
-            f"trial {trial}: 8 bits cost {percent(drop)} points of validation accuracy, so it is trained with them for "
-            f"{FINE_TUNE_EPOCHS} epochs more"
-        )
+        cost = f"trial {trial}: 8 bits cost {percent(drop)} points of validation accuracy"
+        if time.monotonic() >= deadline:
+            self.observer.note(f"{cost}; no time is left to train it with them")
+            return artefact
+        self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
         return export(network, self.task, target, dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS))
 
     def _validation_drop(self, network: GrowingNetwork, file: Path) -> float:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kgrow._checks import check_positive_int, lookup
-from kgrow.configuration import channel_pruning, chosen_keep_ratio, configuration, resolve_preset, with_prices
+from kgrow.configuration import (
+    channel_pruning,
+    chosen_augmentation,
+    chosen_keep_ratio,
+    configuration,
+    resolve_preset,
+    with_prices,
+)
 from kgrow.execution import Plan, Search
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
@@ -59,7 +66,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     channel_keep_ratio: float | Sequence[float] | None = None,
     channel_criterion: str | ChannelCriterion = "gate",
     channel_multiple: int = 1,
-    augmentation: Augmentation | None = None,
+    augmentation: str | Augmentation = "suited",
     validation_data: Any = None,
     test_data: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
@@ -105,7 +112,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             make the file smaller and faster.
         channel_criterion: Which channels are kept: a name in `kgrow.pruning.CHANNEL_CRITERIA` or a `ChannelCriterion`.
         channel_multiple: Of which the width of every layer shall be a multiple; 8 and 16 suit 8 bit kernels.
-        augmentation: Of training images; by default what suits the data.
+        augmentation: Of training images: `"suited"` to the data (shifts, and mirroring of colour images), `"cutout"`
+            (the same, and a square is blanked), `"shift"` (without mirroring), `"none"`, or an `Augmentation`.
         validation_data: Decides between candidates and epochs, in place of a part of the training images.
         test_data: Used once, for the final figures.
         data_dir: Where TensorFlow Datasets keeps its data.
@@ -115,7 +123,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         seed: Of everything that is drawn.
         directory: Parent of run directories.
         project_name: The run directory's name; the data set's by default.
-        overwrite: Whether a run of another configuration in that directory is replaced.
+        overwrite: Whether a run in that directory is started over; by default an equal one goes on.
         distribute: `"mirrored"`, or a `tf.distribute.Strategy`: its replicas share every batch, each on a device of its
             own. By default one device trains.
         cluster: What this process does in a search on several machines: a `Chief` serves trials and does the export, a
@@ -143,6 +151,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     chosen = lookup(SPACES, space, "space") if isinstance(space, str) else space
     schedule = lookup(PRESETS, preset, "preset") if isinstance(preset, str) else preset
     scored_by = lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion
+    augmented_for = chosen_augmentation(augmentation)
     lookup(dict.fromkeys(SCOPES), scope, "scope")
     limits = limits or Limits()
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
@@ -164,13 +173,14 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         scope=scope,
         quantization=quantization,
     )
+    num_blocks = len(proposals.full.blocks)
     settings = Settings(
         preset=resolved,
         criterion=scored_by,
         scope=scope,
-        augmentation=augmentation or Augmentation.suited_to(task),
+        augmentation=augmented_for(task),
         seed=seed,
-        channels=channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, len(proposals.full.blocks)),
+        channels=channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, num_blocks, seed),
         strategy=None if distribute is None else make_strategy(distribute, resolved.batch_size),
     )
     plan = Plan(
@@ -197,6 +207,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         if run.has(RESULT) and run.read_json(RESULT)["complete"]:
             return load(path, task)
+        run.remove(RESULT)  # of a search that ran out of time: the networks that it speaks of may be gone soon
         observer = stack.enter_context(display_for(verbose))
         if settings.channels is None:  # with fewer channels a file is quicker than the network was
             latency = functools.partial(untrained_latency_ms, task, quantization)
@@ -234,13 +245,14 @@ def default_project_name(task: Task) -> str:
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in task.name)
 
 
-def _source(dataset: Any, data_dir: Any, image_size: Any) -> dict[str, Any] | None:
-    """Returns how `load` finds the data again, None for data held in memory."""
-    if not isinstance(dataset, str | os.PathLike):
-        return None
-    name = os.fspath(dataset)
+def _source(dataset: Any, data_dir: Any, image_size: Any) -> dict[str, Any]:
+    """Returns how `load` finds the data again; `dataset` is None for data held in memory."""
+    name = os.fspath(dataset) if isinstance(dataset, str | os.PathLike) else None
+    if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name)):
+        name = os.path.abspath(os.path.expanduser(name))
+    is_local = data_dir is not None and "://" not in os.fspath(data_dir)
     return {
-        "dataset": os.path.abspath(os.path.expanduser(name)) if is_folder(name) else name,
-        "data_dir": None if data_dir is None else os.path.abspath(data_dir),
+        "dataset": name,
+        "data_dir": os.path.abspath(data_dir) if is_local else data_dir,
         "image_size": None if image_size is None else np.asarray(image_size).tolist(),  # NumPy's numbers are no JSON
     }

@@ -56,6 +56,11 @@ class Result:
         """The final head's accuracy on the test split, in [0, 1]."""
         return self.document["best"]["test_accuracy"]
 
+    @property
+    def fine_tune_epochs(self) -> int:
+        """How long the search trained the network with 8 bits before it wrote its file, as they cost it too much."""
+        return self.document["best"]["artefacts"][0]["fine_tune_epochs"]
+
     def export(
         self,
         path: str | os.PathLike[str],
@@ -74,7 +79,8 @@ class Result:
             exit_index: The head that answers, or the last of them with early exits; the last one by default.
             early_exit: Whether it answers at the first head that is confident enough; an `EarlyExit` says how that is
                 decided.
-            options: More of `kgrow.exporting.ExportOptions`, such as `fine_tune_epochs` or `max_drop`.
+            options: More of `kgrow.exporting.ExportOptions`, such as `max_drop` or `fine_tune_epochs`, by default that
+                of the search for int8.
 
         Returns:
             What was measured on the model.
@@ -86,6 +92,8 @@ class Result:
 
         exits = early_exit if isinstance(early_exit, EarlyExit) else EarlyExit() if early_exit else None
         quantization = quantize or self.document["config"]["quantization"]
+        options.setdefault("seed", self.document["seed"])
+        options.setdefault("fine_tune_epochs", self.fine_tune_epochs if quantization == "int8" else 0)
         chosen = ExportOptions(quantization=quantization, exit_index=exit_index, early_exit=exits, **options)
         return export(self.network, self.task, path, chosen)
 
@@ -151,15 +159,15 @@ def load(
     if not (path / RESULT).is_file():
         raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
     document = decode_json((path / RESULT).read_bytes(), RESULT)
-    source = document.get("source") or {}
-    if dataset is None and not source:
+    source = document["source"]
+    if dataset is None and source["dataset"] is None:
         raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
     task = Task.of(
         source["dataset"] if dataset is None else dataset,
         validation_data=validation_data,
         test_data=test_data,
-        data_dir=data_dir or source.get("data_dir"),
-        image_size=source.get("image_size"),
+        data_dir=data_dir or source["data_dir"],
+        image_size=None if isinstance(dataset, Task) else source["image_size"],
         seed=document["seed"],
     )
     if task.fingerprint != document["config"]["task"]["fingerprint"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
@@ -59,21 +59,13 @@ class Run:
         drop_torn_line(self._log)
 
     @classmethod
-    def open(
-        cls,
-        directory: str | os.PathLike[str],
-        config: Mapping[str, Any],
-        *,
-        overwrite: bool = False,
-        ignored: Collection[str] = (),
-    ) -> Run:
+    def open(cls, directory: str | os.PathLike[str], config: Mapping[str, Any], *, overwrite: bool = False) -> Run:
         """Creates a run directory, or takes up the run that is in it.
 
         Args:
             directory: Created with its parents. One that holds something else is left alone.
             config: The resolved configuration. A run is taken up only with an equal one.
             overwrite: Whether to remove the files kgrow wrote there and start anew; other files stay.
-            ignored: Top-level keys that may differ between the two configurations, such as "verbose".
 
         Raises:
             ValueError: If the directory holds a run of another configuration.
@@ -88,16 +80,16 @@ class Run:
         try:
             ownership.recover()
             run = cls(path, resolved, ownership)
-            run._take_up(overwrite, ignored)
+            run._take_up(overwrite)
         except BaseException:
             ownership.release()
             raise
         return run
 
-    def _take_up(self, overwrite: bool, ignored: Collection[str]) -> None:
+    def _take_up(self, overwrite: bool) -> None:
         stored = _read_header(self.path)
         if stored is not None and stored["config"] is not None and not overwrite:
-            _check_equal(self.path, stored, self.config, ignored)
+            _check_equal(self.path, stored, self.config)
         elif stored is not None:
             # A kill between the two headers leaves none of the old run standing: without a configuration the next
             # open clears on; see test_run.py::test_interrupted_overwrite_is_finished_by_the_next_open.
@@ -236,7 +228,7 @@ class Run:
         stored = _read_header(path)
         if stored is None or stored["config"] is None:
             raise ValueError(f"`directory` must hold the run that is worked on, but '{path}' holds none.")
-        differing = _differences(stored, json.loads(encode_json(config, "config")), ())
+        differing = _differences(stored, json.loads(encode_json(config, "config")))
         if differing:
             raise ValueError(
                 f"The configuration must be that of the run in '{path}', but {'; '.join(differing)}. "
@@ -269,8 +261,8 @@ def _read_header(path: Path) -> dict[str, Any] | None:
     return header if is_run and str(header["format"]).startswith("kgrow-run-") else None
 
 
-def _check_equal(path: Path, stored: dict[str, Any], config: dict[str, Any], ignored: Collection[str]) -> None:
-    differing = _differences(stored, config, ignored)
+def _check_equal(path: Path, stored: dict[str, Any], config: dict[str, Any]) -> None:
+    differing = _differences(stored, config)
     if differing:
         raise ValueError(
             f"`directory` must hold a run of the same configuration, but got '{path}', where {'; '.join(differing)}. "
@@ -278,11 +270,8 @@ def _check_equal(path: Path, stored: dict[str, Any], config: dict[str, Any], ign
         )
 
 
-def _differences(stored: dict[str, Any], config: dict[str, Any], ignored: Collection[str]) -> list[str]:
-    before, now = (
-        _flat({key: value for key, value in values.items() if key not in ignored})
-        for values in ({"format": stored["format"], **stored["config"]}, {"format": _FORMAT, **config})
-    )
+def _differences(stored: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    before, now = _flat({"format": stored["format"], **stored["config"]}), _flat({"format": _FORMAT, **config})
     return [
         f"{key} was {before.get(key, 'absent')!r} and is now {now.get(key, 'absent')!r}"
         for key in {**before, **now}

@@ -142,7 +142,7 @@ def _half(whole: Any, multiple_of: int) -> Any:
     half, ratio = GrowingNetwork(whole.architecture), 1.0
     while _macs(half) > 0.5 * _macs(whole):
         ratio -= 0.02
-        prune_channels(half, dict.fromkeys(range(4), ratio), CHANNEL_CRITERIA["norm"](), [], None, multiple_of)
+        prune_channels(half, dict.fromkeys(range(4), ratio), CHANNEL_CRITERIA["norm"](0), [], None, multiple_of)
     return half
 
 

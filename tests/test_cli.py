@@ -144,14 +144,14 @@ def test_ctrl_c_keeps_the_checkpoint_and_prints_the_command_that_goes_on(tmp_pat
     # A shell lets what it runs in the background ignore Ctrl-C, the tests and their children included.
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); import kgrow.cli as cli"
     code += "; sys.exit(cli.main())"
-    process = subprocess.Popen([sys.executable, "-c", code, *command], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code, *command, "--overwrite"], stderr=subprocess.PIPE, text=True)
     checkpoint = tmp_path / "run/trials/0000/last.npz"
     wait_for(checkpoint, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED
     assert "Traceback" not in errors
-    assert f"kgrow {' '.join(command)}" in errors
+    assert f"kgrow {' '.join(command)}\n" in errors  # without what would remove the checkpoint
     assert checkpoint.exists()
 
 

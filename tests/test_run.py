@@ -96,13 +96,6 @@ def test_other_configuration_is_refused_with_every_differing_key(tmp_path):
         assert run.events() == [{"epoch": 1}]
 
 
-def test_ignored_keys_may_differ_and_the_new_value_counts(tmp_path):
-    Run.open(tmp_path, CONFIG).close()
-    with Run.open(tmp_path, {**CONFIG, "verbose": 0, "growth": None}, ignored=("verbose", "growth")) as run:
-        assert run.config["verbose"] == 0
-    assert json.loads((tmp_path / "config.json").read_text())["config"]["growth"] is None
-
-
 def test_a_run_in_another_format_is_refused_unless_overwritten(tmp_path):
     Run.open(tmp_path, CONFIG).close()
     header = json.loads((tmp_path / "config.json").read_text())

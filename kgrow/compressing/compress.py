@@ -115,7 +115,7 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     plan = Plan(
         channel_keep_ratio=channel_keep_ratio,
         keep_ratio=keep_ratio,
-        channel_criterion=_channel_criterion(channel_criterion),
+        channel_criterion=_channel_criterion(channel_criterion, seed),
         criterion=lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion,
         channel_multiple=channel_multiple,
         steps=steps,
@@ -129,8 +129,8 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
         return _compress(model, task, plan, observer)
 
 
-def _channel_criterion(criterion: str | ChannelCriterion) -> ChannelCriterion:
-    return lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")() if isinstance(criterion, str) else criterion
+def _channel_criterion(criterion: str | ChannelCriterion, seed: int) -> ChannelCriterion:
+    return lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")(seed) if isinstance(criterion, str) else criterion
 
 
 def _compress(model: keras.Model, task: Task, plan: Plan, observer: Observer) -> Compressed:

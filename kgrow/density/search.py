@@ -91,7 +91,7 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
         image_size: Images are resized to it.
         seed: Of everything that is drawn.
         directory: Where the search is written.
-        overwrite: Whether a search of another configuration there is replaced.
+        overwrite: Whether a search there is started over; by default an equal one goes on.
         verbose: 0 silent, 1 or 2 a line per trial.
 
     Returns:

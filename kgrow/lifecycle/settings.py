@@ -52,3 +52,11 @@ class Settings:
     seed: int = 0
     channels: ChannelPruning | None = None
     strategy: Any = None
+
+    def __post_init__(self) -> None:
+        events = self.preset.prune_epochs
+        if self.scope == "global" and self.preset.strategy == "one-shot" and len(set(events)) > 1:
+            raise ValueError(
+                f"`scope` must not be 'global' with one-shot pruning at several epochs, {events}: blocks are ranked as "
+                "they fall due. Choose the strategy 'iterative', whose last event ranks all of them together."
+            )

@@ -141,11 +141,11 @@ class NormScale(ChannelCriterion):
         return sums[:-1]
 
 
-# By the name used on the command line.
-CHANNEL_CRITERIA: dict[str, Callable[[], ChannelCriterion]] = {
-    "gate": Gate,
-    "bayes": BayesGate,
-    "snip": GroupSNIP,
-    "norm": GroupNorm,
-    "bn_scale": NormScale,
+# By the name used on the command line; each is made from the run's seed.
+CHANNEL_CRITERIA: dict[str, Callable[[int], ChannelCriterion]] = {
+    "gate": lambda seed: Gate(),
+    "bayes": lambda seed: BayesGate(seed=seed),
+    "snip": lambda seed: GroupSNIP(),
+    "norm": lambda seed: GroupNorm(),
+    "bn_scale": lambda seed: NormScale(),
 }

@@ -55,4 +55,4 @@ class SNIP(Criterion):
     def _redraw(self, network: Prunable) -> None:
         for kernel in network.kernels():
             initializer = keras.initializers.GlorotNormal(seed=kernel_seed(self.seed, kernel.name))
-            kernel.weight.assign(initializer(kernel.weight.shape))
+            kernel.weight.assign(initializer(kernel.weight.shape) * kernel.mask)

@@ -106,7 +106,7 @@ class Proposals:
         """Returns a candidate that fits.
 
         Args:
-            hp: Proposes values; every choice is registered with it.
+            hp: Proposes values.
         """
         depth, width, links = variant = self._variant(hp)
         architecture, known = self.variants[variant]
@@ -114,6 +114,11 @@ class Proposals:
         values: dict[str, float | int | str] = {"depth": depth, "width": width, "links": links}
         values |= {f"block_{index}/keep_ratio": ratio for index, ratio in enumerate(ratios)}
         return Proposal(Candidate(architecture, ratios), values, known.footprint(ratios, self.scope))
+
+    def declare(self, hp: HyperParameters) -> None:
+        """Registers every choice that any candidate may need: a space that grew later would be another one."""
+        self._variant(hp)
+        self._ratios(hp, max(depth for depth, _, _ in self.variants))
 
     def network(self, values: Mapping[str, Any]) -> Architecture:
         """Returns the network of a proposal, by its values."""

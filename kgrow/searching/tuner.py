@@ -143,6 +143,6 @@ def _declare(proposals: Proposals) -> Callable[[Any], None]:
     """Returns KerasTuner's hypermodel, which it calls to learn of the hyper-parameters."""
 
     def build(hp: Any) -> None:
-        proposals.sample(hp)
+        proposals.declare(hp)
 
     return build

@@ -61,7 +61,7 @@ def test_gates_are_scales_where_there_are_any_and_else_kernels(found):
 def test_gate_without_normalisation_is_the_derivative_of_the_loss(graph, found, tiny_task, cross_entropy):
     network = MaskedModel(*graph, found)
     images, labels = tiny_task.train.images, tiny_task.train.labels
-    scores = CHANNEL_CRITERIA["gate"]().saliency(network, found.groups, [(images, labels)], cross_entropy)
+    scores = CHANNEL_CRITERIA["gate"](0).saliency(network, found.groups, [(images, labels)], cross_entropy)
     kernel, bias = (variables(network.model)[f"strided/{kind}"] for kind in ("kernel", "bias"))
     before = kernel.numpy(), bias.numpy()
     for channel in (0, 4):
@@ -82,7 +82,7 @@ def test_every_channel_criterion_scores_a_users_model(name, graph, found, tiny_t
     network = MaskedModel(*graph, found)
     before = network.state()
     batches = [(tiny_task.train.images, tiny_task.train.labels)]
-    scores = CHANNEL_CRITERIA[name]().saliency(network, found.groups, batches, cross_entropy)
+    scores = CHANNEL_CRITERIA[name](0).saliency(network, found.groups, batches, cross_entropy)
     assert scores.shape == (len(found.groups),)
     assert np.isfinite(scores).all()
     assert scores.min() >= 0

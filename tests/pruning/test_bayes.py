@@ -127,7 +127,7 @@ def test_a_life_may_leave_the_counts_to_the_evidence(tmp_path, tiny_task, tiny_a
 def test_channels_are_scored_by_the_same_evidence(varied_network, batches, cross_entropy):
     groups = channel_groups(varied_network.architecture)
     repeated = [(np.repeat(images, 30, axis=0), np.repeat(labels, 30)) for images, labels in batches]
-    found = CHANNEL_CRITERIA["bayes"]().saliency(varied_network, groups, repeated, cross_entropy)
+    found = CHANNEL_CRITERIA["bayes"](0).saliency(varied_network, groups, repeated, cross_entropy)
     (expected,) = GaussNewton().diagonal(ChannelModel(varied_network, groups), CrossEntropy((1.0,) * 3), batches)
     alive = expected > 0
     assert np.median(np.abs(found[alive] / expected[alive] - 1)) < 0.15

@@ -50,7 +50,7 @@ def test_cost_is_that_of_all_kernels_that_make_or_read(groups, varied_architectu
 
 
 def test_gate_is_the_derivative_of_the_loss(groups, varied_copy, batches, cross_entropy):
-    found = CHANNEL_CRITERIA["gate"]().saliency(varied_copy, groups, batches, cross_entropy)
+    found = CHANNEL_CRITERIA["gate"](0).saliency(varied_copy, groups, batches, cross_entropy)
     (images, labels) = batches[0]
     names = {
         name: groups.kernels[name.rpartition("/")[0]][1]
@@ -75,7 +75,7 @@ def test_gate_is_the_derivative_of_the_loss(groups, varied_copy, batches, cross_
 
 def test_other_scores_by_brute_force(groups, varied_network, batches, cross_entropy):
     def scored(name):
-        return CHANNEL_CRITERIA[name]().saliency(varied_network, groups, batches, cross_entropy)
+        return CHANNEL_CRITERIA[name](0).saliency(varied_network, groups, batches, cross_entropy)
 
     sensitivities = SNIP().saliency(varied_network, batches, cross_entropy)
     kernels = varied_network.kernels()
@@ -96,7 +96,7 @@ def test_other_scores_by_brute_force(groups, varied_network, batches, cross_entr
 @pytest.mark.parametrize("name", CHANNEL_CRITERIA)
 def test_every_criterion_scores_without_a_trace(name, groups, varied_network, batches, cross_entropy):
     before = varied_network.state()
-    scores = [CHANNEL_CRITERIA[name]().saliency(varied_network, groups, batches, cross_entropy) for _ in range(2)]
+    scores = [CHANNEL_CRITERIA[name](0).saliency(varied_network, groups, batches, cross_entropy) for _ in range(2)]
     np.testing.assert_array_equal(*scores)
     assert scores[0].shape == (len(groups),)
     assert np.isfinite(scores[0]).all()
@@ -156,7 +156,7 @@ def test_widths_become_multiples():
 
 @pytest.mark.parametrize("name", CHANNEL_CRITERIA)
 def test_pruned_channels_are_gone_after_compaction(name, varied_copy, batches, cross_entropy, noise):
-    prune_channels(varied_copy, dict.fromkeys(range(3), 0.5), CHANNEL_CRITERIA[name](), batches, cross_entropy)
+    prune_channels(varied_copy, dict.fromkeys(range(3), 0.5), CHANNEL_CRITERIA[name](0), batches, cross_entropy)
     groups = channel_groups(varied_copy.architecture)
     alive = groups.alive({kernel.name: kernel.mask.numpy() for kernel in varied_copy.kernels()})
     smaller = compact(varied_copy)
@@ -171,7 +171,7 @@ def test_pruned_channels_are_gone_after_compaction(name, varied_copy, batches, c
 
 
 def test_connections_inside_the_channels_are_pruned_to_their_count(varied_copy, batches, cross_entropy):
-    prune_channels(varied_copy, dict.fromkeys(range(3), 0.7), CHANNEL_CRITERIA["norm"](), batches, cross_entropy)
+    prune_channels(varied_copy, dict.fromkeys(range(3), 0.7), CHANNEL_CRITERIA["norm"](0), batches, cross_entropy)
     alive = [varied_copy.kept_params(block) for block in range(3)]
     sizes = [varied_copy.architecture.kernel_params(block) for block in range(3)]
     prune(varied_copy, {0: 0.2, 1: 0.9, 2: 0.2}, SNIP(), batches, cross_entropy)

@@ -9,7 +9,8 @@ from kgrow._keras import keras, tf
 from kgrow.lifecycle import Preset
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
-from kgrow.pruning import SNIP
+from kgrow.network.cells import kernel_seed
+from kgrow.pruning import SNIP, Magnitude, prune
 from kgrow.pruning.select import select
 from kgrow.task import Augmentation
 
@@ -128,3 +129,16 @@ def test_redrawn_kernels_score_otherwise_and_depend_on_the_seed_alone(tiny_netwo
     for kernel in other.kernels():
         kernel.weight.assign(kernel.weight * 3)
     assert np.array_equal(score(other, reinitialize=True, seed=1), redrawn)
+
+
+def test_pruned_connections_stay_away_while_kernels_are_redrawn(tiny_network, batches, cross_entropy):
+    pruned = tiny_network.copy()
+    prune(pruned, {0: 0.5, 1: 0.5}, Magnitude(), [], None)
+    reader = pruned.copy()
+    for kernel in reader.kernels():
+        drawn = keras.initializers.GlorotNormal(seed=kernel_seed(1, kernel.name))(kernel.weight.shape)
+        kernel.weight.assign(drawn * kernel.mask)
+    expected = SNIP().saliency(reader, batches[:1], cross_entropy)
+    found = SNIP(reinitialize=True, seed=1).saliency(pruned, batches[:1], cross_entropy)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -168,3 +168,16 @@ def test_candidate_checks_its_own_ratios():
         Candidate(dense, (0.5, 0.5))
     with pytest.raises(ValueError, match=r"`keep_ratio` must be in \(0, 1\], but got 35"):
         Candidate(dense, (0.5, 0.5, 0.5, 35))
+
+
+@pytest.mark.parametrize("limits", [Limits(params=10_000, flash_bytes=16_000), Limits(params=10_000, macs=1_000_000)])
+def test_ratios_of_every_depth_are_declared_before_the_search(limits):
+    gray = SimpleNamespace(input_shape=(28, 28, 1), num_classes=10, pixel_mean=(0.0,), pixel_std=(1.0,))
+    chosen = proposals("compact", gray, limits=limits)
+    declared = Defaults(0)
+    declared.Float = lambda name, default, **bounds: declared.asked.setdefault(name, default)
+    chosen.declare(declared)
+    for seed in range(20):
+        drawn = Drawn(seed)
+        chosen.sample(drawn)
+        assert {name for name in drawn.asked if name != "network"} <= set(declared.asked)

@@ -64,7 +64,7 @@ class Estimates:
                 f"{self.estimator!r}. Choose another oracle or another estimator."
             )
         self.proposals[index] = proposal
-        self.found[index] = self._known(index, proposal) or self._estimated(index, proposal, deadline, epochs)
+        self.found[index] = self._known(index, proposal, epochs) or self._estimated(index, proposal, deadline, epochs)
         self._clean()
         return self.found[index]
 
@@ -106,7 +106,7 @@ class Estimates:
         trial = self.trials.outcomes.get(index)
         return None if trial is None or trial.estimated else trial
 
-    def _known(self, index: int, proposal: Proposal) -> Trial | None:
+    def _known(self, index: int, proposal: Proposal, epochs: int | None) -> Trial | None:
         directory = self.directory(index)
         if directory.has(ESTIMATE):
             outcome = directory.read_json(ESTIMATE)
@@ -114,7 +114,8 @@ class Estimates:
             check_same(trial.trial, trial.values, proposal.values)
             return trial
         for earlier in self.found.values():
-            if earlier.estimated and earlier.values == proposal.values and earlier.status != "stopped":
+            is_as_long = epochs in (None, earlier.epochs)
+            if earlier.estimated and is_as_long and earlier.values == proposal.values and earlier.status != "stopped":
                 first = earlier.same_as or earlier.trial
                 twin = dataclasses.replace(earlier, trial=f"{index:04d}", same_as=first, epochs_trained=0)
                 directory.write_json(ESTIMATE, dataclasses.asdict(twin))

@@ -42,6 +42,7 @@ class Known(Trials):
         status = "failed" if index in self.broken else "stopped" if index in self.stopped else "done"
         accuracy = 1.0 - proposal.candidate.keep_ratios[0] if status == "done" else None
         trial = self._trial(index, proposal, status, accuracy, epochs)
+        trial = dataclasses.replace(trial, estimated=epochs < self.settings.preset.epochs)
         if status != "stopped":
             self.directory(index).write_json(OUTCOME, dataclasses.asdict(trial))
         return trial
@@ -107,6 +108,21 @@ def test_calibration_trains_the_first_candidates_in_full_and_compares(search, mo
     assert all(
         pair["val_accuracy"] == pytest.approx(1 - pair["estimated_val_accuracy"]) for pair in found["candidates"]
     )
+
+
+def test_what_an_oracle_promotes_is_trained_on_however_like_it_began(
+    tmp_path, tiny_task, tiny_settings, tiny_architecture
+):
+    with Run.open(tmp_path / "run", {}) as run:
+        trials = Known(tiny_task, tiny_settings, Accuracy(), tiny_architecture.macs(), run, Observer())
+        estimates = Estimates(chosen_estimator("full", "hyperband", False), trials, None, Observer())
+        footprint = costs(tiny_architecture).footprint((0.5, 0.5))
+        proposal = Proposal(Candidate(tiny_architecture, (0.5, 0.5)), {"keep": 0}, footprint)
+        few, whole = 2, tiny_settings.preset.epochs
+        first, again, promoted = (estimates.train(i, proposal, epochs=e) for i, e in enumerate((few, few, whole)))
+    assert (first.estimated, first.same_as) == (True, None)
+    assert again.same_as == "0000"
+    assert (promoted.estimated, promoted.same_as, promoted.epochs) == (False, None, whole)
 
 
 def test_oracle_that_ends_trials_early_is_refused(search):

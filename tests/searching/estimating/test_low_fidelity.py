@@ -70,7 +70,7 @@ def test_architecture_is_the_candidates_own_at_full_resolution(caught, tiny_task
 
 
 def test_channels_are_pruned_at_the_same_relative_depth(caught):
-    channels = ChannelPruning((0.5, 0.4, 0.3, 0.2), CHANNEL_CRITERIA["norm"]())
+    channels = ChannelPruning((0.5, 0.4, 0.3, 0.2), CHANNEL_CRITERIA["norm"](0))
     inner = caught(LowFidelity(resolution_ratio=0.5), channels=channels)
     assert inner.settings.channels.keep_ratios == (0.5, 0.3, 0.2)
 

@@ -93,7 +93,7 @@ def test_without_epochs_only_statistics_move(bench, monkeypatch, tiny_network):
 
 
 def test_shallow_candidate_loses_its_channels_too(bench):
-    channels = ChannelPruning((0.5, 0.5), CHANNEL_CRITERIA["norm"]())
+    channels = ChannelPruning((0.5, 0.5), CHANNEL_CRITERIA["norm"](0))
     trials = copy.copy(bench.trials)
     trials.settings = dataclasses.replace(trials.settings, channels=channels)
     Supernet().estimate(5, proposal_of(bench, (1.0,)), dataclasses.replace(bench, trials=trials))
