@@ -47,7 +47,7 @@ class Classifier:
     """A model, or the models of all stages, with its labels.
 
     Args:
-        path: A folder that `kgrow export` wrote, or one of its `.tflite` files.
+        path: A folder that `kgrow export` wrote, or its `.tflite` file if it holds one alone.
         num_threads: Threads that one inference may use.
         threshold: For a folder of stages: smallest confidence to answer with before the last one; by default the
             exported one. A single file has its threshold inside.
@@ -69,7 +69,8 @@ class Classifier:
         self.last_answers = early_exit.get("fallback") == "last"
         if threshold is not None and len(models) == 1:
             raise ValueError("`threshold` must be None for a single file, which has its own inside.")
-        self.first_exit = self.metadata["exit_index"] - len(models) + 1 if len(models) > 1 else 0
+        if has_branches and self.metadata["exit_index"] and EXIT_INDEX not in self.runners[0].get_output_details():
+            raise ValueError(f"'{path}' must be the folder of all stages, but is one of its files.")
         self._resized = False
 
     def __call__(self, image):
@@ -92,7 +93,7 @@ class Classifier:
             if stage == len(self.runners) - 1:
                 return best, self.metadata["exit_index"]
             if probabilities.max() >= self.threshold:
-                return best, self.first_exit + stage
+                return best, stage
             known.update(outputs)
         raise AssertionError("a model has at least one stage")
 
@@ -100,7 +101,8 @@ class Classifier:
         """Returns a batch of one, of the model's size and type."""
         image = np.asarray(image)
         image = image[..., np.newaxis] if image.ndim == 2 else image
-        is_image = image.ndim == 3 and image.shape[2] in (1, 3, self.shape[2]) and image.dtype.kind in "biuf"
+        readable = (1, 3) if self.shape[2] in (1, 3) else (self.shape[2],)
+        is_image = image.ndim == 3 and image.shape[2] in readable and image.dtype.kind in "biuf"
         if not is_image or not image.size or not np.isfinite(image).all():
             raise ValueError(
                 f"`image` must be an array (height, width, channels) of pixels, but has shape {image.shape}."
@@ -153,7 +155,9 @@ def read_model(path):
         if not (path / METADATA).is_file():
             raise ValueError(f"'{path}' must be a folder that `kgrow export` wrote, but has no {METADATA}.")
         metadata = described(path / METADATA, (path / METADATA).read_bytes())
-        entries = [entry for entry in metadata["files"] if entry["path"].endswith(".tflite")]
+        entries = [entry for entry in metadata.get("files", ()) if entry["path"].endswith(".tflite")]
+        if not entries:
+            raise ValueError(f"'{path}' must be a whole folder that `kgrow export` wrote. Copy all of it.")
         return metadata, [checked(path / Path(entry["path"]).name, entry["sha256"]) for entry in entries]
     if not path.is_file():
         raise ValueError(f"'{path}' must be a model, but there is no such file.")
@@ -234,19 +238,33 @@ def read_image(path):
             return _read_netpbm(path.read_bytes())
         from PIL import Image
 
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB"))
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # of damaged notes beside the pixels
+            return _decoded(image)
     except ImportError:
         raise ValueError(
             f"'{path}' must be .npy, .pgm or .ppm unless Pillow is installed: `pip install Pillow`."
         ) from None
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, EOFError, SyntaxError) as error:
         raise ValueError(f"'{path}' must be an image, but cannot be read: {error}") from error
+
+
+def _decoded(image):
+    """Returns pixels as in training: turned as the camera noted, on white where they are transparent, of 8 bits."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        return np.round(np.asarray(image).clip(0, 65535) / 257).astype(np.uint8)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
 
 def _read_netpbm(data):
     # Magic number, width, height and largest value, then one blank; comments run to the end of their line.
-    header = re.match(rb"(P[56])(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+255\s", data)
+    header = re.match(rb"(P[56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+255\s", data)
     if not header:
         raise ValueError("only binary files of 8 bits per value (P5, P6) are read")
     width, height, channels = int(header[2]), int(header[3]), 1 if header[1] == b"P5" else 3

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from kgrow._checks import check_positive_int
-from kgrow.exporting import EXPORTERS, EarlyExit, ExportError, ExportOptions, export
+from kgrow.exporting import EXPORTERS, ExportError
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.cost import arena_bytes, macs
 from kgrow.exporting.measure import gzip_size, runtime_name
 from kgrow.network.early_exit import ExitRule
-from kgrow.result import RESULT, load
+from kgrow.result import RESULT, Result, load
 from kgrow.task import Task
 
 NUM_TIMED = 200
@@ -58,10 +58,10 @@ def benchmark(
         result = load(source, dataset, data_dir=data_dir)
         task: Task | None = result.task
         is_same_data = True
-        files, errors = _all_formats(result.network, result.task)
+        files, errors = _all_formats(result)
     else:
         description, models = read_bundle(source)
-        task = None if dataset is None else Task.of(dataset, data_dir=data_dir)
+        task = None if dataset is None else _task_for(description, dataset, data_dir)
         if task is not None and list(task.class_names) != description["classes"]:
             raise ValueError(
                 f"`dataset` must have the classes of the model, {', '.join(description['classes'])}, but got {task!r} "
@@ -86,17 +86,23 @@ def benchmark(
 File = tuple[Mapping[str, Any], list[bytes]]
 
 
-def _all_formats(network: Any, task: Task) -> tuple[dict[str, File], dict[str, str]]:
-    wanted = {name: ExportOptions(quantization=name) for name in EXPORTERS}
-    for name in ("float32", "int8"):
-        wanted[f"{name}{WITH_EXITS}"] = ExportOptions(quantization=name, early_exit=EarlyExit())
+def _task_for(description: Mapping[str, Any], dataset: Any, data_dir: Any) -> Task:
+    if isinstance(dataset, Task):
+        return dataset
+    height, width, _ = description["input"]["shape"]
+    return Task.of(dataset, data_dir=data_dir, image_size=(height, width))
+
+
+def _all_formats(result: Result) -> tuple[dict[str, File], dict[str, str]]:
+    wanted = [(name, False) for name in EXPORTERS] + [(name, True) for name in ("float32", "int8")]
     files: dict[str, File] = {}
     errors: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, options) in enumerate(wanted.items()):
+        for number, (quantization, early_exit) in enumerate(wanted):
+            name = quantization + (WITH_EXITS if early_exit else "")
             target = Path(folder) / f"{number}.tflite"
             try:
-                export(network, task, target, options)
+                result.export(target, quantization, early_exit=early_exit)
                 files[name] = read_bundle(target)
             except ExportError as error:
                 errors[name] = str(error)

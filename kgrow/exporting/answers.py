@@ -58,6 +58,10 @@ class DeviceModel:
         has_branches = len(models) == 1 and len(exit_indices) > 1
         self.interpreters = [open_interpreter(model, num_threads, has_branches) for model in models]
         self.runners = [interpreter.get_signature_runner(SIGNATURE) for interpreter in self.interpreters]
+        if has_branches and EXIT_INDEX not in self.runners[0].get_output_details():
+            raise ValueError(
+                "`models` must hold the files of all stages, but got one. Pass the folder that they are in."
+            )
         self.exit_indices, self.rule = exit_indices, rule
 
     def run(self, images: np.ndarray) -> Answers:
@@ -89,7 +93,8 @@ class DeviceModel:
         outputs = self.runners[0](**{IMAGE: image})
         if EXIT_INDEX in outputs:
             return self._dequantized(0, PROBABILITIES, outputs), int(outputs[EXIT_INDEX][0])
-        return self._dequantized(0, LOGITS, outputs), self.exit_indices[-1]
+        # The only stage of a network of one block gives probabilities, as stages do.
+        return self._dequantized(0, LOGITS if LOGITS in outputs else PROBABILITIES, outputs), self.exit_indices[-1]
 
     def _answer_in_stages(self, image: np.ndarray) -> tuple[np.ndarray, int]:
         known = {IMAGE: image}

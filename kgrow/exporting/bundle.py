@@ -34,6 +34,7 @@ from kgrow.task import Task
 
 FORMAT = "kgrow-bundle-2"
 METADATA_NAME = b"kgrow"
+BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from
 MODEL, METADATA, LABELS = "model.tflite", "metadata.json", "labels.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
 BYTES_PER_LINE = 16
@@ -53,7 +54,7 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
         if stages:
             raise ValueError(f"`path` must be a folder, as every stage is a file, but got '{target}'.")
         return target
-    if target.suffix and not target.is_dir():
+    if (target.suffix or target.exists()) and not target.is_dir():
         raise ValueError(f"`path` must end in '.tflite' or be a folder, but got '{target}'.")
     if target.is_dir() and any(target.iterdir()) and not _is_bundle(target):
         raise FileExistsError(
@@ -62,17 +63,19 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
     return target
 
 
-def _is_description(path: Path) -> bool:
+def _folder_description(folder: Path) -> dict[str, Any] | None:
     try:
-        return bool(json.loads(path.read_bytes())["format"] == FORMAT)
+        description = json.loads((folder / METADATA).read_bytes())
+        return description if description["format"] == FORMAT and description["files"] else None
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None
 
 
 def _is_bundle(folder: Path) -> bool:
-    if not _is_description(folder / METADATA):
+    description = _folder_description(folder)
+    if description is None:
         return False
-    ours = {METADATA, *(entry["path"] for entry in json.loads((folder / METADATA).read_bytes())["files"])}
+    ours = {METADATA, BYTECODE, *(entry["path"] for entry in description["files"])}
     return {entry.name for entry in folder.iterdir()} <= ours
 
 
@@ -131,9 +134,9 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], list[bytes]]:
         ValueError: If it is not one of kgrow's, or damaged.
     """
     if path.is_dir():
-        if not _is_description(path / METADATA):
+        description = _folder_description(path)
+        if description is None:
             raise FileNotFoundError(f"`path` must be a run or an exported folder or file, but '{path}' is neither.")
-        description = json.loads((path / METADATA).read_bytes())
         names = [entry["path"] for entry in description["files"] if entry["path"].endswith(".tflite")]
         return description, [(path / Path(name).name).read_bytes() for name in names]
     content = path.read_bytes()
@@ -158,7 +161,7 @@ def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any],
         target: What `check_target` returned.
         models: One model, or one per stage, each as `self_describing` returned it.
         description: What `describe` returned.
-        artefact: Gives the times, which only a folder's `metadata.json` says.
+        artefact: Gives the times, also those of early exits, which only a folder's `metadata.json` says.
     """
     if target.suffix == ".tflite" and not target.is_dir():
         write_atomic(target, models[0])
@@ -168,7 +171,7 @@ def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any],
         {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in files.items()
     ]
-    times = {name: getattr(artefact, name) for name in TIMES}
+    times = {name: getattr(artefact, name) for name in (*TIMES, "early_exit")}
     files[METADATA] = json.dumps({**description, **times, "files": entries}, indent=2).encode() + b"\n"
     _replace_folder(target, files)
 

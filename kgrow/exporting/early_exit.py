@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kgrow.architecture import Architecture
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import ALL_THRESHOLDS, FALLBACKS, ExitRule, choose_rule
 from kgrow.task import Task
@@ -39,19 +40,26 @@ class EarlyExit:
         if self.max_cost is not None and not 0 < self.max_cost <= 1:
             raise ValueError(f"`max_cost` must be in (0, 1], but got {self.max_cost!r}.")
 
-    def resolve(self, network: GrowingNetwork, task: Task, exit_indices: Sequence[int]) -> ExitRule:
+    def resolve(
+        self, network: GrowingNetwork, task: Task, exit_indices: Sequence[int], exported: Architecture
+    ) -> ExitRule:
         """Returns the rule, chosen on the validation split as far as it is not given.
 
         Args:
             network: As it was before the export.
             task: Gives the validation split.
             exit_indices: The heads that may answer, from the first on.
+            exported: What is left of its architecture in the file, which is what an answer costs.
         """
-        architecture = network.architecture
-        costs = [architecture.macs(head, early_exit=True) for head in exit_indices]
+        costs = [exported.macs(head, early_exit=True) for head in exit_indices]
         # A threshold that is given is taken, whatever it costs.
         most = self.max_cost if self.threshold is None else None
-        limit = None if most is None else most * architecture.macs(exit_indices[-1])
+        whole = exported.macs(exit_indices[-1])
+        if most is not None and costs[0] > most * whole:
+            raise ValueError(
+                f"`max_cost` must be at least {costs[0] / whole:.3g}, what the first head costs, but got {most}."
+            )
+        limit = None if most is None else most * whole
         logits = network.logits(np.asarray(task.validation.images))[list(exit_indices)]
         thresholds = ALL_THRESHOLDS if self.threshold is None else (self.threshold,)
         fallbacks = FALLBACKS if self.fallback is None else (self.fallback,)

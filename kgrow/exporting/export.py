@@ -79,7 +79,7 @@ def export(
     network.apply_masks()
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     converted = exporter.convert(smaller, heads, options.pixels(task.dtype.name), images)
-    rule = options.early_exit.resolve(network, task, heads) if options.early_exit else None
+    rule = options.early_exit.resolve(network, task, heads, smaller.architecture) if options.early_exit else None
     result = Converted(
         models=_cut(converted, heads, rule, options),
         expected=network_answers(network, task.test.images, heads, rule),

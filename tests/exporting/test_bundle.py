@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kgrow.benchmark import benchmark
 from kgrow.exporting import EarlyExit, ExportOptions, export
@@ -60,6 +61,8 @@ def test_metadata_says_what_was_measured_and_is_inside_the_model_twice(bundle, v
     assert document["input"]["shape"] == [8, 8, 3]
     assert document["classes"] == ["red", "green", "blue"]
     assert document["early_exit"]["threshold"] == 0.7
+    assert document["early_exit"].pop("mean_latency_ms") > 0
+    assert len(document["early_exit"].pop("latency_ms")) == 3
     with zipfile.ZipFile(bundle / "model.tflite") as archive:
         assert archive.testzip() is None
         assert json.loads(archive.read("metadata.json")) == document
@@ -85,12 +88,18 @@ def test_c_array_is_the_model_without_its_zip(bundle):
 def test_earlier_bundle_is_replaced_but_other_files_are_left_alone(tiny_network, tiny_task, tmp_path):
     for _ in range(2):
         export(tiny_network, tiny_task, tmp_path / "out")
+        (tmp_path / "out" / "__pycache__").mkdir()  # as importing `run` leaves it
     (tmp_path / "out" / "letter.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds other files"):
         export(tiny_network, tiny_task, tmp_path / "out")
     assert (tmp_path / "out" / "letter.txt").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    for wrong, options in (("model.h5", None), ("x.tflite", ExportOptions(early_exit=EarlyExit(stages=True)))):
+    (tmp_path / "file").write_text("mine")
+    for wrong, options in (
+        ("model.h5", None),
+        ("file", None),
+        ("x.tflite", ExportOptions(early_exit=EarlyExit(stages=True))),
+    ):
         with pytest.raises(ValueError, match="`path` must"):
             export(tiny_network, tiny_task, tmp_path / wrong, options)
 
@@ -142,7 +151,48 @@ def test_run_classifies_without_kgrow(bundle, staged, tiny_task, tmp_path):
         assert done.stderr.count("resizing images to 8x8") == 1
 
 
-@pytest.mark.parametrize("fault", ["text", "truncated", "foreign", "missing", "no image", "words"])
+def test_stages_of_one_head_are_a_whole_model(tiny_network, tiny_task, tmp_path):
+    options = ExportOptions(exit_index=0, early_exit=EarlyExit(0.7, stages=True))
+    artefact = export(tiny_network, tiny_task, tmp_path / "out", options)
+    assert artefact.test_accuracy is not None
+    (row,) = benchmark(tmp_path / "out", tiny_task)["rows"]
+    assert row["test_accuracy"] == artefact.test_accuracy
+
+
+@pytest.mark.parametrize("stage", range(3))
+def test_one_file_of_several_stages_is_no_model(stage, staged, tmp_path):
+    np.save(tmp_path / "image.npy", np.zeros((8, 8, 3), np.uint8))
+    model = staged / f"stage_{stage}.tflite"
+    command = [sys.executable, "-I", staged / "run.py", "--model", model, tmp_path / "image.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "must be the folder of all stages" in done.stderr
+    with pytest.raises(ValueError, match="the files of all stages"):
+        benchmark(model)
+
+
+def test_device_reads_pictures_as_training_does(tmp_path):
+    from kgrow_device.run import read_image
+
+    from kgrow.task.folder import decode
+
+    generator = np.random.default_rng(0)
+    color = Image.fromarray(generator.integers(0, 256, (8, 16, 3), dtype=np.uint8))
+    turned = color.getexif()
+    turned[0x0112] = 6  # the camera was held upright
+    color.save(tmp_path / "turned.png", exif=turned)
+    clear = color.convert("RGBA")
+    clear.putalpha(Image.fromarray(generator.integers(0, 256, (8, 16), dtype=np.uint8)))
+    clear.save(tmp_path / "clear.png")
+    color.quantize(16).save(tmp_path / "palette.gif", transparency=3)
+    for name in ("turned.png", "clear.png", "palette.gif"):
+        np.testing.assert_array_equal(read_image(tmp_path / name), decode(tmp_path / name, is_coloured=True))
+    deep = Image.fromarray(generator.integers(0, 65536, (8, 16), dtype=np.uint16))
+    deep.save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), decode(tmp_path / "deep.png", False)[..., 0])
+
+
+@pytest.mark.parametrize("fault", ["text", "truncated", "foreign", "missing", "no image", "words", "empty"])
 def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     model, image = bundle / "model.tflite", tmp_path / "image.npy"
     np.save(image, np.zeros((8, 8, 3), np.uint8))
@@ -150,6 +200,8 @@ def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     if fault == "text":
         image = tmp_path / "image.ppm"
         image.write_text("no image at all")
+    elif fault == "empty":
+        image.write_bytes(b"")
     elif fault == "words":
         np.save(image, np.full((8, 8, 3), "red"))
     elif fault == "no image":
@@ -170,6 +222,7 @@ def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     ("name", "content", "message"),
     [
         ("metadata.json", b'{"format": "another"}', "must hold a description that `kgrow export` wrote"),
+        ("metadata.json", b'{"format": "kgrow-bundle-2"}', "must be a whole folder"),
         ("metadata.json", b'{"format": "kgrow', "must hold a description that `kgrow export` wrote"),
         ("model.tflite", b"TFL3", "must be the model that metadata.json describes"),
     ],

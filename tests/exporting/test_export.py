@@ -146,7 +146,7 @@ def test_drop_over_what_is_allowed_names_the_worst_layer(tiny_network, noise):
     def advice():
         return int8_advice(tiny_network, noise(tiny_network, 16))
 
-    check_drop(0.01, 0.01, "int8", advice)
+    check_drop(0.97 - 0.96, 0.01, "int8", advice)  # a point, and a rounding error
     with pytest.raises(ExportError, match=r"cost 1 points .* int8 costs 2\. .* layer .* is block_\d/.* fine-tuning"):
         check_drop(0.02, 0.01, "int8", advice)
     with pytest.raises(ExportError, match=r"float16 costs 2\. Nothing was written\.$"):
@@ -159,22 +159,25 @@ def test_rule_is_chosen_on_validation_images(varied_network, tiny_task):
     def early(rule):
         return varied_network.predict_early(images, rule.threshold, fallback=rule.fallback)
 
+    def resolved(wanted):
+        return wanted.resolve(varied_network, tiny_task, (0, 1, 2), varied_network.architecture)
+
     full = np.mean(logits[-1].argmax(axis=-1) == tiny_task.validation.labels)
-    chosen = EarlyExit(max_loss=0.0).resolve(varied_network, tiny_task, (0, 1, 2))
+    chosen = resolved(EarlyExit(max_loss=0.0))
     probabilities, _, _ = early(chosen)
     assert np.mean(probabilities.argmax(axis=-1) == tiny_task.validation.labels) >= full
-    anything = EarlyExit(max_loss=1.0).resolve(varied_network, tiny_task, (0, 1, 2))
+    anything = resolved(EarlyExit(max_loss=1.0))
     assert set(early(anything)[2]) == {1}
-    assert EarlyExit(threshold=0.77).resolve(varied_network, tiny_task, (0, 1, 2)).threshold == 0.77
-    given = EarlyExit(threshold=0.77, fallback="last", max_cost=0.001).resolve(varied_network, tiny_task, (0, 1, 2))
+    assert resolved(EarlyExit(threshold=0.77)).threshold == 0.77
+    given = resolved(EarlyExit(threshold=0.77, fallback="last", max_cost=0.001))
     assert given == ExitRule(0.77, "last")
     architecture = varied_network.architecture
-    cheap = EarlyExit(max_cost=0.9).resolve(varied_network, tiny_task, (0, 1, 2))
+    cheap = resolved(EarlyExit(max_cost=0.9))
     costs = np.array([architecture.macs(head, early_exit=True) for head in range(3)])
     mean = costs[early(cheap)[2] - 1].mean()
     assert mean <= 0.9 * architecture.macs()
-    with pytest.raises(ValueError, match="`max_macs` must be at least"):
-        EarlyExit(max_cost=0.001).resolve(varied_network, tiny_task, (0, 1, 2))
+    with pytest.raises(ValueError, match="`max_cost` must be at least 0"):
+        resolved(EarlyExit(max_cost=0.001))
 
 
 @pytest.mark.parametrize(
