@@ -49,7 +49,7 @@ def _add_worker(commands: Any) -> None:
 def _add_search(add: Callable[..., Any]) -> None:
     add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
     add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
-    add("--space", default="compact", help="compact (default), deep, seed, seed_dense or seed_plain")
+    add("--space", default="compact", help="compact (default), seed, seed_dense or seed_plain")
     add("--preset", default="default", help="default, base, grow, grow_oneshot or grow_iter")
     add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
     add("--batch-size", type=int, metavar="N")
