@@ -156,7 +156,7 @@ def test_a_loaded_result_is_the_same_and_exports_an_earlier_exit(result, tmp_pat
 def test_data_in_memory_are_loaded_at_the_size_that_they_were_resized_to(tmp_path):
     generator = np.random.default_rng(0)
     data = generator.integers(0, 256, (60, 12, 12)).astype(np.uint8), np.arange(60) % 3
-    options = {"image_size": 8, "epochs": 1, "keep_ratio": 1.0, "trials": 1, "preset": "base", "verbose": 0}
+    options = {"image_size": 8, "epochs": 1, "batch_size": 8, "trials": 1, "preset": "base", "verbose": 0}
     searched = kgrow.search(data, directory=tmp_path, **options)
     loaded = kgrow.load(searched.directory, data)
     assert loaded.task.fingerprint == searched.task.fingerprint
