@@ -31,7 +31,9 @@ def resolve_preset(
 
 def chosen_augmentation(given: str | Augmentation) -> Callable[[Task], Augmentation]:
     """Returns how the training images of a task are changed."""
-    return lookup(AUGMENTATIONS, given, "augmentation") if isinstance(given, str) else lambda task: given
+    if isinstance(given, Augmentation):
+        return lambda task: given
+    return lookup(AUGMENTATIONS, given, "augmentation")
 
 
 def chosen_keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits) -> Any:

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,24 +215,26 @@ def _list_folders(path: Path) -> list[Path]:
 
 
 def _find_splits(path: Path) -> dict[str, Path]:
-    folders = {folder.name.lower(): folder for folder in _list_folders(path)}
+    listed = _list_folders(path)
+    folders = {folder.name.lower(): folder for folder in listed}
     splits = {role: folders[name] for role, names in SPLIT_FOLDERS.items() for name in names if name in folders}
-    is_divided = "train" in splits and len(splits) == len(folders) and all(map(_list_folders, splits.values()))
+    # Two names may differ in capitals alone: none of them is left out.
+    is_divided = "train" in splits and len(splits) == len(listed) and all(map(_list_folders, splits.values()))
     if not is_divided:
-        _check_no_split(path, folders)
+        _check_no_split(path, listed)
     return splits if is_divided else {"train": path}
 
 
-def _check_no_split(path: Path, folders: Mapping[str, Path]) -> None:
+def _check_no_split(path: Path, folders: Sequence[Path]) -> None:
     """Raises ValueError if folders look like splits under other names: their names would become the classes."""
-    inner = {name: {child.name for child in _list_folders(folder)} for name, folder in folders.items()}
-    training = {name for name in folders if "train" in name and len(inner[name]) > 1}
-    others = {name for name in folders if re.search("test|val|eval", name)} - training
+    inner = {folder.name: {child.name for child in _list_folders(folder)} for folder in folders}
+    training = [name for name in inner if "train" in name.lower() and len(inner[name]) > 1]
+    others = [name for name in inner if re.search("train|test|val", name.lower())]
     for one, other in itertools.product(training, others):
-        if inner[one] == inner[other]:
+        if one != other and inner[one] == inner[other]:
             raise ValueError(
                 f"`source` must be a folder with one sub-folder per class, or with the sub-folders 'train', 'test' and "
-                f"'validation' alone, but '{folders[one].name}' and '{folders[other].name}' in {str(path)!r} hold the "
+                f"'validation' alone, but '{one}' and '{other}' in {str(path)!r} hold the "
                 "same sub-folders. Rename the splits and move anything else out, or pass one folder and the other as "
                 "`test_data`."
             )

@@ -144,11 +144,13 @@ def test_splits_may_be_spelled_in_capitals(names, tmp_path):
     assert len(task.test) == 20
 
 
-@pytest.mark.parametrize("names", [("training_set", "test_set"), ("train", "test", "other"), ("train_1", "eval")])
+@pytest.mark.parametrize(
+    "names", [("training_set", "test_set"), ("train", "test", "other"), ("train_1", "eval"), ("train", "Train", "test")]
+)
 def test_splits_under_other_names_are_not_taken_for_classes(names, tmp_path):
     for name in names:
         fill(tmp_path / name)
-    with pytest.raises(ValueError, match=r"the sub-folders 'train', 'test' and 'validation' alone, but 'train"):
+    with pytest.raises(ValueError, match=r"the sub-folders 'train', 'test' and 'validation' alone, but '[Tt]rain"):
         Task.of(tmp_path)
 
 
