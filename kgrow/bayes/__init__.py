@@ -18,7 +18,16 @@ from kgrow.bayes.likelihood import CrossEntropy, Likelihood, SquaredError
 from kgrow.bayes.linear_nodes import Bias, Conv, Dense, FrozenNorm, Gate
 from kgrow.bayes.monte_carlo_fisher import MonteCarloFisher
 from kgrow.bayes.nodes import Activation, AveragePool, Node, Route
-from kgrow.bayes.prior import DEPENDENCIES, GAMMA_THRESHOLD, Decision, decide, dependent_gamma, switch
+from kgrow.bayes.prior import (
+    DEPENDENCIES,
+    GAMMA_THRESHOLD,
+    Decision,
+    decide,
+    dependent_gamma,
+    settled,
+    share_of_price,
+    switch,
+)
 from kgrow.bayes.proximal import shrunk
 from kgrow.bayes.recursion import DiagonalRecursion
 
@@ -76,6 +85,8 @@ __all__ = [
     "executed_flops",
     "keep_mask",
     "published_flops",
+    "settled",
+    "share_of_price",
     "shrunk",
     "switch",
     "tiled_probe",

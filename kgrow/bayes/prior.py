@@ -31,6 +31,9 @@ GAMMA_THRESHOLD = 1.0 / (2.0 * math.pi * math.e)
 SMALLEST_CURVATURE = 1e-12
 # Of a gate about which the data say nothing.
 LARGEST_GAMMA = 1e6
+# Of the whole price: what the price would be before the first of several loops.
+LOWEST_SHARE = 1e-3
+BISECTIONS = 60  # halve [0, 1] down to rounding
 
 
 def floored(curvature: np.ndarray) -> np.ndarray:
@@ -68,6 +71,46 @@ def switch(weights: np.ndarray, curvature: np.ndarray, gamma: np.ndarray) -> tup
     omega = np.sqrt(np.sum(floor / (1.0 + gamma * floor), axis=0))
     silent = np.all(floor <= SMALLEST_CURVATURE, axis=0)
     return omega, np.where(silent, LARGEST_GAMMA, np.minimum(np.linalg.norm(weights, axis=0) / omega, LARGEST_GAMMA))
+
+
+def settled(weights: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    r"""Returns the gamma at which `switch` comes to rest where the loss is a quadratic function of the gates.
+
+    There the loss is smallest at :math:`\gamma h_g w_g / (1 + \gamma h_g)` under the penalty, which leaves
+    :math:`\sum_g h_g (w_g^2 h_g - 1 - \gamma h_g) / (1 + \gamma h_g)^2 = 0`: the evidence of all cells for gamma has no
+    slope. One cell has :math:`\gamma = \max(0, w^2 - 1 / h)`; so have several that are equal.
+
+    Args:
+        weights: Where the loss is smallest without a penalty, (num_cells, num_gates) or (num_gates,).
+        curvature: Second derivative of the loss over its price (h = H / lambda), of the shape of `weights`.
+
+    Returns:
+        gamma, float64 (num_gates,); 0 for a gate without curvature: its map changes nothing.
+    """
+    weights, curvature = np.atleast_2d(weights).astype(float), floored(np.atleast_2d(curvature))
+    evidence = weights**2 * curvature
+
+    def slope(gamma: np.ndarray) -> np.ndarray:
+        return np.sum(curvature * (evidence - 1.0 - gamma * curvature) / (1.0 + gamma * curvature) ** 2, axis=0)
+
+    low, high = np.zeros(weights.shape[1]), np.max(weights**2, axis=0)
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        rises = slope(middle) > 0
+        low, high = np.where(rises, middle, low), np.where(rises, high, middle)
+    return np.where(slope(np.zeros(len(low))) > 0, low, 0.0)
+
+
+def share_of_price(loop: int, num_loops: int) -> float:
+    """Returns the price in a loop over that in the last one, which is the whole: it rises by one factor.
+
+    What is left gains in evidence while it learns to do without the rest; at the whole price at once most would go.
+
+    Args:
+        loop: From 1 to `num_loops`.
+        num_loops: Of pruning and training in turns.
+    """
+    return float(LOWEST_SHARE ** (1.0 - loop / num_loops))
 
 
 def dependent_gamma(

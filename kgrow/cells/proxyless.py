@@ -23,7 +23,7 @@ class TreeSpace:
     def __init__(self, stack: TreeStack, seed: int = 0):
         self.stack, self.seed = stack, seed
         self.groups = [
-            SwitchGroup(tree_graph(), len(names()), 1, has_zero_gates=False, is_anchored=False)
+            SwitchGroup(tree_graph(), len(names()), 1, has_zero_gates=False, keeps_path=False)
             for _ in range(sum(stack.blocks))
         ]
 

@@ -11,7 +11,15 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
-from kgrow.bayes import DEPENDENCIES, CrossEntropy, Curvature, ForwardPass, MonteCarloFisher, tiled_probe
+from kgrow.bayes import (
+    DEPENDENCIES,
+    CrossEntropy,
+    Curvature,
+    ForwardPass,
+    MonteCarloFisher,
+    share_of_price,
+    tiled_probe,
+)
 from kgrow.cells.switches import SwitchGroup
 from kgrow.cells.training import CellTrainer, Descent, Gating
 from kgrow.task import Task
@@ -33,11 +41,11 @@ class CellSearchSettings:
     """How cells are searched.
 
     Args:
-        price: Lambda of a gate, in nats per image; see `bayes.prior`. A higher one closes more gates. How far gates
-            move follows from price, rate and steps: 0.01, the source's, wants some hundred steps with a rate of 0.1.
+        price: Lambda of a gate, in nats per image: closed is what has less evidence. A gate costs about half its
+            evidence when it is closed. 0.01 in the source.
         weight_epochs: Epochs in which only weights are trained, so that gates do not judge fresh kernels.
-        num_loops: Most loops; two without a change end the search, once a gate has been closed.
-        epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source, and one loop.
+        num_loops: Updates, at a price that rises to the whole one; 1 in the source.
+        epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source.
         descent: Of weights and gates; the rate falls over all epochs.
         num_curvature_batches: Batches that the curvature is estimated on.
         dependency: See `bayes.dependent_gamma`.
@@ -65,7 +73,7 @@ class CellSearchSettings:
 
     @property
     def num_epochs(self) -> int:
-        """Most epochs altogether."""
+        """Epochs altogether."""
         return self.weight_epochs + self.num_loops * self.epochs_per_loop
 
 
@@ -133,15 +141,14 @@ class CellSearch:
         started = time.monotonic()
         self._train(CellTrainer(self.network, self.task, self.settings.descent, self.seed, self._gating(False)), True)
         open_gates: list[tuple[int, ...]] = []
-        changes: list[bool] = []
-        for _ in range(self.settings.num_loops):
-            if not changes or changes[-1]:
+        trainer: CellTrainer | None = None
+        for loop in range(1, self.settings.num_loops + 1):
+            if trainer is None:
                 trainer = CellTrainer(self.network, self.task, self.settings.descent, self.seed, self._gating(True))
             self._train(trainer, False)
-            changes.append(self.update())
+            if self.update(share_of_price(loop, self.settings.num_loops)):
+                trainer = None
             open_gates.append(tuple(int(group.is_open.sum()) for group in self.space.groups))
-            if any(changes) and not any(changes[-2:]):  # at first gates are only on their way
-                break
         readmitted = any(group.was_readmitted for group in self.space.groups)
         return SearchRecord(tuple(self.losses), tuple(open_gates), readmitted, time.monotonic() - started)
 
@@ -151,25 +158,25 @@ class CellSearch:
         def values() -> list[Any]:
             return [group.products(group.variables)[None] for group in groups]
 
-        def shrink(reach: Any) -> None:
-            for group in groups:
-                group.shrink(reach * self.settings.price)
-
         variables = [variable for group in groups for variable in group.variables]
-        return Gating(values, variables, shrink) if is_trained else Gating(values)
+        return Gating(values, variables if is_trained else ())
 
     def _train(self, trainer: CellTrainer, is_first: bool) -> None:
         for _ in range(self.settings.weight_epochs if is_first else self.settings.epochs_per_loop):
             epoch = len(self.losses)
             self.losses.append(trainer.train_epoch(self.task.train, epoch, self.settings.num_epochs))
 
-    def update(self) -> bool:
-        """Estimates the curvature, turns all switches, and returns whether a gate was closed."""
+    def update(self, share: float = 1.0) -> bool:
+        """Estimates the curvature, turns all switches, and returns whether a gate was closed.
+
+        Args:
+            share: Of the price that counts.
+        """
         size = self.settings.descent.batch_size
         split = self.task.train.batches(size, shuffle_seed=(self.seed, len(self.losses), 1))
         batches = [batch for batch, _ in zip(split, range(self.settings.num_curvature_batches), strict=False)]
         found = self.settings.curvature.diagonal(GatedModel(self.network, self.space.groups), CrossEntropy(), batches)
-        curvatures = iter(np.asarray(curvature) / self.settings.price for curvature in found)
+        curvatures = iter(np.asarray(curvature) / (share * self.settings.price) for curvature in found)
         changed = [
             group.update([next(curvatures) for _ in group.variables], self.settings.dependency)
             for group in self.space.groups

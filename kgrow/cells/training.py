@@ -47,12 +47,10 @@ class Gating:
     Args:
         values: Returns the second and further inputs of the network.
         variables: That are trained together with the weights; none if they are trained elsewhere.
-        after_step: Told the learning rate over 1 - momentum after every step, the way a constant gradient moves.
     """
 
     values: Callable[[], list[Any]] = list
     variables: Sequence[Any] = ()
-    after_step: Callable[[Any], None] = lambda reach: None
 
 
 class CellTrainer:
@@ -114,7 +112,6 @@ class CellTrainer:
         pairs = zip(gradients, self._variables, decay, strict=True)
         decayed = [gradient + l2 * variable for gradient, variable, l2 in pairs]
         self._optimizer.apply_gradients(zip(decayed, self._variables, strict=True))
-        self.gating.after_step(self._optimizer.learning_rate / (1.0 - self.descent.momentum))
         return loss
 
 

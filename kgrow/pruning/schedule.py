@@ -6,8 +6,9 @@ import abc
 import dataclasses
 from collections.abc import Sequence
 
+from kgrow.bayes import share_of_price
+
 PATHS = ("linear", "geometric")
-LOWEST_PRICE = 1e-3  # before the first event, as a share of the full one
 
 
 class PruningSchedule(abc.ABC):
@@ -99,10 +100,9 @@ class Iterative(PruningSchedule):
 class BayesSchedule(PruningSchedule):
     """Lets the evidence of the data decide how many connections stay, in loops of pruning and training.
 
-    At each event every block from its own on loses what scores less than its price, which rises by the same factor from
-    event to event up to the criterion's `min_saliency`: what is left gains in evidence while it learns to do without
-    the rest, and at the full price at once most of a network would go. The last event cuts to the keep ratios as well,
-    where they leave less.
+    At each event every block from its own on loses what scores less than its price, which rises from event to event up
+    to the criterion's `min_saliency`, see `bayes.share_of_price`. The last event cuts to the keep ratios as well, where
+    they leave less.
 
     Args:
         epochs: Of the events, not falling; block `b` uses events from `b` on.
@@ -124,7 +124,7 @@ class BayesSchedule(PruningSchedule):
 
     def price_share(self, epoch: int) -> float:
         """See `PruningSchedule.price_share`."""
-        return LOWEST_PRICE ** (1 - self._begun(epoch) / len(self.epochs))
+        return share_of_price(self._begun(epoch), len(self.epochs))
 
     def _begun(self, epoch: int) -> int:
         return sum(event_epoch <= epoch for event_epoch in self.epochs)

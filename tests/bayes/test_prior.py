@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrow.bayes.gates import GateGraph
-from kgrow.bayes.prior import GAMMA_THRESHOLD, LARGEST_GAMMA, decide, dependent_gamma, floored, switch
+from kgrow.bayes.prior import (
+    GAMMA_THRESHOLD,
+    LARGEST_GAMMA,
+    decide,
+    dependent_gamma,
+    floored,
+    settled,
+    share_of_price,
+    switch,
+)
 
 ONE = GateGraph(edges=(("in", "out"),), sources=("in",), sink="out")
 
@@ -39,6 +48,44 @@ def test_a_gate_with_less_evidence_than_its_price_is_off_after_six_loops(optimum
 def test_evidence_just_below_the_price_takes_more_loops():
     assert list(loops(0.3, 0.95, 0.09, 6))[-1] > 0
     assert list(loops(0.3, 0.95, 0.09, 12))[-1] == 0
+
+
+@pytest.mark.parametrize(("optimum", "curvature", "price"), [(1.0, 1.0, 0.1), (-0.5, 4.0, 0.01), (0.3, 1.0, 0.12)])
+def test_a_settled_gate_is_where_the_loops_end(optimum, curvature, price):
+    found = settled(np.array([optimum]), np.array([curvature / price]))
+    assert found == pytest.approx(list(loops(optimum, curvature, price, 60))[-1], abs=1e-6)
+
+
+@given(st.lists(st.tuples(st.floats(-2, 2), st.floats(0.01, 20)), min_size=1, max_size=4))
+def test_a_settled_group_has_the_gamma_of_the_largest_evidence(cells):
+    weights, curvature = np.array(cells).T[:, :, None]
+    found = settled(weights, curvature)
+
+    def cost(gamma):  # -2 log evidence of w ~ N(0, gamma + 1 / h), without what does not depend on gamma
+        scaled = 1 + gamma * curvature
+        return np.sum(np.log(scaled) + weights**2 * curvature / scaled, axis=0)
+
+    grid = np.linspace(0, np.max(weights**2), 2000)
+    assert cost(found) <= np.min(cost(grid)) + 1e-9
+
+
+def test_a_group_of_gates_is_trained_to_the_same_end():
+    optimum, curvature = np.array([[1.0], [0.4], [0.7]]), np.array([[3.0], [20.0], [0.5]])
+    omega, gamma = np.ones(1), np.ones(1)
+    for _ in range(200):
+        norm = 1.0
+        for _ in range(200):  # curvature (w - optimum) + omega w / |w| = 0
+            weights = optimum * curvature / (curvature + omega / norm)
+            norm = np.linalg.norm(weights)
+        omega, gamma = switch(weights, curvature, gamma)
+    assert settled(optimum, curvature) == pytest.approx(gamma, rel=1e-6)
+
+
+def test_the_price_rises_by_one_factor_to_the_whole():
+    shares = [share_of_price(loop, 4) for loop in range(1, 5)]
+    assert shares[-1] == 1
+    np.testing.assert_allclose(np.divide(shares[1:], shares[:-1]), shares[1] / shares[0])
+    assert share_of_price(1, 1) == 1
 
 
 def test_the_closed_form_is_that_of_the_equations():
