@@ -15,9 +15,12 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from _bench import Figure, cifar10, figure, main
+
+if TYPE_CHECKING:
+    from kgrow.cells import CellArchitecture
 
 REDUCTIONS = (
     "640 training and 1000 test images of half the side, two cells of 4 filters, one loop, two epochs, one random "
@@ -49,6 +52,7 @@ QUICK = Scale(640, 1000, 2, "NR", 4, 2, 1, 2, 1, 1, (1, 1))
 def cells(quick: bool) -> Iterator[Figure]:
     """Normal and reduction cells, found in the stack in which they are used."""
     from kgrow.cells import (
+        CellArchitecture,
         CellSearch,
         CellSearchSettings,
         GradientSearch,
@@ -66,37 +70,38 @@ def cells(quick: bool) -> Iterator[Figure]:
     space = ProxySpace(stack, scale.num_nodes)
     settings = CellSearchSettings(num_loops=scale.num_loops)
     record = CellSearch(space, task, settings).run()
-    found = space.genotype()
+    found = CellArchitecture(stack, space.genotype())
     print(json.dumps(found.to_json()), record, file=sys.stderr, flush=True)
     started = time.monotonic()
-    found_accuracies = [_accuracy(found, stack, task, scale, 0)]
+    found_accuracies = [_accuracy(found, task, scale, 0)]
     training_seconds = time.monotonic() - started
-    found_accuracies += [_accuracy(found, stack, task, scale, seed) for seed in range(1, scale.num_seeds)]
-    yield from _described("cells_bayes", found_accuracies, stack, found, record.seconds, command)
+    found_accuracies += [_accuracy(found, task, scale, seed) for seed in range(1, scale.num_seeds)]
+    yield from _described("cells_bayes", found_accuracies, found, record.seconds, command)
     yield figure("cells_minutes", (record.seconds + training_seconds) / 60, "min to search and train", "<= 40", command)
 
     by_gradient = GradientSearch(stack, scale.num_nodes, task, GradientSearchSettings(num_epochs=settings.num_epochs))
-    derived, gradient_record = by_gradient.run()
-    accuracies = [_accuracy(derived, stack, task, scale, seed) for seed in range(scale.num_seeds)]
-    yield from _described("cells_gradient", accuracies, stack, derived, gradient_record.seconds, command)
+    genotype, gradient_record = by_gradient.run()
+    derived = CellArchitecture(stack, genotype)
+    accuracies = [_accuracy(derived, task, scale, seed) for seed in range(scale.num_seeds)]
+    yield from _described("cells_gradient", accuracies, derived, gradient_record.seconds, command)
 
-    drawn = [random_genotype(stack, scale.num_nodes, stack.params(found), seed) for seed in range(scale.num_draws)]
-    chances = [[_accuracy(one, stack, task, scale, seed) for seed in range(scale.num_seeds)] for one in drawn]
+    draws = [random_genotype(stack, scale.num_nodes, found.params(), seed) for seed in range(scale.num_draws)]
+    drawn = [CellArchitecture(stack, genotype) for genotype in draws]
+    chances = [[_accuracy(one, task, scale, seed) for seed in range(scale.num_seeds)] for one in drawn]
     yield figure("cells_random_accuracy", statistics.mean(map(statistics.mean, chances)), "%", "", command)
-    params = statistics.mean(stack.params(one) for one in drawn)
-    yield figure("cells_random_params", params, "parameters", "", command)
+    yield figure("cells_random_params", statistics.mean(one.params() for one in drawn), "parameters", "", command)
     yield from _gain(
         [ours - theirs for row in chances for ours, theirs in zip(found_accuracies, row, strict=True)], command
     )
 
 
 def _described(
-    name: str, accuracies: list[float], stack: Any, genotype: Any, seconds: float, command: str
+    name: str, accuracies: list[float], architecture: CellArchitecture, seconds: float, command: str
 ) -> Iterator[Figure]:
     yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", command)
     yield figure(f"{name}_accuracy_std", statistics.pstdev(accuracies), "% over seeds", "", command)
-    yield figure(f"{name}_params", stack.params(genotype), "parameters", "", command)
-    yield figure(f"{name}_macs", stack.macs(genotype) / 1e6, "million MACs", "", command)
+    yield figure(f"{name}_params", architecture.params(), "parameters", "", command)
+    yield figure(f"{name}_macs", architecture.macs() / 1e6, "million MACs", "", command)
     yield figure(f"{name}_seconds", seconds, "s of search", "", command)
 
 
@@ -134,10 +139,10 @@ def trees(quick: bool) -> Iterator[Figure]:
         yield figure(f"{name}_edges", sum(map(len, genotype.cells)), "edges", "", command)
 
 
-def _accuracy(genotype: Any, stack: Any, task: Any, scale: Scale, seed: int) -> float:
+def _accuracy(architecture: CellArchitecture, task: Any, scale: Scale, seed: int) -> float:
     from kgrow.cells import cell_network
 
-    return _trained(cell_network(genotype, stack, seed), task, scale, seed)
+    return _trained(cell_network(architecture, seed), task, scale, seed)
 
 
 def _trained(network: Any, task: Any, scale: Scale, seed: int) -> float:

@@ -1,6 +1,7 @@
 """The architecture as data: what the network is, and what can be counted on it without building one."""
 
 from kgrow.architecture.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.architecture.countable import Countable
 from kgrow.architecture.operations import Operation
 
-__all__ = ["Architecture", "Block", "Cell", "Head", "Operation", "Scaling"]
+__all__ = ["Architecture", "Block", "Cell", "Countable", "Head", "Operation", "Scaling"]

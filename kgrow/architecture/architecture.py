@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from kgrow.architecture import operations
+from kgrow.architecture.countable import Countable
 from kgrow.architecture.operations import Operation
 
 CELL_KINDS = ("conv", "residual")
@@ -115,7 +115,7 @@ class Block:
 
 
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class Architecture(Countable):
     """A growing network as a value: everything needed to rebuild it, and to count it without building it.
 
     Args:
@@ -173,24 +173,6 @@ class Architecture:
         """Every operation with an output of its own, in the order the network runs them."""
         return tuple(operations.trace(self))
 
-    def kernels(self, block_index: int | None = None) -> tuple[Operation, ...]:
-        """Returns the operations with a prunable kernel (convolutions and Dense), of one block or of all."""
-        return tuple(
-            op for op in self.operations if op.kernel_shape and (block_index is None or op.block_index == block_index)
-        )
-
-    def kernel_params(self, block_index: int | None = None) -> int:
-        """Counts prunable connections: convolution and Dense kernels, no bias and no normalisation."""
-        return sum(op.kernel_size for op in self.kernels(block_index))
-
-    def trainable_params(self) -> int:
-        """Counts kernels, biases, BN scale and offset, and one mixing weight per head."""
-        return sum(op.kernel_size + 2 * op.norm_channels + op.other_params for op in self.operations)
-
-    def params(self) -> int:
-        """Counts all variables, BN's moving statistics included: what Keras' `count_params` gives."""
-        return self.trainable_params() + sum(2 * op.norm_channels for op in self.operations)
-
     def macs(self, head: int | None = None, *, kept: Mapping[str, int] | None = None, early_exit: bool = False) -> int:
         """Counts the multiply-accumulates of convolutions and Dense layers up to one head.
 
@@ -207,13 +189,6 @@ class Architecture:
             for op in self.kernels()
             if op.block_index <= head and (not op.is_head or op.block_index == head or early_exit)
         )
-
-    def peak_activation_bytes(self, bytes_per_value: int = 4) -> int:
-        """Bounds the memory for activations: the most that is alive at once when operations run in order.
-
-        Scaling, BN and ReLU are taken as fused into the operation before them.
-        """
-        return operations.peak_live_values(self.operations, math.prod(self.input_shape)) * bytes_per_value
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON types; `from_json` gives back an equal value."""

@@ -1,5 +1,6 @@
 """Cells that are searched: links with gates, what the data leave of them, and the networks they are stacked to."""
 
+from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.drawing import genotype_svg
 from kgrow.cells.genotype import Genotype, Link
 from kgrow.cells.gradient_search import GradientSearch, GradientSearchSettings
@@ -14,6 +15,7 @@ from kgrow.cells.tree import TreeGenotype, TreeStack
 from kgrow.cells.tree_network import tree_network
 
 __all__ = [
+    "CellArchitecture",
     "CellSearch",
     "CellSearchSettings",
     "Descent",

@@ -11,6 +11,7 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
+from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.genotype import KINDS, Genotype, Link
 from kgrow.cells.network import gated_network
 from kgrow.cells.operations import OPERATIONS
@@ -67,7 +68,7 @@ class GradientSearch:
         complete = Genotype.complete(num_nodes)
         self.columns = {kind: complete.links(kind) for kind in KINDS.values()}
         self._repeats = [stack.repeats(kind) for kind in KINDS.values()]
-        self.network = gated_network(complete, stack, seed, self.columns)
+        self.network = gated_network(CellArchitecture(stack, complete), seed, self.columns)
         generator = np.random.default_rng(seed)
         self.alphas = [
             tf.Variable(1e-3 * generator.standard_normal((len(links) // len(OPERATIONS), len(OPERATIONS))), dtype=float)

@@ -1,4 +1,4 @@
-"""The Keras network of a genotype in a stack, with gates on its links or without."""
+"""The Keras network of a `CellArchitecture`, with gates on its links or without."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ import numpy as np
 
 from kgrow._keras import keras
 from kgrow.architecture import Scaling
+from kgrow.cells.cell_architecture import CellArchitecture, link_name
 from kgrow.cells.genotype import KINDS, NUM_INPUTS, Genotype, Link
 from kgrow.cells.layers import GatedSum, apply_steps
 from kgrow.cells.operations import PROJECTION, Step, steps_of
-from kgrow.cells.stack import PlacedCell, Stack, link_name
+from kgrow.cells.stack import PlacedCell, Stack
 
 
-def cell_network(genotype: Genotype, stack: Stack, seed: int) -> keras.Model:
+def cell_network(architecture: CellArchitecture, seed: int) -> keras.Model:
     """Returns the plain network: raw pixels (batch, height, width, channels) to logits (batch, classes).
 
     Args:
-        genotype: Of its cells.
-        stack: Around them.
+        architecture: To build.
         seed: Of the kernels; each depends on the seed and its name alone.
     """
-    return _build(genotype, stack, seed, None)
+    return _build(architecture, seed, None)
 
 
-def gated_network(genotype: Genotype, stack: Stack, seed: int, columns: Mapping[str, Sequence[Link]]) -> keras.Model:
+def gated_network(architecture: CellArchitecture, seed: int, columns: Mapping[str, Sequence[Link]]) -> keras.Model:
     """Returns the network with a gate on every link of every cell, behind a normalisation.
 
     It maps raw pixels, the gates of normal and those of reduction cells, (batch or 1, cells, gates), to logits.
 
     Args:
-        genotype: Of its cells.
-        stack: Around them.
+        architecture: To build.
         seed: As for `cell_network`.
         columns: Per kind the links in the order of the gates; the genotype may have lost some of them.
     """
-    return _build(genotype, stack, seed, columns)
+    return _build(architecture, seed, columns)
 
 
-def _build(genotype: Genotype, stack: Stack, seed: int, columns: Mapping[str, Sequence[Link]] | None) -> keras.Model:
+def _build(architecture: CellArchitecture, seed: int, columns: Mapping[str, Sequence[Link]] | None) -> keras.Model:
+    stack = architecture.stack
     images = keras.Input(stack.input_shape, name="images")
     gates = {}
     if columns is not None:
         gates = {kind: keras.Input((None, len(columns[kind])), name=kind) for kind in KINDS.values()}
     maps = {0: _stem(images, stack, seed)}
-    for cell in stack.placed(genotype):
+    for cell in architecture.cells:
         cell_gates = None if columns is None else (gates[cell.kind], columns[cell.kind])
-        maps[cell.number] = _cell(cell, genotype, maps, seed, cell_gates)
+        maps[cell.number] = _cell(cell, architecture.genotype, maps, seed, cell_gates)
     logits = classified(maps[len(stack.cells)], stack.num_classes)
     return keras.Model([images, *gates.values()] if gates else images, logits)
 

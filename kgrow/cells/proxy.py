@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kgrow._keras import keras
+from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.genotype import KINDS, Genotype, gate_graph
 from kgrow.cells.network import gated_network
 from kgrow.cells.stack import Stack
@@ -39,17 +40,17 @@ class ProxySpace:
 
     def network(self, previous: keras.Model | None) -> keras.Model:
         """See `search.Space.network`."""
-        genotype = self.genotype()
-        network = gated_network(genotype, self.stack, self.seed, self.columns)
+        architecture = CellArchitecture(self.stack, self.genotype())
+        network = gated_network(architecture, self.seed, self.columns)
         if previous is not None:
-            self._carry_over(previous, network, genotype)
-        self._built = genotype
+            self._carry_over(previous, network, architecture)
+        self._built = architecture.genotype
         return network
 
-    def _carry_over(self, previous: keras.Model, network: keras.Model, genotype: Genotype) -> None:
+    def _carry_over(self, previous: keras.Model, network: keras.Model, architecture: CellArchitecture) -> None:
         """Copies weights; what reads a cell that lost a node reads fewer channels."""
         readers = {"logits": len(self.stack.cells)}
-        for cell in self.stack.placed(genotype):
+        for cell in architecture.cells:
             for node, number in enumerate(cell.inputs):
                 readers[f"cell_{cell.number}/input_{node}/0"] = number
         for layer in network.layers:
@@ -58,7 +59,8 @@ class ProxySpace:
             values = previous.get_layer(layer.name).get_weights()
             number = readers.get(layer.name, 0)
             if number:
-                kept = self._kept_channels(KINDS[self.stack.cells[number - 1]], genotype, values[0].shape[-2])
+                kind = KINDS[self.stack.cells[number - 1]]
+                kept = self._kept_channels(kind, architecture.genotype, values[0].shape[-2])
                 values[0] = values[0][..., kept, :]
             layer.set_weights(values)
 

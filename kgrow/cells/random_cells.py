@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.genotype import KINDS, Genotype, Link, gate_graph
 from kgrow.cells.stack import Stack
 
@@ -34,7 +35,7 @@ def random_genotype(stack: Stack, num_nodes: int, params: int, seed: int, tolera
             kind, link = candidates[index]
             opened[kind].append(link)
             links = [_fed(opened[kind]) for kind in KINDS.values()]
-            size = stack.params(Genotype(*links)) if all(links) else 0
+            size = CellArchitecture(stack, Genotype(*links)).params() if all(links) else 0
             if size and abs(size - params) <= tolerance * params:
                 return Genotype(*links)
             if size > params:
@@ -56,4 +57,4 @@ def _fed(links: list[Link]) -> tuple[Link, ...]:
 
 def _bounds(stack: Stack, complete: Genotype) -> tuple[int, int]:
     smallest = tuple(link for link in complete.normal if link.operation == "max3")[:1]
-    return stack.params(Genotype(smallest, smallest)), stack.params(complete)
+    return CellArchitecture(stack, Genotype(smallest, smallest)).params(), CellArchitecture(stack, complete).params()

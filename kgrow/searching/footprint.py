@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Sequence
 
-from kgrow.architecture import Architecture
+from kgrow.architecture import Countable
 from kgrow.pruning import kept_of
 
 
@@ -78,14 +78,14 @@ class Costs:
 
 
 @functools.lru_cache(maxsize=1024)
-def costs(architecture: Architecture, quantization: str = "int8") -> Costs:
+def costs(architecture: Countable, quantization: str = "int8") -> Costs:
     """Returns the costs of an architecture as a file of some format.
 
     Args:
         architecture: As trained.
         quantization: A name in `FORMATS`.
     """
-    last, parts = len(architecture.blocks) - 1, FORMATS[quantization]
+    last, parts = architecture.operations[-1].block_index, FORMATS[quantization]
     operations = [op for op in architecture.operations if not op.is_head or op.block_index == last]
     weights = sum(op.kernel_size for op in operations)
     channels = sum(op.kernel_shape[-1] for op in operations if op.kernel_shape)

@@ -1,41 +1,74 @@
 """What is counted is what is built."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 import kgrow
-from kgrow.cells import train_cells
+from kgrow.cells import CellArchitecture, train_cells
 from kgrow.cells.genotype import Genotype, Link
 from kgrow.cells.network import cell_network
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import Descent
+from kgrow.searching.footprint import costs
 
 
 @pytest.fixture(scope="module")
-def network(varied_genotype, small_stack):
-    return cell_network(varied_genotype, small_stack, seed=0)
+def architecture(varied_genotype, small_stack):
+    return CellArchitecture(small_stack, varied_genotype)
 
 
-def test_parameters_are_those_of_the_network(network, small_stack, varied_genotype):
-    assert network.count_params() == small_stack.params(varied_genotype)
+@pytest.fixture(scope="module")
+def network(architecture):
+    return cell_network(architecture, seed=0)
+
+
+def test_parameters_are_those_of_the_network(network, architecture):
+    assert network.count_params() == architecture.params()
+    assert sum(np.prod(v.shape) for v in network.trainable_variables) == architecture.trainable_params()
     assert network.output_shape == (None, 3)
 
 
-def test_macs_are_kernels_times_positions_of_the_layers(network, small_stack, varied_genotype):
+def test_it_survives_a_trip_through_json(architecture):
+    assert CellArchitecture.from_json(json.loads(json.dumps(architecture.to_json()))) == architecture
+
+
+def test_operations_are_the_layers_with_what_they_read(network, architecture):
+    shapes = {layer.name: layer.output_shape[1:] for layer in network.layers}
+    made = {"image": architecture.input_shape}
+    for op in architecture.operations:
+        assert set(op.inputs) <= set(made)
+        made[op.name] = op.output_shape
+        wanted = shapes[op.name]
+        assert op.output_shape == ((1, 1, *wanted) if len(wanted) == 1 else wanted)
+    assert [op.name for op in architecture.operations][-1] == "logits"
+
+
+def test_memory_is_that_of_the_widest_moment(small_stack):
+    only = Genotype((Link(2, 0, "max3"),), (Link(2, 0, "max3"),))
+    stack = dataclasses.replace(small_stack, cells="N")
+    # The stem's 6 channels, of which ReLU makes as many; or the image twice: 8 x 8 positions.
+    assert CellArchitecture(stack, only).peak_activation_bytes(1) == 64 * 12
+
+
+def test_macs_are_kernels_times_positions_of_the_layers(network, architecture):
     kernels = {
         layer.name: np.prod(layer.weights[0].shape) * np.prod(layer.output_shape[1:-1])
         for layer in network.layers
         if layer.weights and not layer.name.endswith("norm")
     }
-    counted = {op.name: op.kernel_size * op.positions for op in small_stack.operations(varied_genotype)}
+    counted = {op.name: op.kernel_size * op.positions for op in architecture.operations}
     assert {name: macs for name, macs in counted.items() if macs} == kernels
-    assert small_stack.macs(varied_genotype) == sum(kernels.values())
+    assert architecture.macs() == sum(kernels.values())
 
 
 def test_cells_that_nothing_reads_are_left_out(small_stack):
     skipping = Genotype((Link(2, 1, "max3"),), (Link(2, 1, "max3"),))
-    assert [cell.number for cell in small_stack.placed(skipping)] == [1, 3]
-    assert cell_network(skipping, small_stack, 0).count_params() == small_stack.params(skipping)
+    architecture = CellArchitecture(small_stack, skipping)
+    assert [cell.number for cell in architecture.cells] == [1, 3]
+    assert cell_network(architecture, 0).count_params() == architecture.params()
 
 
 def test_a_reduction_halves_the_map_and_doubles_its_channels(network):
@@ -64,10 +97,13 @@ def test_cells_are_letters(small_stack):
 
 
 @pytest.mark.slow
-def test_a_network_of_cells_becomes_a_file(network, tiny_task, tmp_path):
+def test_a_network_of_cells_becomes_a_file_that_costs_no_more_than_expected(network, architecture, tiny_task, tmp_path):
     train_cells(network, tiny_task, num_epochs=20, seed=0, descent=Descent(batch_size=8))
     same = kgrow.compress(network, tiny_task, channel_keep_ratio=1.0, epochs=2, steps=1, batch_size=8, verbose=0)
     assert same.model.count_params() == network.count_params()
     artefact = same.export(tmp_path / "model.tflite", quantize="int8", max_drop=0.05)
     assert artefact.test_accuracy >= 0.9
-    assert artefact.ram_bytes > 0
+    expected = costs(architecture, "int8")
+    # ReLUs that the converter makes part of a convolution count as operations.
+    assert 0.75 < artefact.bytes / expected.flash_bytes <= 1.0
+    assert 0.7 < artefact.ram_bytes / expected.ram_bytes <= 1.0
