@@ -90,9 +90,8 @@ def cells(quick: bool) -> Iterator[Figure]:
     chances = [[_accuracy(one, task, scale, seed) for seed in range(scale.num_seeds)] for one in drawn]
     yield figure("cells_random_accuracy", statistics.mean(map(statistics.mean, chances)), "%", "", command)
     yield figure("cells_random_params", statistics.mean(one.params() for one in drawn), "parameters", "", command)
-    yield from _gain(
-        [ours - theirs for row in chances for ours, theirs in zip(found_accuracies, row, strict=True)], command
-    )
+    gains = [[ours - theirs for ours, theirs in zip(found_accuracies, row, strict=True)] for row in chances]
+    yield from _gain(gains, command)
 
 
 def _described(
@@ -105,17 +104,26 @@ def _described(
     yield figure(f"{name}_seconds", seconds, "s of search", "", command)
 
 
-def _gain(gains: list[float], command: str) -> Iterator[Figure]:
-    """Says whether the found cell is better than chance by more than two standard errors of the pairs."""
-    mean = statistics.mean(gains)
+def _gain(gains: list[list[float]], command: str) -> Iterator[Figure]:
+    """Says whether the found cell is better than chance by more than two standard errors.
+
+    Differences of one random cell have that cell in common, those of one seed the found network: both vary by chance,
+    and their variances add up.
+
+    Args:
+        gains: Points, per random cell one for every seed.
+        command: That measures them.
+    """
+    by_cell, by_seed = ([statistics.mean(row) for row in rows] for rows in (gains, zip(*gains, strict=True)))
+    mean = statistics.mean(by_cell)
     yield figure("cells_gain", mean, "points over random cells, paired", "", command)
-    if len(gains) == 1:
+    if len(by_cell) == 1 or len(by_seed) == 1:
         print("One pair does not tell whether the found cell beats a random one.", file=sys.stderr)
         return
-    lower = mean - 2 * statistics.stdev(gains) / len(gains) ** 0.5
-    verdict = "beats" if lower > 0 else "does not beat"
+    error = sum(statistics.variance(means) / len(means) for means in (by_cell, by_seed)) ** 0.5
+    verdict = "beats" if mean > 2 * error else "does not beat"
     print(f"The found cell {verdict} random cells of its size.", file=sys.stderr, flush=True)
-    yield figure("cells_gain_lower", lower, "points, less two standard errors", ">= 0", command)
+    yield figure("cells_gain_lower", mean - 2 * error, "points, less two standard errors", ">= 0", command)
 
 
 def trees(quick: bool) -> Iterator[Figure]:
