@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REDUCTIONS = (
     "640 training and 1000 test images of half the side, two cells of 4 filters, one loop, two epochs, one random "
-    "cell, one seed (too few steps for gates to close; the figures then say only that everything runs)"
+    "cell, one seed (the figures then say only that everything runs)"
 )
 
 
