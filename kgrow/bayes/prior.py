@@ -33,7 +33,7 @@ SMALLEST_CURVATURE = 1e-12
 LARGEST_GAMMA = 1e6
 # Of the whole price: what the price would be before the first of several loops.
 LOWEST_SHARE = 1e-3
-BISECTIONS = 60  # halve [0, 1] down to rounding
+BISECTIONS = 60  # halve an interval down to rounding
 
 
 def floored(curvature: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def settled(weights: np.ndarray, curvature: np.ndarray) -> np.ndarray:
         curvature: Second derivative of the loss over its price (h = H / lambda), of the shape of `weights`.
 
     Returns:
-        gamma, float64 (num_gates,); 0 for a gate without curvature: its map changes nothing.
+        gamma, float64 (num_gates,); 0 for a gate without curvature, though the data say nothing against it either.
     """
     weights, curvature = np.atleast_2d(weights).astype(float), floored(np.atleast_2d(curvature))
     evidence = weights**2 * curvature

@@ -8,8 +8,9 @@ import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow.bayes import GAMMA_THRESHOLD, GateGraph, decide, dependent_gamma, settled
+from kgrow.bayes.prior import SMALLEST_CURVATURE
 
-# Of what is not gated at all: as open as a gate can be.
+# Of what is not gated at all, or of which the data say nothing: as open as a gate can be.
 OPEN = 1e6
 
 
@@ -65,7 +66,7 @@ class SwitchGroup:
         return masked * tf.gather(values[1], self.pairs, axis=-1) if len(values) > 1 else masked
 
     def update(self, curvatures: list[np.ndarray], dependency: str) -> bool:
-        """Turns the switches and closes what the data do not support.
+        """Turns the switches and closes what the data do not support; a gate without curvature is no reason to.
 
         Args:
             curvatures: Of `variables`, over the price of a gate.
@@ -74,10 +75,7 @@ class SwitchGroup:
         Returns:
             Whether a gate was closed.
         """
-        switches, *zeros = (
-            settled(np.ones(variable.shape), np.square(variable.numpy(), dtype=float) * curvature)
-            for variable, curvature in zip(self.variables, curvatures, strict=True)
-        )
+        switches, *zeros = map(_settled, self.variables, curvatures)
         zero_switches = _with_open(zeros[0], self.graph.pairs.max() + 1) if zeros else None
         all_switches = _with_open(np.where(self.is_open, switches, 0.0), len(self.graph))
         self.gamma = dependent_gamma(self.graph, all_switches, zero_switches, dependency)[: self.num_gates]
@@ -96,6 +94,12 @@ class SwitchGroup:
         self.is_open = kept[: self.num_gates]
         self._mask.assign(self.is_open.astype(float))
         return bool(np.any(before & ~self.is_open))
+
+
+def _settled(gates: Any, curvature: np.ndarray) -> np.ndarray:
+    """Returns the switches of gates in units of themselves, open where the data say nothing, (gates,)."""
+    switches = settled(np.ones(gates.shape), np.square(gates.numpy(), dtype=float) * curvature)
+    return np.where(np.all(curvature <= SMALLEST_CURVATURE, axis=0), OPEN, switches)
 
 
 def _with_open(values: np.ndarray, length: int) -> np.ndarray:

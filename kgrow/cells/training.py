@@ -86,6 +86,7 @@ class CellTrainer:
 
         Raises:
             ValueError: If the split does not fill a batch.
+            ArithmeticError: If the loss is no longer a number: gates and weights mean nothing then.
         """
         num_batches = len(split) // self.descent.batch_size
         if not num_batches:
@@ -99,7 +100,13 @@ class CellTrainer:
             self._optimizer.learning_rate.assign(self.descent.rate_at((epoch + index / num_batches) / num_epochs))
             seed = tf.constant([self.seed, epoch * num_batches + index], tf.int32)
             losses.append(self._step(tf.constant(images, tf.float32), tf.constant(labels), seed))
-        return float(np.mean([loss.numpy() for loss in losses]))
+        mean = float(np.mean([loss.numpy() for loss in losses]))
+        if not math.isfinite(mean):
+            raise ArithmeticError(
+                f"The loss must be finite, but its mean over epoch {epoch} is {mean}. Use a `learning_rate` below "
+                f"{self.descent.learning_rate:g}, and look for extreme pixels in the training images."
+            )
+        return mean
 
     def _train_step(self, images: Any, labels: Any, seed: Any) -> Any:
         images = self._augmentation.augment(images - self._mean, seed) + self._mean  # what moves in is the mean pixel

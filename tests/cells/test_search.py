@@ -107,6 +107,14 @@ def test_a_network_without_closed_gates_answers_as_before(tiny_stack):
     np.testing.assert_allclose(after([images, *gates]), before([images, *gates]), rtol=1e-4, atol=1e-4)
 
 
+def test_a_search_that_diverges_says_so_and_closes_nothing(tiny_stack, tiny_task):
+    space = ProxySpace(tiny_stack, num_nodes=1)
+    work = CellSearch(space, tiny_task, CellSearchSettings(descent=Descent(learning_rate=1e30, batch_size=24)))
+    with pytest.raises(ArithmeticError, match="The loss must be finite"):
+        work.run()
+    assert all(group.is_open.all() for group in space.groups)
+
+
 def test_settings_say_what_they_want():
     with pytest.raises(ValueError, match="`price` must be positive"):
         CellSearchSettings(price=0)

@@ -78,3 +78,10 @@ def test_a_zero_gate_closes_all_operations_between_two_nodes():
     switches = SwitchGroup(gate_graph(links), 3, 1)
     switches.update([np.full((1, 3), 9.0), np.array([[0.9, 9.0]])], "own_zero")
     assert tuple(switches.is_open) == (False, False, True)
+
+
+def test_a_gate_that_the_data_say_nothing_about_stays_open():
+    switches = group(2)
+    curvature = np.array([[0.0, 0.0, 9.0, 9.0], [0.0, 0.9, 9.0, 9.0]])
+    assert switches.update([curvature, np.full((2, 4), 100.0)], "none")
+    assert tuple(switches.is_open) == (True, False, True, True)
