@@ -20,8 +20,8 @@ from kgrow.task import AUGMENTATIONS, Augmentation, Task
 def resolve_preset(
     preset: Preset, task: Task, epochs: int | None, batch_size: int | None, strategy: str | None
 ) -> Preset:
-    """Returns the schedule that a run follows; the default one is suited to the size of the data."""
-    resolved = preset.suited_to(len(task.train)) if preset == PRESETS["default"] else preset
+    """Returns the schedule that a run follows; those that are not published are suited to the size of the data."""
+    resolved = preset.suited_to(len(task.train)) if preset in (PRESETS["default"], PRESETS["early_exit"]) else preset
     if epochs is not None:
         resolved = resolved.stretched(epochs)
     if batch_size is not None:

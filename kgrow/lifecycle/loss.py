@@ -10,6 +10,9 @@ import numpy as np
 from kgrow._keras import tf
 from kgrow.architecture import Architecture
 
+# At which the last head teaches: its second guesses count, and do not drown the first one.
+TEMPERATURE = 2.0
+
 
 def exit_weights(
     architecture: Architecture, epoch: int, epochs: int, largest: Sequence[float] | None = None
@@ -46,16 +49,38 @@ def relative_depths(architecture: Architecture) -> list[float]:
     return [float(depth) for depth in np.cumsum(per_block) / (sum(per_block) + 1)]
 
 
-def joint_loss(logits: Sequence[Any], labels: Any, weights: Any, label_smoothing: float) -> Any:
-    """Returns the weighted sum over heads of the mean cross-entropy, in nats per example.
+def joint_loss(
+    logits: Sequence[Any], labels: Any, weights: Any, label_smoothing: float, distillation: float = 0.0
+) -> Any:
+    r"""Returns the weighted sum over heads of the mean cross-entropy, in nats per example.
+
+    With distillation the internal classifiers learn from the last head too, which learns from the labels alone: a
+    share `d` of the loss of head `i` is :math:`T^2 H(p_{top}, p_i)` in place of :math:`H(y, p_i)`, both softmax at
+    temperature :math:`T = 2`; the last head is taken as constant.
 
     Args:
         logits: One (batch, num_classes) tensor per head.
         labels: int32 (batch,).
         weights: float32 (heads,).
         label_smoothing: In [0, 1).
+        distillation: That share, in [0, 1].
+
+    References:
+        Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015,
+        https://arxiv.org/abs/1503.02531, section 2. Phuong and Lampert, "Distillation-Based Training for Multi-Exit
+        Architectures", ICCV 2019, section 3.
     """
     num_classes = logits[0].shape[-1]
     targets = tf.one_hot(labels, num_classes) * (1.0 - label_smoothing) + label_smoothing / num_classes
     losses = [tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, head)) for head in logits]
+    if distillation:
+        losses[:-1] = [
+            (1 - distillation) * loss + distillation * _distance(logits[-1], head)
+            for loss, head in zip(losses, logits[:-1], strict=False)
+        ]
     return tf.add_n([weights[index] * loss for index, loss in enumerate(losses)])
+
+
+def _distance(teacher: Any, head: Any) -> Any:
+    soft = tf.stop_gradient(tf.nn.softmax(teacher / TEMPERATURE))
+    return TEMPERATURE**2 * tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(soft, head / TEMPERATURE))

@@ -38,6 +38,7 @@ class Preset:
         path: Of the iterative strategy: `"linear"` or `"geometric"`.
         exit_weights: Largest loss weight of each internal classifier but the last; None for its relative depth.
         exit_scale: Factor on these weights in training; connections are scored with the weights themselves.
+        distillation: Share of their loss by which they learn from the last head: see `joint_loss`.
         saliency_examples: Training images that a criterion scores on.
     """
 
@@ -59,6 +60,7 @@ class Preset:
     path: str = "linear"
     exit_weights: tuple[float, ...] | None = None
     exit_scale: float = 1.0
+    distillation: float = 0.0
     saliency_examples: int = 128
 
     def __post_init__(self) -> None:
@@ -70,8 +72,13 @@ class Preset:
             raise ValueError(
                 f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}, but got {self.strategy!r}."
             )
+        if not 0 <= self.distillation <= 1:
+            raise ValueError(f"`distillation` must be in [0, 1], but got {self.distillation!r}.")
         if len(self.milestones) != len(self.gammas):
             raise ValueError(f"`gammas` must match `milestones`, but got {self.gammas} for {self.milestones}.")
+        self._check_events()
+
+    def _check_events(self) -> None:
         for block, (grown, pruned) in enumerate(zip((0, *self.grow_epochs), self.prune_epochs, strict=False)):
             if pruned < grown:
                 raise ValueError(
@@ -151,20 +158,23 @@ _SEED = Preset(
     epochs=250, milestones=(120, 160, 180), gammas=(0.1, 0.01, 0.01), grow_epochs=(25, 50, 75), exit_weights=None
 )
 
+_DEFAULT = Preset(
+    epochs=30,
+    learning_rate=0.1,
+    nesterov=True,
+    l2=5e-4,
+    clip_norm=3.0,
+    warmup_epochs=2.0,
+    grow_epochs=(1, 2, 3),
+    prune_epochs=(16, 17, 18, 19, 20, 21),
+    strategy="iterative",
+    exit_scale=0.3,
+    saliency_examples=1024,
+)
+
 PRESETS: dict[str, Preset] = {
-    "default": Preset(
-        epochs=30,
-        learning_rate=0.1,
-        nesterov=True,
-        l2=5e-4,
-        clip_norm=3.0,
-        warmup_epochs=2.0,
-        grow_epochs=(1, 2, 3),
-        prune_epochs=(16, 17, 18, 19, 20, 21),
-        strategy="iterative",
-        exit_scale=0.3,
-        saliency_examples=1024,
-    ),
+    "default": _DEFAULT,
+    "early_exit": dataclasses.replace(_DEFAULT, exit_scale=1.0, distillation=0.5),
     "base": Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1)),
     "grow": _SEED,
     "grow_oneshot": dataclasses.replace(_SEED, prune_epochs=(10, 35, 60, 85)),

@@ -131,7 +131,7 @@ class Trainer:
     def _update(self, images: Any, labels: Any, head_weights: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = self.network.call_scaled(images, training=True)
-            loss = joint_loss(logits, labels, head_weights, self.preset.label_smoothing)
+            loss = joint_loss(logits, labels, head_weights, self.preset.label_smoothing, self.preset.distillation)
         variables = list(self.trainable.values())
         gradients = tape.gradient(loss, variables)
         decayed = [

@@ -65,6 +65,50 @@ def test_joint_loss_is_the_weighted_sum_of_mean_cross_entropies(smoothing):
     assert float(loss) == pytest.approx(expected, rel=1e-6)
 
 
+def drawn_heads(seed=0):
+    generator = np.random.default_rng(seed)
+    return [tf.Variable(head, dtype=tf.float32) for head in generator.normal(0, 2, (3, 6, 4))]
+
+
+LABELS, WEIGHTS = tf.constant([0, 1, 2, 3, 0, 1], tf.int32), tf.constant([0.2, 0.5, 1.0])
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_share_of_the_loss_of_early_heads_is_their_distance_to_the_last_one(share):
+    heads = drawn_heads()
+    *early, last = [head.numpy().astype(float) for head in heads]
+    hard = [float(joint_loss((head,), LABELS, tf.ones(1), 0.0)) for head in heads]
+    soft = [-4 * (softmax(last / 2) * np.log(softmax(head / 2))).sum(axis=-1).mean() for head in early]
+    mixed = [(1 - share) * a + share * b for a, b in zip(hard, soft, strict=False)]
+    expected = WEIGHTS.numpy() @ [*mixed, hard[-1]]
+    assert float(joint_loss(heads, LABELS, WEIGHTS, 0.0, share)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_last_head_learns_from_the_labels_alone():
+    heads = drawn_heads()
+    gradients = []
+    for share in (0.0, 0.5):
+        with tf.GradientTape() as tape:
+            loss = joint_loss(heads, LABELS, WEIGHTS, 0.0, share)
+        gradients.append(tape.gradient(loss, heads))
+    (*plain, plain_last), (*taught, taught_last) = gradients
+    np.testing.assert_array_equal(plain_last, taught_last)
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(plain, taught, strict=True))
+
+
+def test_head_that_answers_as_the_last_one_has_nothing_to_learn_from_it():
+    *_, last = drawn_heads()
+    twin = tf.Variable(last)
+    with tf.GradientTape() as tape:
+        loss = joint_loss([twin, last], LABELS, tf.ones(2), 0.0, 1.0)
+    np.testing.assert_allclose(tape.gradient(loss, twin), 0, atol=1e-7)
+
+
 def test_loss_of_equal_logits_is_the_logarithm_of_the_number_of_classes():
     loss = joint_loss((tf.zeros((5, 10)),), tf.zeros(5, tf.int32), tf.ones(1), 0.1)
     assert float(loss) == pytest.approx(np.log(10))

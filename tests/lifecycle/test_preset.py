@@ -125,6 +125,7 @@ def test_stretching_keeps_the_relative_place_of_every_event():
 
 def test_large_data_set_leaves_the_preset_as_it_is():
     assert PRESETS["default"].suited_to(45_000) == PRESETS["default"]
+    assert PRESETS["early_exit"].suited_to(45_000) == PRESETS["early_exit"]
 
 
 def test_few_images_get_smaller_batches_and_are_not_learned_by_heart():
@@ -157,6 +158,7 @@ def test_suited_batches_fit_the_data_and_the_run_is_not_endless(num_examples):
         ({"strategy": "gradual"}, "`strategy` must be one of 'one-shot', .* but got 'gradual'"),
         ({"milestones": (5,)}, r"`gammas` must match `milestones`, but got \(\) for \(5,\)"),
         ({"grow_epochs": (5,), "prune_epochs": (1, 3)}, "block 1 is due at epoch 3 and grown at 5"),
+        ({"distillation": 1.5}, r"`distillation` must be in \[0, 1\], but got 1.5"),
         ({"prune_epochs": (10,)}, "`epochs` must exceed the epochs of all events, but got 10"),
     ],
 )
