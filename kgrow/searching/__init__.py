@@ -1,11 +1,13 @@
 """Which candidates are tried, within which limits."""
 
 from kgrow.searching.compact import Compact
+from kgrow.searching.large import Large
 from kgrow.searching.seed import Seed
 from kgrow.searching.space import Candidate, SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
     "compact": Compact(),
+    "large": Large(),
     "seed": Seed(),
     "seed_dense": Seed(("concat",)),
     "seed_plain": Seed(("none",)),

@@ -17,6 +17,9 @@ from kgrow.searching.seed import Seed
 
 CIFAR, DIGITS, MNIST, PHOTOGRAPH = (32, 32, 3), (8, 8, 1), (28, 28, 1), (96, 96, 3)
 
+# Side of the map, and input times output channels of the convolution that enters the stage and of the others.
+LARGE_STAGES = ((32, 3 * 16, 4 * 16 * 16), (16, 16 * 48, 5 * 48 * 48), (8, 48 * 96, 5 * 96 * 96))
+
 
 def build(space, input_shape=CIFAR, num_classes=10):
     return SPACES[space].build(input_shape, num_classes)
@@ -83,6 +86,15 @@ def test_compact_network_is_small(input_shape):
     architecture = build("compact", input_shape)
     assert architecture.kernel_params() <= 200_000
     assert architecture.macs() <= 25e6
+
+
+def test_large_network_has_the_connections_worked_out_by_hand():
+    architecture = build("large")
+    convolutions = {side: 9 * (first + rest) for side, first, rest in LARGE_STAGES}
+    projections, heads = {16: 16 * 48, 8: 48 * 96}, [2 * 2 * 16 * 10, 2 * 2 * 48 * 10, 2 * 2 * 96 * 10, 96 * 10]
+    assert architecture.kernel_params() == sum([*convolutions.values(), *projections.values(), *heads]) == 589_168
+    products = [side**2 * count for counts in (convolutions, projections) for side, count in counts.items()]
+    assert architecture.macs() == sum(products) + heads[-1] == 67_879_872
 
 
 # Costs
@@ -182,6 +194,10 @@ def test_network_with_added_skips_has_the_counted_kernels_and_variables():
 @pytest.mark.parametrize("input_shape", [DIGITS, MNIST, CIFAR, PHOTOGRAPH])
 def test_compact_network_has_the_counted_kernels_and_variables(input_shape):
     check_against_network(build("compact", input_shape))
+
+
+def test_large_network_has_the_counted_kernels_and_variables():
+    check_against_network(build("large"))
 
 
 def test_network_with_every_kind_of_cell_has_the_counted_kernels_and_variables(varied_architecture):

@@ -7,6 +7,7 @@ import math
 import pytest
 
 import kgrow.searching.compact
+import kgrow.searching.large
 import kgrow.searching.seed
 from kgrow.architecture import Architecture, Scaling
 from kgrow.architecture.operations import head_grid
@@ -21,7 +22,7 @@ def space(request):
 
 
 def test_every_space_of_the_package_has_a_name_in_the_table():
-    modules = (kgrow.searching.compact, kgrow.searching.seed)
+    modules = (kgrow.searching.compact, kgrow.searching.large, kgrow.searching.seed)
     classes = {c for m in modules for _, c in inspect.getmembers(m, inspect.isclass) if issubclass(c, SearchSpace)}
     assert {type(space) for space in SPACES.values()} == classes - {SearchSpace}
 
