@@ -49,8 +49,12 @@ def _add_worker(commands: Any) -> None:
 def _add_search(add: Callable[..., Any]) -> None:
     add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
     add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
-    add("--space", default="compact", help="compact (default), seed, seed_dense or seed_plain")
-    add("--preset", default="default", help="default, base, grow, grow_oneshot or grow_iter")
+    add("--space", default="compact", help="compact (default), large, seed, seed_dense or seed_plain")
+    add(
+        "--preset",
+        default="default",
+        help="default, early_exit (better early answers), base, grow, grow_oneshot or grow_iter",
+    )
     add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
     add("--batch-size", type=int, metavar="N")
     add("--keep-ratio", type=keep_ratios, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
@@ -86,6 +90,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add("--distribute", metavar="STRATEGY", help="mirrored: all GPUs of this machine share every batch")
     add("--quantize", metavar="KIND", help="float32 or int8 (default: int8 if a limit concerns the file)")
     add("--max-time", type=duration, metavar="TIME", help="such as 90s, 10m or 2h: no epoch starts after it")
+    add("--validation-split", type=float, metavar="F", help="share of the training images that decides (0.1 to 0.15)")
     add("--image-size", type=int, metavar="PIXELS", help="resize images to this side")
     add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data")
     add("--seed", type=int, default=0, metavar="N")

@@ -71,6 +71,7 @@ def run_search(options: argparse.Namespace) -> int:
         channel_multiple=options.channel_multiple,
         augmentation=options.augmentation,
         max_time=options.max_time,
+        validation_split=options.validation_split,
         image_size=options.image_size,
         data_dir=options.data_dir,
         seed=options.seed,

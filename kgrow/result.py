@@ -168,6 +168,7 @@ def load(
         test_data=test_data,
         data_dir=data_dir or source["data_dir"],
         image_size=None if isinstance(dataset, Task) else source["image_size"],
+        validation_split=None if isinstance(dataset, Task) else source["validation_split"],
         seed=document["seed"],
     )
     if task.fingerprint != document["config"]["task"]["fingerprint"]:

@@ -153,13 +153,22 @@ def test_a_loaded_result_is_the_same_and_exports_an_earlier_exit(result, tmp_pat
     assert artefact.test_accuracy == pytest.approx(result.document["best"]["heads"][0]["test_accuracy"], abs=1e-6)
 
 
-def test_data_in_memory_are_loaded_at_the_size_that_they_were_resized_to(tmp_path):
+def test_data_in_memory_are_loaded_as_they_were_resized_and_divided(tmp_path):
     generator = np.random.default_rng(0)
     data = generator.integers(0, 256, (60, 12, 12)).astype(np.uint8), np.arange(60) % 3
-    options = {"image_size": 8, "epochs": 1, "batch_size": 8, "trials": 1, "preset": "base", "verbose": 0}
+    options = {
+        "image_size": 8,
+        "validation_split": 0.3,
+        "epochs": 1,
+        "batch_size": 8,
+        "trials": 1,
+        "preset": "base",
+        "verbose": 0,
+    }
     searched = kgrow.search(data, directory=tmp_path, **options)
     loaded = kgrow.load(searched.directory, data)
     assert loaded.task.fingerprint == searched.task.fingerprint
+    assert len(loaded.task.validation) == 18
 
 
 def test_the_same_call_again_returns_at_once_and_another_configuration_is_refused(result):

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import numbers
 import operator
 import os
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from kgrow.task.labels import check_classes, check_labels
 from kgrow.task.pixels import check_image_shape, check_image_size
 from kgrow.task.sources import open_source, open_split
 from kgrow.task.split import Split, slices
-from kgrow.task.stream import Options, Size
+from kgrow.task.stream import Options, Size, Source
 from kgrow.task.wording import times
 
 DEFAULT_CACHE_BYTES = 2 * 2**30
@@ -79,6 +80,7 @@ class Task:
         *,
         name: str | None = None,
         validation_data: Any = None,
+        validation_split: float | None = None,
         test_data: Any = None,
         data_dir: str | os.PathLike[str] | None = None,
         image_size: int | tuple[int, int] | None = None,
@@ -111,6 +113,7 @@ class Task:
                 with "." or "~") or names no data set.
             name: What reports call it; None takes it from the source.
             validation_data: Validation split in place of the source's own: anything `source` may be but a name.
+            validation_split: Share of the training images set aside for validation, in (0, 1), in place of those above.
             test_data: Test split, likewise.
             data_dir: Where TFDS keeps its data; None is its default, which follows TFDS_DATA_DIR.
             image_size: Side, or height and width, that every image is resized to.
@@ -130,6 +133,7 @@ class Task:
             _check_unchanged(
                 name=name,
                 validation_data=validation_data,
+                validation_split=validation_split,
                 test_data=test_data,
                 image_size=image_size,
                 class_names=class_names,
@@ -149,6 +153,8 @@ class Task:
             opened = replace(opened, validation=open_split(validation_data, "validation_data", names))
         if test_data is not None:
             opened = replace(opened, test=open_split(test_data, "test_data", names))
+        if validation_split is not None:
+            opened = replace(opened, validation_ratio=_as_share(validation_split, opened))
         splits, names, notes = gather(opened, options)
         return cls(name or opened.name, **splits, class_names=names, notes=notes)
 
@@ -211,6 +217,18 @@ def _check_unchanged(**given: Any) -> None:
         raise ValueError(
             f"{', '.join(named)} must be left out with a task, which is complete. Give it to `Task.of` beside the data."
         )
+
+
+def _as_share(validation_split: float, opened: Source) -> float:
+    if opened.validation is not None:
+        raise ValueError("`validation_split` must be left out where a validation split is given: nothing is set aside.")
+    is_number = isinstance(validation_split, numbers.Real) and not isinstance(validation_split, bool)
+    if not is_number or not 0 < validation_split < 1:
+        raise ValueError(
+            f"`validation_split` must be in (0, 1), but got {validation_split!r}. It is the share of the training "
+            "images that is set aside: for a tenth pass 0.1."
+        )
+    return float(validation_split)
 
 
 def _as_size(image_size: int | tuple[int, int] | None) -> Size | None:

@@ -104,6 +104,19 @@ def test_splits_are_disjoint_and_cover_the_source_for_many_sizes(num_examples, n
         assert len(task.validation) == round(0.15 * num_examples)
 
 
+def test_the_share_that_is_set_aside_may_be_chosen_and_leaves_the_test_split_alone():
+    source = make_split(60).images, np.arange(60) % 3
+    task, usual = Task.of(source, validation_split=0.05), Task.of(source)
+    assert (len(task.train), len(task.validation)) == (45, 3)
+    assert (task.test.images == usual.test.images).all()
+
+
+def test_a_share_beside_a_given_validation_split_is_refused():
+    source = make_split(60).images, np.arange(60) % 3
+    with pytest.raises(ValueError, match="`validation_split` must be left out where a validation split is given"):
+        Task.of(source, validation_data=source, validation_split=0.1)
+
+
 def test_seed_alone_decides_the_split():
     source = make_split(60).images, np.arange(60) % 3
     first, again, other = (Task.of(source, seed=seed).fingerprint for seed in (0, 0, 1))
@@ -119,7 +132,7 @@ def test_data_that_come_shuffled_are_divided_alike():
 
 def test_a_task_takes_nothing_that_would_be_ignored():
     task = make_task()
-    for name, value in {"test_data": (0, 0), "image_size": 8, "name": "other"}.items():
+    for name, value in {"test_data": (0, 0), "image_size": 8, "name": "other", "validation_split": 0.1}.items():
         with pytest.raises(ValueError, match=f"`{name}` must be left out with a task"):
             Task.of(task, **{name: value})
 
@@ -167,6 +180,8 @@ def test_splits_that_make_no_task_are_refused(changes, message):
         ({"image_size": 3}, "`image_size` must be a side of at least 4 pixels, .* but got 3"),
         ({"image_size": (8,)}, "`image_size` must be"),
         ({"image_size": 8.5}, "`image_size` must be"),
+        ({"validation_split": 10}, r"`validation_split` must be in \(0, 1\), but got 10"),
+        ({"validation_split": True}, r"`validation_split` must be in \(0, 1\)"),
         ({"seed": -1}, "`seed` must be a whole number of at least 0, but got -1"),
         ({"seed": 1.5}, "`seed` must be a whole number"),
         ({"cache_bytes": -5}, "`cache_bytes` must be a whole number"),
