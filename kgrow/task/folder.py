@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import re
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -244,7 +245,7 @@ def _decoding_errors() -> tuple[type[BaseException], ...]:
     from PIL import Image
 
     # What Pillow's decoders raise on damaged files; `UnidentifiedImageError` is an OSError.
-    return OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError
+    return OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, Image.DecompressionBombError
 
 
 def _open_image(file: Path) -> Any:

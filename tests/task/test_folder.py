@@ -53,6 +53,7 @@ def test_mixed_sizes_modes_and_a_corrupt_file_are_read_and_told(tmp_path):
     (tmp_path / "blue" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     whole = (tmp_path / "red" / "0.png").read_bytes()
     (tmp_path / "blue" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    save(tmp_path / "blue" / "exif.jpg", exif=b"Exif\0\0II*\0", dpi=(72, 72))  # the orientation is cut off
     (tmp_path / "blue" / "notes.txt").write_text("no image")
     (tmp_path / ".hidden").mkdir()
 
@@ -63,7 +64,7 @@ def test_mixed_sizes_modes_and_a_corrupt_file_are_read_and_told(tmp_path):
     assert len(task.notes) == 3
     told = " ".join(task.notes)
     assert "Resized 2 images to 10x12 (the median size" in told
-    assert "Skipped 2 image files that could not be read: 'blue/broken.png', 'blue/cut.png'." in told
+    assert "Skipped 3 image files that could not be read: 'blue/broken.png', 'blue/cut.png', 'blue/exif.jpg'." in told
     assert "Left out 1 file without the suffix of an image." in told
 
 
