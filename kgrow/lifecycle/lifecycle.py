@@ -182,7 +182,7 @@ class Lifecycle:
         with self._scope():
             if self._grow(epoch):
                 self.trainer.rebuild()
-        due = self.schedule.due(epoch, self.keep_ratios)
+        due = self.schedule.ranked(epoch, self.keep_ratios, self.settings.scope)
         due = {block: ratio for block, ratio in due.items() if block < len(self.network.blocks)}
         if due:
             self._prune(epoch, due)
@@ -212,7 +212,7 @@ class Lifecycle:
 
         channels, network, share = self.settings.channels, self._scored(), self.schedule.price_share(epoch)
         if channels:
-            ratios = {block: self.schedule.due(epoch, channels.keep_ratios)[block] for block in due}
+            ratios = {b: ratio for b, ratio in self.schedule.due(epoch, channels.keep_ratios).items() if b in due}
             prune_channels(network, ratios, priced(channels.criterion, share), batches, loss, channels.multiple_of)
         prune(network, due, priced(self.settings.criterion, share), batches, loss, self.settings.scope)
         with self._scope():

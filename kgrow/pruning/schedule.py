@@ -27,6 +27,18 @@ class PruningSchedule(abc.ABC):
     def last_epoch(self, num_blocks: int) -> int:
         """Returns the last epoch with an event for a network of so many blocks, -1 if there is none."""
 
+    def ranked(self, epoch: int, keep_ratios: Sequence[float], scope: str) -> dict[int, float]:
+        """Returns the keep ratio for each block whose connections are ranked at an event: those that are due.
+
+        Under the scope `"global"` also those whose own events are over, at their last ratio: a block that has lost more
+        than its share leaves that to the others, which would lose it for good if they were ranked without it.
+        """
+        due = self.due(epoch, keep_ratios)
+        if due and scope == "global":
+            earlier = (self.due(before, keep_ratios) for before in range(epoch))
+            return {block: ratio for targets in (*earlier, due) for block, ratio in targets.items()}
+        return due
+
     def price_share(self, epoch: int) -> float:
         """Returns the share of the criterion's `min_saliency` that counts at an event, in (0, 1]."""
         return 1.0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kgrow.pruning import SCOPES, Magnitude, Random, kept_params, prune
+from kgrow.pruning import SCOPES, Iterative, Magnitude, Random, kept_params, prune
 from kgrow.searching import SPACES
 
 DENSE = SPACES["seed_dense"].build((32, 32, 3), 10)
@@ -182,6 +182,18 @@ def test_no_sequence_of_events_revives_a_connection(network, seed, cross_entropy
         check_zeros(network)
         masks = after
     assert network.kept_params() < network.architecture.kernel_params()
+
+
+@pytest.mark.parametrize("scope", ["block", "global"])
+@pytest.mark.parametrize("scales", [(0.01, 1.0, 1.0), (1.0, 0.01, 1.0), (1.0, 1.0, 0.01)], ids=str)
+def test_steps_end_at_the_exact_count_however_uneven_the_blocks(network, scope, scales, cross_entropy):
+    schedule, ratios = Iterative((1, 2, 3, 4, 5), steps=2), (0.5, 0.4, 0.6)
+    for block, scale in enumerate(scales):
+        for kernel in network.kernels(block):
+            kernel.weight.assign(kernel.weight * scale)
+    for epoch in range(6):
+        prune(network, schedule.ranked(epoch, ratios, scope), Magnitude(), [], cross_entropy, scope)
+    assert network.kept_params() == kept_params(network.architecture, ratios, scope)
 
 
 def test_unknown_scope_is_refused(network, cross_entropy):
