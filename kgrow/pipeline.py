@@ -27,7 +27,7 @@ from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import CRITERIA, SCOPES, ChannelCriterion, Criterion
 from kgrow.reporting.progress import display_for
-from kgrow.result import RESULT, Result, load
+from kgrow.result import MODEL, RESULT, Result, load
 from kgrow.run import Run
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.cluster import Chief, Worker, from_environment
@@ -209,9 +209,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_server(cluster)) if cluster else None
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
-        if run.has(RESULT) and run.read_json(RESULT)["complete"]:
+        if run.has(RESULT) and run.has(MODEL) and run.read_json(RESULT)["complete"]:
             return load(path, task)
-        run.remove(RESULT)  # of a search that ran out of time: the networks that it speaks of may be gone soon
+        # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
+        run.remove(RESULT)
         observer = stack.enter_context(display_for(verbose))
         if settings.channels is None:  # with fewer channels a file is quicker than the network was
             latency = functools.partial(untrained_latency_ms, task, quantization)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -176,6 +177,15 @@ def test_the_same_call_again_returns_at_once_and_another_configuration_is_refuse
     assert kgrow.search("digits", epochs=4, **settings).document == result.document
     with pytest.raises(ValueError, match="epochs was 4 and is now 5"):
         kgrow.search("digits", epochs=5, **settings)
+
+
+def test_a_file_that_is_gone_is_written_again(result, tmp_path):
+    run = tmp_path / "digits"
+    shutil.copytree(result.directory, run)
+    (run / "model.tflite").unlink()
+    again = kgrow.search("digits", epochs=4, limits=kgrow.Limits(params=12_000), directory=tmp_path, verbose=0)
+    assert (run / "model.tflite").read_bytes() == (result.directory / "model.tflite").read_bytes()
+    assert again.document["best"]["heads"] == result.document["best"]["heads"]
 
 
 def test_gray_float_images_and_one_hot_labels_of_an_odd_shape_work(tmp_path):
