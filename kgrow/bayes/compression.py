@@ -93,9 +93,14 @@ class Compression:
             images: (num_images, height, width, channels), as the network reads them.
             labels: int32 (num_images,).
             penalised: Whether groups are shrunk; without it the survivors recover.
+
+        Raises:
+            ValueError: If there are fewer images than a batch has.
         """
-        order = self.generator.permutation(len(images))
         size = self.settings.batch_size
+        if len(images) < size:
+            raise ValueError(f"`batch_size` must not exceed the {len(images)} images, but got {size}.")
+        order = self.generator.permutation(len(images))
         losses = []
         for start in range(0, len(order) - size + 1, size):
             chosen = order[start : start + size]

@@ -50,6 +50,12 @@ def test_the_inputs_that_decide_are_found(data):
     )
 
 
+def test_fewer_images_than_a_batch_are_refused(data):
+    images, labels = (values[:100] for values in data)
+    with pytest.raises(ValueError, match="`batch_size` must not exceed the 100 images, but got 128"):
+        compression((("in_neuron",),), 0.02).train(images, labels)
+
+
 @pytest.mark.parametrize(("momentum", "rate"), [(0.0, 1.0), (0.9, 0.1)])
 def test_training_ends_where_gradient_and_penalty_cancel(data, momentum, rate):
     price = 0.02
