@@ -26,6 +26,7 @@ def resolve_preset(
         resolved = resolved.stretched(epochs)
     if batch_size is not None:
         resolved = dataclasses.replace(resolved, batch_size=batch_size)
+    resolved.check_batch_size(len(task.train))
     return resolved if strategy is None else dataclasses.replace(resolved, strategy=strategy)
 
 

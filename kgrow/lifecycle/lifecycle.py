@@ -63,11 +63,7 @@ class Lifecycle:
         observer: Observer,
         pool: TrainerPool | None = None,
     ):
-        if settings.preset.batch_size > len(task.train):
-            raise ValueError(
-                f"`batch_size` must be at most {len(task.train)}, the number of training images, but got "
-                f"{settings.preset.batch_size}."
-            )
+        settings.preset.check_batch_size(len(task.train))
         self.task, self.target, self.keep_ratios, self.settings, self.run = task, target, keep_ratios, settings, run
         self.observer, self.pool = observer, pool or TrainerPool()
         self.policy = settings.preset.growth_policy()

@@ -88,10 +88,22 @@ class Preset:
         if max((*self.grow_epochs, *self.prune_epochs), default=0) >= self.epochs:
             raise ValueError(f"`epochs` must exceed the epochs of all events, but got {self.epochs}.")
 
-    def learning_rate_at(self, epoch: int, fraction: float = 0.0) -> float:
+    def check_batch_size(self, num_examples: int) -> None:
+        """Raises ValueError if a training split has not enough images for one batch."""
+        if self.batch_size > num_examples:
+            raise ValueError(
+                f"`batch_size` must be at most the {num_examples} training images, but got {self.batch_size}."
+            )
+
+    def learning_rate_at(self, epoch: int, fraction: float = 0.0, num_blocks: int | None = None) -> float:
         """Returns the rate `fraction` of the way through a 0-based epoch.
 
         Before the cosine it rises from near 0 over the warm-up, and again over each epoch that begins with growth.
+
+        Args:
+            epoch: 0-based.
+            fraction: In [0, 1).
+            num_blocks: Blocks that the network has by then: one of fewer than the schedule grows is not grown again.
         """
         if self.milestones:
             passed = [g for m, g in zip(self.milestones, self.gammas, strict=True) if m <= epoch + 1]
@@ -99,7 +111,8 @@ class Preset:
         now = epoch + fraction
         # A block that was just grown is as fresh as the whole network was at first: the full rate would shake it, and
         # with it the blocks before.
-        peak = self.learning_rate * (max(fraction, START_OF_WARMUP) if epoch and epoch in self.grow_epochs else 1.0)
+        grow_epochs = self.grow_epochs if num_blocks is None else self.grow_epochs[: num_blocks - 1]
+        peak = self.learning_rate * (max(fraction, START_OF_WARMUP) if epoch and epoch in grow_epochs else 1.0)
         if now < self.warmup_epochs:
             return peak * max(now / self.warmup_epochs, START_OF_WARMUP)
         progress = (now - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1.0)

@@ -100,9 +100,9 @@ class Trainer:
             on_step: Called with the number of batches done.
         """
         weights = tf.constant(head_weights)
-        losses = []
+        losses, num_blocks = [], len(self.network.blocks)
         for index, (images, labels) in enumerate(batches):
-            self.optimizer.learning_rate.assign(self.preset.learning_rate_at(epoch, index / num_batches))
+            self.optimizer.learning_rate.assign(self.preset.learning_rate_at(epoch, index / num_batches, num_blocks))
             seed = tf.constant([self.seed, self.step_number], tf.int32)
             losses.append(self._step(tf.cast(images, tf.float32), tf.constant(labels), seed, weights))
             self.step_number += 1

@@ -257,7 +257,7 @@ def test_divergence_in_the_last_step_of_an_epoch_is_noticed_before_it_is_scored(
 
 def test_batch_that_is_larger_than_the_training_split_is_refused(live, tiny_settings):
     preset = dataclasses.replace(tiny_settings.preset, batch_size=49)
-    with pytest.raises(ValueError, match="`batch_size` must be at most 48, the number of training images, but got 49"):
+    with pytest.raises(ValueError, match="`batch_size` must be at most the 48 training images, but got 49"):
         live(settings={"preset": preset})
 
 

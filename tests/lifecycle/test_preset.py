@@ -79,6 +79,12 @@ def test_rate_rises_again_after_each_growth():
 # Other lengths
 
 
+def test_rate_starts_anew_only_where_a_block_is_grown():
+    preset = PRESETS["default"]
+    started_anew = preset.learning_rate_at(3, 0.1, num_blocks=4)
+    assert started_anew == preset.learning_rate_at(3, 0.1) == pytest.approx(0.1 * preset.learning_rate_at(3, 0.1, 3))
+
+
 @pytest.mark.parametrize("name", PRESETS)
 @given(epochs=st.integers(1, 400))
 @settings(max_examples=40)
