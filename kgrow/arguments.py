@@ -19,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     search = commands.add_parser(
         "search",
+        allow_abbrev=False,
         help="find, export and prove the best classifier within the limits",
         description="Find, export and prove the best classifier within the limits. The same command goes on where it "
         "was stopped.",
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_worker(commands: Any) -> None:
     worker = commands.add_parser(
         "worker",
+        allow_abbrev=False,
         help="train trials of a search that another process serves",
         description="Train trials of a search that `kgrow search --chief` serves. Takes the options of that search; "
         "its run directory must be on a file system that both share.",
@@ -102,6 +104,7 @@ def _add_search(add: Callable[..., Any]) -> None:
 def _add_export(commands: Any) -> None:
     export = commands.add_parser(
         "export",
+        allow_abbrev=False,
         help="write the best network of a run for a device",
         description="Write the best network of a finished run for a device, proved on the test images.",
     )
@@ -127,6 +130,7 @@ def _add_export(commands: Any) -> None:
 def _add_benchmark(commands: Any) -> None:
     benchmark = commands.add_parser(
         "benchmark",
+        allow_abbrev=False,
         help="measure every format of a run, or an exported file",
         description="Measure every format of a finished run side by side, or one exported file or folder.",
     )

@@ -47,6 +47,7 @@ def test_keep_ratios_are_one_number_or_a_list(text, ratios):
             "`keep_ratio` must be 1 with a preset that prunes",
         ),
         (["--keep-ratio", "0.5,0.4"], cli.BAD_USAGE, "one for each of the 3 blocks"),
+        (["--preset", "base", "--batch-size", "2000"], cli.BAD_USAGE, "`batch_size` must be at most"),
         (["--space", "compct"], cli.BAD_USAGE, "'compact'"),
         (["--criterion", "snap"], cli.BAD_USAGE, "'snip'"),
         (["--estimator", "suprnet"], cli.BAD_USAGE, "Did you mean 'supernet'?"),
@@ -76,6 +77,17 @@ def test_bad_usage_is_said_in_one_line_and_writes_nothing(arguments, code, messa
 def test_an_unknown_data_set_is_answered_with_the_nearest_names(tmp_path, capsys):
     assert cli.main(["search", "digit", "--out", str(tmp_path / "run")]) == cli.BAD_USAGE
     assert "digits" in capsys.readouterr().err
+
+
+def test_an_empty_name_is_not_the_working_directory(tmp_path, capsys):
+    assert cli.main(["search", "", "--out", str(tmp_path / "run")]) == cli.BAD_USAGE
+    assert "`source` must be the name of a data set" in capsys.readouterr().err
+
+
+def test_an_option_is_not_abbreviated(tmp_path, capsys):
+    with pytest.raises(SystemExit):  # the command that goes on would keep it, and remove the checkpoint
+        cli.main(["search", "digits", "--out", str(tmp_path / "run"), "--overw"])
+    assert "unrecognized arguments: --overw" in capsys.readouterr().err
 
 
 def test_a_foreign_directory_is_left_alone(tmp_path, capsys):

@@ -72,6 +72,8 @@ def open_split(source: Any, argument: str, class_names: tuple[str, ...] | None) 
 
 def is_folder(source: str) -> bool:
     """Returns whether a string names a folder, not a data set: see `Task.of`."""
+    if not source:
+        return False  # an empty variable of a shell, not the working directory
     has_separator = any(separator and separator in source for separator in (os.sep, os.altsep))
     is_path = has_separator or source.startswith((".", "~"))
     return Path(source).expanduser().is_dir() and (is_path or not catalog.is_known(source))
@@ -81,7 +83,7 @@ def _open_text(source: str, options: Options) -> Source:
     path = Path(source).expanduser()
     if is_folder(source):
         return open_folder(path, options.class_names)
-    if source.startswith((".", "~")) or path.is_absolute():
+    if not source or source.startswith((".", "~")) or path.is_absolute():
         raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got {source!r}. There is no such folder.")
     return catalog.open_named(source, options)
 
