@@ -81,7 +81,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add(
         "--estimator",
         default="full",
-        help="full (default), or approximate: low_fidelity, supernet, extrapolation or evidence",
+        help="full (default), or approximate: low_fidelity, supernet, extrapolation, evidence or halving",
     )
     add("--calibrate", action="store_true", help="tell how far the estimator can be trusted, over 10 full trainings")
     add(

@@ -7,6 +7,7 @@ from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.evidence import Evidence
 from kgrow.searching.estimating.extrapolation import Extrapolation
 from kgrow.searching.estimating.full import Full
+from kgrow.searching.estimating.halving import Halving
 from kgrow.searching.estimating.low_fidelity import LowFidelity
 from kgrow.searching.estimating.supernet import Supernet
 
@@ -17,6 +18,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "supernet": Supernet(),
     "extrapolation": Extrapolation(),
     "evidence": Evidence(),
+    "halving": Halving(),
 }
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Evidence",
     "Extrapolation",
     "Full",
+    "Halving",
     "LowFidelity",
     "Supernet",
     "chosen_estimator",

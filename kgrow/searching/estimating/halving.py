@@ -1,0 +1,113 @@
+"""The estimator `halving`: a trial ends at a rung where too many others were better."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from kgrow._checks import check_positive_int
+from kgrow.lifecycle import Lifecycle, Preset
+from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.proposals import Proposal
+
+EVENT = "rung"
+
+
+@dataclasses.dataclass(frozen=True)
+class Halving(Estimator):
+    r"""Trains the candidate on from a rung only if it is among the best :math:`1/\eta` that came so far.
+
+    Rungs are structural events, before which prefixes are kept: a candidate that goes on trains nothing twice. One that
+    is cut is said to stay as far behind as it is: its accuracy times what the one that came farthest has gained since.
+    What goes on to its end is exact. Candidates come one after the other, so the first ones pass with few to beat.
+
+    Args:
+        factor: :math:`\eta`, at least 2.
+
+    References:
+        Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016;
+        Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, https://arxiv.org/abs/1810.05934,
+        for candidates that do not wait for each other.
+    """
+
+    factor: int = 3
+
+    def __post_init__(self) -> None:
+        if check_positive_int(self.factor, "factor") < 2:
+            raise ValueError(f"`factor` must be at least 2, but got {self.factor}: all would go on.")
+
+    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+        """See `Estimator.estimate`."""
+        contest = _Contest(self.factor, index, proposal, bench)
+        trial = bench.trials.train(index, proposal, bench.deadline, stop=contest.is_lost)
+        estimate = Estimate.of(trial)
+        return dataclasses.replace(estimate, val_accuracy=contest.expected) if trial.status == "cut" else estimate
+
+
+class _Contest:
+    """A trial against those before it.
+
+    Args:
+        factor: See `Halving`.
+        index: Number of the trial.
+        proposal: The candidate.
+        bench: Knows the others.
+    """
+
+    def __init__(self, factor: int, index: int, proposal: Proposal, bench: Bench):
+        self._factor, self._trials = factor, bench.trials
+        self._energy = proposal.footprint.macs / bench.trials.full_macs
+        self._histories = [bench.trials.directory(earlier).events() for earlier in range(index)]
+        # Candidates of one network are the same until the first connections go.
+        start = 0 if len(bench.proposals.variants) > 1 else bench.trials.first_event
+        self._rungs = rungs(bench.trials.settings.preset, start, factor)
+        self.expected: float | None = None
+
+    def is_lost(self, life: Lifecycle) -> bool:
+        """Logs how good a trial is that has come to a rung and returns whether it should end there."""
+        accuracies = _accuracies(life.events)
+        rung = len(accuracies)
+        if rung not in self._rungs:
+            return False
+        objective = self._trials.objective.reward(accuracies[-1], self._energy)
+        if not _at(rung, life.events):  # one that was forked here has it from the other trial
+            life.log({"event": EVENT, "epoch": rung, "objective": objective})
+        rivals = [history for history in self._histories if _at(rung, history)]
+        ranked = sorted([objective, *(_at(rung, history)[-1] for history in rivals)], reverse=True)
+        if objective >= ranked[math.ceil(len(ranked) / self._factor) - 1]:
+            return False
+        farthest = max(map(_accuracies, rivals), key=len)
+        gain = farthest[-1] / farthest[rung - 1] if farthest[rung - 1] else 1.0
+        self.expected = min(1.0, accuracies[-1] * gain)
+        return True
+
+
+def rungs(preset: Preset, start: int, factor: int) -> set[int]:
+    r"""Returns the epochs before which trials are compared.
+
+    Of the epochs after `start` the parts :math:`1/\eta, 1/\eta^2, \ldots` are the levels, as long as that is an epoch;
+    the rung of a level is the first structural event from there on.
+
+    Args:
+        preset: Of all trials.
+        start: The epoch up to which they are the same.
+        factor: :math:`\eta`.
+    """
+    span = preset.epochs - start
+    num_levels = int(math.log(span, factor) + 1e-9)
+    levels = [start + span / factor**level for level in range(1, num_levels + 1)]
+    events = sorted({*preset.prune_epochs, *preset.grow_epochs})
+    firsts = (next((event for event in events if event >= level), None) for level in levels)
+    return {event for event in firsts if event is not None}
+
+
+def _accuracies(events: Sequence[dict[str, Any]]) -> list[float]:
+    """Returns the validation accuracy of the last head after every epoch."""
+    return [event["val_accuracy"][-1] for event in events if event["event"] == "epoch"]
+
+
+def _at(rung: int, events: Sequence[dict[str, Any]]) -> list[float]:
+    """Returns the objective that a trial had at a rung, none if it did not come there."""
+    return [event["objective"] for event in events if event["event"] == EVENT and event["epoch"] == rung]
