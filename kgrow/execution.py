@@ -164,7 +164,7 @@ class Search:
             self._announce(tuner.oracle.max_trials or self.plan.trials)
         if self.server is not None:
             self.server.serve(tuner, self.trials, self.observer, deadline)
-            self.estimates.found |= self.trials.outcomes  # workers train every candidate in full
+            self.estimates.adopt(tuner.oracle.trials)
         elif self.run.has(CHIEF):
             raise ValueError(
                 f"`cluster` must be a `Chief` (`--chief HOST:PORT`) for '{self.run.path}', but is not given: the "

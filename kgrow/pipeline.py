@@ -156,6 +156,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     scored_by = lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion
     augmented_for = chosen_augmentation(augmentation)
     lookup(dict.fromkeys(SCOPES), scope, "scope")
+    goal = chosen_objective(objective)
     limits = limits or Limits()
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
     lookup(FORMATS, quantization, "quantize")
@@ -176,6 +177,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         keep_ratio=chosen_keep_ratio(keep_ratio, channel_keep_ratio, resolved, limits),
         scope=scope,
         quantization=quantization,
+        counts_energy=goal.counts_energy,
     )
     num_blocks = len(proposals.full.blocks)
     settings = Settings(
@@ -190,7 +192,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     plan = Plan(
         proposals=proposals,
         settings=with_prices(settings, len(task.train)),
-        objective=chosen_objective(objective),
+        objective=goal,
         oracle=oracle,
         trials=max(check_positive_int(trials, "trials"), NUM_CANDIDATES if calibrate else 1),
         estimator=chosen_estimator(estimator, oracle, calibrate),

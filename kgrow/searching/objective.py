@@ -12,7 +12,13 @@ NAME = "objective"
 
 
 class Objective(abc.ABC):
-    """A reward; higher is better."""
+    """A reward; higher is better.
+
+    Attributes:
+        counts_energy: Whether a smaller network may be worth more than an equally accurate larger one.
+    """
+
+    counts_energy: bool = True
 
     @abc.abstractmethod
     def reward(self, accuracy: float, energy: float) -> float:
@@ -27,6 +33,8 @@ class Objective(abc.ABC):
 @dataclasses.dataclass(frozen=True)
 class Accuracy(Objective):
     """The accuracy alone: what the limits allow costs nothing."""
+
+    counts_energy = False
 
     def reward(self, accuracy: float, energy: float) -> float:
         """See `Objective.reward`."""

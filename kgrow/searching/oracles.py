@@ -98,6 +98,11 @@ def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.
     check_positive_int(trials, "trials")
     check_oracle(oracle)
     if not isinstance(oracle, str):
+        if isinstance(oracle, keras_tuner.oracles.HyperbandOracle) and oracle.max_epochs > rungs:
+            raise ValueError(
+                f"`oracle` must have at most {rungs} `max_epochs`, the epochs after the last structural event, but has "
+                f"{oracle.max_epochs}. Lower it, or train for more `epochs`."
+            )
         return oracle
     common = {
         "objective": keras_tuner.Objective(NAME, "max"),

@@ -43,8 +43,8 @@ class Proposals:
     """The candidates of a space that a device can hold.
 
     Keep ratios are searched where connections are limited or nothing is; depth, width and links where a limit concerns
-    the architecture. Only networks that fit are offered, and keep ratios are lowered by a common factor until they fit,
-    before anything is trained.
+    the architecture or the objective counts energy. Only networks that fit are offered, and keep ratios are lowered by
+    a common factor until they fit, before anything is trained.
 
     Args:
         space: What the network may grow into.
@@ -53,6 +53,7 @@ class Proposals:
         keep_ratio: Fixes the keep ratios: one for all blocks or one per block.
         scope: What is ranked together when pruning.
         quantization: Format of the file that the limits are about.
+        counts_energy: See `Objective`.
 
     Raises:
         LimitError: If nothing fits; the message names the nearest point and the limits that it breaks.
@@ -67,6 +68,7 @@ class Proposals:
         keep_ratio: float | Sequence[float] | None = None,
         scope: str = "block",
         quantization: str = "int8",
+        counts_energy: bool = False,
     ):
         self.space, self.limits = space, limits
         self.scope, self.quantization = scope, quantization
@@ -79,7 +81,7 @@ class Proposals:
         blocks = len(self.full.blocks)
         self.keep_ratios = None if keep_ratio is None else check_keep_ratios(keep_ratio, blocks)
         offered = dict(_shortened(built))
-        if not limits.concern_the_architecture:
+        if not (limits.concern_the_architecture or counts_energy):
             offered = {variant: architecture for variant, architecture in offered.items() if architecture == self.full}
         fitting = {
             variant: (architecture, costs(architecture, quantization))

@@ -22,6 +22,12 @@ def test_constraints_are_zero_at_their_boundary():
     assert AccuracyConstraint(0.9).reward(0.9001, 0.25) == 0.75
 
 
+def test_smaller_networks_are_worth_more_unless_accuracy_alone_counts():
+    for objective in (Accuracy(), Mixed(0.5), EnergyConstraint(0.5), AccuracyConstraint(0.5)):
+        differs = any(objective.reward(a, 0.2) > objective.reward(a, 0.8) for a in (0.1, 0.9))
+        assert objective.counts_energy == differs
+
+
 def test_texts_name_objectives():
     assert chosen_objective("accuracy") == Accuracy()
     assert chosen_objective("mixed:0.9") == Mixed(0.9)

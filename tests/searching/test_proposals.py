@@ -61,6 +61,15 @@ def test_without_limits_keep_ratios_of_the_whole_network_are_searched():
     assert found.values["depth"] == 4
 
 
+def test_an_objective_that_counts_energy_offers_smaller_networks_without_any_limit():
+    hp = Drawn(0)
+    offered = proposals("compact", counts_energy=True)
+    offered.sample(hp)
+    assert set(hp.asked) >= {"network", "block_0/keep_ratio"}
+    assert len(offered.variants) == len(proposals("compact", limits=Limits(macs=10**9)).variants) > 1
+    assert offered.sample(Defaults(0)).candidate.architecture == offered.full
+
+
 def test_limits_on_the_file_alone_search_the_architecture_alone():
     hp = Drawn(0)
     found = proposals("compact", limits=Limits(flash_bytes=40_000)).sample(hp)

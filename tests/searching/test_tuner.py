@@ -125,6 +125,15 @@ def test_oracle_with_another_objective_is_refused():
         make_oracle(oracle, 3, 0, 3)
 
 
+def test_oracle_that_halves_over_more_epochs_than_there_are_is_refused():
+    import keras_tuner
+
+    oracle = keras_tuner.oracles.HyperbandOracle(objective=keras_tuner.Objective(NAME, "max"), max_epochs=9)
+    assert make_oracle(oracle, 3, 0, 9) is oracle
+    with pytest.raises(ValueError, match=r"`oracle` must have at most 8 `max_epochs`.* but has 9"):
+        make_oracle(oracle, 3, 0, 8)
+
+
 def test_given_oracle_is_used(search):
     import keras_tuner
 

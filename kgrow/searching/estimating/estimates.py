@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from kgrow.lifecycle import BEST, LAST, Observer
 from kgrow.run import Run
@@ -68,6 +69,18 @@ class Estimates:
         self._clean()
         return self.found[index]
 
+    def adopt(self, served: Mapping[str, Any]) -> None:
+        """Takes in what workers have trained: in full, unless the oracle ended it early.
+
+        Args:
+            served: KerasTuner's trial by number.
+        """
+        self.found |= self.trials.outcomes
+        self.proposals |= {int(number): self._sample(trial) for number, trial in served.items()}
+
+    def _sample(self, trial: Any) -> Proposal:
+        return self.bench.proposals.sample(trial.hyperparameters)
+
     def train_finalists(self, deadline: float = float("inf")) -> None:
         """Trains the best candidates in full, further ones for those that fail.
 
@@ -79,8 +92,6 @@ class Estimates:
         for index in [*self._ranked(), *stopped]:
             if complete == FINALISTS:
                 break
-            if index not in self.proposals:  # it was a worker's
-                continue
             trial = self.train_in_full(index, deadline)
             if trial.status == "stopped":
                 break

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
+import keras_tuner
 import pytest
 
 import kgrow
@@ -13,8 +15,9 @@ from kgrow.searching.estimating import Estimate, Estimator, chosen_estimator, na
 from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import FINALISTS, Estimates
 from kgrow.searching.footprint import costs
+from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Accuracy
-from kgrow.searching.proposals import Proposal
+from kgrow.searching.proposals import Proposal, Proposals
 from kgrow.searching.trials import OUTCOME, Trials
 
 
@@ -123,6 +126,23 @@ def test_what_an_oracle_promotes_is_trained_on_however_like_it_began(
     assert (first.estimated, first.same_as) == (True, None)
     assert again.same_as == "0000"
     assert (promoted.estimated, promoted.same_as, promoted.epochs) == (False, None, whole)
+
+
+def test_what_workers_were_told_to_end_early_is_trained_in_full(tmp_path, tiny_task, tiny_settings, tiny_space):
+    proposals = Proposals(tiny_space, tiny_task, limits=Limits())
+    with Run.open(tmp_path / "run", {}) as run:
+        trials = Known(tiny_task, tiny_settings, Accuracy(), 1, run, Observer())
+        served = {}
+        for index in range(FINALISTS + 1):
+            hyperparameters = keras_tuner.HyperParameters()
+            hyperparameters.values = {"block_0/keep_ratio": 0.2 + 0.05 * index, "block_1/keep_ratio": 0.5}
+            served[f"{index:04d}"] = SimpleNamespace(hyperparameters=hyperparameters)
+            trials.train(index, proposals.sample(hyperparameters), epochs=2)
+        estimates = Estimates(chosen_estimator("full", "hyperband", False), trials, proposals, Observer())
+        estimates.adopt(served)
+        assert in_full(estimates) == []
+        estimates.train_finalists()
+    assert in_full(estimates) == trials.ranked() == [0, 1, 2]
 
 
 def test_oracle_that_ends_trials_early_is_refused(search):
