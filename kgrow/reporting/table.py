@@ -212,6 +212,11 @@ def _reason(trials: Sequence[Document], winner: int | None) -> str:
         return f"{name} is chosen: its last head has the highest validation accuracy ({gained})."
     if accuracy == rival["val_accuracy"] and chosen["kept_params"] <= rival["kept_params"]:
         return f"{name} is chosen: no validation accuracy is higher ({gained}), and it keeps the fewest weights."
+    reward, other = chosen["objective"], rival["objective"]
+    if reward > other:  # another network may be as accurate for more than it is worth
+        return (
+            f"{name} is chosen: its objective is {reward:.4f}, that of trial {rival['trial']} {other:.4f} ({gained})."
+        )
     return f"{name} is chosen ({gained})."
 
 

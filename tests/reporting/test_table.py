@@ -23,6 +23,7 @@ def trial(name, ratio, accuracy, status="done", error=None):
         "same_as": None,
         "macs": 20_000_000,
         "val_accuracy": accuracy,
+        "objective": accuracy,
         "prunable_params": 169_392,
         "kept_params": round(169_392 * ratio),
         "status": status,
@@ -168,8 +169,16 @@ def test_trial_that_was_cut_short_says_so():
 def test_reason_claims_no_more_than_the_figures_show(rivals, reason):
     result = copy.deepcopy(RESULT)
     for candidate, accuracy in zip(result["candidates"][1:], rivals, strict=True):
-        candidate |= {"val_accuracy": accuracy, "kept_params": 100_000}
+        candidate |= {"val_accuracy": accuracy, "objective": accuracy, "kept_params": 100_000}
     assert reason in words(printed(result))
+
+
+def test_reason_is_the_objective_where_energy_counts():
+    result = copy.deepcopy(RESULT)
+    result["candidates"][0]["objective"] = 0.6
+    result["candidates"][1] |= {"val_accuracy": 0.9, "objective": 0.5}
+    reason = "its objective is 0.6000, that of trial 0001 0.5000 (87.12 %, trial 0001 90.00 %)."
+    assert f"* Trial 0000 is chosen: {reason}" in words(printed(result))
 
 
 def test_heads_have_accuracies_and_macs():
