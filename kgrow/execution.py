@@ -107,7 +107,7 @@ class Search:
         best, network, measured = self._first_that_fits(ranked, started + max_time)
         outcomes = self.estimates.outcomes
         exact = [trial for trial in outcomes if not trial.estimated and trial.status == "done"]
-        complete = self.estimates.are_complete
+        complete, proposals = self.estimates.are_complete, self.plan.proposals
         document: dict[str, Any] = {
             "kgrow_version": kgrow.__version__,
             "task": task_document(self.task),
@@ -115,6 +115,7 @@ class Search:
             "seed": self.plan.settings.seed,
             "complete": complete,
             "config": self.run.config,
+            "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
             "candidates": [dataclasses.asdict(trial) for trial in outcomes],
             "pareto": self._front(exact),
             "best": self._measure(network, self.trials.outcomes[best], measured),

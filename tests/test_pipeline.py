@@ -74,6 +74,7 @@ DOCUMENT = {
     "complete": bool,
     "config": dict,
     "candidates": [CANDIDATE],
+    "networks": {"offered": int, "infeasible": int},
     "pareto": [{**CANDIDATE, "latency_ms": type(None)}],
     "best": BEST,
     "calibration": type(None),

@@ -180,6 +180,12 @@ def _trials(result: Document) -> Iterator[RenderableType]:
         if trial.get("error"):
             yield Paragraph(f"Trial {trial['trial']} {trial['status']}: {one_line(trial['error'])}", "yellow")
     yield Paragraph(_reason(trials, winner))
+    networks = result.get("networks")
+    if networks and networks["infeasible"]:
+        yield Paragraph(
+            f"{networks['infeasible']} of the {networks['offered']} networks of the space break a limit however much "
+            "is pruned; none of these was trained."
+        )
     if result.get("calibration"):
         yield Paragraph(agreement(result["calibration"]))
 

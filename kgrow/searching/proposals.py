@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kgrow._checks import check_keep_ratios
@@ -91,8 +91,14 @@ class Proposals:
         distinct = {architecture: (variant, known) for variant, (architecture, known) in reversed(fitting.items())}
         ordered = sorted(distinct.items(), key=lambda item: -item[1][1].macs)
         self.variants = {variant: (architecture, known) for architecture, (variant, known) in ordered}
+        self.num_offered = len(set(offered.values()))
         if not self.variants:
-            raise LimitError(self._nearest_miss(offered.values()))
+            raise LimitError(self._nearest_miss(offered))
+
+    @property
+    def num_infeasible(self) -> int:
+        """How many networks of the space break a limit whatever is pruned, so that none of them is ever trained."""
+        return self.num_offered - len(self.variants)
 
     def without_dearest(self, num_variants: int) -> Proposals:
         """Returns the proposals without the networks of the most multiply-accumulates.
@@ -165,15 +171,20 @@ class Proposals:
         given = self.keep_ratios and self.keep_ratios[: len(architecture.blocks)]
         return dataclasses.asdict(known.footprint(given or _smallest_ratios(known), self.scope))
 
-    def _nearest_miss(self, architectures: Iterable[Architecture]) -> str:
+    def _nearest_miss(self, offered: Mapping[Variant, Architecture]) -> str:
         given = self.limits.given
 
         def excess(figures: dict[str, int]) -> float:
             return max(figures[name] / limit for name, limit in given.items() if name in figures)
 
-        nearest = min(map(self._least, architectures), key=excess)
+        least = {variant: self._least(architecture) for variant, architecture in offered.items()}
+        depth, width, _ = variant = min(least, key=lambda variant: excess(least[variant]))
+        nearest = least[variant]
         broken = ", ".join(f"{name} {nearest[name]} > {given[name]}" for name in self.limits.exceeded(nearest))
-        message = f"`limits` must allow a candidate of the space, but the nearest one breaks {broken}. "
+        message = (
+            f"`limits` must allow a candidate of the space, but the nearest one ({depth} "
+            f"{'block' if depth == 1 else 'blocks'}, width {width:g}) breaks {broken}. "
+        )
         message += "Loosen them, or choose smaller images or another space."
         if self.keep_ratios is not None and min(self.keep_ratios) < 1 and self.limits.params is not None:
             size = self.full.kernel_params()

@@ -181,6 +181,15 @@ def test_reason_is_the_objective_where_energy_counts():
     assert f"* Trial 0000 is chosen: {reason}" in words(printed(result))
 
 
+def test_networks_that_cannot_fit_are_counted():
+    def change(result):
+        result["networks"] = {"offered": 36, "infeasible": 30}
+
+    counted = "30 of the 36 networks of the space break a limit"
+    assert counted in words(printed(changed(change)))
+    assert counted not in words(printed(RESULT))
+
+
 def test_heads_have_accuracies_and_macs():
     text = printed(RESULT)
     assert re.search(r"^head +validation % +test % +MACs per image$", text, re.MULTILINE)

@@ -70,6 +70,15 @@ def test_an_objective_that_counts_energy_offers_smaller_networks_without_any_lim
     assert offered.sample(Defaults(0)).candidate.architecture == offered.full
 
 
+def test_networks_that_cannot_fit_are_counted():
+    everything = proposals("compact", limits=Limits(macs=10**9))
+    fewer = proposals("compact", limits=Limits(macs=10**6))
+    assert everything.num_infeasible == 0
+    assert fewer.num_offered == everything.num_offered == len(everything.variants)
+    too_large = [architecture for architecture, _ in everything.variants.values() if architecture.macs() > 10**6]
+    assert fewer.num_infeasible == len(too_large) > 0
+
+
 def test_limits_on_the_file_alone_search_the_architecture_alone():
     hp = Drawn(0)
     found = proposals("compact", limits=Limits(flash_bytes=40_000)).sample(hp)
@@ -142,17 +151,22 @@ def test_given_ratio_that_fits_exactly_is_allowed_and_the_next_one_explained():
     with pytest.raises(LimitError) as caught:
         proposals(limits=Limits(params=20_000), keep_ratio=0.5)
     message = str(caught.value)
-    assert "the nearest one breaks params 84696 > 20000" in message
+    assert "the nearest one (4 blocks, width 1) breaks params 84696 > 20000" in message
     nearest = float(message.split("uniform keep ratio of ")[1].split(" ")[0])
     assert 0.99 * 20_000 < kept_params(SPACES["seed_dense"].build((32, 32, 3), 10), (nearest,) * 4) <= 20_000
 
 
 @pytest.mark.parametrize(
-    ("limits", "name"),
-    [(Limits(params=10), "params"), (Limits(ram_bytes=3_000), "ram_bytes"), (Limits(flash_bytes=2_000), "flash_bytes")],
+    ("limits", "name", "nearest"),
+    [
+        (Limits(params=10), "params", "4 blocks, width 1"),
+        (Limits(ram_bytes=3_000), "ram_bytes", "4 blocks, width 0.125"),
+        (Limits(flash_bytes=2_000), "flash_bytes", "1 block, width 0.125"),
+    ],
 )
-def test_limits_that_nothing_meets_name_the_nearest_point_and_what_binds(limits, name):
-    with pytest.raises(LimitError, match=rf"the nearest one breaks {name} \d+ > {limits.given[name]}\. Loosen them"):
+def test_limits_that_nothing_meets_name_the_nearest_point_and_what_binds(limits, name, nearest):
+    words = rf"the nearest one \({nearest}\) breaks {name} \d+ > {limits.given[name]}\. Loosen them"
+    with pytest.raises(LimitError, match=words):
         proposals("compact", limits=limits)
 
 
