@@ -94,6 +94,14 @@ def test_an_option_is_not_abbreviated(tmp_path, capsys):
     assert "unrecognized arguments: --overw" in capsys.readouterr().err
 
 
+def test_time_that_is_too_short_fails_and_says_how_to_go_on(tmp_path, capsys):
+    assert cli.main(["search", "digits", "--max-time", "0.01s", "--out", str(tmp_path / "run")]) == cli.FAILED
+    error = capsys.readouterr().err
+    assert "`max_time` must leave room for one network to be complete" in error
+    assert "the same call goes on from there" in error
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
 def test_a_foreign_directory_is_left_alone(tmp_path, capsys):
     (tmp_path / "letter.txt").write_text("mine")
     for extra in ([], ["--overwrite"]):
