@@ -198,6 +198,10 @@ class Run:
         """Removes a file; one that is not there is no error."""
         locate(self.path, name).unlink(missing_ok=True)
 
+    def touch(self, name: str) -> None:
+        """Makes a file that is there the one written last: see `files`."""
+        os.utime(locate(self.path, name))
+
     def files(self) -> list[str]:
         """Returns the names of the files kgrow wrote here and below, the one written last at the end."""
         present = [path for path in self._ownership.written(self.path) if path.is_file()]

@@ -228,7 +228,10 @@ class Trials:
     def _deepest_prefix(self, candidate: Candidate, epochs: int) -> Snapshot | None:
         present = (name for name in self.prefix_names(candidate, epochs) if self.run.has(name))
         name = next(present, None)
-        return None if name is None else Snapshot.load(self.run, name)
+        if name is None:
+            return None
+        self.run.touch(name)  # `_clean` keeps those that were used last
+        return Snapshot.load(self.run, name)
 
     def _snapshots(self, candidate: Candidate, epochs: int) -> dict[int, Callable[[Snapshot], None]]:
         """Returns where other candidates may leave this one's path."""

@@ -121,6 +121,11 @@ def test_checkpoints_of_the_best_and_prefixes_stay_until_the_search_is_finished(
     assert prefixes == ["0001", "0003", "0003"]  # before the first event, and before the second on either path
 
 
+def test_prefixes_are_in_the_order_of_their_last_use(searched):
+    # The second trial went on from the second prefix, the third from the first one, and left the last.
+    assert [name[:4] for name in searched.run.child("prefixes").files()] == ["0003", "0001", "0003"]
+
+
 # What is found
 
 
