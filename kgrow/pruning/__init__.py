@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from kgrow.pruning.bayes import Bayes
+from kgrow.pruning.bayes_link import BayesLink
 from kgrow.pruning.channel_criterion import CHANNEL_CRITERIA, BayesGate, ChannelCriterion
 from kgrow.pruning.channels import channel_groups
 from kgrow.pruning.compressible import CompressibleNetwork
@@ -19,6 +20,7 @@ CRITERIA: dict[str, Callable[[int], Criterion]] = {
     "snip_reinit": lambda seed: SNIP(reinitialize=True, seed=seed),
     "magnitude": lambda seed: Magnitude(),
     "bayes": lambda seed: Bayes(seed=seed),
+    "bayes_link": lambda seed: BayesLink(seed=seed),
     "random": lambda seed: Random(seed),
 }
 
@@ -29,6 +31,7 @@ __all__ = [
     "SNIP",
     "Bayes",
     "BayesGate",
+    "BayesLink",
     "BayesSchedule",
     "ChannelCriterion",
     "CompressibleNetwork",

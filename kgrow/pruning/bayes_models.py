@@ -1,15 +1,18 @@
-"""A `GrowingNetwork` as a `Model` of `kgrow.bayes`: by its kernels, or by gates on its channels."""
+"""A `GrowingNetwork` as a `Model` of `kgrow.bayes`: by its kernels, or by gates on its channels or links."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import PrunableLayer
 from kgrow.bayes import CrossEntropy, ForwardPass, Probe, tiled_probe
 from kgrow.bayes.squared_gradients import conv_squares, dense_squares
 from kgrow.network import GrowingNetwork
-from kgrow.network.tap import call_tapped
+from kgrow.network.tap import call_tapped, call_with_inputs
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Loss, Prunable
 
@@ -94,6 +97,39 @@ class ChannelModel:
             return outputs * tf.gather(copies, made, axis=1)[:, None, None]
 
         logits = call_tapped(self._network, images, tap)
+        return ForwardPass(logits, [tiled_probe(copies, self._gates)])
+
+
+class LinkModel:
+    """A network whose parameters are gates on its links, all open, one per entry of `Cell.inputs` in that order.
+
+    A gate multiplies the source's map where one cell reads it. Pooling, adapters and joins are linear, so that is what
+    the link contributes to what the cell reads: a slice of the joined map, a term of the sum, or all of it.
+
+    Args:
+        network: Left as it was; of more than its stem.
+    """
+
+    def __init__(self, network: GrowingNetwork):
+        self._network = network
+        counts = [len(cell.inputs) for cell in network.architecture.cells]
+        self._first = np.cumsum([0, *counts])
+        self._gates = tf.Variable(tf.ones(sum(counts)))
+
+    @property
+    def parameters(self) -> list[Any]:
+        """One variable (num_links,)."""
+        return [self._gates]
+
+    def run(self, images: Any) -> ForwardPass:
+        """See `Model.run`."""
+        copies = tf.ones((len(images), 1)) * self._gates
+
+        def tap(number: int, maps: Sequence[Any]) -> list[Any]:
+            gates = tf.unstack(copies[:, self._first[number] : self._first[number + 1], None, None, None], axis=1)
+            return [features * gate for features, gate in zip(maps, gates, strict=True)]
+
+        logits = call_with_inputs(self._network, images, tap)
         return ForwardPass(logits, [tiled_probe(copies, self._gates)])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -37,9 +37,12 @@ class Criterion(abc.ABC):
 
     Args:
         min_saliency: What scores less is removed even where the keep ratio leaves room for it.
+        empties_kernels: Whether a kernel may lose all its connections where each of them scores 0. Otherwise its best
+            one stays, because a kernel without any may cut the network in two.
     """
 
     min_saliency: float = 0.0
+    empties_kernels: ClassVar[bool] = False
 
     @abc.abstractmethod
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:

@@ -48,7 +48,10 @@ def prune(
     for group in _groups(network, keep_ratios, scope):
         present = [kernel.mask.numpy() for kernel in group.kernels]
         saliency = [scores[kernel.name] for kernel in group.kernels]
-        assign_masks(group.kernels, select(saliency, present, group.num_kept, criterion.min_saliency))
+        masks = select(
+            saliency, present, group.num_kept, criterion.min_saliency, empties_kernels=criterion.empties_kernels
+        )
+        assign_masks(group.kernels, masks)
 
 
 def prune_channels(

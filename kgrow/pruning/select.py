@@ -12,7 +12,12 @@ def kept_count(keep_ratio: float, size: int) -> int:
 
 
 def select(
-    saliency: Sequence[np.ndarray], masks: Sequence[np.ndarray], num_kept: int, min_saliency: float = 0.0
+    saliency: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    num_kept: int,
+    min_saliency: float = 0.0,
+    *,
+    empties_kernels: bool = False,
 ) -> list[np.ndarray]:
     """Keeps the highest scores of several kernels that are ranked together.
 
@@ -24,6 +29,7 @@ def select(
         masks: The present {0, 1} masks, of the same shapes.
         num_kept: Connections to keep in all; where fewer are alive, all of those are kept.
         min_saliency: Fewer are kept if fewer reach this score or are the best of their kernel.
+        empties_kernels: Whether a best connection that scores 0 is as any other.
 
     Returns:
         The new float32 {0, 1} masks.
@@ -38,7 +44,7 @@ def select(
     flat[~alive] = -1.0
     bounds = np.cumsum([0, *(scores.size for scores in saliency)])
     best = [start + int(np.argmax(flat[start:stop])) for start, stop in itertools.pairwise(bounds)]
-    best = [index for index in best if alive[index]]
+    best = [index for index in best if alive[index] and (flat[index] > 0 or not empties_kernels)]
     strong = flat >= min_saliency
     strong[best] = True
     num_kept = min(num_kept, int(np.sum(strong & alive)))

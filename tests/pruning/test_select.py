@@ -123,3 +123,11 @@ def test_score_that_ranks_nothing_is_refused(score):
 @example(169_392, 25)
 def test_count_is_the_floor_whatever_binary_fractions_do(size, percent):
     assert kept_count(percent / 100, size) == size * percent // 100
+
+
+def test_a_kernel_that_scores_nothing_may_be_emptied_on_request():
+    saliency, masks = [np.zeros((2, 2)), np.array([[0.0, 2.0], [1.0, 3.0]])], [np.ones((2, 2))] * 2
+    guarded, emptied = (select(saliency, masks, 3, empties_kernels=empties) for empties in (False, True))
+    assert [mask.sum() for mask in guarded] == [1, 2]
+    assert [mask.sum() for mask in emptied] == [0, 3]
+    assert [mask.sum() for mask in select(saliency, masks, 8, 0.5, empties_kernels=True)] == [0, 3]

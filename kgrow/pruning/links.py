@@ -1,0 +1,135 @@
+"""Links between cells: what reads through one, and which of them stay. NumPy only."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from kgrow.architecture import Architecture, Cell
+from kgrow.architecture.channels import adapted_inputs, cell_names, last_cell, split_joined
+from kgrow.bayes import GateGraph, decide, dependent_gamma, settled
+from kgrow.bayes.prior import LARGEST_GAMMA, SMALLEST_CURVATURE
+
+STEM = 0
+
+
+class Link(NamedTuple):
+    """One entry of `Cell.inputs`.
+
+    Args:
+        source: Number of the cell whose map is read.
+        reader: Number of the cell that reads it.
+        rows: By the name of a kernel the input rows of it that nothing but this link feeds. There are none where masks
+            cannot take the link away: an identity shortcut passes it on, and the newest input of a sum has no adapter.
+    """
+
+    source: int
+    reader: int
+    rows: Mapping[str, slice]
+
+
+class Links:
+    """All links of a network, in the order of the cells and of their inputs.
+
+    Args:
+        architecture: Of the network as far as it is grown.
+    """
+
+    def __init__(self, architecture: Architecture):
+        self._cells, self._names = architecture.cells, cell_names(architecture)
+        self._ends = sorted({last_cell(architecture, index) for index in range(len(architecture.blocks))} - {STEM})
+        self._links = tuple(self._find())
+        self.fixed = np.array([not link.rows for link in self._links], bool)
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def __iter__(self) -> Iterator[Link]:
+        return iter(self._links)
+
+    def _find(self) -> Iterator[Link]:
+        for number, (name, cell) in enumerate(zip(self._names, self._cells, strict=True)):
+            for source in adapted_inputs(cell):
+                yield Link(source, number, {f"{name}/adapter_{source}": slice(None)})
+            if not cell.inputs:
+                continue
+            is_own = cell.shortcut != "identity" and not adapted_inputs(cell)
+            channels = np.arange(sum(self._cells[source].filters for source in cell.inputs))
+            for source, part in split_joined(self._cells, cell, channels):
+                rows = slice(int(part[0]), int(part[-1]) + 1)
+                yield Link(source, number, {kernel: rows for kernel in _readers(name, cell)} if is_own else {})
+
+    @functools.cached_property
+    def graphs(self) -> tuple[GateGraph, ...]:
+        """Per head that reads more than the stem the links as gates, on the way to the map that it reads."""
+        edges = tuple((link.source, link.reader) for link in self._links)
+        return tuple(GateGraph(edges, sources=(STEM,), sink=end) for end in self._ends)
+
+    def present(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns which links are fixed, or have a connection that is not zero, bool (num_links,).
+
+        Args:
+            arrays: The mask, or the masked weights, per kernel name.
+        """
+        return self.fixed | np.array([self._is_read(link, arrays) for link in self._links], bool)
+
+    def _is_read(self, link: Link, arrays: Mapping[str, np.ndarray]) -> bool:
+        second = f"{self._names[link.reader]}/second"
+        is_heard = second not in arrays or bool(arrays[second].any())
+        # What `first` makes of it reaches the map through `second` only.
+        return any(
+            bool(arrays[kernel][..., rows, :].any()) and (is_heard or not kernel.endswith("/first"))
+            for kernel, rows in link.rows.items()
+        )
+
+    def supported(
+        self, curvature: np.ndarray, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        r"""Returns the links for which the data have evidence, bool (num_links,).
+
+        The gate of a link is 1, and its switch s comes to rest at :math:`\max(0, 1 - 1 / h)`. It is 0 for a link that
+        carries nothing, and as open as can be where masks cannot take it away or the data say nothing. A link depends
+        on the links into its source, see `bayes.dependent_gamma`.
+
+        Args:
+            curvature: Of the loss in the gates over the price of one, (num_links,).
+            weights: Per kernel name, masked.
+            masks: Per kernel name.
+
+        Returns:
+            Each of them is on a path of such links from the stem to a head, and every head to which a path is left has
+            one: that of the largest gamma if none has evidence.
+        """
+        present = self.present(masks)
+        is_open = self.fixed | (curvature <= SMALLEST_CURVATURE)
+        switches = np.where(is_open, LARGEST_GAMMA, settled(np.ones(len(self)), curvature))
+        switches = np.where(self.present(weights), switches, 0.0)
+        kept = np.zeros(len(self), bool)
+        for graph in self.graphs:
+            gamma = dependent_gamma(graph, switches, dependency="predecessors")
+            kept |= decide(graph, gamma, present).kept
+        return kept
+
+    def connections(self, kept: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """Returns per kernel name which connections read through kept links only, bool of its shape.
+
+        Args:
+            kept: bool (num_links,); all connections of a cell to which no kept link leads go too.
+            shapes: Per kernel name.
+        """
+        found = {name: np.ones(shape, bool) for name, shape in shapes.items()}
+        for link, stays in zip(self._links, kept, strict=True):
+            for kernel, rows in link.rows.items():
+                found[kernel][..., rows, :] &= stays
+        fed = {STEM} | {link.reader for link, stays in zip(self._links, kept, strict=True) if stays}
+        lost = tuple(f"{name}/" for number, name in enumerate(self._names) if number not in fed)
+        for name, connections in found.items():
+            connections &= not name.startswith(lost)
+        return found
+
+
+def _readers(name: str, cell: Cell) -> list[str]:
+    return [f"{name}/first", *([f"{name}/projection"] if cell.shortcut == "projection" else [])]

@@ -1,0 +1,361 @@
+"""Links against slopes taken example by example, and what is left of a network without those that have no evidence."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgrow._keras import tf
+from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.bayes import CrossEntropy, GaussNewton, MonteCarloFisher
+from kgrow.configuration import with_prices
+from kgrow.exporting.compact import compact
+from kgrow.lifecycle import Lifecycle, Observer
+from kgrow.network import GrowingNetwork
+from kgrow.pruning import CRITERIA, Bayes, BayesLink, prune
+from kgrow.pruning.bayes_models import LinkModel
+from kgrow.pruning.links import Links
+from kgrow.run import Run
+
+HEADS = CrossEntropy((0.2, 0.5, 1.0))
+SCALING = Scaling((128.0,) * 3, (64.0,) * 3)
+pytestmark = pytest.mark.usefixtures("eagerly")
+
+
+def residual(inputs, **options):
+    return Cell("residual", 4, inputs, hidden_filters=3, **options)
+
+
+# Dense links over a stride and over blocks: cells 1 and 2 are read by several, cell 3 by the last head alone.
+DENSE = Architecture(
+    (8, 8, 3),
+    3,
+    SCALING,
+    (
+        Block((Cell("conv", 4), Cell("conv", 4, (0,)), Cell("conv", 4, (0, 1), join="concat")), Head(2)),
+        Block((residual((0, 1, 2), join="concat", shortcut="projection", stride=2),), Head(2)),
+        Block((Cell("conv", 4, (0, 1, 2, 3), join="concat"),), Head(2)),
+    ),
+)
+CHAIN = Architecture(
+    (8, 8, 3), 3, SCALING, (Block((Cell("conv", 4), Cell("conv", 4, (0,)), residual((1,), shortcut="identity"))),)
+)
+NAMES = [(link.source, link.reader) for link in Links(DENSE)]
+
+
+@pytest.fixture(scope="module")
+def batches(varied_network, noise):
+    images = noise(varied_network, 3)
+    labels = np.arange(3, dtype=np.int32) % 3
+    return [(images[:2], labels[:2]), (images[2:], labels[2:])]
+
+
+@pytest.fixture(scope="module")
+def dense_network():
+    return GrowingNetwork(DENSE, seed=3)
+
+
+@pytest.fixture(scope="module")
+def _dense_workbench(dense_network):
+    return dense_network.copy()
+
+
+@pytest.fixture
+def dense_copy(_dense_workbench, dense_network):
+    """A copy of `dense_network` to change; it is put back for the next test."""
+    _dense_workbench.load_state(dense_network.state())
+    return _dense_workbench
+
+
+def ones(architecture):
+    return {op.name: np.ones(op.kernel_shape) for op in architecture.kernels()}
+
+
+def decided(evidence, *, weights=None, masks=None):
+    """Returns the links of `DENSE` that stay, all others having a large evidence, in prices of a link."""
+    curvature = np.full(len(NAMES), 1e3)
+    for name, value in evidence.items():
+        curvature[NAMES.index(name)] = value
+    kept = Links(DENSE).supported(curvature, weights or ones(DENSE), masks or ones(DENSE))
+    return {name for name, stays in zip(NAMES, kept, strict=True) if stays}
+
+
+def slopes(network, image, vector):
+    """Returns per link the slope of an example's logits along a vector as the link's own weights are scaled together.
+
+    The newest input of the sum has no weights of its own: scaled are what reads the sum, and inversely its other terms.
+    """
+    kernels = {kernel.name: kernel.weight for kernel in network.kernels()}
+    with tf.GradientTape() as tape:
+        logits = network(image[None], training=False)
+    found = tape.gradient(logits, list(kernels.values()), output_gradients=vector(logits), unconnected_gradients="zero")
+    products = {name: (kernels[name] * g).numpy() for name, g in zip(kernels, found, strict=True)}
+    cell_2 = [products[f"block_1/cell_2/{kernel}"].sum(axis=(0, 1, 3)) for kernel in ("first", "projection")]
+    adapters = [products[f"block_2/cell_3/adapter_{source}"].sum() for source in (0, 1)]
+    newest = products["block_2/cell_3/first"].sum() - sum(adapters)
+    only = products["block_2/cell_4/first"].sum()
+    return np.array(
+        [*(sum(part[rows].sum() for part in cell_2) for rows in (slice(4), slice(4, 8))), *adapters, newest, only]
+    )
+
+
+def test_curvature_of_links_is_that_of_scaling_their_weights(varied_network, batches):
+    links = Links(varied_network.architecture)
+    assert [(link.source, link.reader) for link in links] == [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3), (3, 4)]
+    expected = np.zeros(6)
+    for image in np.concatenate([images for images, _ in batches]):
+        for place in range(9):  # three classes of three heads
+            vector = lambda logits, place=place: tuple(list(HEADS.factors(logits))[place])  # noqa: E731
+            expected += slopes(varied_network, image, vector) ** 2 / 3
+    (found,) = GaussNewton().diagonal(LinkModel(varied_network), HEADS, batches)
+    assert (expected > 0).all()
+    np.testing.assert_allclose(found[1:], expected, rtol=1e-3)
+
+
+def test_looking_at_links_leaves_nothing_behind(varied_network, batches):
+    images, _ = batches[0]
+    outputs = LinkModel(varied_network).run(images).outputs
+    for first, second in zip(outputs, varied_network(images), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-5)
+    assert not any("call" in vars(join) for block in varied_network.blocks for join in block.joins)
+
+
+def test_identity_shortcuts_and_the_newest_term_of_a_sum_are_fixed(varied_architecture):
+    assert Links(varied_architecture).fixed.tolist() == [True, False, False, False, False, True, False]
+
+
+def test_rows_of_a_link_are_those_that_no_other_feeds():
+    rows = {name: link.rows for name, link in zip(NAMES, Links(DENSE), strict=True)}
+    assert rows[1, 3] == {"block_1/cell_3/first": slice(4, 8), "block_1/cell_3/projection": slice(4, 8)}
+    assert rows[0, 1] == {"block_0/cell_1/first": slice(0, 4)}
+
+
+def test_evidence_decides_at_the_price_and_the_threshold():
+    # The gamma of a gate of 1 is 1 - 1 / h; the sum over what leads to the source of (3, 4) is 3 open gates.
+    assert (0, 3) in decided({(0, 3): 1.07})
+    assert (0, 3) not in decided({(0, 3): 1.05})
+    assert len(decided({(0, 3): 1.05})) == len(NAMES) - 1
+
+
+def test_nothing_goes_for_want_of_curvature():
+    assert (0, 3) in decided({(0, 3): 0.0})
+
+
+def test_link_depends_on_the_links_into_its_source():
+    little = {(0, 3): 1.08, (1, 3): 0.5, (2, 3): 0.5}  # gamma of (0, 3) is 0.074, above the threshold
+    assert (0, 3) in decided(little)
+    assert (3, 4) in decided(little | {(0, 4): 1.2, (1, 4): 1.2, (2, 4): 1.2})
+    # 1 / (1 / 0.074 + 1 / 0.2) is 0.054: below it, though 0.2 alone is not.
+    assert (3, 4) not in decided(little | {(3, 4): 1.25})
+    assert (3, 4) in decided({(3, 4): 1.25})
+
+
+def test_masked_link_is_no_evidence_for_what_follows():
+    masks = ones(DENSE)
+    for kernel in ("first", "projection"):
+        masks[f"block_1/cell_3/{kernel}"][..., :8, :] = 0
+    weights = {name: mask.copy() for name, mask in masks.items()}
+    kept = decided({(2, 3): 1.08, (3, 4): 1.25}, weights=weights, masks=masks)
+    assert not kept & {(0, 3), (1, 3), (3, 4)}
+    assert (2, 3) in kept  # the only path to the head of its block
+
+
+def test_link_into_a_branch_that_is_not_heard_carries_nothing():
+    weights = ones(DENSE)
+    weights["block_1/cell_3/second"][:] = 0
+    weights["block_1/cell_3/projection"][..., :4, :] = 0
+    assert (0, 3) not in decided({(0, 3): 0.0}, weights=weights)
+    assert (1, 3) in decided({}, weights=weights)
+
+
+def test_cell_without_links_goes_whole_and_so_does_what_reads_it():
+    links = Links(DENSE)
+    kept = np.array([name not in ((0, 1), (1, 2), (1, 3), (1, 4)) for name in NAMES])
+    found = links.connections(kept, {name: mask.shape for name, mask in ones(DENSE).items()})
+    assert not found["block_0/cell_1/first"].any()
+    assert found["block_1/cell_3/first"].all(axis=(0, 1, 3)).tolist() == [True] * 4 + [False] * 4 + [True] * 4
+    assert found["block_0/cell_0/first"].all()
+    assert found["block_1/cell_3/second"].all()
+    kept = np.array([3 not in name for name in NAMES])
+    found = links.connections(kept, {name: mask.shape for name, mask in ones(DENSE).items()})
+    assert not any(mask.any() for name, mask in found.items() if name.startswith("block_1/cell_3/"))
+    assert all(mask.all() for name, mask in found.items() if "head" in name)
+
+
+def test_chain_loses_nothing_at_any_price(batches, cross_entropy):
+    network = GrowingNetwork(CHAIN, seed=3)
+    prune(network, {0: 1.0}, BayesLink(min_saliency=1e9), batches, cross_entropy)
+    assert network.kept_params() == CHAIN.kernel_params()
+
+
+def test_link_that_carries_nothing_goes_at_a_price_of_next_to_nothing(dense_copy, batches, cross_entropy):
+    first = next(kernel for kernel in dense_copy.kernels() if kernel.name == "block_2/cell_4/first")
+    first.weight.assign(
+        np.concatenate([first.weight[..., :4, :], 0 * first.weight[..., 4:8, :], first.weight[..., 8:, :]], 2)
+    )
+    prune(dense_copy, dict.fromkeys(range(3), 1.0), BayesLink(min_saliency=1e-12), batches, cross_entropy)
+    assert first.mask.numpy().any(axis=(0, 1, 3)).tolist() == [True] * 4 + [False] * 4 + [True] * 8
+    assert dense_copy.kept_params() == DENSE.kernel_params() - 3 * 3 * 4 * 4
+
+
+def test_map_that_is_a_constant_is_read_no_more(dense_copy, batches, cross_entropy):
+    named = dense_copy.named_variables()
+    named["block_0/cell_1/first/kernel"].assign(0 * named["block_0/cell_1/first/kernel"])
+    named["block_0/cell_1/first/beta"].assign([0.5, 1.0, 0.5, 1.0])
+    (curvature,) = GaussNewton().diagonal(LinkModel(dense_copy), HEADS, batches)
+    assert curvature[NAMES.index((1, 4))] > 0
+    prune(dense_copy, dict.fromkeys(range(3), 1.0), BayesLink(min_saliency=1e-12), batches, cross_entropy)
+    kept = Links(DENSE).present({kernel.name: kernel.mask.numpy() for kernel in dense_copy.kernels()})
+    assert [name for name, stays in zip(NAMES, kept, strict=True) if not stays] == [(0, 1), (1, 2), (1, 3), (1, 4)]
+
+
+@pytest.fixture(scope="module")
+def evidence(dense_network, batches, cross_entropy):
+    """Of every link, as the criterion finds it."""
+    (found,) = MonteCarloFisher().diagonal(LinkModel(dense_network), CrossEntropy((1.0,) * 3), batches)
+    return found
+
+
+def test_a_price_takes_links_whole_and_leaves_the_decisive_ones(dense_copy, batches, cross_entropy, evidence):
+    price = float(np.median(evidence))
+    criterion = BayesLink(min_saliency=price)
+    prune(dense_copy, dict.fromkeys(range(3), 1.0), criterion, batches, cross_entropy)
+    masks = {kernel.name: kernel.mask.numpy() for kernel in dense_copy.kernels()}
+    links = Links(DENSE)
+    kept = links.present(masks)
+    expected = links.connections(kept, {name: mask.shape for name, mask in masks.items()})
+    assert all(np.array_equal(mask, expected[name]) for name, mask in masks.items())
+    assert 0 < kept.sum() < len(kept)
+    assert kept[np.argmax(evidence)]
+
+
+def test_what_is_gone_stays_gone_and_a_lower_price_takes_nothing_more(dense_copy, batches, cross_entropy, evidence):
+    everything = dict.fromkeys(range(3), 1.0)
+    prune(dense_copy, everything, BayesLink(min_saliency=float(np.median(evidence))), batches, cross_entropy)
+    before = {kernel.name: kernel.mask.numpy() for kernel in dense_copy.kernels()}
+    prune(dense_copy, everything, BayesLink(min_saliency=1e-12), batches, cross_entropy)
+    assert all(np.array_equal(kernel.mask.numpy(), before[kernel.name]) for kernel in dense_copy.kernels())
+
+
+def test_a_keep_ratio_takes_links_without_evidence_first(dense_copy, batches, cross_entropy, evidence):
+    price = float(np.median(evidence))
+    names = [kernel.name for kernel in dense_copy.kernels()]
+    scores = dict(zip(names, BayesLink(price).saliency(dense_copy, batches, cross_entropy), strict=True))
+    weights = dict(zip(names, Bayes().saliency(dense_copy, batches, cross_entropy), strict=True))
+    for name, score in scores.items():
+        np.testing.assert_allclose(score[score > 0], (price + weights[name])[score > 0])
+    prune(dense_copy, {2: 0.5}, BayesLink(price), batches, cross_entropy)
+    assert dense_copy.kept_params(2) == min(
+        DENSE.kernel_params(2) // 2, sum(int(np.sum(s > 0)) for name, s in scores.items() if name.startswith("block_2"))
+    )
+    kept = [kernel.mask.numpy() > 0 for kernel in dense_copy.kernels(2)]
+    assert all((scores[kernel.name][mask] > 0).all() for kernel, mask in zip(dense_copy.kernels(2), kept, strict=True))
+
+
+def test_compaction_drops_the_inputs_that_are_gone(dense_copy, batches, cross_entropy, evidence, noise):
+    price = float(np.quantile(evidence, 0.6))
+    prune(dense_copy, dict.fromkeys(range(3), 1.0), BayesLink(min_saliency=price), batches, cross_entropy)
+    kept = Links(DENSE).present({kernel.name: kernel.mask.numpy() for kernel in dense_copy.kernels()})
+    smaller = compact(dense_copy)
+    assert sum(len(cell.inputs) for cell in smaller.architecture.cells) <= kept.sum() < len(kept)
+    images = noise(dense_copy, 16)
+    np.testing.assert_allclose(smaller.logits(images), dense_copy.logits(images), atol=1e-5)
+
+
+def test_compaction_drops_a_term_of_a_sum(varied_copy, batches, cross_entropy, noise):
+    adapter = next(kernel for kernel in varied_copy.kernels() if kernel.name.endswith("adapter_1"))
+    adapter.weight.assign(0 * adapter.weight)
+    prune(varied_copy, dict.fromkeys(range(3), 1.0), BayesLink(min_saliency=1e-12), batches, cross_entropy)
+    assert adapter.kept == 0
+    smaller = compact(varied_copy)
+    assert smaller.architecture.cells[3].inputs == (0, 2)
+    images = noise(varied_copy, 16)
+    np.testing.assert_allclose(smaller.logits(images), varied_copy.logits(images), atol=1e-5)
+
+
+@st.composite
+def architectures(draw):
+    """Cells of any kind and join, in blocks of one to three, over maps of 8x8 to 1x1."""
+    cells = [Cell("conv", 2)]
+    for number in range(1, draw(st.integers(1, 6)) + 1):
+        inputs = tuple(sorted(draw(st.sets(st.integers(0, number - 1), min_size=1))))
+        join = draw(st.sampled_from(("concat", "add"))) if len(inputs) > 1 else "none"
+        shortcut = draw(st.sampled_from(("projection", "none", *(("identity",) if join != "concat" else ()))))
+        options = {"hidden_filters": 2, "shortcut": shortcut} if draw(st.booleans()) else {}
+        kind = "residual" if options else "conv"
+        cells.append(Cell(kind, 2, inputs, stride=draw(st.sampled_from((1, 1, 2))), join=join, **options))
+    cuts = sorted(draw(st.sets(st.integers(1, len(cells)))) | {len(cells)})
+    blocks = [Block(tuple(cells[start:stop])) for start, stop in zip([0, *cuts], cuts, strict=False)]
+    return Architecture((8, 8, 1), 2, Scaling((0.0,), (1.0,)), tuple(blocks))
+
+
+def reached(architecture, masks):
+    """Returns per cell whether its map depends on the image through connections, not through the gates' graph."""
+    found = []
+    owners = [index for index, block in enumerate(architecture.blocks) for _ in block.cells]
+    for number, cell in enumerate(architecture.cells):
+        name, width = f"block_{owners[number]}/cell_{number}", 2
+        parts = [np.full(width, found[source]) for source in cell.inputs]
+        if cell.join == "add":
+            adapters = [masks[f"{name}/adapter_{source}"].any() and found[source] for source in cell.inputs[:-1]]
+            parts = [np.full(width, any(adapters) or found[cell.inputs[-1]])]
+        joined = np.concatenate(parts) if parts else np.ones(1, bool)
+        through = {
+            k: m[..., joined, :].any() for k in ("first", "projection") if (m := masks.get(f"{name}/{k}")) is not None
+        }
+        branch = through["first"] and (cell.kind == "conv" or masks[f"{name}/second"].any())
+        found.append(bool(branch or through.get("projection") or (cell.shortcut == "identity" and joined.any())))
+    return found
+
+
+@given(architectures(), st.integers(0, 2**16))
+def test_the_network_is_never_cut(architecture, seed):
+    generator = np.random.default_rng(seed)
+    links, masks = Links(architecture), ones(architecture)
+    for _ in range(3):  # events, each at its own evidence
+        curvature = 10.0 ** generator.uniform(-2, 2, len(links)) * (generator.random(len(links)) < 0.9)
+        kept = links.supported(curvature, masks, masks)
+        found = links.connections(kept, {name: mask.shape for name, mask in masks.items()})
+        masks = {name: mask * found[name] for name, mask in masks.items()}
+        depends = reached(architecture, masks)
+        ends = np.cumsum([len(block.cells) for block in architecture.blocks]) - 1
+        assert all(depends[end] for end in ends)
+        readers = {link.source for link, stays in zip(links, kept, strict=True) if stays} | set(ends)
+        fed = {link.reader for link, stays in zip(links, kept, strict=True) if stays} | {0}
+        assert readers <= fed  # what is read, or classified, is fed
+        assert all(links.present(masks)[kept])
+
+
+def test_a_life_may_leave_the_links_to_the_evidence(tmp_path, tiny_task, tiny_settings):
+    architecture = dataclasses.replace(DENSE, blocks=DENSE.blocks[:2])
+    preset = dataclasses.replace(tiny_settings.preset, strategy="bayes", prune_epochs=(1, 3, 4))
+    settings = dataclasses.replace(tiny_settings, preset=preset, criterion=BayesLink(min_saliency=0.05))
+    with Run.open(tmp_path / "run", {}) as run:
+        life = Lifecycle(tiny_task, architecture, (1.0, 1.0), settings, run, Observer())
+        life.train()
+        pruned = [event for event in run.events() if event["event"] == "pruned"]
+    assert [event["keep_ratio"] for event in pruned] == [1.0] * len(pruned)
+    assert [event["kept_params"] for event in pruned if event["epoch"] == 1] == [architecture.kernel_params(0)]
+    links, masks = Links(architecture), {kernel.name: kernel.mask.numpy() for kernel in life.network.kernels()}
+    kept = links.present(masks)
+    assert 0 < kept.sum() < len(kept)
+    expected = links.connections(kept, {name: mask.shape for name, mask in masks.items()})
+    assert all(np.array_equal(mask, expected[name]) for name, mask in masks.items())
+
+
+def test_name_is_accepted_and_its_price_is_a_nat_over_the_training_images(tiny_settings):
+    assert CRITERIA["bayes_link"](3) == BayesLink(seed=3)
+    preset = dataclasses.replace(tiny_settings.preset, strategy="bayes")
+    settings = dataclasses.replace(tiny_settings, preset=preset, criterion=CRITERIA["bayes_link"](3))
+    assert with_prices(settings, 48).criterion == BayesLink(min_saliency=1 / 48, seed=3)
+
+
+def test_wrong_prices_draws_and_models_are_refused():
+    with pytest.raises(ValueError, match="`min_saliency` must not be negative, but got -1"):
+        BayesLink(min_saliency=-1)
+    with pytest.raises(ValueError, match="`num_draws`"):
+        BayesLink(num_draws=0)
+    with pytest.raises(ValueError, match="must not be 'bayes' for a model of your own"):
+        BayesLink().saliency(object(), [], None)
