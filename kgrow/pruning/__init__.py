@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from kgrow.bayes import MonteCarloFisher
 from kgrow.pruning.bayes import Bayes
 from kgrow.pruning.bayes_link import BayesLink
 from kgrow.pruning.channel_criterion import CHANNEL_CRITERIA, BayesGate, ChannelCriterion
@@ -19,8 +20,8 @@ CRITERIA: dict[str, Callable[[int], Criterion]] = {
     "snip": lambda seed: SNIP(seed=seed),
     "snip_reinit": lambda seed: SNIP(reinitialize=True, seed=seed),
     "magnitude": lambda seed: Magnitude(),
-    "bayes": lambda seed: Bayes(seed=seed),
-    "bayes_link": lambda seed: BayesLink(seed=seed),
+    "bayes": lambda seed: Bayes(curvature=MonteCarloFisher(seed=seed)),
+    "bayes_link": lambda seed: BayesLink(curvature=MonteCarloFisher(seed=seed)),
     "random": lambda seed: Random(seed),
 }
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
-from kgrow.bayes import MonteCarloFisher
+from kgrow.bayes import Curvature, MonteCarloFisher
 from kgrow.pruning.bayes_models import KernelModel, as_growing, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
@@ -20,8 +19,8 @@ class Bayes(Criterion):
     Under the prior N(0, gamma) with gamma learned from the data, gamma ends at
     :math:`\max(0, w^2 - \lambda / H)`: a weight is off exactly if :math:`w^2 H < \lambda`, see `kgrow.bayes.prior`.
     The score is twice the increase of the loss that optimal brain damage expects when the weight goes. H is the
-    diagonal of the Gauss-Newton matrix of the joint loss, estimated by a Monte-Carlo Fisher: gradients of single
-    examples for labels that the network draws.
+    diagonal of the Gauss-Newton matrix of the joint loss, by default estimated by a Monte-Carlo Fisher: gradients of
+    single examples for labels that the network draws.
 
     The gradient of a batch does not tell those of its examples: they are computed one by one from what every layer
     reads and the gradient in what it makes. Each draw costs about a backward pass, operation by operation; two draws
@@ -31,8 +30,7 @@ class Bayes(Criterion):
     Args:
         min_saliency: The price of a connection, in nats per example: those with less evidence go, whatever the keep
             ratio. 1 / (number of training images) takes the prior at its word; 0 leaves the count to the keep ratio.
-        num_draws: Labels drawn for every example and head.
-        seed: Of the draws.
+        curvature: How H is estimated, in `kgrow.bayes`; `GaussNewton` is exact for a backward pass per class and head.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -40,21 +38,19 @@ class Bayes(Criterion):
     """
 
     min_saliency: float = 0.0
-    num_draws: int = 2
-    seed: int = 0
+    curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
 
     def __post_init__(self) -> None:
-        check_positive_int(self.num_draws, "num_draws")
         check_price(self.min_saliency)
+        check_curvature(self.curvature)
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
-        curvature = MonteCarloFisher(self.num_draws, self.seed)
         growing = as_growing(network)
         model = KernelModel(growing)
-        diagonals = curvature.diagonal(model, likelihood_of(growing, loss), batches)
+        diagonals = self.curvature.diagonal(model, likelihood_of(growing, loss), batches)
         return [
-            np.square(weight.numpy(), dtype=np.float64) * diagonal
+            np.square(weight.numpy(), dtype=np.float64) * np.maximum(diagonal, 0.0)  # an estimate may be below
             for weight, diagonal in zip(model.parameters, diagonals, strict=True)
         ]
 
@@ -66,3 +62,9 @@ def check_price(min_saliency: float) -> None:
             f"`min_saliency` must not be negative, but got {min_saliency!r}. It is a price in nats per example, such "
             "as 1 / (number of training images)."
         )
+
+
+def check_curvature(curvature: Curvature) -> None:
+    """Raises TypeError unless it is a `Curvature`."""
+    if not isinstance(curvature, Curvature):
+        raise TypeError(f"`curvature` must be a Curvature, such as MonteCarloFisher(), but got {curvature!r}.")

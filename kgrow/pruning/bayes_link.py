@@ -8,10 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
-from kgrow.bayes import MonteCarloFisher
+from kgrow.bayes import Curvature, MonteCarloFisher
 from kgrow.network import GrowingNetwork
-from kgrow.pruning.bayes import Bayes, check_price
+from kgrow.pruning.bayes import Bayes, check_curvature, check_price
 from kgrow.pruning.bayes_models import LinkModel, as_growing, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.links import Links
@@ -38,8 +37,7 @@ class BayesLink(Criterion):
     Args:
         min_saliency: The price of a link, in nats per example: those with less evidence go, whatever the keep ratio. 0
             leaves the count to the keep ratio; the links that go first are then judged at a nat over the images scored.
-        num_draws: Labels drawn for every example and head, once for the links and once for the weights.
-        seed: Of the draws.
+        curvature: How the curvature is estimated, once in the gates and once in the weights; in `kgrow.bayes`.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -47,20 +45,19 @@ class BayesLink(Criterion):
     """
 
     min_saliency: float = 0.0
-    num_draws: int = 2
-    seed: int = 0
+    curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
     empties_kernels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_positive_int(self.num_draws, "num_draws")
         check_price(self.min_saliency)
+        check_curvature(self.curvature)
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
         growing = as_growing(network)
         price = self.min_saliency or 1.0 / sum(len(labels) for _, labels in batches)
         stays = self._connections(growing, batches, loss, price)
-        scores = Bayes(num_draws=self.num_draws, seed=self.seed).saliency(growing, batches, loss)
+        scores = Bayes(curvature=self.curvature).saliency(growing, batches, loss)
         return [(price + score) * stays[kernel.name] for kernel, score in zip(growing.kernels(), scores, strict=True)]
 
     def _connections(
@@ -68,8 +65,7 @@ class BayesLink(Criterion):
     ) -> dict[str, np.ndarray]:
         """Returns per kernel name which connections the evidence for links supports, bool of its shape."""
         links, kernels = Links(network.architecture), network.kernels()
-        curvature = MonteCarloFisher(self.num_draws, self.seed)
-        (diagonal,) = curvature.diagonal(LinkModel(network), likelihood_of(network, loss), batches)
+        (diagonal,) = self.curvature.diagonal(LinkModel(network), likelihood_of(network, loss), batches)
         weights = {kernel.name: kernel.weight.numpy() for kernel in kernels}
         kept = links.supported(diagonal / price, weights, {kernel.name: kernel.mask.numpy() for kernel in kernels})
         return links.connections(kept, {name: weight.shape for name, weight in weights.items()})

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
-from kgrow.bayes import MonteCarloFisher
-from kgrow.pruning.bayes import check_price
+from kgrow.bayes import Curvature, MonteCarloFisher
+from kgrow.pruning.bayes import check_curvature, check_price
 from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss, Prunable
@@ -79,8 +78,7 @@ class BayesGate(ChannelCriterion):
 
     Args:
         min_saliency: The price of a channel, in nats per example: those with less evidence go, whatever the keep ratio.
-        num_draws: Labels drawn for every example and head; each costs a backward pass.
-        seed: Of the draws.
+        curvature: How H is estimated, in `kgrow.bayes`.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -88,19 +86,17 @@ class BayesGate(ChannelCriterion):
     """
 
     min_saliency: float = 0.0
-    num_draws: int = 2
-    seed: int = 0
+    curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
 
     def __post_init__(self) -> None:
-        check_positive_int(self.num_draws, "num_draws")
         check_price(self.min_saliency)
+        check_curvature(self.curvature)
 
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
-        curvature = MonteCarloFisher(self.num_draws, self.seed)
         growing = as_growing(network)
-        (diagonal,) = curvature.diagonal(ChannelModel(growing, groups), likelihood_of(growing, loss), batches)
-        return diagonal
+        (diagonal,) = self.curvature.diagonal(ChannelModel(growing, groups), likelihood_of(growing, loss), batches)
+        return np.maximum(diagonal, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +140,7 @@ class NormScale(ChannelCriterion):
 # By the name used on the command line; each is made from the run's seed.
 CHANNEL_CRITERIA: dict[str, Callable[[int], ChannelCriterion]] = {
     "gate": lambda seed: Gate(),
-    "bayes": lambda seed: BayesGate(seed=seed),
+    "bayes": lambda seed: BayesGate(curvature=MonteCarloFisher(seed=seed)),
     "snip": lambda seed: GroupSNIP(),
     "norm": lambda seed: GroupNorm(),
     "bn_scale": lambda seed: NormScale(),

@@ -346,16 +346,16 @@ def test_a_life_may_leave_the_links_to_the_evidence(tmp_path, tiny_task, tiny_se
 
 
 def test_name_is_accepted_and_its_price_is_a_nat_over_the_training_images(tiny_settings):
-    assert CRITERIA["bayes_link"](3) == BayesLink(seed=3)
+    assert CRITERIA["bayes_link"](3) == BayesLink(curvature=MonteCarloFisher(seed=3))
     preset = dataclasses.replace(tiny_settings.preset, strategy="bayes")
     settings = dataclasses.replace(tiny_settings, preset=preset, criterion=CRITERIA["bayes_link"](3))
-    assert with_prices(settings, 48).criterion == BayesLink(min_saliency=1 / 48, seed=3)
+    assert with_prices(settings, 48).criterion == BayesLink(1 / 48, MonteCarloFisher(seed=3))
 
 
 def test_wrong_prices_draws_and_models_are_refused():
     with pytest.raises(ValueError, match="`min_saliency` must not be negative, but got -1"):
         BayesLink(min_saliency=-1)
-    with pytest.raises(ValueError, match="`num_draws`"):
-        BayesLink(num_draws=0)
+    with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
+        BayesLink(curvature=None)
     with pytest.raises(ValueError, match="must not be 'bayes' for a model of your own"):
         BayesLink().saliency(object(), [], None)
