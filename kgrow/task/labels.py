@@ -72,6 +72,7 @@ def name_classes(
         # Before the classes are named: one label of 10**9 must not ask for as many names.
         _check_enough(len(labels["train"]), num_classes)
         names = tuple(str(index) for index in range(num_classes))
+    _check_text(names)
     for role, stream in source.streams().items():
         check_labels(labels[role], names, stream.argument)
     notes = []
@@ -83,6 +84,16 @@ def name_classes(
         labels = {role: np.searchsorted(used, indices) for role, indices in labels.items()}
     check_classes(labels["train"], names)
     return names, {role: indices.astype(np.int32) for role, indices in labels.items()}, notes
+
+
+def _check_text(names: tuple[str, ...]) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:  # bytes of a file system that are no UTF-8
+            raise ValueError(
+                f"`class_names` must be text that UTF-8 can hold, but got {name!a}. Rename the class or its folder."
+            ) from None
 
 
 def check_labels(labels: np.ndarray, class_names: tuple[str, ...], argument: str = "source") -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from kgrow.task import Task
 from kgrow.task.labels import as_labels
 
 
@@ -52,3 +53,10 @@ def test_wrong_labels_are_refused_with_their_index_in_the_whole(labels, message)
 def test_text_labels_are_refused_with_the_way_out():
     with pytest.raises(TypeError, match=r"must have labels that are numbers, .*return_inverse"):
         as_labels(["cat", "dog"])
+
+
+def test_name_that_is_no_text_is_refused_before_anything_is_made_of_it():
+    images, labels = np.zeros((40, 4, 4, 1), np.uint8), np.arange(40) % 2
+    images[labels == 1] = 255
+    with pytest.raises(ValueError, match=r"`class_names` must be text that UTF-8 can hold, but got 'caf\\udce9'"):
+        Task.of((images, labels), class_names=("tea", "caf\udce9"))
