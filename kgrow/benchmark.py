@@ -104,7 +104,7 @@ def _all_formats(result: Result) -> tuple[dict[str, File], dict[str, str]]:
             try:
                 result.export(target, quantization, early_exit=early_exit)
                 files[name] = read_bundle(target)
-            except ExportError as error:
+            except (ExportError, ValueError, RuntimeError) as error:  # the other formats are measured all the same
                 errors[name] = str(error)
     return files, errors
 

@@ -11,6 +11,7 @@ images where neither kgrow nor TensorFlow is installed, and for one model in flo
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import importlib.metadata
 import importlib.resources
@@ -20,12 +21,13 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import kgrow
-from kgrow._files import write_atomic
+from kgrow._files import explained, write_atomic
 from kgrow.exporting.assembly import add_metadata, pack, parse
 from kgrow.exporting.measure import Artefact, gzip_size
 from kgrow.exporting.micro import check_micro
@@ -49,6 +51,7 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
         FileExistsError: If it is a folder that holds anything but an earlier bundle.
     """
     target = Path(path)
+    _check_parent(target)
     stages = options.early_exit is not None and options.early_exit.stages
     if target.suffix == ".tflite" and not target.is_dir():
         if stages:
@@ -61,6 +64,15 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
             f"`path` must be a new folder or an earlier bundle, but '{target}' holds other files. They are left alone."
         )
     return target
+
+
+def _check_parent(target: Path) -> None:
+    """Raises what writing would raise, before the work that comes first."""
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise ValueError(f"`path` must be in a folder, but '{parent}' is a file.")
+    if not os.access(parent, os.W_OK):
+        raise PermissionError(f"`path` must be in a folder that can be written, but '{parent}' cannot.")
 
 
 def _folder_description(folder: Path) -> dict[str, Any] | None:
@@ -137,17 +149,24 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], list[bytes]]:
         description = _folder_description(path)
         if description is None:
             raise FileNotFoundError(f"`path` must be a run or an exported folder or file, but '{path}' is neither.")
-        names = [entry["path"] for entry in description["files"] if entry["path"].endswith(".tflite")]
-        return description, [(path / Path(name).name).read_bytes() for name in names]
+        return description, [_whole(path, entry) for entry in description["files"] if entry["path"].endswith(".tflite")]
     content = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             description = json.loads(archive.read(METADATA))
-    except (zipfile.BadZipFile, KeyError, ValueError):
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError, EOFError):  # whatever bytes are damaged
         description = {}
     if description.get("format") != FORMAT:
         raise ValueError(f"`path` must be a whole file that kgrow exported, but '{path}' carries no description.")
     return description, [content]
+
+
+def _whole(folder: Path, entry: Mapping[str, Any]) -> bytes:
+    file = folder / Path(entry["path"]).name
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise ValueError(f"'{file}' must be as it was exported, but its hash is another. Export the folder once more.")
+    return content
 
 
 def _labels(classes: Sequence[str]) -> str:
@@ -182,15 +201,23 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
     Names are unique, so nobody's folder is in the way. A kill between the two renames leaves the earlier folder, whole,
     under the hidden name.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    target = target.resolve()  # what a link stands for is meant, not the link
+    if target == Path.cwd():  # whoever stands in it would stay in the earlier one
+        _fill_folder(target, files)
+        return
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise explained(error, target) from error
     new, old = scratch / "new", scratch / "old"
     try:
         for name, data in files.items():
             write_atomic(new / name, data)
         had_one = target.is_dir()
-        if had_one:
-            os.replace(target, old)
+        if had_one and not _moved(target, old):
+            _fill_folder(target, files)
+            return
         try:
             os.replace(new, target)
         except OSError:
@@ -201,6 +228,26 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
         # Not there, the earlier folder could not be put back: it stays in the scratch folder.
         if target.is_dir() or not old.exists():
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _moved(folder: Path, to: Path) -> bool:
+    """Moves a folder; returns whether that is possible: not where another volume begins."""
+    try:
+        os.replace(folder, to)
+    except OSError as error:
+        if error.errno in (errno.EBUSY, errno.EXDEV):
+            return False
+        raise
+    return True
+
+
+def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes file by file, the description last: until then the hashes say that the folder is not whole."""
+    earlier = _folder_description(folder) or {"files": []}
+    for name, data in files.items():
+        write_atomic(folder / name, data)
+    for name in {Path(entry["path"]).name for entry in earlier["files"]} - set(files):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _files(models: Sequence[bytes], description: Mapping[str, Any]) -> dict[str, bytes]:

@@ -28,7 +28,10 @@ def _artefact(artefact: Document) -> Iterator[RenderableType]:
     change = "as accurate as" if abs(drop) < 0.005 else f"{abs(drop):.2f} points {'below' if drop > 0 else 'above'}"
     yield Paragraph(f"{one_line(artefact['path'])}: {artefact['quantization']}, measured by running it.", "bold")
     rows = [
-        ("test accuracy", f"{percent(artefact['test_accuracy'], 2)} %, {change} the Keras network"),
+        (
+            "test accuracy",
+            f"{percent(artefact['test_accuracy'], 2)} %, {change} the Keras network{_likewise(artefact)}",
+        ),
         ("same answer", f"{percent(artefact['agreement'], 2)} % of the test images"),
         ("size", f"{grouped(artefact['bytes'])} bytes, {grouped(artefact['gzip_bytes'])} after gzip"),
         ("RAM", f"{grouped(artefact['ram_bytes'])} bytes for activations on a microcontroller"),
@@ -49,6 +52,13 @@ def _artefact(artefact: Document) -> Iterator[RenderableType]:
             f"Where no head is sure enough, the {exits['fallback'].replace('_', ' ')} one answers."
         )
     yield Paragraph(f"Latency: one image on one thread of {one_line(artefact['runtime'])} on this machine.")
+
+
+def _likewise(artefact: Document) -> str:
+    """Returns how the network answers to which the file is compared."""
+    if artefact["early_exit"]:
+        return " with the same exits"
+    return f" at head {artefact['exit_index']}"
 
 
 def print_benchmark(document: Document, stream: TextIO) -> None:
@@ -80,6 +90,11 @@ def _benchmark(document: Document) -> Iterator[RenderableType]:
         "this machine, the files in turn. RAM: bytes for activations on a microcontroller. MACs: multiply-accumulates "
         "through the whole network."
     )
+    if measured and all(row["test_accuracy"] is None for row in measured):
+        yield Paragraph(
+            "Timed on noise, on which early exits leave anywhere. With `--dataset` images of a test split are taken.",
+            "yellow",
+        )
     if document["is_same_data"] is False:
         yield Paragraph(
             "The data are not those that the file was made of, or are split in another way: of these test images the "

@@ -1,6 +1,7 @@
 """What is written for a device."""
 
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -9,17 +10,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from kgrow.benchmark import benchmark
 from kgrow.exporting import EarlyExit, ExportOptions, export
 from kgrow.exporting.assembly import parse
-from kgrow.exporting.bundle import _replace_folder, read_bundle
+from kgrow.exporting.bundle import FORMAT, METADATA, _replace_folder, check_target, read_bundle
 from kgrow.exporting.micro import check_micro
 from kgrow.reporting.artefacts import print_benchmark
 
@@ -129,6 +133,42 @@ def test_earlier_bundle_comes_back_if_it_cannot_be_replaced(tmp_path, monkeypatc
         _replace_folder(target, {"a.txt": b"new"})
     assert (target / "a.txt").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_link_stands_for_is_written_and_the_link_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    _replace_folder(tmp_path / "link", {"a.txt": b"new"})
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "a.txt").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV, None])
+def test_folder_that_cannot_be_moved_is_filled(number, tmp_path, monkeypatch):
+    target = tmp_path / "volume"
+    target.mkdir()
+    old = {"format": FORMAT, "files": [{"path": "stage_0.tflite"}, {"path": "labels.txt"}]}
+    for name, data in {"stage_0.tflite": b"old", "labels.txt": b"old", METADATA: json.dumps(old).encode()}.items():
+        (target / name).write_bytes(data)
+    replace = os.replace
+
+    def refuse(source, destination):
+        if Path(source) == target:
+            raise OSError(number, "another volume begins here")
+        replace(source, destination)
+
+    if number is None:
+        monkeypatch.chdir(target)  # whoever stands in it
+    monkeypatch.setattr(os, "replace", refuse)
+    _replace_folder(Path() if number is None else target, {"labels.txt": b"new", METADATA: b"new"})
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == {"labels.txt": b"new", METADATA: b"new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["volume"]
+
+
+def test_path_below_a_file_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match=r"`path` must be in a folder, but '.*/file' is a file"):
+        check_target(tmp_path / "file" / "sub" / "out", ExportOptions())
 
 
 def test_run_classifies_without_kgrow(bundle, staged, tiny_task, tmp_path):
@@ -273,6 +313,9 @@ def test_benchmark_of_a_file_without_data_has_no_accuracy(bundle, staged):
     assert row["format"] == "int8 + exits"
     assert row["bytes"] == (bundle / "model.tflite").stat().st_size
     assert 0 < row["latency_ms"] <= row["latency_p95_ms"]
+    printed = io.StringIO()
+    print_benchmark(benchmark(bundle), printed)
+    assert "Timed on noise" in printed.getvalue()
     (stages,) = benchmark(staged / "")["rows"]
     assert stages["macs"] == row["macs"]
     assert stages["ram_bytes"] <= row["ram_bytes"]
@@ -288,3 +331,27 @@ def test_benchmark_refuses_what_is_not_exported(bundle, tmp_path):
             benchmark(missing)
     with pytest.raises(ValueError, match="num_threads"):
         benchmark(bundle, num_threads=0)
+    changed = tmp_path / "changed"
+    shutil.copytree(bundle, changed)
+    (changed / "model.tflite").write_bytes((bundle / "model.tflite").read_bytes() + b"x")
+    with pytest.raises(ValueError, match="must be as it was exported, but its hash is another"):
+        benchmark(changed)
+
+
+def description_or_none(path):
+    try:
+        return read_bundle(path)[0]
+    except ValueError:
+        return None
+
+
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_damage_after_the_model_is_refused_or_does_no_harm(bundle, where, bit):
+    content = bytearray((bundle / "model.tflite").read_bytes())
+    first = content.index(b"PK\x03\x04")
+    content[first + int(where * (len(content) - first))] ^= 1 << bit
+    with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
+        file.write(content)
+        file.flush()
+        description = description_or_none(Path(file.name))
+    assert description is None or description["classes"] == ["red", "green", "blue"]
