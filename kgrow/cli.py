@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
+        if options.command not in ("search", "worker"):
+            _say("Interrupted; nothing was written.")
+            return INTERRUPTED
         again = [argument for argument in given if argument != "--overwrite"]  # which would start anew once more
         _say(f"Interrupted; the checkpoint is kept. To go on:\n  {shlex.join(['kgrow', *again])}")
         return INTERRUPTED

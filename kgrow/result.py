@@ -159,6 +159,12 @@ def load(
     if not (path / RESULT).is_file():
         raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
     document = decode_json((path / RESULT).read_bytes(), RESULT)
+    missing = [key for key in ("source", "seed", "task", "config", "best") if key not in document]
+    if missing:
+        raise ValueError(
+            f"'{path / RESULT}' must be a whole result of this version, but has no {missing[0]!r}. Search again with "
+            "`overwrite` (`--overwrite`)."
+        )
     source = document["source"]
     if dataset is None and source["dataset"] is None:
         raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
@@ -177,6 +183,8 @@ def load(
             f"labels differ: got {task!r}."
         )
     best = path / "trials" / document["best"]["trial"] / BEST
+    if not best.is_file():
+        raise FileNotFoundError(f"`directory` must hold the weights of the best trial, but there is no '{best}'.")
     arrays, _ = decode_arrays(best.read_bytes(), str(best))
     network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
     network.load_state(arrays)

@@ -155,6 +155,17 @@ def test_a_loaded_result_is_the_same_and_exports_an_earlier_exit(result, tmp_pat
     assert artefact.test_accuracy == pytest.approx(result.document["best"]["heads"][0]["test_accuracy"], abs=1e-6)
 
 
+def test_result_that_is_not_whole_is_refused(result, tmp_path):
+    run = tmp_path / "digits"
+    shutil.copytree(result.directory, run)
+    (run / "trials" / result.document["best"]["trial"] / "best.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="must hold the weights of the best trial"):
+        kgrow.load(run)
+    (run / "result.json").write_text('{"a": 1}')
+    with pytest.raises(ValueError, match=r"must be a whole result of this version, but has no 'source'"):
+        kgrow.load(run)
+
+
 def test_data_in_memory_are_loaded_as_they_were_resized_and_divided(tmp_path):
     generator = np.random.default_rng(0)
     data = generator.integers(0, 256, (60, 12, 12)).astype(np.uint8), np.arange(60) % 3

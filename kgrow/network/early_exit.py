@@ -33,7 +33,7 @@ class ExitRule:
     fallback: str = "most_confident"
 
     def __post_init__(self) -> None:
-        if not self.threshold >= 0:
+        if not 0 <= self.threshold < float("inf"):
             raise ValueError(
                 f"`threshold` must be a confidence, 0 or more, but got {self.threshold!r}. Above 1 no image leaves."
             )

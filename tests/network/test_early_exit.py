@@ -97,6 +97,12 @@ def test_confidence_equal_to_the_threshold_is_enough():
     assert answering_head(logits, 0.5)[1].tolist() == [1]
 
 
+@pytest.mark.parametrize("threshold", [-0.1, float("nan"), float("inf")])
+def test_threshold_that_is_no_confidence_is_refused(threshold):
+    with pytest.raises(ValueError, match="`threshold` must be a confidence"):
+        ExitRule(threshold)
+
+
 def test_exit_curve_is_that_worked_out_by_hand():
     labels = np.array([0, 0, 1, 1])
     points = exit_curve(FOUR, labels, MACS, thresholds=(0.0, 0.75, 1.01))
