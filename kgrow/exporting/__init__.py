@@ -6,6 +6,7 @@ from kgrow.exporting.export import EXPORTERS, export
 from kgrow.exporting.exporter import Exporter
 from kgrow.exporting.measure import Artefact, classify, runtime_name
 from kgrow.exporting.options import ExportOptions
+from kgrow.exporting.threshold import set_threshold
 from kgrow.exporting.verify import ExportError
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "compact",
     "export",
     "runtime_name",
+    "set_threshold",
 ]

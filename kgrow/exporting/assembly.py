@@ -61,7 +61,11 @@ def signature_of(model: Any) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def add_metadata(model: Any, name: bytes, data: bytes) -> None:
-    """Appends a named buffer, which interpreters ignore unless they know the name, to what `parse` returned."""
+    """Sets a named buffer, which interpreters ignore unless they know the name, of what `parse` returned."""
+    for entry in model.metadata or []:
+        if entry.name == name:
+            model.buffers[entry.buffer].data = np.frombuffer(data, np.uint8)
+            return
     entry = schema.MetadataT()
     entry.name, entry.buffer = name, _add_buffer(model, np.frombuffer(data, np.uint8))
     model.metadata = [*(model.metadata or []), entry]

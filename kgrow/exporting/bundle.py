@@ -125,6 +125,11 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
     }
 
 
+def times_of(artefact: Artefact) -> dict[str, Any]:
+    """Returns what was measured and is another time each time: latencies, those of early exits among them."""
+    return {name: getattr(artefact, name) for name in (*TIMES, "early_exit")}
+
+
 def self_describing(model: bytes, description: Mapping[str, Any]) -> bytes:
     """Returns a model with its description inside, and after its end."""
     parsed = parse(model)
@@ -173,14 +178,14 @@ def _labels(classes: Sequence[str]) -> str:
     return "".join(f"{' '.join(name.split())}\n" for name in classes)
 
 
-def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any], artefact: Artefact) -> None:
+def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any], times: Mapping[str, Any]) -> None:
     """Writes a file, or a folder as a whole; what was there before is replaced at the end.
 
     Args:
         target: What `check_target` returned.
         models: One model, or one per stage, each as `self_describing` returned it.
         description: What `describe` returned.
-        artefact: Gives the times, also those of early exits, which only a folder's `metadata.json` says.
+        times: What only a folder's `metadata.json` says: see `times_of`.
     """
     if target.suffix == ".tflite" and not target.is_dir():
         write_atomic(target, models[0])
@@ -190,7 +195,6 @@ def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any],
         {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in files.items()
     ]
-    times = {name: getattr(artefact, name) for name in (*TIMES, "early_exit")}
     files[METADATA] = json.dumps({**description, **times, "files": entries}, indent=2).encode() + b"\n"
     _replace_folder(target, files)
 

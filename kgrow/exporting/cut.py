@@ -179,7 +179,7 @@ def set_threshold(model: bytes, threshold: float) -> bytes:
         branches = [op for op in graph.operators if codes[op.opcodeIndex] == IF]
         limits += [graph.tensors[made_by[int(op.inputs[0])].inputs[1]] for op in branches]
     if not limits:
-        raise ValueError("`model` must have early exits, but has none. Export it with `early_exit=True`.")
+        raise ValueError("`model` must have early exits in it, but has none.")
     for tensor in limits:
         value = _threshold(tensor.quantization if tensor.type == INT8 else None, rule.threshold)
         parsed.buffers[tensor.buffer].data = np.frombuffer(value.tobytes(), np.uint8)

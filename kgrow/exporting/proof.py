@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kgrow.exporting.answers import Answers, DeviceModel
-from kgrow.exporting.bundle import describe, self_describing, write
+from kgrow.exporting.bundle import describe, self_describing, times_of, write
 from kgrow.exporting.cost import arena_bytes, macs
 from kgrow.exporting.measure import Artefact, gzip_size, runtime_name
 from kgrow.exporting.memory_plan import with_plan
@@ -71,7 +71,7 @@ def write_proved(converted: Converted, task: Task, target: Path, options: Export
     description = describe(artefact, task, options)
     written = [self_describing(model, description) for model in models]
     check_same(DeviceModel(written, heads, rule), task.test.images, found)
-    write(target, written, description, artefact)
+    write(target, written, description, times_of(artefact))
     return dataclasses.replace(artefact, bytes=sum(map(len, written)), gzip_bytes=sum(map(gzip_size, written)))
 
 

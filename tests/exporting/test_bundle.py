@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kgrow.benchmark import benchmark
-from kgrow.exporting import EarlyExit, ExportOptions, export
+from kgrow.exporting import EarlyExit, ExportOptions, export, set_threshold
 from kgrow.exporting.assembly import parse
 from kgrow.exporting.bundle import FORMAT, METADATA, _replace_folder, check_target, read_bundle
 from kgrow.exporting.micro import check_micro
@@ -289,6 +289,43 @@ def test_labels_that_do_not_match_are_an_error_on_the_device(labels, bundle, tmp
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "benchmark.py: `--labels` must" in done.stderr
+
+
+@pytest.mark.parametrize("which", ["bundle", "staged", "file"])
+def test_threshold_is_changed_in_place_as_if_it_had_been_exported_so(
+    which, request, tiny_task, varied_network, tmp_path
+):
+    source = request.getfixturevalue("staged" if which == "staged" else "bundle")
+    target = tmp_path / ("model.tflite" if which == "file" else "out")
+    if which == "file":
+        shutil.copy(source / "model.tflite", target)
+    else:
+        shutil.copytree(source, target)
+    set_threshold(target, 0.45)
+    description, models = read_bundle(target)
+    rule = description["early_exit"]
+    assert (rule["threshold"], rule["mean_macs"], description["test_accuracy"]) == (0.45, None, None)
+    for model in models:
+        (buffer,) = (entry.buffer for entry in parse(model).metadata if entry.name == b"kgrow")
+        assert json.loads(parse(model).buffers[buffer].data.tobytes())["early_exit"]["threshold"] == 0.45
+    fresh = tmp_path / "fresh"
+    exits = EarlyExit(0.45, stages=which == "staged")
+    artefact = export(varied_network, tiny_task, fresh, ExportOptions("int8", early_exit=exits, max_drop=1.0))
+    (row,) = benchmark(target, tiny_task)["rows"]
+    assert row["test_accuracy"] == artefact.test_accuracy
+    if which != "file":
+        images = [tmp_path / f"{number}.npy" for number in range(8)]
+        for path, image in zip(images, tiny_task.test.images, strict=False):
+            np.save(path, image)
+        commands = ([sys.executable, "-I", folder / "run.py", "--json", *images] for folder in (target, fresh))
+        ours, theirs = (subprocess.run(command, capture_output=True, check=True).stdout for command in commands)
+        assert ours == theirs != b""
+
+
+def test_threshold_of_what_has_no_exits_is_refused(tiny_network, tiny_task, tmp_path):
+    export(tiny_network, tiny_task, tmp_path / "plain.tflite")
+    with pytest.raises(ValueError, match=r"`path` must have early exits, but '.*plain.tflite' has none"):
+        set_threshold(tmp_path / "plain.tflite", 0.5)
 
 
 def test_benchmark_on_other_classes_is_an_error(bundle, digits):

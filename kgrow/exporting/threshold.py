@@ -1,0 +1,41 @@
+"""Another threshold for early exits that were exported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kgrow.exporting import cut
+from kgrow.exporting.bundle import TIMES, read_bundle, self_describing, write
+from kgrow.network.early_exit import ExitRule
+
+# Of the earlier threshold. The exits' own figures are too, save what says how they are decided.
+STALE = ("test_accuracy", "accuracy_drop", "agreement", "max_abs_diff")
+
+
+def set_threshold(path: str | os.PathLike[str], threshold: float) -> None:
+    """Changes the threshold of an exported file or folder in place; nothing is converted again.
+
+    What was measured with the earlier threshold is null from then on in what the model says of itself;
+    `kgrow benchmark` measures it again.
+
+    Args:
+        path: What `export` wrote with early exits, in one file or in stages.
+        threshold: Smallest confidence to leave with, 0 or more; above 1 no image leaves.
+
+    Raises:
+        FileNotFoundError: If there is nothing there that kgrow exported.
+        ValueError: If it has no early exits, or the threshold is no confidence.
+    """
+    target = Path(path)
+    description, models = read_bundle(target)
+    exits = description["early_exit"]
+    if not exits:
+        raise ValueError(f"`path` must have early exits, but '{target}' has none. Export it with `early_exit=True`.")
+    rule = ExitRule(threshold, exits["fallback"])
+    changed = {**dict.fromkeys(exits), "threshold": rule.threshold, "fallback": rule.fallback}
+    described = {name: value for name, value in description.items() if name not in (*TIMES, "files")}
+    described |= {**dict.fromkeys(STALE), "early_exit": changed}
+    if len(models) == 1 and description["exit_index"]:  # stages, and a single head, are decided by who runs them
+        models = [cut.set_threshold(models[0], rule.threshold)]
+    write(target, [self_describing(model, described) for model in models], described, dict.fromkeys(TIMES))
