@@ -201,20 +201,24 @@ def dequantized(runner, outputs):
 
 
 def resized(image, size):
-    """Returns an image at another (height, width): each new pixel is the mean of the area it covers."""
+    """Returns an image at another (height, width), bilinear and antialiased as Pillow resizes it for training."""
+    is_whole = image.dtype.kind in "bui"
     image = image.astype(np.float32)
-    for axis, side in enumerate(size):
-        image = np.moveaxis(np.tensordot(_areas(image.shape[axis], side), image, axes=(1, axis)), 0, axis)
+    for axis in (1, 0):
+        weights = _triangles(image.shape[axis], size[axis])
+        image = np.moveaxis(np.tensordot(weights, image, axes=(1, axis)), 0, axis)
+        # Pillow rounds bytes after each axis.
+        image = np.floor(image + 0.5) if is_whole else image
     return image
 
 
-def _areas(old, new):
-    """Returns how much of each old pixel each new one covers, (new, old), rows summing to 1."""
-    edges = np.linspace(0, old, new + 1)
-    low, high = edges[:-1, np.newaxis], edges[1:, np.newaxis]
-    pixels = np.arange(old)
-    covered = np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
-    return (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+def _triangles(old, new):
+    """Returns how much each new pixel takes of each old one, (new, old), rows summing to 1."""
+    scale = old / new
+    support = max(1.0, scale)
+    centers = (np.arange(new)[:, np.newaxis] + 0.5) * scale
+    weights = np.clip(1 - np.abs(np.arange(old) + 0.5 - centers) / support, 0, None)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def with_channels(image, channels):
