@@ -15,12 +15,14 @@ In a program, with a frame of a camera as an array (height, width, channels) of 
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import re
 import sys
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,8 @@ import numpy as np
 
 FORMAT, METADATA = "kgrow-bundle-2", "metadata.json"
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
+# What `zipfile` raises on a damaged archive.
+ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
 
@@ -161,11 +165,15 @@ def read_model(path):
         return metadata, [checked(path / Path(entry["path"]).name, entry["sha256"]) for entry in entries]
     if not path.is_file():
         raise ValueError(f"'{path}' must be a model, but there is no such file.")
+    content = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
-            return described(path, archive.read(METADATA)), [path.read_bytes()]
-    except (zipfile.BadZipFile, KeyError):
-        raise ValueError(f"'{path}' must be a whole file that kgrow exported, but carries no description.") from None
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            text = archive.read(METADATA)
+    except ZIP_ERRORS:
+        raise ValueError(
+            f"'{path}' must be a whole file that kgrow exported, but carries no description. Copy it once more."
+        ) from None
+    return described(path, text), [content]
 
 
 def described(path, text):
