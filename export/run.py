@@ -19,7 +19,9 @@ import io
 import json
 import os
 import re
+import struct
 import sys
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -31,7 +33,16 @@ import numpy as np
 FORMAT, METADATA = "kgrow-bundle-2", "metadata.json"
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
 # What `zipfile` raises on a damaged archive.
-ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    KeyError,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
 
@@ -245,20 +256,38 @@ def read_image(path):
     path = Path(path)
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        if path.suffix in (".pgm", ".ppm"):
-            return _read_netpbm(path.read_bytes())
-        from PIL import Image
-
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # of damaged notes beside the pixels
-            return _decoded(image)
+            return read_array(path)
+        return _read_netpbm(path.read_bytes()) if path.suffix in (".pgm", ".ppm") else _read_with_pillow(path)
     except ImportError:
         raise ValueError(
             f"'{path}' must be .npy, .pgm or .ppm unless Pillow is installed: `pip install Pillow`."
         ) from None
-    except (OSError, ValueError, IndexError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError, IndexError, EOFError, SyntaxError, struct.error, OverflowError) as error:
         raise ValueError(f"'{path}' must be an image, but cannot be read: {error}") from error
+
+
+def read_array(path):
+    """Returns the array that a `.npy` file holds; raises ValueError if it holds none."""
+    try:
+        with open(path, "rb") as file:
+            array = np.load(file, allow_pickle=False)
+    except (*ZIP_ERRORS, SyntaxError, MemoryError, tokenize.TokenError) as error:
+        raise ValueError(f"'{path}' must be a whole .npy file, but cannot be read: {error}") from error
+    if isinstance(array, np.ndarray):
+        return array
+    raise ValueError(f"'{path}' must be a .npy file of one array, but is an archive. Save it with `numpy.save`.")
+
+
+def _read_with_pillow(path):
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged notes beside the pixels
+            with Image.open(path) as image:
+                return _decoded(image)
+    except Image.DecompressionBombError as error:  # derives from nothing else
+        raise ValueError(str(error)) from error
 
 
 def _decoded(image):

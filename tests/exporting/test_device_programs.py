@@ -1,7 +1,7 @@
 """`export/run.py` and `export/benchmark.py`, in this Python: what they read, and what they say of what they cannot."""
 
-import json
 import os
+import struct
 import subprocess
 import sys
 import zipfile
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kgrow_device import run as device
+from PIL import Image
 
 from kgrow.exporting import EarlyExit, ExportOptions, export
 from kgrow.task.pixels import resize
@@ -69,3 +70,35 @@ def test_damaged_description_is_an_error(fault, single, tmp_path):
     damaged.write_bytes(content)
     with pytest.raises(ValueError, match=r"must be a whole file that kgrow exported, but carries no description"):
         device.read_model(damaged)
+
+
+def test_pictures_that_pillow_refuses_are_an_error(tmp_path, monkeypatch):
+    Image.new("L", (64, 64)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"huge.png' must be an image, but cannot be read: .*exceeds limit"):
+        device.read_image(tmp_path / "huge.png")
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sI", 4, b"IHDR", 8) + bytes(4))
+    with pytest.raises(ValueError, match="must be an image"):
+        device.read_image(damaged)
+    monkeypatch.setattr(Image, "open", lambda path: struct.unpack("<H", b""))
+    with pytest.raises(ValueError, match="must be an image, but cannot be read: unpack"):
+        device.read_image(damaged)
+
+
+@pytest.mark.parametrize("fault", ["archive", "damaged archive", "objects", "header", "bracket", "huge", "netpbm"])
+def test_files_that_hold_no_array_are_an_error(fault, tmp_path):
+    path = tmp_path / ("image.pgm" if fault == "netpbm" else "image.npy")
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9, 9999999999999), }\n"
+    whole = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+    if fault == "objects":
+        np.save(path, np.array([None]), allow_pickle=True)
+    elif fault.endswith("archive"):
+        np.savez(tmp_path / "image.npz", np.zeros((8, 8, 3)))
+        content = (tmp_path / "image.npz").read_bytes()
+        path.write_bytes(content if fault == "archive" else content[:200])
+    else:
+        contents = {"huge": whole, "header": whole.replace(b", }", b",  "), "bracket": whole.replace(b"9)", b"((")}
+        path.write_bytes({**contents, "netpbm": b"P5 9 %d 255\n" % 10**30}[fault])
+    with pytest.raises(ValueError, match=r"image.np?.' must be|image.pgm' must be"):
+        device.read_image(path)
