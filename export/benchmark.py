@@ -3,18 +3,22 @@
     python benchmark.py [--model PATH] [--images X.npy] [--labels Y.npy] [--threads N] [--runs N] [--json]
 
 Without images it takes random pixels, whose early exits say nothing. Times are of one image, after a warm-up; memory is
-the largest this process ever held.
+the largest this process ever held, as far as the system says so.
 """
 
 import argparse
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
+
 import numpy as np
-from run import Classifier, interpreter_class
+from run import Classifier, interpreter_class, print_anything, read_array
 
 PERCENTILES = (50, 90, 95, 99)
 WARMUP = 20
@@ -54,8 +58,13 @@ def measure(classifier, images, labels, num_runs):
         report["stages"] = stage_times(classifier, batches[0], max(num_runs // 10, 20))
     if labels is not None:
         report["accuracy"] = float(np.mean(np.array(classes) == np.resize(labels, num_runs)))
-    report["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_PER_RSS_UNIT
+    report["peak_rss_bytes"] = peak_rss_bytes()
     return report
+
+
+def peak_rss_bytes():
+    """Returns the most memory that this process ever held, or None where the system does not say."""
+    return resource and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_PER_RSS_UNIT
 
 
 def stage_times(classifier, batch, num_runs):
@@ -82,14 +91,19 @@ def statistics(milliseconds):
 def read_data(options, classifier):
     """Returns images (num_images, height, width, channels) and class indices (num_images,) or None."""
     if options.images:
-        images = np.load(options.images, allow_pickle=False)
+        images = read_array(options.images)
     else:
         images = np.random.default_rng(0).integers(0, 256, (8, *classifier.shape), dtype=np.uint8)
+    if images.ndim not in (3, 4):
+        raise ValueError(
+            "`--images` must hold images (num_images, height, width) or (num_images, height, width, channels), but has "
+            f"shape {images.shape}. Save one image as `images[np.newaxis]`."
+        )
     if not len(images) or (options.runs is not None and options.runs < 1):
         raise ValueError("there must be at least one image and one run")
     if not options.labels:
         return images, None
-    labels = np.load(options.labels, allow_pickle=False)
+    labels = read_array(options.labels)
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ValueError(f"`--labels` must hold one class index per image, {len(images)}, but are {labels.shape}.")
     last = len(classifier.labels) - 1
@@ -100,6 +114,7 @@ def read_data(options, classifier):
 
 def main():
     """Runs the command line; returns the exit code."""
+    print_anything()
     parser = argparse.ArgumentParser(description="Measure a model that kgrow exported.")
     parser.add_argument("--model", default=Path(__file__).parent, metavar="PATH", help="default: this folder")
     parser.add_argument("--images", metavar="X.npy", help="raw pixels (num_images, height, width, channels)")
@@ -138,7 +153,8 @@ def table(report):
         lines.append("stages alone " + " ".join(f"{value:.3f}" for value in report["stages"]))
     if "accuracy" in report:
         lines.append(f"accuracy {100 * report['accuracy']:.2f} %")
-    return "\n".join([*lines, f"peak memory {report['peak_rss_bytes'] / 2**20:.1f} MiB"])
+    peak = report["peak_rss_bytes"]
+    return "\n".join([*lines, "peak memory -" if peak is None else f"peak memory {peak / 2**20:.1f} MiB"])
 
 
 if __name__ == "__main__":

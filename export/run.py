@@ -68,11 +68,17 @@ class Classifier:
             exported one. A single file has its threshold inside.
 
     Raises:
-        ValueError: If there is no such model, or it is damaged or not one of kgrow's.
+        ValueError: If there is no such model, it is damaged or not one of kgrow's, or a number makes no sense.
         ImportError: If no interpreter is installed.
     """
 
     def __init__(self, path, num_threads=1, threshold=None):
+        if not 1 <= num_threads < 2**31:
+            raise ValueError(f"`num_threads` (`--threads`) must be in [1, 2**31), but got {num_threads!r}.")
+        if threshold is not None and not 0 <= threshold < float("inf"):
+            raise ValueError(
+                f"`threshold` must be a confidence, 0 or more, but got {threshold!r}. For no early answer pass 2."
+            )
         self.metadata, models = read_model(Path(path))
         self.labels = self.metadata["classes"]
         self.shape = tuple(self.metadata["input"]["shape"])
@@ -313,8 +319,20 @@ def _read_netpbm(data):
     return pixels.reshape(height, width, channels)
 
 
+def print_anything():
+    """Lets what standard output cannot encode be printed as escapes, instead of ending the program."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def one_line(text):
+    """Returns a name without the line breaks that it may have."""
+    return " ".join(text.splitlines())
+
+
 def main():
     """Runs the command line; returns the exit code."""
+    print_anything()
     parser = argparse.ArgumentParser(description="Classify images with a model that kgrow exported.")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--model", default=Path(__file__).parent, metavar="PATH", help="default: this folder")
@@ -339,7 +357,7 @@ def main():
             fields = {"image": name, "label": answer.label, "probability": answer.probability}
             print(json.dumps({**fields, "exit_index": answer.exit_index}))
         else:
-            print(f"{name}: {answer.label} ({100 * answer.probability:.1f} %)")
+            print(f"{one_line(name)}: {one_line(answer.label)} ({100 * answer.probability:.1f} %)")
     return 1 if failed else 0
 
 

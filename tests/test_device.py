@@ -73,7 +73,7 @@ def test_accuracy_on_the_device_is_the_one_reported(name, device_python, exporte
     may_differ = 1.01 / 359 if interpreter == "tflite_runtime" and artefacts[name].early_exit else 1e-9
     assert report["accuracy"] == pytest.approx(artefacts[name].test_accuracy, abs=may_differ)
     assert report["runtime"] == interpreter
-    assert report["peak_rss_bytes"] > 1e7
+    assert os.name == "nt" or report["peak_rss_bytes"] > 1e7
     if artefacts[name].early_exit:
         fractions = {exit["exit_index"]: exit["fraction"] for exit in report["exits"]}
         expected = dict(enumerate(artefacts[name].early_exit["exits"]))

@@ -1,5 +1,6 @@
 """`export/run.py` and `export/benchmark.py`, in this Python: what they read, and what they say of what they cannot."""
 
+import json
 import os
 import struct
 import subprocess
@@ -102,3 +103,90 @@ def test_files_that_hold_no_array_are_an_error(fault, tmp_path):
         path.write_bytes({**contents, "netpbm": b"P5 9 %d 255\n" % 10**30}[fault])
     with pytest.raises(ValueError, match=r"image.np?.' must be|image.pgm' must be"):
         device.read_image(path)
+
+
+@pytest.mark.parametrize("program", ["run.py", "benchmark.py"])
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--threads", "0", "`num_threads` (`--threads`) must be in [1, 2**31), but got 0"),
+        ("--threads", "-2", "`num_threads` (`--threads`) must be in [1, 2**31), but got -2"),
+        ("--threads", "99999999999", "`num_threads` (`--threads`) must be in [1, 2**31), but got 99999999999"),
+        ("--threshold", "nan", "`threshold` must be a confidence, 0 or more, but got nan"),
+        ("--threshold", "inf", "`threshold` must be a confidence, 0 or more, but got inf"),
+        ("--threshold", "-0.5", "`threshold` must be a confidence, 0 or more, but got -0.5"),
+    ],
+)
+def test_numbers_without_sense_are_refused_before_the_model_is_loaded(program, option, value, message, tmp_path):
+    images = [tmp_path / "image.npy"] if program == "run.py" else []
+    done = execute(program, "--model", tmp_path / "missing", f"{option}={value}", *images)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_names_that_cannot_be_printed_become_escapes(single, tmp_path):
+    image = tmp_path / "\u732b.npy"
+    np.save(image, np.zeros((8, 8, 3), np.uint8))
+    for program, arguments in (("run.py", [image]), ("benchmark.py", ["--runs", "2"])):
+        done = execute(program, "--model", single, *arguments, PYTHONIOENCODING="cp1252", PYTHONUTF8="0")
+        assert done.returncode == 0
+        assert ("\\u732b.npy: " in done.stdout) == (program == "run.py")
+
+
+def test_a_line_per_image_whatever_the_names(single, monkeypatch, capsys, tmp_path):
+    image = tmp_path / "two\nlines.npy"
+    np.save(image, np.zeros((8, 8, 3), np.uint8))
+    read = device.read_model
+
+    def named(path):
+        metadata, models = read(path)
+        return {**metadata, "classes": ["a\nb", "a\r\nb", "a\u2028b"]}, models
+
+    monkeypatch.setattr(device, "read_model", named)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--model", str(single), str(image)])
+    assert device.main() == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "two lines.npy: a b (" in line
+
+
+def test_output_may_be_anything_that_prints(single, monkeypatch, tmp_path):
+    class Lines(list):
+        write, flush = list.append, list.copy
+
+    np.save(tmp_path / "image.npy", np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(sys, "argv", ["run.py", "--model", str(single), str(tmp_path / "image.npy")])
+    monkeypatch.setattr(sys, "stdout", Lines())
+    assert device.main() == 0
+    assert "image.npy: " in "".join(sys.stdout)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_benchmark_runs_where_memory_is_not_told(as_json, single):
+    arguments = ["--model", str(single), "--runs", "2", *(["--json"] if as_json else [])]
+    code = f"import runpy, sys; sys.modules['resource'] = None; sys.argv = ['benchmark.py', *{arguments}]; "
+    code += (
+        f"sys.path.insert(0, {str(PROGRAMS)!r}); runpy.run_path({str(PROGRAMS / 'benchmark.py')!r}, None, '__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if as_json:
+        assert json.loads(done.stdout)["peak_rss_bytes"] is None
+    else:
+        assert done.stdout.endswith("peak memory -\n")
+
+
+def test_benchmark_names_data_of_the_wrong_form(single, tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    np.savez(tmp_path / "archive.npz", np.zeros(2, int))
+    np.save(tmp_path / "scalar.npy", 3)
+    for images, labels, message in (
+        ("scalar", None, "`--images` must hold images (num_images, height, width)"),
+        ("archive.npz", None, "archive.npz' must be a .npy file of one array"),
+        ("images", "scalar", "`--labels` must hold one class index per image"),
+        ("images", "archive.npz", "archive.npz' must be a .npy file of one array"),
+    ):
+        paths = [tmp_path / (name if "." in name else f"{name}.npy") for name in (images, labels) if name]
+        options = [part for pair in zip(("--images", "--labels"), paths, strict=False) for part in pair]
+        done = execute("benchmark.py", "--model", single, *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
