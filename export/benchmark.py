@@ -93,7 +93,7 @@ def read_data(options, classifier):
     if options.images:
         images = read_array(options.images)
     else:
-        images = np.random.default_rng(0).integers(0, 256, (8, *classifier.shape), dtype=np.uint8)
+        images = classifier.scaled(np.random.default_rng(0).integers(0, 256, (8, *classifier.shape), dtype=np.uint8))
     if images.ndim not in (3, 4):
         raise ValueError(
             "`--images` must hold images (num_images, height, width) or (num_images, height, width, channels), but has "

@@ -43,6 +43,7 @@ ZIP_ERRORS = (
     OSError,
     ValueError,
 )
+EIGHT_BITS = (0, 255)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
 
@@ -83,6 +84,7 @@ class Classifier:
         self.labels = self.metadata["classes"]
         self.shape = tuple(self.metadata["input"]["shape"])
         self.dtype = np.dtype(self.metadata["input"]["dtype"])
+        self.range = tuple(self.metadata["input"].get("range", EIGHT_BITS))
         early_exit = self.metadata["early_exit"] or {}
         has_branches = bool(early_exit) and len(models) == 1
         self.runners = [open_model(model, num_threads, has_branches) for model in models]
@@ -92,7 +94,7 @@ class Classifier:
             raise ValueError("`threshold` must be None for a single file, which has its own inside.")
         if has_branches and self.metadata["exit_index"] and EXIT_INDEX not in self.runners[0].get_output_details():
             raise ValueError(f"'{path}' must be the folder of all stages, but is one of its files.")
-        self._resized = False
+        self._resized, self._range_checked = False, "range" not in self.metadata["input"]
 
     def __call__(self, image):
         """Classifies an array (height, width) or (height, width, channels) of raw pixels."""
@@ -118,6 +120,16 @@ class Classifier:
             known.update(outputs)
         raise AssertionError("a model has at least one stage")
 
+    def read(self, path):
+        """Returns an image file as the model reads it; a `.npy` file as it is."""
+        image = read_image(path)
+        return image if Path(path).suffix == ".npy" else self.scaled(image)
+
+    def scaled(self, image):
+        """Returns pixels from 0 to 255, as files and cameras give them, in the range that the model learned from."""
+        low, high = self.range
+        return image if self.range == EIGHT_BITS else low + np.float32((high - low) / 255) * np.asarray(image)
+
     def prepare(self, image):
         """Returns a batch of one, of the model's size and type."""
         image = np.asarray(image)
@@ -128,6 +140,7 @@ class Classifier:
             raise ValueError(
                 f"`image` must be an array (height, width, channels) of pixels, but has shape {image.shape}."
             )
+        self._check_range(image)
         if image.shape[:2] != self.shape[:2]:
             if not self._resized:
                 print(f"resizing images to {self.shape[1]}x{self.shape[0]}, as the model reads them", file=sys.stderr)
@@ -137,6 +150,19 @@ class Classifier:
         if self.dtype == np.uint8:
             image = np.clip(np.rint(image), 0, 255)
         return image.astype(self.dtype)[np.newaxis]
+
+    def _check_range(self, image):
+        """Says once if pixels are far from the range that the model learned from."""
+        (low, high), least, most = self.range, float(image.min()), float(image.max())
+        is_beyond = least < 2 * low - high or most > 2 * high - low
+        is_tiny = low >= 0 and high >= 10 and least < most <= 1
+        if (is_beyond or is_tiny) and not self._range_checked:
+            self._range_checked = True
+            print(
+                f"pixels reach from {least:g} to {most:g}, but the model learned from {low:g} to {high:g}: scale them "
+                "as the images it was trained on",
+                file=sys.stderr,
+            )
 
 
 def interpreter_class():
@@ -348,7 +374,7 @@ def main():
         return 2
     for name in options.images:
         try:
-            answer = classifier(read_image(name))
+            answer = classifier(classifier.read(name))
         except ValueError as error:
             print(f"run.py: {error}", file=sys.stderr)
             failed = True

@@ -116,6 +116,8 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
             "shape": list(task.input_shape),
             "layout": "NHWC, gray or RGB",
             "dtype": options.pixels(task.dtype.name),
+            # To which a device scales what it decodes from files; unlike the mean, it says what black and white are.
+            "range": list(task.pixel_range),
             "scaling": "none: raw pixels, scaled inside" if task.dtype == "uint8" else "none: as in the data set",
         },
         "output": {"name": "probabilities", "dtype": options.output_dtype},

@@ -6,6 +6,8 @@ import numpy as np
 
 SMALLEST_SIDE = 4
 MOST_CHANNELS = 4
+USUAL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))
+SMALLEST_PART = 0.25
 
 
 def as_pixels(images: Any, argument: str = "source") -> np.ndarray:
@@ -88,6 +90,23 @@ def _narrow(images: np.ndarray) -> np.ndarray:
             return whole
     with np.errstate(over="ignore"):
         return images.astype(np.float32)
+
+
+def usual_range(low: float, high: float) -> tuple[float, float]:
+    """Returns the range that pixels were meant for, which they need not reach.
+
+    Args:
+        low: Smallest pixel.
+        high: Largest pixel.
+
+    Returns:
+        The first of [0, 1], [-1, 1], [0, 255] and [0, 65535] that holds both, if they span a quarter of it or more;
+        else what they span, such as [0, 16].
+    """
+    for least, most in USUAL_RANGES:
+        if least <= low and high <= most and high - low >= SMALLEST_PART * (most - least):
+            return least, most
+    return low, high
 
 
 def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kgrow.task.gather import gather
 from kgrow.task.labels import check_classes, check_labels
-from kgrow.task.pixels import check_image_shape, check_image_size
+from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
 from kgrow.task.sources import open_source, open_split
 from kgrow.task.split import Split, slices
 from kgrow.task.stream import Options, Size, Source
@@ -183,6 +183,12 @@ class Task:
     def pixel_std(self) -> tuple[float, ...]:
         """Standard deviation of each channel over the training images; 1.0 for a constant channel."""
         return self._pixel_statistics[1]
+
+    @functools.cached_property
+    def pixel_range(self) -> tuple[float, float]:
+        """Smallest and largest value that raw pixels are meant to take, judged by the training images."""
+        pieces = [self.train.images[rows] for rows in slices(len(self.train), self.train.images[0].nbytes)]
+        return usual_range(min(float(piece.min()) for piece in pieces), max(float(piece.max()) for piece in pieces))
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -1,5 +1,6 @@
 """`export/run.py` and `export/benchmark.py`, in this Python: what they read, and what they say of what they cannot."""
 
+import dataclasses
 import json
 import os
 import struct
@@ -14,6 +15,7 @@ from kgrow_device import run as device
 from PIL import Image
 
 from kgrow.exporting import EarlyExit, ExportOptions, export
+from kgrow.task import Split
 from kgrow.task.pixels import resize
 
 PROGRAMS = Path(__file__).parents[2] / "export"
@@ -190,3 +192,85 @@ def test_benchmark_names_data_of_the_wrong_form(single, tmp_path):
         done = execute("benchmark.py", "--model", single, *options)
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr
+
+
+@pytest.fixture(scope="module")
+def floats(tiny_network, tiny_task, tmp_path_factory):
+    """The network of `single`, exported with images of floats in [0, 1]."""
+
+    def divided(split):
+        return Split((split.images / np.float32(255)).astype(np.float32), split.labels)
+
+    splits = {role: divided(getattr(tiny_task, role)) for role in ("train", "validation", "test")}
+    path = tmp_path_factory.mktemp("bundle") / "model.tflite"
+    export(tiny_network, dataclasses.replace(tiny_task, **splits), path)
+    return path
+
+
+def test_description_tells_the_range_of_pixels(single, floats, digits, tiny_task):
+    assert device.read_model(single)[0]["input"]["range"] == [0, 255]
+    assert device.read_model(floats)[0]["input"]["range"] == [0, 1]
+    assert digits.pixel_range == (0, 16)
+    assert tiny_task.pixel_range == (0, 255)
+
+
+def test_files_are_scaled_to_the_range_of_training(single, floats, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    (tmp_path / "image.ppm").write_bytes(b"P6 8 8 255\n" + pixels.tobytes())
+    np.save(tmp_path / "image.npy", pixels)
+    for name in ("image.png", "image.ppm", "image.npy"):
+        same = device.Classifier(single).read(tmp_path / name)
+        assert same.dtype == np.uint8
+        np.testing.assert_array_equal(same, pixels)
+        expected = pixels if name == "image.npy" else pixels / 255
+        np.testing.assert_allclose(device.Classifier(floats).read(tmp_path / name), expected, rtol=1e-6)
+    assert "pixels reach" not in execute("run.py", "--model", floats, tmp_path / "image.png").stderr
+    assert "pixels reach" not in execute("benchmark.py", "--model", floats, "--runs", "2").stderr
+
+
+def test_scaled_digits_are_whole_numbers_again(single):
+    classifier = device.Classifier(single)
+    classifier.range = (0.0, 16.0)
+    np.testing.assert_array_equal(
+        classifier.prepare(classifier.scaled(np.full((8, 8, 3), 191, np.uint8))), np.full((1, 8, 8, 3), 12)
+    )
+
+
+@pytest.mark.parametrize(
+    ("pixel_range", "pixels", "is_far"),
+    [
+        ((0, 255), (0, 1), True),
+        ((0, 255), (-1, 1), True),
+        ((0, 255), (0, 0), False),
+        ((0, 255), (0, 30), False),
+        ((0, 255), (0, 65535), True),
+        ((0, 16), (0, 255), True),
+        ((0, 16), (0, 15), False),
+        ((0, 1), (0, 255), True),
+        ((-1, 1), (0, 1), False),
+        ((-2.1, 2.6), (0, 1), False),
+    ],
+)
+def test_pixels_of_another_range_are_told_once(pixel_range, pixels, is_far, single, capsys):
+    classifier = device.Classifier(single)
+    classifier.range = pixel_range
+    image = np.resize(np.array(pixels, np.float32), (8, 8, 3))
+    for _ in range(2):
+        classifier(image)
+    assert capsys.readouterr().err.count("pixels reach from") == is_far
+
+
+def test_model_without_a_range_reads_bytes(single, monkeypatch, capsys):
+    metadata, models = device.read_model(single)
+    del metadata["input"]["range"]
+    monkeypatch.setattr(device, "read_model", lambda path: (metadata, models))
+    classifier = device.Classifier(single)
+    assert classifier.range == (0, 255)
+    classifier(np.eye(8))
+    assert not capsys.readouterr().err
+
+
+def test_truth_values_are_pixels(single, capsys):
+    device.Classifier(single)(np.eye(8, dtype=bool))
+    assert "pixels reach from 0 to 1, but" in capsys.readouterr().err

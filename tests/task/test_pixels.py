@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kgrow.task.pixels import as_pixels, resize
+from kgrow.task.pixels import as_pixels, resize, usual_range
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,24 @@ def test_resize_is_antialiased():
     checkerboard = (np.indices((32, 32)).sum(axis=0) % 2 * 254).astype(np.uint8)[None, ..., None]
     resized = resize(checkerboard, (8, 8))
     assert np.abs(resized.astype(int) - 127).max() <= 8
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 255, (0, 255)),
+        (3, 80, (0, 255)),
+        (0, 16, (0, 16)),
+        (0, 1, (0, 1)),
+        (0.01, 0.98, (0, 1)),
+        (0, 0.1, (0, 0.1)),
+        (-0.9, 0.97, (-1, 1)),
+        (-2.1, 2.6, (-2.1, 2.6)),
+        (0.5, 254.2, (0, 255)),
+        (90, 65000, (0, 65535)),
+        (0, 4095, (0, 4095)),
+        (7, 7, (7, 7)),
+    ],
+)
+def test_range_is_the_usual_one_that_pixels_fill(low, high, expected):
+    assert usual_range(low, high) == expected
