@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 
 from kgrow._keras import tf
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.exporting import EXPORTERS, classify, cut
 from kgrow.exporting._channels import Weighted
+from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.compact import compact, shrink
+from kgrow.exporting.folded import FoldedNetwork
 from kgrow.network import GrowingNetwork
+from kgrow.network.early_exit import FALLBACKS, ExitRule, softmax
 
 SCALING = Scaling((0.1, -0.2), (1.5, 0.5))
 IMAGES = np.random.default_rng(0).normal(size=(4, 9, 9, 2)).astype(np.float32)
@@ -20,7 +24,7 @@ STEM = Cell("conv", 4)
 WITHOUT_OFFSET = {"beta": 0.0, "moving_mean": 0.0}
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def eager_blocks():
     """Each network here is called once or twice: tracing its blocks would take ten times as long as running them."""
     tf.config.run_functions_eagerly(True)
@@ -163,6 +167,40 @@ def test_logits_stay_and_a_second_time_removes_nothing(seed, data):
     again = shrink(Weighted(smaller.architecture, smaller.state()), wanted)
     assert again.architecture == smaller.architecture
     assert all(np.array_equal(value, smaller.state()[name]) for name, value in again.state.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_files_of_a_random_network_answer_as_it_does(seed):  # T7.1, T7.4, T7.5
+    tf.config.run_functions_eagerly(False)  # a conversion needs the traces
+    generator = np.random.default_rng(seed)
+    network = GrowingNetwork(random_architecture(generator))
+    network.load_state(pruned_state(network.state(), generator))
+    network.apply_masks()
+    images = generator.normal(size=(32, *network.architecture.input_shape)).astype(np.float32)
+    heads, expected = tuple(range(len(network.blocks))), network.logits(images)
+    tolerance = 1e-4 * max(1.0, np.abs(expected).max())
+    smaller = compact(network, heads)
+    assert np.abs(np.stack(FoldedNetwork(smaller).heads(images)) - expected).max() <= tolerance
+    converted = EXPORTERS["float32"].convert(smaller, heads, "float32")
+    for head in heads:
+        assert np.abs(classify(cut.one_head(converted, head), images) - expected[head]).max() <= tolerance
+    for fallback in FALLBACKS:
+        rule = ExitRule(between(softmax(expected[:-1]).max(axis=-1)), fallback)
+        probabilities, _, evaluated = network.predict_early(images, rule.threshold, fallback=fallback)
+        single = DeviceModel([cut.early_exits(converted, heads, rule)], heads).run(images)
+        staged = DeviceModel(cut.stage_files(converted, heads), heads, rule).run(images)
+        for answers in (single, staged):
+            np.testing.assert_allclose(answers.values, probabilities, atol=1e-4)
+            np.testing.assert_array_equal(answers.exits, evaluated - 1)
+
+
+def between(confidences):
+    """Returns a threshold that is not near any confidence of the middle half: rounding decides nothing then."""
+    ordered = np.sort(confidences, axis=None)
+    middle = ordered[len(ordered) // 4 : 3 * len(ordered) // 4]
+    widest = int(np.argmax(np.diff(middle)))
+    return float(middle[widest : widest + 2].mean())
 
 
 def test_network_without_zeros_stays_as_it_is():
