@@ -18,7 +18,7 @@ except ImportError:  # on Windows
     resource = None
 
 import numpy as np
-from run import Classifier, interpreter_class, print_anything, read_array
+from run import Classifier, interpreter_class, print_anything, read_array, run_program
 
 PERCENTILES = (50, 90, 95, 99)
 WARMUP = 20
@@ -158,4 +158,4 @@ def table(report):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

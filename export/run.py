@@ -387,9 +387,16 @@ def main():
     return 1 if failed else 0
 
 
-if __name__ == "__main__":
+def run_program(main):
+    """Runs a command line and ends with its exit code, without a word if whoever reads the output has gone."""
     try:
-        sys.exit(main())
+        code = main()
+        sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python would complain at its end
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -274,3 +274,16 @@ def test_model_without_a_range_reads_bytes(single, monkeypatch, capsys):
 def test_truth_values_are_pixels(single, capsys):
     device.Classifier(single)(np.eye(8, dtype=bool))
     assert "pixels reach from 0 to 1, but" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", ["run.py", "benchmark.py"])
+def test_reader_that_has_gone_is_no_error_to_speak_of(program, single, tmp_path):
+    np.save(tmp_path / "image.npy", np.zeros((8, 8, 3), np.uint8))
+    arguments = {"run.py": [tmp_path / "image.npy"], "benchmark.py": ["--runs", "2"]}[program]
+    command = [sys.executable, PROGRAMS / program, "--model", single, "--json", *arguments]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 1
+    assert "Error" not in done.stderr
