@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kgrow._keras import keras, quiet_stderr, tf
+from kgrow._keras import keras, quiet_stderr
 
 with quiet_stderr():
     import tensorflow_model_optimization as tfmot
@@ -100,11 +100,6 @@ class Kernel:
 def prunable(layer: keras.layers.Layer) -> PrunableLayer:
     """Wraps one layer so that its kernel can be pruned: the only way kgrow makes a layer with a kernel."""
     return PrunableLayer(layer)
-
-
-def prunable_layers(module: tf.Module) -> list[PrunableLayer]:
-    """Returns the wrappers anywhere below `module`, where TFMOT's own traversal stops at custom layers."""
-    return [layer for layer in module.submodules if isinstance(layer, PrunableLayer)]
 
 
 def apply_masks(kernels: Iterable[Masked]) -> None:
