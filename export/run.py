@@ -32,17 +32,8 @@ import numpy as np
 
 FORMAT, METADATA = "kgrow-bundle-2", "metadata.json"
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
-# What `zipfile` raises on a damaged archive.
-ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    KeyError,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-)
+# What `zipfile` raises on a damaged archive; RuntimeError if the damage looks like encryption or a new method.
+ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, RuntimeError, EOFError, OSError, ValueError)
 EIGHT_BITS = (0, 255)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 

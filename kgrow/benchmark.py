@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._checks import check_positive_int
-from kgrow.exporting import EXPORTERS, ExportError
+from kgrow.exporting import EXPORTERS
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.cost import arena_bytes, macs
@@ -104,7 +104,7 @@ def _all_formats(result: Result) -> tuple[dict[str, File], dict[str, str]]:
             try:
                 result.export(target, quantization, early_exit=early_exit)
                 files[name] = read_bundle(target)
-            except (ExportError, ValueError, RuntimeError) as error:  # the other formats are measured all the same
+            except (RuntimeError, ValueError) as error:  # the other formats are measured all the same
                 errors[name] = str(error)
     return files, errors
 

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         if options.command not in ("search", "worker"):
-            _say("Interrupted; nothing was written.")
+            _say("Interrupted.")
             return INTERRUPTED
         again = [argument for argument in given if argument != "--overwrite"]  # which would start anew once more
         _say(f"Interrupted; the checkpoint is kept. To go on:\n  {shlex.join(['kgrow', *again])}")

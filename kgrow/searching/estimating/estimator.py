@@ -39,10 +39,17 @@ class Estimate:
     traceback: str | None = None
 
     @staticmethod
-    def of(trial: Trial) -> Estimate:
-        """Returns the outcome of a trial as an estimate, exact unless a rule cut it short."""
+    def of(trial: Trial, expected: float | None = None) -> Estimate:
+        """Returns the outcome of a trial as an estimate, exact unless a rule cut it short.
+
+        Args:
+            trial: Trained as far as it was.
+            expected: Where a rule cut the trial short, the accuracy that this promises; by default that of its best
+                epoch.
+        """
+        promises = trial.status == "cut" and expected is not None
         return Estimate(
-            val_accuracy=trial.val_accuracy,
+            val_accuracy=expected if promises else trial.val_accuracy,
             status=trial.status,
             epochs=trial.epochs,
             epochs_trained=trial.epochs_trained,

@@ -37,8 +37,7 @@ class Extrapolation(Estimator):
         """See `Estimator.estimate`."""
         hope = _Hope(self.probability, index, proposal, bench)
         trial = bench.trials.train(index, proposal, bench.deadline, stop=hope.is_lost)
-        estimate = Estimate.of(trial)
-        return dataclasses.replace(estimate, val_accuracy=hope.expected) if trial.status == "cut" else estimate
+        return Estimate.of(trial, hope.expected)
 
 
 class _Hope:

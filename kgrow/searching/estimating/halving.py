@@ -42,8 +42,7 @@ class Halving(Estimator):
         """See `Estimator.estimate`."""
         contest = _Contest(self.factor, index, proposal, bench)
         trial = bench.trials.train(index, proposal, bench.deadline, stop=contest.is_lost)
-        estimate = Estimate.of(trial)
-        return dataclasses.replace(estimate, val_accuracy=contest.expected) if trial.status == "cut" else estimate
+        return Estimate.of(trial, contest.expected)
 
 
 class _Contest:
