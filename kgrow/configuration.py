@@ -11,7 +11,7 @@ import numpy as np
 from kgrow._checks import check_keep_ratios, lookup
 from kgrow.execution import Plan
 from kgrow.lifecycle import PRESETS, ChannelPruning, Preset, Settings
-from kgrow.pruning import CHANNEL_CRITERIA, Bayes, BayesGate, BayesLink, ChannelCriterion
+from kgrow.pruning import CHANNEL_CRITERIA, ChannelCriterion
 from kgrow.result import task_document
 from kgrow.searching.limits import Limits
 from kgrow.task import AUGMENTATIONS, Augmentation, Task
@@ -88,7 +88,7 @@ def with_prices(settings: Settings, num_train: int) -> Settings:
 def _priced(criterion: Any, name: str, num_train: int) -> Any:
     if criterion.min_saliency:
         return criterion
-    if not isinstance(criterion, (Bayes, BayesGate, BayesLink)):
+    if not criterion.in_nats:
         raise ValueError(
             f"`{name}` must be 'bayes', or have a `min_saliency`, with the strategy 'bayes', but got {criterion!r}: "
             "the evidence decides how many stay."

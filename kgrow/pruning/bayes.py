@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Bayes(Criterion):
 
     min_saliency: float = 0.0
     curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
+    in_nats: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_price(self.min_saliency)

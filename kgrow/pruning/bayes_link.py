@@ -47,6 +47,7 @@ class BayesLink(Criterion):
     min_saliency: float = 0.0
     curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
     empties_kernels: ClassVar[bool] = True
+    in_nats: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_price(self.min_saliency)

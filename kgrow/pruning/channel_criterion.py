@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,9 +23,11 @@ class ChannelCriterion(abc.ABC):
 
     Args:
         min_saliency: What scores less is removed even where the keep ratio leaves room for it.
+        in_nats: See `Criterion`.
     """
 
     min_saliency: float = 0.0
+    in_nats: ClassVar[bool] = False
 
     @abc.abstractmethod
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
@@ -87,6 +90,7 @@ class BayesGate(ChannelCriterion):
 
     min_saliency: float = 0.0
     curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
+    in_nats: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_price(self.min_saliency)

@@ -39,10 +39,12 @@ class Criterion(abc.ABC):
         min_saliency: What scores less is removed even where the keep ratio leaves room for it.
         empties_kernels: Whether a kernel may lose all its connections where each of them scores 0. Otherwise its best
             one stays, because a kernel without any may cut the network in two.
+        in_nats: Whether scores are evidence in nats per example, so that a price for it can be named without looking.
     """
 
     min_saliency: float = 0.0
     empties_kernels: ClassVar[bool] = False
+    in_nats: ClassVar[bool] = False
 
     @abc.abstractmethod
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
