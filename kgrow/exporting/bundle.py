@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import kgrow
-from kgrow._files import explained, write_atomic
+from kgrow._files import explained, temporary, write_atomic
 from kgrow.exporting.assembly import add_metadata, pack, parse
 from kgrow.exporting.measure import Artefact, gzip_size
 from kgrow.exporting.micro import check_micro
@@ -87,8 +87,9 @@ def _is_bundle(folder: Path) -> bool:
     description = _folder_description(folder)
     if description is None:
         return False
-    ours = {METADATA, BYTECODE, *(entry["path"] for entry in description["files"])}
-    return {entry.name for entry in folder.iterdir()} <= ours
+    ours = {METADATA, *(entry["path"] for entry in description["files"])}
+    unfinished = {temporary(Path(name)).name for name in ours}  # what a kill left of one
+    return {entry.name for entry in folder.iterdir()} <= ours | unfinished | {BYTECODE}
 
 
 def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str, Any]:
@@ -248,12 +249,20 @@ def _moved(folder: Path, to: Path) -> bool:
 
 
 def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes file by file, the description last: until then the hashes say that the folder is not whole."""
-    earlier = _folder_description(folder) or {"files": []}
-    for name, data in files.items():
-        write_atomic(folder / name, data)
-    for name in {Path(entry["path"]).name for entry in earlier["files"]} - set(files):
+    """Writes file by file, the description last: until then the hashes say that the folder is not whole.
+
+    A description of all files, earlier and new, comes first: what a kill leaves is still known as a bundle, which the
+    same export replaces.
+    """
+    description = json.loads(files[METADATA])
+    earlier = (_folder_description(folder) or {"files": []})["files"]
+    both = {**description, "files": [*earlier, *description["files"]]}
+    write_atomic(folder / METADATA, json.dumps(both).encode())
+    for name in files.keys() - {METADATA}:
+        write_atomic(folder / name, files[name])
+    for name in {Path(entry["path"]).name for entry in earlier} - set(files):
         (folder / name).unlink(missing_ok=True)
+    write_atomic(folder / METADATA, files[METADATA])
 
 
 def _files(models: Sequence[bytes], description: Mapping[str, Any]) -> dict[str, bytes]:

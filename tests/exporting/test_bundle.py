@@ -20,10 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from kgrow._files import temporary, write_atomic
 from kgrow.benchmark import benchmark
 from kgrow.exporting import EarlyExit, ExportOptions, export, set_threshold
+from kgrow.exporting import bundle as bundles
 from kgrow.exporting.assembly import parse
-from kgrow.exporting.bundle import FORMAT, METADATA, _replace_folder, check_target, read_bundle
+from kgrow.exporting.bundle import FORMAT, METADATA, _is_bundle, _replace_folder, check_target, read_bundle
 from kgrow.exporting.micro import check_micro
 from kgrow.reporting.artefacts import print_benchmark
 from kgrow.task.pixels import resize
@@ -160,9 +162,23 @@ def test_folder_that_cannot_be_moved_is_filled(number, tmp_path, monkeypatch):
 
     if number is None:
         monkeypatch.chdir(target)  # whoever stands in it
+    new = {
+        METADATA: json.dumps({"format": FORMAT, "files": [{"path": "model.tflite"}]}).encode(),
+        "model.tflite": b"new",
+    }
     monkeypatch.setattr(os, "replace", refuse)
-    _replace_folder(Path() if number is None else target, {"labels.txt": b"new", METADATA: b"new"})
-    assert {path.name: path.read_bytes() for path in target.iterdir()} == {"labels.txt": b"new", METADATA: b"new"}
+    left = []
+
+    def look(path, data):
+        if path.parent == target:  # whenever a kill comes, the same export may follow
+            temporary(path).write_bytes(b"half")
+            left.append(_is_bundle(target))
+        write_atomic(path, data)
+
+    monkeypatch.setattr(bundles, "write_atomic", look)
+    _replace_folder(Path() if number is None else target, new)
+    assert left == [True] * 3
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == new
     assert [path.name for path in tmp_path.iterdir()] == ["volume"]
 
 
