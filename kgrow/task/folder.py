@@ -77,6 +77,7 @@ def open_folder(path: Path, class_names: Sequence[str] | None = None) -> Source:
         streams.get("test"),
         class_names=names,
         notes=tuple(notes),
+        has_eight_bits=True,
     )
 
 

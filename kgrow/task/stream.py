@@ -67,6 +67,7 @@ class Source:
         longest_side: Cap, in pixels, on the size chosen when images differ.
         validation_ratio: Share of `train` set aside when there is no validation split.
         has_unused_classes: Whether classes without a single example in any split are left out, not refused.
+        has_eight_bits: Whether all images are decoded to 8 bits, 0 being black and 255 white.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Source:
     longest_side: int = 96
     validation_ratio: float = 0.15
     has_unused_classes: bool = False
+    has_eight_bits: bool = False
 
     def streams(self) -> dict[str, Stream]:
         """Collects the splits that the source gives.

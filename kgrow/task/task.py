@@ -35,6 +35,7 @@ class Task:
         test: Examples for the final figures.
         class_names: One name per class, in the order of the labels.
         notes: What the user should be told once: images resized, files skipped.
+        has_eight_bits: Whether the pixels are known to reach from 0, black, to 255, white, however few of them do.
 
     Example:
         >>> task = Task.of("digits")
@@ -48,6 +49,7 @@ class Task:
     test: Split
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    has_eight_bits: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
@@ -156,7 +158,7 @@ class Task:
         if validation_split is not None:
             opened = replace(opened, validation_ratio=_as_share(validation_split, opened))
         splits, names, notes = gather(opened, options)
-        return cls(name or opened.name, **splits, class_names=names, notes=notes)
+        return cls(name or opened.name, **splits, class_names=names, notes=notes, has_eight_bits=opened.has_eight_bits)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -186,7 +188,9 @@ class Task:
 
     @functools.cached_property
     def pixel_range(self) -> tuple[float, float]:
-        """Smallest and largest value that raw pixels are meant to take, judged by the training images."""
+        """Smallest and largest value that raw pixels are meant to take, judged by the training images if not known."""
+        if self.has_eight_bits:
+            return 0.0, 255.0
         pieces = [self.train.images[rows] for rows in slices(len(self.train), self.train.images[0].nbytes)]
         return usual_range(min(float(piece.min()) for piece in pieces), max(float(piece.max()) for piece in pieces))
 

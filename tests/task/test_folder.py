@@ -205,3 +205,15 @@ def test_folder_of_corrupt_files_names_them(tmp_path):
         (tmp_path / name / "0.jpg").write_bytes(b"no JPEG")
     with pytest.raises(ValueError, match=r"at least one image, but got none\. Not readable were 2 files: 'a/0.jpg'"):
         Task.of(tmp_path)
+
+
+def test_pixels_of_files_reach_from_black_to_white_however_few_do(tmp_path):
+    for label in range(2):
+        (tmp_path / str(label)).mkdir()
+        for number in range(12):
+            pixels = np.full((8, 8), label, np.uint8)
+            pixels[number % 8] = 1 - label
+            Image.fromarray(pixels).save(tmp_path / str(label) / f"{number}.png")
+    task = Task.of(tmp_path)
+    assert task.train.images.max() == 1
+    assert task.pixel_range == (0, 255)
