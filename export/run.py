@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT, METADATA = "kgrow-bundle-2", "metadata.json"
+FORMAT, METADATA = "kgrow-bundle-3", "metadata.json"
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
 # What `zipfile` raises on a damaged archive; RuntimeError if the damage looks like encryption or a new method.
 ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, RuntimeError, EOFError, OSError, ValueError)
@@ -83,7 +83,8 @@ class Classifier:
         self.last_answers = early_exit.get("fallback") == "last"
         if threshold is not None and len(models) == 1:
             raise ValueError("`threshold` must be None for a single file, which has its own inside.")
-        if has_branches and self.metadata["exit_index"] and EXIT_INDEX not in self.runners[0].get_output_details():
+        self.exit_indices = early_exit.get("exit_indices") or [self.metadata["exit_index"]]
+        if has_branches and len(self.exit_indices) > 1 and EXIT_INDEX not in self.runners[0].get_output_details():
             raise ValueError(f"'{path}' must be the folder of all stages, but is one of its files.")
         self._resized, self._range_checked = False, "range" not in self.metadata["input"]
 
@@ -104,10 +105,8 @@ class Classifier:
             # Where no head is sure enough, the most confident one answers, or always the last.
             if best is None or self.last_answers or probabilities.max() > best.max():
                 best = probabilities
-            if stage == len(self.runners) - 1:
-                return best, self.metadata["exit_index"]
-            if probabilities.max() >= self.threshold:
-                return best, stage
+            if stage == len(self.runners) - 1 or probabilities.max() >= self.threshold:
+                return best, self.exit_indices[stage]
             known.update(outputs)
         raise AssertionError("a model has at least one stage")
 

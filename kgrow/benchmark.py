@@ -110,10 +110,10 @@ def _all_formats(result: Result) -> tuple[dict[str, File], dict[str, str]]:
 
 
 def _device(description: Mapping[str, Any], models: Sequence[bytes], num_threads: int) -> DeviceModel:
-    last = description["exit_index"]
     exits = description["early_exit"]
-    rule = ExitRule(exits["threshold"], exits["fallback"]) if exits else None
-    return DeviceModel(models, range(last + 1) if exits else (last,), rule, num_threads)
+    if not exits:
+        return DeviceModel(models, (description["exit_index"],), None, num_threads)
+    return DeviceModel(models, exits["exit_indices"], ExitRule(exits["threshold"], exits["fallback"]), num_threads)
 
 
 def _row(name: str, description: Mapping[str, Any], models: Sequence[bytes], task: Task | None) -> dict[str, Any]:

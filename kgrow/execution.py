@@ -255,7 +255,8 @@ class Search:
             accuracy_per_head(validation, self.task.validation.labels),
             accuracy_per_head(test, self.task.test.labels),
         )
-        costs = [architecture.macs(head, early_exit=True) for head in range(len(heads))]
+        exits = range(len(heads))
+        costs = [architecture.macs(head, passing=exits) for head in exits]
         return {
             "trial": trial.trial,
             "architecture": architecture.to_json(),

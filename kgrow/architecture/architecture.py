@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from kgrow.architecture import operations
@@ -173,13 +173,15 @@ class Architecture(Countable):
         """Every operation with an output of its own, in the order the network runs them."""
         return tuple(operations.trace(self))
 
-    def macs(self, head: int | None = None, *, kept: Mapping[str, int] | None = None, early_exit: bool = False) -> int:
+    def macs(
+        self, head: int | None = None, *, kept: Mapping[str, int] | None = None, passing: Collection[int] = ()
+    ) -> int:
         """Counts the multiply-accumulates of convolutions and Dense layers up to one head.
 
         Args:
             head: Index of the head that answers; the last one by default.
             kept: Kept connections per kernel name, for a mask-aware count; all of them by default.
-            early_exit: Whether the heads before it are evaluated on the way and counted.
+            passing: Heads that are evaluated and counted too, those of them that come before it.
         """
         head = len(self.blocks) - 1 if head is None else head
         if not 0 <= head < len(self.blocks):
@@ -187,7 +189,7 @@ class Architecture(Countable):
         return sum(
             (op.kernel_size if kept is None else kept[op.name]) * op.positions
             for op in self.kernels()
-            if op.block_index <= head and (not op.is_head or op.block_index == head or early_exit)
+            if op.block_index <= head and (not op.is_head or op.block_index in (head, *passing))
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import numpy as np
 from kgrow._checks import lookup
 from kgrow._keras import keras, tf
 from kgrow.compressing.graph import Graph, build, outputs
+from kgrow.compressing.layer_errors import layer_errors
 from kgrow.compressing.reading import read
-from kgrow.exporting import Artefact, ExportOptions, cut, dynamic_range, float16, int8
+from kgrow.exporting import EXPORTERS, Artefact, ExportOptions, cut, dynamic_range, float16, int8
 from kgrow.exporting.answers import Answers
 from kgrow.exporting.assembly import QUANTIZE, pack, parse, signature_of
 from kgrow.exporting.bundle import check_target
@@ -21,6 +22,7 @@ from kgrow.exporting.exporter import convert_checked, open_converter
 from kgrow.exporting.measure import IMAGE
 from kgrow.exporting.proof import Converted, write_proved
 from kgrow.exporting.quantized import check_representative
+from kgrow.exporting.verify import advice
 from kgrow.task import Task
 
 HEAD = 0  # a user's model has one
@@ -29,7 +31,7 @@ FLOAT_OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "float16": float16.converter_options,
     "dynamic": dynamic_range.converter_options,
 }
-ADVICE = "Keep more channels, or use 'dynamic', whose activations stay float32."
+REMEDY = {"int8": "Keep more channels, or use 'dynamic', whose activations stay float32."}
 
 
 def export_model(model: keras.Model, task: Task, path: Path, options: ExportOptions) -> Artefact:
@@ -58,7 +60,7 @@ def export_model(model: keras.Model, task: Task, path: Path, options: ExportOpti
         exit_indices=(HEAD,),
         rule=None,
         costs=[graph.macs(values)],
-        advice=lambda: ADVICE if options.quantization == "int8" else "",
+        advice=lambda: _advice(logits, graph.to_logits(), task, options),
     )
     return write_proved(result, task, target, options)
 
@@ -70,6 +72,12 @@ def _check_options(options: ExportOptions) -> None:
                 f"`{name}` must be {neutral} for a compressed model, but got {getattr(options, name)!r}: it has one "
                 "head, and is fine-tuned by `compress`."
             )
+
+
+def _advice(logits: keras.Model, graph: Graph, task: Task, options: ExportOptions) -> str:
+    name, images = options.quantization, representative_dataset(task, options.seed)
+    errors = layer_errors(logits, graph, images, EXPORTERS[name].stored, outputs_too=name == "int8")
+    return advice(errors, REMEDY.get(name, ""))
 
 
 def _convert(logits: keras.Model, graph: Graph, task: Task, options: ExportOptions) -> bytes:

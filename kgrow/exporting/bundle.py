@@ -34,7 +34,7 @@ from kgrow.exporting.micro import check_micro
 from kgrow.exporting.options import ExportOptions
 from kgrow.task import Task
 
-FORMAT = "kgrow-bundle-2"
+FORMAT = "kgrow-bundle-3"
 METADATA_NAME = b"kgrow"
 BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from
 MODEL, METADATA, LABELS = "model.tflite", "metadata.json", "labels.txt"

@@ -10,15 +10,18 @@ import numpy as np
 
 from kgrow._keras import tf
 from kgrow.exporting.exporter import Exporter, convert_floats
+from kgrow.exporting.quantized import fake_quant_kernel
 from kgrow.network import GrowingNetwork
+
+# TensorFlow's converter leaves kernels of fewer weights in float32.
+SMALLEST = 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class DynamicRange(Exporter):
     """Writes the weights of larger layers in 8 bits; what flows between layers stays float32.
 
-    TensorFlow's converter leaves kernels of fewer than 1024 weights in float32. TensorFlow Lite Micro does not run such
-    a file.
+    TensorFlow Lite Micro does not run such a file.
     """
 
     def convert(
@@ -30,6 +33,10 @@ class DynamicRange(Exporter):
     ) -> bytes:
         """See `Exporter.convert`; needs no representative dataset."""
         return convert_floats(network, exit_indices, input_dtype, converter_options())
+
+    def stored(self, kernel: Any) -> Any:
+        """See `Exporter.stored`."""
+        return fake_quant_kernel(kernel) if tf.size(kernel) >= SMALLEST else kernel
 
 
 def converter_options() -> dict[str, Any]:

@@ -51,7 +51,7 @@ class EarlyExit:
             exit_indices: The heads that may answer, from the first on.
             exported: What is left of its architecture in the file, which is what an answer costs.
         """
-        costs = [exported.macs(head, early_exit=True) for head in exit_indices]
+        costs = [exported.macs(head, passing=exit_indices) for head in exit_indices]
         # A threshold that is given is taken, whatever it costs.
         most = self.max_cost if self.threshold is None else None
         whole = exported.macs(exit_indices[-1])

@@ -20,7 +20,7 @@ from kgrow.exporting.int8 import Int8
 from kgrow.exporting.measure import Artefact
 from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.proof import Converted, write_proved
-from kgrow.exporting.verify import int8_advice, network_answers
+from kgrow.exporting.verify import advice, network_answers
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import ExitRule
 from kgrow.task import Task
@@ -73,10 +73,10 @@ def export(
     head = check_exit_index(network, options.exit_index)
     target = check_target(path, options)
     _check_task(network, task)
-    heads = tuple(range(head + 1)) if options.early_exit else (head,)
+    network.apply_masks()
+    heads = _live_heads(network, head) if options.early_exit else (head,)
     if options.fine_tune_epochs:
         exporter = Int8(tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed))
-    network.apply_masks()
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     converted = exporter.convert(smaller, heads, options.pixels(task.dtype.name), images)
     rule = options.early_exit.resolve(network, task, heads, smaller.architecture) if options.early_exit else None
@@ -85,8 +85,8 @@ def export(
         expected=network_answers(network, task.test.images, heads, rule),
         exit_indices=heads,
         rule=rule,
-        costs=[smaller.architecture.macs(index, early_exit=True) for index in heads],
-        advice=lambda: int8_advice(smaller, images) if options.quantization == "int8" else "",
+        costs=[smaller.architecture.macs(index, passing=heads) for index in heads],
+        advice=lambda: advice(exporter.layer_errors(smaller, images), exporter.remedy),
     )
     return write_proved(result, task, target, options)
 
@@ -96,6 +96,12 @@ def representative_dataset(task: Task, seed: int = 0) -> np.ndarray:
     size = min(REPRESENTATIVE_IMAGES, len(task.train))
     rows = np.random.default_rng((seed, size)).choice(len(task.train), size, replace=False)
     return np.asarray(task.train.images[np.sort(rows)])
+
+
+def _live_heads(network: GrowingNetwork, last: int) -> tuple[int, ...]:
+    """Returns the heads that may answer: of those before the last one no head that says the same of every image."""
+    state = compact(network, range(last + 1)).state()
+    return tuple(head for head in range(last + 1) if head == last or state[f"block_{head}/head/dense/kernel"].any())
 
 
 def _cut(converted: bytes, heads: Sequence[int], rule: ExitRule | None, options: ExportOptions) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -34,7 +34,12 @@ class Exporter(abc.ABC):
 
     All wanted heads are converted at once, so that plain files, stages and a file with early exits (see
     `kgrow.exporting.cut`) have the same weights and the same ranges of values.
+
+    Attributes:
+        remedy: What may help where it costs too much accuracy; a sentence.
     """
+
+    remedy: ClassVar[str] = ""
 
     @abc.abstractmethod
     def convert(
@@ -61,6 +66,26 @@ class Exporter(abc.ABC):
             ValueError: If an argument is not usable.
             RuntimeError: If the converter does not give such a model.
         """
+
+    def stored(self, kernel: Any) -> Any:
+        """Returns what a device reads of a kernel."""
+        return kernel
+
+    def layer_errors(self, network: GrowingNetwork, images: np.ndarray) -> dict[str, float]:
+        """Returns the mean squared error of the final logits if one layer alone is stored as in the file.
+
+        Args:
+            network: What was converted.
+            images: Raw pixels (num_images, height, width, channels).
+        """
+        folded, pixels = FoldedNetwork(network), tf.cast(images, tf.float32)
+        exact = folded.heads(pixels)[-1]
+
+        def error(layer: str) -> float:
+            logits = folded.heads(pixels, kernel_of=lambda name, it: self.stored(it) if name == layer else it)[-1]
+            return float(tf.reduce_mean(tf.square(logits - exact)))
+
+        return {op.name: error(op.name) for op in folded.architecture.kernels()}
 
 
 def check_exit_index(network: GrowingNetwork, exit_index: int | None) -> int:

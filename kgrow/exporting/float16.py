@@ -30,6 +30,10 @@ class Float16(Exporter):
         """See `Exporter.convert`; needs no representative dataset."""
         return convert_floats(network, exit_indices, input_dtype, converter_options())
 
+    def stored(self, kernel: Any) -> Any:
+        """See `Exporter.stored`."""
+        return tf.cast(tf.cast(kernel, tf.float16), tf.float32)
+
 
 def converter_options() -> dict[str, Any]:
     """Returns what is set on TensorFlow's converter."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from kgrow._keras import tf
 from kgrow.exporting.exporter import Exporter, check_input_dtype, convert_checked, open_converter
 from kgrow.exporting.folded import FoldedNetwork
-from kgrow.exporting.quantized import QuantizedNetwork, calibrate
+from kgrow.exporting.quantized import QuantizedNetwork, calibrate, fake_quant_kernel, quantization_errors
 from kgrow.network import GrowingNetwork
 
 
@@ -22,6 +22,8 @@ class Int8(Exporter):
     Args:
         tune: Called with the calibrated network before the conversion; see `kgrow.exporting.fine_tuning`.
     """
+
+    remedy: ClassVar[str] = "Try fine-tuning: `fine_tune_epochs`, or --fine-tune-epochs, of 3."
 
     tune: Callable[[QuantizedNetwork], Any] | None = None
 
@@ -46,6 +48,15 @@ class Int8(Exporter):
         converter = open_converter(folded.architecture, quantized.heads, exit_indices, "float32")
         options = converter_options(input_dtype)
         return convert_checked(converter, options, folded.architecture, exit_indices, input_dtype, "int8")
+
+    def stored(self, kernel: Any) -> Any:
+        """See `Exporter.stored`."""
+        return fake_quant_kernel(kernel)
+
+    def layer_errors(self, network: GrowingNetwork, images: np.ndarray) -> dict[str, float]:
+        """See `Exporter.layer_errors`; counts the rounding of the layer's output too."""
+        folded = FoldedNetwork(network)
+        return quantization_errors(QuantizedNetwork(folded, calibrate(folded, images)), images)
 
 
 def converter_options(input_dtype: str) -> dict[str, Any]:

@@ -41,8 +41,9 @@ class Artefact:
         ram_bytes: Activations on a microcontroller; see `arena_bytes`. The largest stage's if there are several.
         macs: Multiply-accumulates of an image that runs through the whole file, pruned connections included.
         exit_index: The head that answers, the last of them if there are early exits.
-        early_exit: `threshold`, `mean_macs`, and per head the `exits` (fraction of test images that stop there) and
-            the `latency_ms` of such images; None without early exits.
+        early_exit: `threshold`, `fallback`, `mean_macs`, the `exit_indices` of the heads that may answer, and for each
+            of them the `exits` (fraction of test images that stop there) and the `latency_ms` of such images; None
+            without early exits.
         fine_tune_epochs: Epochs in which the network got used to 8 bits before the conversion.
         runtime: The interpreter that measured, with its version.
     """

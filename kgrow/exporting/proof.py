@@ -110,6 +110,7 @@ def _exits(rule: ExitRule, converted: Converted, found: Answers) -> dict[str, An
     stopped = [found.exits == head for head in heads]
     return {
         **dataclasses.asdict(rule),
+        "exit_indices": list(heads),
         "mean_macs": float(np.mean(np.asarray(converted.costs)[np.searchsorted(heads, found.exits)])),
         "mean_latency_ms": float(np.mean(found.milliseconds)),
         "exits": [float(np.mean(there)) for there in stopped],

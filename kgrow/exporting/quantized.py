@@ -49,12 +49,13 @@ class QuantizedNetwork:
             return tf.quantization.fake_quant_with_min_max_args(tensor, *self.ranges[name]) if is_quantized else tensor
 
         def kernel(name: str, tensor: Any) -> Any:
-            return _fake_quant_kernel(tensor) if only is None or name in only else tensor
+            return fake_quant_kernel(tensor) if only is None or name in only else tensor
 
         return self.folded.heads(images, activation, kernel)
 
 
-def _fake_quant_kernel(kernel: Any) -> Any:
+def fake_quant_kernel(kernel: Any) -> Any:
+    """Returns what 8 bits hold of a kernel: a range per output channel, one for all of a Dense layer."""
     if len(kernel.shape) == 2:  # the converter transposes it, and refuses to do that with a range per channel
         largest = tf.maximum(tf.reduce_max(tf.abs(kernel)), 1e-8)
         return tf.quantization.fake_quant_with_min_max_vars(kernel, -largest, largest, narrow_range=True)

@@ -33,9 +33,9 @@ def set_threshold(path: str | os.PathLike[str], threshold: float) -> None:
     if not exits:
         raise ValueError(f"`path` must have early exits, but '{target}' has none. Export it with `early_exit=True`.")
     rule = ExitRule(threshold, exits["fallback"])
-    changed = {**dict.fromkeys(exits), "threshold": rule.threshold, "fallback": rule.fallback}
+    changed = {**dict.fromkeys(exits), **vars(rule), "exit_indices": exits["exit_indices"]}
     described = {name: value for name, value in description.items() if name not in (*TIMES, "files")}
     described |= {**dict.fromkeys(STALE), "early_exit": changed}
-    if len(models) == 1 and description["exit_index"]:  # stages, and a single head, are decided by who runs them
+    if len(models) == 1 and len(exits["exit_indices"]) > 1:  # stages, and a single head, are decided by who runs them
         models = [cut.set_threshold(models[0], rule.threshold)]
     write(target, [self_describing(model, described) for model in models], described, dict.fromkeys(TIMES))

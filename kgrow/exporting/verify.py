@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from kgrow.exporting.answers import Answers, DeviceModel
-from kgrow.exporting.folded import FoldedNetwork
-from kgrow.exporting.quantized import QuantizedNetwork, calibrate, quantization_errors
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import ExitRule, answering_head, softmax
 
@@ -97,21 +95,13 @@ def check_drop(drop: float, max_drop: float, quantization: str, advice: Callable
         )
 
 
-def int8_advice(network: GrowingNetwork, images: np.ndarray) -> str:
-    """Returns what may help a network that 8 bits cost too much; it names the layer that is hurt most.
+def advice(layer_errors: Mapping[str, float], remedy: str) -> str:
+    """Returns what may help a network that quantization costs too much; it names the layer that is hurt most.
 
     Args:
-        network: What was converted.
-        images: Representative raw images.
+        layer_errors: Per layer the error of the final logits if it alone is quantized.
+        remedy: What may mend it.
     """
-    return (
-        f"The layer that alone changes the logits most is {worst_layer(network, images)}. Try fine-tuning: "
-        "`fine_tune_epochs`, or --fine-tune-epochs, of 3."
-    )
-
-
-def worst_layer(network: GrowingNetwork, images: np.ndarray) -> str:
-    """Returns the name of the layer whose quantization alone changes the final logits most."""
-    folded = FoldedNetwork(network)
-    errors = quantization_errors(QuantizedNetwork(folded, calibrate(folded, images)), images)
-    return max(errors, key=errors.__getitem__)
+    # An error that is no number, as of a weight that half precision cannot hold, is the worst.
+    worst = max(layer_errors, key=lambda name: np.nan_to_num(layer_errors[name], nan=np.inf))
+    return f"The layer that alone changes the logits most is {worst}. {remedy}".rstrip()

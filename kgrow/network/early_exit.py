@@ -88,7 +88,7 @@ def exit_curve(
     Args:
         logits: (heads, num_images, num_classes).
         labels: (num_images,).
-        macs: Cost of stopping after each head: `Architecture.macs(head, early_exit=True)`.
+        macs: Cost of stopping after each head: `Architecture.macs(head, passing=...)`.
         thresholds: Confidences to try.
         fallback: See `ExitRule`.
     """

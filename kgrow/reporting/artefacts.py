@@ -43,7 +43,9 @@ def _artefact(artefact: Document) -> Iterator[RenderableType]:
     if exits:
         stops = [
             (str(head), percent(there), "-" if milliseconds is None else f"{milliseconds:.3g}")
-            for head, (there, milliseconds) in enumerate(zip(exits["exits"], exits["latency_ms"], strict=True))
+            for head, there, milliseconds in zip(
+                exits["exit_indices"], exits["exits"], exits["latency_ms"], strict=True
+            )
         ]
         headers = ("stops after head", "% of test images", "latency ms")
         yield Rows(f"Early exit at confidence {exits['threshold']:.3g}", headers, stops, num_words=1)

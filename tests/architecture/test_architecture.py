@@ -103,8 +103,9 @@ def test_large_network_has_the_connections_worked_out_by_hand():
 def test_earlier_heads_cost_only_where_they_are_evaluated():
     architecture = build("seed_plain")
     dense = 16 * 16 * 10
-    assert architecture.macs(3, early_exit=True) - architecture.macs(3) == 3 * dense
-    assert architecture.macs(0, early_exit=True) == architecture.macs(0)
+    assert architecture.macs(3, passing=range(4)) - architecture.macs(3) == 3 * dense
+    assert architecture.macs(3, passing=(1,)) - architecture.macs(3) == dense
+    assert architecture.macs(0, passing=range(4)) == architecture.macs(0)
     assert architecture.macs() == architecture.macs(3)
 
 

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 import kgrow
-from kgrow._keras import keras
-from kgrow.exporting import classify
+from kgrow._keras import keras, tf
+from kgrow.compressing.converting import export_model
+from kgrow.compressing.graph import build, outputs
+from kgrow.compressing.layer_errors import layer_errors
+from kgrow.compressing.reading import read
+from kgrow.exporting import ExportError, ExportOptions, classify
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.measure import open_interpreter
@@ -125,10 +129,39 @@ def test_too_few_images_for_8_bits_are_refused(compressed, tmp_path):
     assert not os.listdir(tmp_path)
 
 
-def test_drop_over_what_is_allowed_says_what_helps(compressed, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "kgrow.compressing.converting._reads_raw_pixels", lambda model: model
-    )  # pixels on a wrong scale
-    with pytest.raises(kgrow.ExportError, match=r"int8 costs .* Nothing was written\. Keep more channels"):
-        compressed.export(tmp_path / "a.tflite", "int8")
-    assert not os.listdir(tmp_path)
+@pytest.mark.parametrize("kind", ["dynamic", "int8"])
+def test_drop_over_what_is_allowed_names_the_layer_that_is_hurt_most(kind, wide, digits, tmp_path):
+    model = keras.models.clone_model(wide)
+    model.set_weights(wide.get_weights())
+    joined, classes = model.layers[-4], model.layers[-1]
+    # Large weights on a channel that is always zero: they change no answer, but leave no steps for the other weights.
+    joined_by = next(layer for layer in model.layers if layer.output is joined.input[1])
+    joined_by.bias.assign(tf.tensor_scatter_nd_update(joined_by.bias, [[0]], [-1e4]))
+    rows = classes.kernel.numpy()
+    rows[16::32] = 1e3
+    classes.kernel.assign(rows)
+    before = model.get_weights()
+    with pytest.raises(ExportError, match=rf"changes the logits most is {classes.name}\."):
+        export_model(model, digits, tmp_path / "model.tflite", ExportOptions(kind))
+    assert os.listdir(tmp_path) == []
+    assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
+
+
+def test_error_of_a_layer_is_that_of_the_model_with_it_alone_rounded(branched, tiny_task):
+    graph, values = read(branched, tiny_task)
+    graph, images = graph.to_logits(), tiny_task.test.images
+    model = build(graph, values)
+
+    def halved(kernel):
+        return kernel / 2
+
+    errors = layer_errors(model, graph, images, halved)
+    exact = outputs(model, images)
+    kernels = {name: value for name, value in values.items() if name.endswith("kernel")}
+    for name, kernel in kernels.items():
+        changed = outputs(build(graph, {**values, name: kernel / 2}), images)
+        assert errors[name.rpartition("/")[0]] == pytest.approx(np.mean((changed - exact) ** 2), rel=1e-4)
+    assert len(errors) == len(kernels)
+    rounded = layer_errors(model, graph, images, lambda kernel: kernel, outputs_too=True)
+    assert {layer.name for layer in branched.layers} - set(rounded) == {"image", "stem_norm", "flat"}
+    assert (rounded["stem"], rounded["depthwise"] > 0, rounded["sum"] > 0) == (0, True, True)

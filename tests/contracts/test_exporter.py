@@ -45,6 +45,17 @@ def run(model, images):
     return np.concatenate([runner(image=image[np.newaxis])["logits"] for image in images])
 
 
+def test_error_of_a_layer_is_that_of_the_network_with_its_kernel_as_stored(exporter, varied_network, noise):
+    errors = exporter.layer_errors(varied_network, noise(varied_network, 16))
+    names = [op.name for op in varied_network.architecture.kernels()]
+    assert list(errors) == names
+    kernels = [varied_network.state()[f"{name}/kernel"] for name in names]
+    changed = [bool(np.any(exporter.stored(kernel) != kernel)) for kernel in kernels]
+    for name, is_changed in zip(names, changed, strict=True):
+        is_read = not name.startswith(("block_0/head", "block_1/head"))  # by the last head
+        assert (errors[name] > 0) == (is_changed and is_read)
+
+
 def test_network_is_left_alone(exporter, varied_copy, noise):
     varied_copy.kernels()[0].mask.assign(varied_copy.kernels()[0].mask * 0.0)  # whose weights are not zero yet
     before = varied_copy.state()

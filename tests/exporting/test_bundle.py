@@ -278,7 +278,7 @@ def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     ("name", "content", "message"),
     [
         ("metadata.json", b'{"format": "another"}', "must hold a description that `kgrow export` wrote"),
-        ("metadata.json", b'{"format": "kgrow-bundle-2"}', "must be a whole folder"),
+        ("metadata.json", json.dumps({"format": FORMAT}).encode(), "must be a whole folder"),
         ("metadata.json", b'{"format": "kgrow', "must hold a description that `kgrow export` wrote"),
         ("model.tflite", b"TFL3", "must be the model that metadata.json describes"),
     ],

@@ -142,8 +142,8 @@ def test_macs_of_a_file_are_those_of_the_architecture(float_model, int8_model, v
     for model in (float_model, int8_model):
         for head in HEADS:
             assert macs(cut.one_head(model, head)) == architecture.macs(head)
-        assert macs(cut.early_exits(model, HEADS, ExitRule(0.5))) == architecture.macs(2, early_exit=True)
-        assert sum(map(macs, cut.stage_files(model, HEADS))) == architecture.macs(2, early_exit=True)
+        assert macs(cut.early_exits(model, HEADS, ExitRule(0.5))) == architecture.macs(2, passing=HEADS)
+        assert sum(map(macs, cut.stage_files(model, HEADS))) == architecture.macs(2, passing=HEADS)
 
 
 def test_damaged_models_are_errors(int8_model):

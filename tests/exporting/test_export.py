@@ -6,13 +6,14 @@ import os
 
 import numpy as np
 import pytest
+from kgrow_device import run as device
 
 from kgrow.exporting import EXPORTERS, Artefact, EarlyExit, Exporter, ExportError, ExportOptions, classify, export
 from kgrow.exporting.answers import Answers
 from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.measure import gzip_size, open_interpreter, runtime_name
-from kgrow.exporting.verify import check_drop, check_equal, int8_advice
-from kgrow.network.early_exit import ExitRule
+from kgrow.exporting.verify import advice, check_drop, check_equal
+from kgrow.network.early_exit import ExitRule, answering_head, softmax
 from kgrow.pruning import Magnitude, prune
 
 
@@ -52,7 +53,7 @@ def test_artefact_is_plain_json(tiny_network, tiny_task, tmp_path):
     assert Artefact(**json.loads(json.dumps(dataclasses.asdict(artefact)))) == artefact
     exits = artefact.early_exit
     assert sum(exits["exits"]) == pytest.approx(1)
-    costs = [tiny_network.architecture.macs(head, early_exit=True) for head in range(2)]
+    costs = [tiny_network.architecture.macs(head, passing=range(2)) for head in range(2)]
     assert exits["mean_macs"] == pytest.approx(np.dot(exits["exits"], costs))
     assert artefact.macs == costs[1]
 
@@ -142,15 +143,32 @@ def test_nan_and_other_answers_are_errors_but_ties_are_not():
         check_equal(answers(logits, [0, 1]), answers(logits, [0, 0]))
 
 
-def test_drop_over_what_is_allowed_names_the_worst_layer(tiny_network, noise):
-    def advice():
-        return int8_advice(tiny_network, noise(tiny_network, 16))
+def test_drop_over_what_is_allowed_names_the_worst_layer():
+    def hurt_most():
+        return advice({"block_0/cell_0/first": 0.1, "block_1/cell_1/first": 0.2}, "Try fine-tuning.")
 
-    check_drop(0.97 - 0.96, 0.01, "int8", advice)  # a point, and a rounding error
-    with pytest.raises(ExportError, match=r"cost 1 points .* int8 costs 2\. .* layer .* is block_\d/.* fine-tuning"):
-        check_drop(0.02, 0.01, "int8", advice)
-    with pytest.raises(ExportError, match=r"float16 costs 2\. Nothing was written\.$"):
-        check_drop(0.02, 0.01, "float16", lambda: "")
+    check_drop(0.97 - 0.96, 0.01, "int8", hurt_most)  # a point, and a rounding error
+    with pytest.raises(ExportError, match=r"int8 costs 2\. .* most is block_1/.*\. Try fine-tuning\.$"):
+        check_drop(0.02, 0.01, "int8", hurt_most)
+
+
+def test_head_that_says_the_same_of_every_image_is_no_exit(varied_copy, tiny_task, tmp_path):
+    state = {name: value.copy() for name, value in varied_copy.state().items()}
+    state["block_1/head/dense/mask"][:] = 0
+    varied_copy.load_state(state)
+    images, logits = tiny_task.test.images, varied_copy.logits(tiny_task.test.images)[[0, 2]]
+    threshold = float(np.median(softmax(logits[0]).max(axis=-1)))
+    head, evaluated = answering_head(logits, threshold, "last")
+    for stages, path in ((False, tmp_path / "two.tflite"), (True, tmp_path / "stages")):
+        exits = EarlyExit(threshold, fallback="last", stages=stages)
+        artefact = export(varied_copy, tiny_task, path, ExportOptions(early_exit=exits))
+        assert artefact.early_exit["exit_indices"] == [0, 2]
+        assert artefact.early_exit["exits"] == [np.mean(evaluated == 1), np.mean(evaluated == 2)]
+        classifier = device.Classifier(path)
+        answers = [classifier.run(image[np.newaxis]) for image in images]
+        assert [index for _, index in answers] == [(0, 2)[number - 1] for number in evaluated]
+        expected = logits.argmax(axis=-1)[head, np.arange(len(images))]
+        assert [int(probabilities.argmax()) for probabilities, _ in answers] == expected.tolist()
 
 
 def test_rule_is_chosen_on_validation_images(varied_network, tiny_task):
@@ -173,7 +191,7 @@ def test_rule_is_chosen_on_validation_images(varied_network, tiny_task):
     assert given == ExitRule(0.77, "last")
     architecture = varied_network.architecture
     cheap = resolved(EarlyExit(max_cost=0.9))
-    costs = np.array([architecture.macs(head, early_exit=True) for head in range(3)])
+    costs = np.array([architecture.macs(head, passing=range(3)) for head in range(3)])
     mean = costs[early(cheap)[2] - 1].mean()
     assert mean <= 0.9 * architecture.macs()
     with pytest.raises(ValueError, match="`max_cost` must be at least 0"):
