@@ -35,42 +35,76 @@ class Training:
             raise ValueError(f"`learning_rate` must be above 0, but got {self.learning_rate!r}. A usual one is 0.002.")
 
 
-def train(network: DensityNetwork, split: Split, training: Training, seed: int) -> float:
-    """Trains a network in place; its masks do not change.
+class Trainer:
+    """A network while it is trained, epoch by epoch; its masks do not change.
 
     Args:
-        network: As built.
+        network: Trained in place.
         split: Raw images to learn from.
         training: The numbers of the training.
         seed: Of the order of the images.
 
-    Returns:
-        Mean cross-entropy of the last epoch, in nats per image.
-
-    Raises:
-        TrainingDivergedError: If the loss of an epoch is not finite.
+    Attributes:
+        epoch: How many have been trained.
     """
-    batch_size = min(training.batch_size, len(split))
-    steps = training.epochs * (len(split) // batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
-    optimizer = keras.optimizers.Adam(rate, jit_compile=False)
-    weights = network.model.trainable_variables
-    optimizer.build(weights)
 
-    def train_step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = joint_loss([network(tf.cast(images, tf.float32), training=True)], labels, [1.0], 0.0)
-        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-        network.apply_masks()
-        return loss
+    def __init__(self, network: DensityNetwork, split: Split, training: Training, seed: int):
+        self.network, self.split, self.training, self.seed = network, split, training, seed
+        self.epoch = 0
+        self._batch_size = min(training.batch_size, len(split))
+        steps = training.epochs * (len(split) // self._batch_size)
+        rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
+        self._optimizer = keras.optimizers.Adam(rate, jit_compile=False)
+        self._optimizer.build(network.model.trainable_variables)
+        self._step = tf.function(self._train_step, autograph=False, reduce_retracing=True)
 
-    step = tf.function(train_step, autograph=False, reduce_retracing=True)
-    for epoch in range(training.epochs):
-        batches = split.batches(batch_size, shuffle_seed=(seed, epoch), drop_remainder=True)
-        loss = float(np.mean([step(tf.constant(images), tf.constant(labels)) for images, labels in batches]))
+    def train_epoch(self) -> float:
+        """Returns the mean cross-entropy of one more epoch, in nats per image.
+
+        Raises:
+            TrainingDivergedError: If it is not finite.
+        """
+        batches = self.split.batches(self._batch_size, shuffle_seed=(self.seed, self.epoch), drop_remainder=True)
+        loss = float(np.mean([self._step(tf.constant(images), tf.constant(labels)) for images, labels in batches]))
+        self.epoch += 1
         if not np.isfinite(loss):
             raise TrainingDivergedError(
-                f"The loss must be finite, but its mean over epoch {epoch + 1} is {loss}. A lower `learning_rate` "
+                f"The loss must be finite, but its mean over epoch {self.epoch} is {loss}. A lower `learning_rate` "
                 "usually mends it."
             )
+        return loss
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns everything that the next epoch depends on, by name."""
+        return self.network.state() | {name: variable.numpy() for name, variable in self._slots().items()}
+
+    def load_state(self, state: dict[str, np.ndarray], epoch: int) -> None:
+        """Goes on where a trainer of the same network was after some epochs."""
+        self.network.load_state(state)
+        for name, variable in self._slots().items():
+            variable.assign(state[name])
+        self.epoch = epoch
+
+    def _slots(self) -> dict[str, tf.Variable]:
+        return {f"optimizer/{index}": variable for index, variable in enumerate(self._optimizer.variables)}
+
+    def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        weights = self.network.model.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.network(tf.cast(images, tf.float32), training=True)
+            loss = joint_loss([logits], labels, [1.0], 0.0)
+        self._optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self.network.apply_masks()
+        return loss
+
+
+def train(network: DensityNetwork, split: Split, training: Training, seed: int) -> float:
+    """Trains a network in place, all epochs; see `Trainer`.
+
+    Returns:
+        Mean cross-entropy of the last epoch, in nats per image.
+    """
+    trainer = Trainer(network, split, training, seed)
+    while trainer.epoch < training.epochs:
+        loss = trainer.train_epoch()
     return loss

@@ -1,4 +1,4 @@
-"""The trials of a density search: each trained once, its outcome on disk, the best network kept."""
+"""The trials of a density search: each trained once, checkpoint and outcome on disk, the best network kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kgrow.compressing.graph import outputs
 from kgrow.density.layout import Layout
 from kgrow.density.network import DensityNetwork
 from kgrow.density.space import DensitySpace
-from kgrow.density.training import Training, train
+from kgrow.density.training import Trainer, Training
 from kgrow.lifecycle import Observer, TrainingDivergedError
 from kgrow.reporting.wording import grouped, percent
 from kgrow.run import Run
@@ -26,7 +26,7 @@ from kgrow.task import Task
 with quiet_stderr():
     import keras_tuner
 
-BEST = "best.npz"
+BEST, CHECKPOINT = "best.npz", "checkpoint.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,19 +86,17 @@ class DensityTrials:
             ValueError: If the run holds another layout under this number.
         """
         name = f"trials/{index:04d}/outcome.json"
+        checkpoint = f"trials/{index:04d}/{CHECKPOINT}"
         trial = DensityTrial(f"{index:04d}", layout.sizes, layout.densities, layout.active_params, epochs, None)
         if self.run.has(name):
             known = DensityTrial(**self.run.read_json(name))
-            if (known.layout, known.epochs) != (layout, epochs):
-                raise ValueError(
-                    f"`oracle` must propose what it proposed before the search was interrupted, but trial {index} was "
-                    f"{known.layout} and is now {layout}. Give the oracle a seed."
-                )
+            _check_same(known, trial)
             trial = known
         else:
-            trial = self._train(trial, layout)
+            trial = self._train(trial, checkpoint)
             self.run.write_json(name, dataclasses.asdict(trial))
             self.observer.note(worded(trial))
+        self.run.remove(checkpoint)
         self.outcomes[index] = trial
         return trial
 
@@ -119,10 +117,19 @@ class DensityTrials:
         network.load_state(self.run.load_arrays(BEST)[0])
         return network
 
-    def _train(self, trial: DensityTrial, layout: Layout) -> DensityTrial:
-        network = self.network(layout)
+    def _train(self, trial: DensityTrial, checkpoint: str) -> DensityTrial:
+        network = self.network(trial.layout)
+        training = dataclasses.replace(self.training, epochs=trial.epochs)
+        trainer = Trainer(network, self.task.train, training, self.seed)
+        if self.run.has(checkpoint):
+            state, metadata = self.run.load_arrays(checkpoint)
+            _check_same(DensityTrial(**metadata["trial"]), trial)
+            trainer.load_state(state, metadata["epoch"])
         try:
-            train(network, self.task.train, dataclasses.replace(self.training, epochs=trial.epochs), self.seed)
+            while trainer.epoch < trial.epochs:
+                trainer.train_epoch()
+                metadata = {"epoch": trainer.epoch, "trial": dataclasses.asdict(trial)}
+                self.run.save_arrays(checkpoint, trainer.state(), metadata)
         except TrainingDivergedError as problem:
             return dataclasses.replace(trial, error=str(problem), traceback=traceback.format_exc())
         logits = outputs(network.model, self.task.validation.images)
@@ -178,6 +185,15 @@ def worded(trial: DensityTrial) -> str:
     sizes, densities = "-".join(map(str, trial.sizes)), " ".join(f"{density:.3f}" for density in trial.densities)
     found = f"trial {trial.trial}: {sizes}, densities {densities}, {grouped(trial.active_params)} connections, "
     return found + (f"failed: {trial.error}" if trial.error else f"validation {percent(trial.val_accuracy, 2)} %")
+
+
+def _check_same(known: DensityTrial, proposed: DensityTrial) -> None:
+    if (known.layout, known.epochs) != (proposed.layout, proposed.epochs):
+        raise ValueError(
+            f"`oracle` must propose what it proposed before the search was interrupted, but trial {known.trial} was "
+            f"{known.layout} over {known.epochs} epochs and is now {proposed.layout} over {proposed.epochs}. Give the "
+            "oracle a seed."
+        )
 
 
 def _rank(trial: DensityTrial) -> tuple[float, int]:

@@ -1,6 +1,10 @@
 """Tests of the search over depth, width and densities."""
 
 import json
+import pickle
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrow.density import DensitySpace, Training, search_density
-from kgrow.density import trials as trials_module
 from kgrow.density.layout import fewest_connections
+from kgrow.density.training import Trainer
 from kgrow.exporting import classify
+from kgrow.lifecycle import TrainingDivergedError
 from kgrow.searching.oracles import ORACLES
 
 TRAINING = Training(epochs=2, batch_size=16)
@@ -96,12 +101,13 @@ def test_limit_that_leaves_units_dead_is_refused_with_what_is_needed():
 @pytest.fixture(scope="module")
 def search(tmp_path_factory, tiny_task):
     folder = tmp_path_factory.mktemp("density")
+    sizes = {"max_depth": 2, "max_width": 16, "max_params": 300, "trials": 3, "training": TRAINING}
+    given = {"dataset": tiny_task, "verbose": 0, **sizes}
 
     def run(name="search", **options):
-        given = {"max_depth": 2, "max_width": 16, "max_params": 300, "trials": 3, "training": TRAINING}
-        return search_density(tiny_task, directory=folder / name, verbose=0, **given | options)
+        return search_density(**given | {"directory": folder / name} | options)
 
-    return SimpleNamespace(run=run, folder=folder)
+    return SimpleNamespace(run=run, folder=folder, options=given)
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +139,47 @@ def test_exported_file_answers_as_it_was_measured(found, tiny_task, tmp_path, qu
 
 def test_search_that_was_interrupted_trains_only_what_is_left(search, found, monkeypatch):
     trained = []
-    original = trials_module.train
-    monkeypatch.setattr(trials_module, "train", lambda *given: trained.append(1) or original(*given))
+    original = Trainer.train_epoch
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: trained.append(1) or original(self))
     again = search.run()
     assert (again.document, trained) == (found.document, [])
     unfinished = search.folder / "search" / "trials" / "0002" / "outcome.json"
     unfinished.unlink()
-    assert (search.run().document, trained) == (found.document, [1])
+    assert (search.run().document, trained) == (found.document, [1, 1])
+
+
+DYING = """
+import os, pickle, signal, sys
+from kgrow.density.training import Trainer
+
+train_epoch, arguments = Trainer.train_epoch, pickle.loads(open(sys.argv[1], "rb").read())
+
+def dying(self):
+    if self.epoch == 1 and os.path.exists(f"{arguments['directory']}/trials/0000/outcome.json"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_epoch(self)
+
+Trainer.train_epoch = dying
+from kgrow.density import search_density
+search_density(**arguments)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+def test_killed_trial_goes_on_after_its_last_epoch(search, found, monkeypatch):
+    killed, trained, original = search.folder / "killed", [], Trainer.train_epoch
+    given = search.folder / "given.pickle"
+    given.write_bytes(pickle.dumps(search.options | {"directory": killed}))
+    done = subprocess.run([sys.executable, "-c", DYING, str(given)], capture_output=True, timeout=600)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    left = sorted(path.relative_to(killed).as_posix() for path in (killed / "trials").rglob("*.*"))
+    assert left == ["trials/0000/outcome.json", "trials/0001/checkpoint.npz"]
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: trained.append(self.epoch) or original(self))
+    again = search.run("killed")
+    assert (again.document, trained) == (found.document, [1, 0, 1])
+    assert [path.name for path in sorted((killed / "trials").rglob("*.*"))] == ["outcome.json"] * 3
+    weights = zip(found.model.get_weights(), again.model.get_weights(), strict=True)
+    assert all(np.array_equal(*pair) for pair in weights)
 
 
 def test_same_seed_finds_the_same_in_another_place(search, found):
@@ -153,14 +193,14 @@ def test_other_oracles_search_too(search, oracle):
 
 
 def test_trial_that_diverges_is_listed_and_the_search_goes_on(search, monkeypatch):
-    original = trials_module.train
+    original = Trainer.train_epoch
 
-    def diverging(network, split, training, seed):
-        if network.layout.sizes[1] == 16:
-            raise trials_module.TrainingDivergedError("the loss is not finite")
-        return original(network, split, training, seed)
+    def diverging(self):
+        if self.network.layout.sizes[1] == 16:
+            raise TrainingDivergedError("the loss is not finite")
+        return original(self)
 
-    monkeypatch.setattr(trials_module, "train", diverging)
+    monkeypatch.setattr(Trainer, "train_epoch", diverging)
     document = search.run("diverging").document
     assert document["candidates"][0]["error"] == "the loss is not finite"
     assert "diverging" in document["candidates"][0]["traceback"]
@@ -168,16 +208,16 @@ def test_trial_that_diverges_is_listed_and_the_search_goes_on(search, monkeypatc
 
 
 def test_search_in_which_everything_diverges_says_so(search, monkeypatch):
-    def diverging(*given):
-        raise trials_module.TrainingDivergedError("the loss is not finite")
+    def diverging(self):
+        raise TrainingDivergedError("the loss is not finite")
 
-    monkeypatch.setattr(trials_module, "train", diverging)
+    monkeypatch.setattr(Trainer, "train_epoch", diverging)
     with pytest.raises(ArithmeticError, match=r"Every trial failed\. the loss is not finite"):
         search.run("hopeless", trials=2)
 
 
 def test_programming_error_ends_the_search_as_it_was_raised(search, monkeypatch):
-    monkeypatch.setattr(trials_module, "train", lambda *given: undefined_name)  # noqa: F821
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: undefined_name)  # noqa: F821
     with pytest.raises(NameError, match="undefined_name"):
         search.run("wrong", trials=2)
 
