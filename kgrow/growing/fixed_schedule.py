@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from kgrow.architecture import Architecture
 from kgrow.growing.policy import Growth, GrowthPolicy, GrowthState
 
 
@@ -16,6 +17,13 @@ class FixedSchedule(GrowthPolicy):
     """
 
     epochs: tuple[int, ...]
+
+    def grown_before(self, epoch: int, target: Architecture) -> Architecture:
+        """Returns what a network has grown into by the end of the epoch before."""
+        count = min(1, len(target.blocks))
+        while count < len(target.blocks) and self.epochs[count - 1] < epoch:
+            count += 1
+        return dataclasses.replace(target, blocks=target.blocks[:count])
 
     def propose(self, state: GrowthState) -> Growth | None:
         """See `GrowthPolicy.propose`."""

@@ -127,8 +127,7 @@ class Lifecycle:
     @property
     def final_structure_epoch(self) -> int:
         """The first epoch after which the structure no longer changes, under a growth schedule fixed in advance."""
-        grow_epochs = self.settings.preset.grow_epochs[: len(self.target.blocks) - 1]
-        return max(self.schedule.last_epoch(len(self.target.blocks)), *grow_epochs, 0)
+        return self.settings.preset.final_structure_epoch(len(self.target.blocks))
 
     def _resume(self, start: Snapshot | None) -> int:
         snapshot = Snapshot.load(self.run, LAST) if self.run.has(LAST) else start

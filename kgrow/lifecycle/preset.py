@@ -132,6 +132,10 @@ class Preset:
             return BayesSchedule(self.prune_epochs)
         return Iterative(self.prune_epochs, self.steps, self.path)
 
+    def final_structure_epoch(self, num_blocks: int) -> int:
+        """Returns the first epoch after which the structure of a network of so many blocks no longer changes."""
+        return max(self.pruning_schedule().last_epoch(num_blocks), *self.grow_epochs[: num_blocks - 1], 0)
+
     def stretched(self, epochs: int) -> Preset:
         """Returns the same schedule over another number of epochs; every event keeps its relative place."""
         factor = check_positive_int(epochs, "epochs") / self.epochs

@@ -1,4 +1,4 @@
-"""Trials that share their work: what agrees up to a pruning event is trained once."""
+"""Trials that share their work: what agrees up to a structural event is trained once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Trials:
     """Trains candidates one after the other in sub-directories of a run, each shared prefix once.
 
     A prefix is exact, not an approximation: a forked trial ends bit for bit like one trained alone. Which candidates
-    are to come is not known, so every trial leaves a snapshot before each pruning event.
+    are to come is not known, so every trial leaves a snapshot before each structural event.
 
     Args:
         task: The data.
@@ -217,8 +217,13 @@ class Trials:
         self.run.child("prefixes").clear()
 
     def _prefix_name(self, candidate: Candidate, epoch: int) -> str:
+        """Returns a name that candidates have in common if nothing before an epoch's events tells them apart."""
+        preset, blocks = self.settings.preset, candidate.architecture.blocks
+        grown = preset.growth_policy().grown_before(epoch, candidate.architecture)
         history = pruning_history(self.schedule, candidate.keep_ratios, epoch)
-        content = json.dumps([candidate.architecture.to_json(), history])
+        # The best epoch is kept from the final structure on, which a smaller network has earlier.
+        settled = min(preset.final_structure_epoch(len(blocks)), epoch)
+        content = json.dumps([grown.to_json(), settled, history])
         return f"prefixes/{epoch:04d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
 
     def prefix_names(self, candidate: Candidate, epochs: int) -> list[str]:
@@ -235,8 +240,9 @@ class Trials:
 
     def _snapshots(self, candidate: Candidate, epochs: int) -> dict[int, Callable[[Snapshot], None]]:
         """Returns where other candidates may leave this one's path."""
-        ratios = candidate.keep_ratios
-        names = {e: self._prefix_name(candidate, e) for e in range(1, epochs) if self.schedule.due(e, ratios)}
+        ratios, growing = candidate.keep_ratios, self.settings.preset.grow_epochs
+        forks = (epoch for epoch in range(1, epochs) if epoch in growing or self.schedule.due(epoch, ratios))
+        names = {epoch: self._prefix_name(candidate, epoch) for epoch in forks}
         return {
             epoch: lambda snapshot, name=name: snapshot.save(self.run, name)  # type: ignore[misc]
             for epoch, name in names.items()

@@ -102,6 +102,24 @@ def test_forked_trial_ends_bitwise_as_one_trained_alone(searched, alone, same_ar
     assert same_arrays(arrays, expected_arrays)
 
 
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_networks_of_other_depth_share_what_comes_before_they_differ(
+    order, tmp_path, start, tiny_architecture, unbroken, outcome_of, same_arrays
+):
+    observer = Recorder(outcome_of)
+    depths = [dataclasses.replace(tiny_architecture, blocks=tiny_architecture.blocks[:depth]) for depth in order]
+    tried = [proposals_of(depth, (unbroken.keep_ratios[: len(depth.blocks)],))[0] for depth in depths]
+    with Run.open(tmp_path / "search", {}) as run:
+        observer.trials = start(run, observer)
+        found = train_all(observer.trials, tried)
+    # Before epoch 1 the smaller network is pruned for good: from then on its best epoch is kept.
+    assert [trial.epochs_trained for trial in found] == [6, 5]
+    *told, arrays = observer.outcomes[f"{order.index(2):04d}"]
+    *expected, expected_arrays = outcome_of(unbroken.run)
+    assert told == expected
+    assert same_arrays(arrays, expected_arrays)
+
+
 def test_shared_epochs_are_not_trained_again(searched):
     trained = {trial: set() for trial in ("0000", "0001", "0002")}
     for trial, epoch, _ in searched.observer.trained:
@@ -118,12 +136,13 @@ def test_checkpoints_of_the_best_and_prefixes_stay_until_the_search_is_finished(
     kept = {f"trials/{index:04d}/best.npz" for index in searched.trials.ranked()[:NETWORKS_KEPT]}
     assert {name for name in left if not name.startswith("prefixes/")} == kept
     prefixes = sorted(name.split("/")[1][:4] for name in left - kept)
-    assert prefixes == ["0001", "0003", "0003"]  # before the first event, and before the second on either path
+    # Before the first event; before growth, and before the second pruning, on either path.
+    assert prefixes == ["0001", "0002", "0002", "0003", "0003"]
 
 
 def test_prefixes_are_in_the_order_of_their_last_use(searched):
-    # The second trial went on from the second prefix, the third from the first one, and left the last.
-    assert [name[:4] for name in searched.run.child("prefixes").files()] == ["0003", "0001", "0003"]
+    # The second trial went on from the third prefix, the third from the first one, and left the last two.
+    assert [name[:4] for name in searched.run.child("prefixes").files()] == ["0002", "0003", "0001", "0002", "0003"]
 
 
 # What is found
