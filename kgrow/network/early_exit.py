@@ -94,11 +94,18 @@ def exit_curve(
     """
     points = []
     for threshold in thresholds:
-        head, evaluated = answering_head(logits, threshold, fallback)
-        answers = logits.argmax(axis=-1)[head, np.arange(len(labels))]
-        cost = np.asarray(macs, np.float64)[evaluated - 1]
-        points.append(ExitPoint(float(threshold), float(np.mean(answers == labels)), float(cost.mean())))
+        correct, cost = _outcomes(logits, labels, macs, ExitRule(threshold, fallback))
+        points.append(ExitPoint(float(threshold), float(np.mean(correct)), float(np.mean(cost))))
     return points
+
+
+def _outcomes(
+    logits: np.ndarray, labels: np.ndarray, macs: Sequence[int], rule: ExitRule
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns per image whether the answer is right, and what it costs."""
+    head, evaluated = answering_head(logits, rule.threshold, rule.fallback)
+    answers = logits.argmax(axis=-1)[head, np.arange(len(labels))]
+    return answers == labels, np.asarray(macs, np.float64)[evaluated - 1]
 
 
 def choose_rule(
@@ -112,12 +119,15 @@ def choose_rule(
 ) -> ExitRule:
     """Returns the best rule on the given images, which should be those of the validation split.
 
+    What a rule loses is counted image by image against the last head alone, and one standard error more: the cheapest
+    of many rules that keep within a loss on these images would lose more on others.
+
     Args:
         logits: (heads, num_images, num_classes).
         labels: (num_images,).
         macs: Cost of stopping after each head.
-        max_loss: Accuracy that may be lost against the last head alone, in [0, 1]: the cheapest such rule is chosen, or
-            the most accurate one if all lose more.
+        max_loss: Accuracy that may be lost, in [0, 1]: the cheapest such rule is chosen, or the one that loses least if
+            all lose more.
         max_macs: Mean cost that must not be exceeded, in place of `max_loss`: the most accurate such rule is chosen.
         thresholds: Confidences to choose from.
         fallbacks: To choose from.
@@ -125,17 +135,21 @@ def choose_rule(
     Raises:
         ValueError: If not even leaving at the first head is as cheap as `max_macs`.
     """
-    curves = {fallback: exit_curve(logits, labels, macs, thresholds, fallback) for fallback in fallbacks}
-    points = {ExitRule(point.threshold, fallback): point for fallback, curve in curves.items() for point in curve}
+    full = logits[-1].argmax(axis=-1) == labels
+    losses, costs = {}, {}
+    for rule in (ExitRule(threshold, fallback) for fallback in fallbacks for threshold in thresholds):
+        correct, cost = _outcomes(logits, labels, macs, rule)
+        lost = full.astype(np.float64) - correct
+        losses[rule], costs[rule] = float(lost.mean()), float(cost.mean())
+        if max_macs is None:
+            losses[rule] += float(lost.std()) / len(labels) ** 0.5
     if max_macs is not None:
-        cheap = [rule for rule, point in points.items() if point.mean_macs <= max_macs]
+        cheap = [rule for rule, cost in costs.items() if cost <= max_macs]
         if not cheap:
             raise ValueError(f"`max_macs` must be at least {macs[0]}, the cost of the first head, but got {max_macs}.")
-        return max(cheap, key=lambda rule: (points[rule].accuracy, -points[rule].mean_macs))
-    full = float(np.mean(logits[-1].argmax(axis=-1) == labels))
-    needed = min(full - max_loss, max(point.accuracy for point in points.values()))
-    accurate = [rule for rule, point in points.items() if point.accuracy >= needed]
-    return min(accurate, key=lambda rule: (points[rule].mean_macs, -points[rule].accuracy))
+        return min(cheap, key=lambda rule: (losses[rule], costs[rule]))
+    allowed = max(max_loss, min(losses.values()))
+    return min((rule for rule in losses if losses[rule] <= allowed), key=lambda rule: (costs[rule], losses[rule]))
 
 
 @dataclasses.dataclass(frozen=True)
