@@ -1,5 +1,6 @@
 """Which candidates are tried, within which limits."""
 
+from kgrow.searching.cascade import Cascade
 from kgrow.searching.compact import Compact
 from kgrow.searching.large import Large
 from kgrow.searching.seed import Seed
@@ -7,6 +8,7 @@ from kgrow.searching.space import Candidate, SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
     "compact": Compact(),
+    "cascade": Cascade(),
     "large": Large(),
     "seed": Seed(),
     "seed_dense": Seed(("concat",)),

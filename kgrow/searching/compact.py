@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from kgrow.architecture import Architecture, Scaling
-from kgrow.searching.residual import residual_network
+from kgrow.searching.residual import SMALL_SIDE, residual_network
 from kgrow.searching.space import SearchSpace
-
-SMALL_SIDE = 16
 
 # (filters, stride) of each cell, per block.
 LARGE = (((32, 2), (32, 1)), ((32, 1),), ((32, 1), (56, 2)), ((56, 1),))

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.searching.space import scaled_filters, unscaled
 
+# Up to this side images are not reduced before the first cell.
+SMALL_SIDE = 16
 # Resolutions above this are brought down by the stem, so that cost stays near that of a 32x32 image.
 STEM_SIDE = 40
 STEM_FILTERS = 16
@@ -16,7 +18,12 @@ Plan = Sequence[Sequence[tuple[int, int]]]
 
 
 def residual_network(
-    input_shape: tuple[int, int, int], num_classes: int, scaling: Scaling | None, plan: Plan, width: float
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    scaling: Scaling | None,
+    plan: Plan,
+    width: float,
+    stem: tuple[int, int] = (STEM_FILTERS, 1),
 ) -> Architecture:
     """Builds a network of residual cells, each of which reads the one before.
 
@@ -26,13 +33,15 @@ def residual_network(
         scaling: Of raw pixels; none by default.
         plan: (filters, stride) of each cell, per block.
         width: Factor on all numbers of filters.
+        stem: Its filters, and its stride for images that need none.
 
     Returns:
         The network, whose last head pools to one position and the others to 2x2.
     """
-    stride = 2 ** max(0, math.ceil(math.log2(max(input_shape[:2]) / STEM_SIDE)))
-    kernel_size = 3 if stride == 1 else 2 * stride - 1
-    cells = [Cell("conv", scaled_filters(STEM_FILTERS, width), kernel_size=kernel_size, stride=stride)]
+    filters, least = stem
+    stride = max(least, 2 ** math.ceil(math.log2(max(input_shape[:2]) / STEM_SIDE)))
+    kernel_size = max(3, 2 * stride - 1)
+    cells = [Cell("conv", scaled_filters(filters, width), kernel_size=kernel_size, stride=stride)]
     architecture = Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]))
     for index, block in enumerate(plan):
         first = 0 if index == 0 else len(cells)

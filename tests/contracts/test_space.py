@@ -1,14 +1,14 @@
 """What every search space owes."""
 
+import importlib
 import inspect
 import json
 import math
+import pkgutil
 
 import pytest
 
-import kgrow.searching.compact
-import kgrow.searching.large
-import kgrow.searching.seed
+from kgrow import searching
 from kgrow.architecture import Architecture, Scaling
 from kgrow.architecture.operations import head_grid
 from kgrow.searching import SPACES, SearchSpace
@@ -22,7 +22,9 @@ def space(request):
 
 
 def test_every_space_of_the_package_has_a_name_in_the_table():
-    modules = (kgrow.searching.compact, kgrow.searching.large, kgrow.searching.seed)
+    modules = [
+        importlib.import_module(f"kgrow.searching.{found.name}") for found in pkgutil.iter_modules(searching.__path__)
+    ]
     classes = {c for m in modules for _, c in inspect.getmembers(m, inspect.isclass) if issubclass(c, SearchSpace)}
     assert {type(space) for space in SPACES.values()} == classes - {SearchSpace}
 
