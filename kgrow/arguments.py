@@ -51,7 +51,7 @@ def _add_worker(commands: Any) -> None:
 def _add_search(add: Callable[..., Any]) -> None:
     add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
     add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
-    add("--space", default="compact", help="compact (default), large, seed, seed_dense or seed_plain")
+    add("--space", default="compact", help="compact (default), cascade, large, seed, seed_dense or seed_plain")
     add(
         "--preset",
         default="default",
@@ -60,7 +60,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
     add("--batch-size", type=int, metavar="N")
     add("--keep-ratio", type=keep_ratios, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
-    add("--criterion", default="snip", help="snip (default), snip_reinit, magnitude, bayes, bayes_link or random")
+    add("--criterion", default="magnitude", help="magnitude (default), snip, snip_reinit, bayes, bayes_link or random")
     add("--strategy", help="one-shot, iterative or bayes (the evidence decides how many stay); default: the preset's")
     add("--scope", default="block", help="ranked together: layer, block (default) or global")
     add("--channel-keep-ratio", type=keep_ratios, metavar="R", help="kept fraction of the channels, one or per block")

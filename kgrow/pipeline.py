@@ -60,7 +60,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     epochs: int | None = None,
     batch_size: int | None = None,
     keep_ratio: float | Sequence[float] | None = None,
-    criterion: str | Criterion = "snip",
+    criterion: str | Criterion = "magnitude",
     strategy: str | None = None,
     scope: str = "block",
     channel_keep_ratio: float | Sequence[float] | None = None,

@@ -266,7 +266,7 @@ def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_p
 def test_evidence_decides_how_many_connections_and_channels_stay(tiny_task, tiny_space, tmp_path):
     search = functools.partial(kgrow.search, tiny_task, space=tiny_space, strategy="bayes", epochs=4, verbose=0)
     with pytest.raises(ValueError, match="`criterion` must be 'bayes', or have a `min_saliency`"):
-        search(directory=tmp_path / "snip")
+        search(directory=tmp_path / "magnitude")
     with pytest.raises(ValueError, match="`channel_criterion` must be 'bayes', or have a `min_saliency`"):
         search(criterion="bayes", channel_keep_ratio=1.0, directory=tmp_path / "gate")
     result = search(criterion="bayes", directory=tmp_path / "connections")

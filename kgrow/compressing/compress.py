@@ -37,7 +37,7 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     channel_keep_ratio: float = 0.5,
     keep_ratio: float = 1.0,
     channel_criterion: str | ChannelCriterion = "gate",
-    criterion: str | Criterion = "snip",
+    criterion: str | Criterion = "magnitude",
     channel_multiple: int = 1,
     steps: int = 3,
     epochs: int | None = None,
