@@ -3,7 +3,7 @@
     python recipes/bench_search.py [--only NAME] [--quick] [--json]
 
 MNIST and CIFAR-10 come from TensorFlow Datasets, which looks where TFDS_DATA_DIR says. Accuracies are those on the test
-split, which chooses nothing. Two cores, no GPU: `cifar10` trains for many hours, the others for minutes.
+split, which chooses nothing. Two cores, no GPU: `cifar10` trains for an hour, the others for minutes.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Comparison:
 
     levels: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3)
     seeds: int = 3
-    trials: int = 10
-    epochs: int = 20
+    trials: int = 4  # as many as a search has by default
+    epochs: int = 8
     images: int = 10_000
 
 
