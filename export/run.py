@@ -57,7 +57,7 @@ class Classifier:
         path: A folder that `kgrow export` wrote, or its `.tflite` file if it holds one alone.
         num_threads: Threads that one inference may use.
         threshold: For a folder of stages: smallest confidence to answer with before the last one; by default the
-            exported one. A single file has its threshold inside.
+            exported ones. A single file has its thresholds inside.
 
     Raises:
         ValueError: If there is no such model, it is damaged or not one of kgrow's, or a number makes no sense.
@@ -79,7 +79,8 @@ class Classifier:
         early_exit = self.metadata["early_exit"] or {}
         has_branches = bool(early_exit) and len(models) == 1
         self.runners = [open_model(model, num_threads, has_branches) for model in models]
-        self.threshold = early_exit.get("threshold") if threshold is None else threshold
+        confidences = early_exit.get("threshold") if threshold is None else threshold
+        self.thresholds = confidences if isinstance(confidences, list) else [confidences] * len(models)
         self.last_answers = early_exit.get("fallback") == "last"
         if threshold is not None and len(models) == 1:
             raise ValueError("`threshold` must be None for a single file, which has its own inside.")
@@ -105,7 +106,7 @@ class Classifier:
             # Where no head is sure enough, the most confident one answers, or always the last.
             if best is None or self.last_answers or probabilities.max() > best.max():
                 best = probabilities
-            if stage == len(self.runners) - 1 or probabilities.max() >= self.threshold:
+            if stage == len(self.runners) - 1 or probabilities.max() >= self.thresholds[stage]:
                 return best, self.exit_indices[stage]
             known.update(outputs)
         raise AssertionError("a model has at least one stage")

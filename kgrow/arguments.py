@@ -59,11 +59,11 @@ def _add_search(add: Callable[..., Any]) -> None:
     )
     add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
     add("--batch-size", type=int, metavar="N")
-    add("--keep-ratio", type=keep_ratios, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
+    add("--keep-ratio", type=numbers, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
     add("--criterion", default="magnitude", help="magnitude (default), snip, snip_reinit, bayes, bayes_link or random")
     add("--strategy", help="one-shot, iterative or bayes (the evidence decides how many stay); default: the preset's")
     add("--scope", default="block", help="ranked together: layer, block (default) or global")
-    add("--channel-keep-ratio", type=keep_ratios, metavar="R", help="kept fraction of the channels, one or per block")
+    add("--channel-keep-ratio", type=numbers, metavar="R", help="kept fraction of the channels, one or per block")
     add("--channel-criterion", default="gate", help="gate (default), bayes, snip, norm or bn_scale")
     add("--channel-multiple", type=int, default=1, metavar="N", help="widths become multiples of N")
     add("--augmentation", default="suited", help="suited (default), cutout, shift (nothing is mirrored) or none")
@@ -115,7 +115,9 @@ def _add_export(commands: Any) -> None:
     add("--exit-index", type=int, metavar="K", help="the head that answers, from 0 (default: the last one)")
     add("--early-exit", action="store_true", help="answer at the first head that is confident enough")
     exits = export.add_argument_group("early exits", "Each of these asks for early exits by itself.").add_argument
-    exits("--threshold", type=float, metavar="T", help="that confidence (default: chosen on the validation images)")
+    exits(
+        "--threshold", type=numbers, metavar="T", help="that confidence, or one per head: 0.98,0.85 (default: chosen)"
+    )
     exits("--max-exit-loss", type=float, metavar="POINTS", help="accuracy that early exits may cost (0.5)")
     exits("--max-exit-cost", type=float, metavar="FRACTION", help="mean MACs allowed, in place of --max-exit-loss")
     exits("--stages", action="store_true", help="a file per stage in place of one")
@@ -146,7 +148,7 @@ def _add_data(add: Callable[..., Any]) -> None:
     add("--json", action="store_true", help="print a JSON document instead of the table")
 
 
-def keep_ratios(text: str) -> float | tuple[float, ...]:
+def numbers(text: str) -> float | tuple[float, ...]:
     """Parses `0.5` or `0.8,0.7,0.6`; the range is checked later, with a message that explains it."""
     try:
         values = tuple(float(part) for part in text.split(","))

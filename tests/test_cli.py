@@ -32,9 +32,9 @@ def test_durations_have_units(text, seconds):
 def test_keep_ratios_are_one_number_or_a_list(text, ratios):
     if ratios is None:
         with pytest.raises(cli.argparse.ArgumentTypeError, match="numbers joined by commas"):
-            arguments.keep_ratios(text)
+            arguments.numbers(text)
     else:
-        assert arguments.keep_ratios(text) == ratios
+        assert arguments.numbers(text) == ratios
 
 
 @pytest.mark.parametrize(

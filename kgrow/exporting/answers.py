@@ -99,11 +99,12 @@ class DeviceModel:
     def _answer_in_stages(self, image: np.ndarray) -> tuple[np.ndarray, int]:
         known = {IMAGE: image}
         best = np.zeros((1, 1), np.float32)
-        for stage, runner in enumerate(self.runners):
+        limits = [*self.rule.thresholds(len(self.runners)), np.inf] if self.rule else [np.inf] * len(self.runners)
+        for stage, (runner, limit) in enumerate(zip(self.runners, limits, strict=True)):
             outputs = runner(**{name: known[name] for name in runner.get_input_details()})
             known.update(outputs)
             probabilities = self._dequantized(stage, PROBABILITIES, outputs)
-            if self.rule and probabilities.max() >= self.rule.threshold:
+            if probabilities.max() >= limit:
                 return probabilities, self.exit_indices[stage]
             best = probabilities if probabilities.max() > best.max() else best
         return probabilities if self.rule and self.rule.fallback == "last" else best, self.exit_indices[-1]

@@ -114,14 +114,20 @@ def early_exits(model: bytes, exit_indices: Sequence[int], rule: ExitRule, outpu
     main = assembly.subgraph()
     stages = split(source, exit_indices)
     (image,) = (main.tensor(index) for index in stages[0].inputs)
-    probabilities, exit_index = _nest(main, stages, exit_indices, rule, None)
+    limits = rule.thresholds(len(stages))
+    probabilities, exit_index = _nest(main, stages, exit_indices, limits, rule.fallback, None)
     probabilities = _as_dtype(main, probabilities, output_dtype)
     assembly.sign({IMAGE: image}, {PROBABILITIES: probabilities, EXIT_INDEX: exit_index})
     return assembly.to_bytes()
 
 
 def _nest(
-    part: Part, stages: Sequence[Stage], exit_indices: Sequence[int], rule: ExitRule, best: int | None
+    part: Part,
+    stages: Sequence[Stage],
+    exit_indices: Sequence[int],
+    limits: Sequence[float],
+    fallback: str,
+    best: int | None,
 ) -> tuple[int, int]:
     """Fills a subgraph with the first stage and what may follow it; returns the tensors of answer and exit."""
     stage, following = stages[0], stages[1:]
@@ -136,7 +142,7 @@ def _nest(
         part.operation("SELECT_V2", (is_better, new, best), (answer,))
     if not following:
         return answer, part.constant(np.array([exit_indices[0]], np.int32))
-    limit = _threshold(part.quantization(confidence) if part.is_quantized(confidence) else None, rule.threshold)
+    limit = _threshold(part.quantization(confidence) if part.is_quantized(confidence) else None, limits[0])
     leaves = part.greater(confidence, part.constant(limit, part.quantization(confidence)))
     inputs = [part.tensor(index) for index in following[0].inputs]
     result = (part.like(stage.probabilities), part.new((1,), "int32"))
@@ -154,34 +160,34 @@ def _nest(
                 branch.touch(tensor)
             branch.graph.outputs = [carried, branch.constant(np.array([exit_indices[0]], np.int32))]
         else:
-            best = carried if rule.fallback == "most_confident" else None
+            best = carried if fallback == "most_confident" else None
             if best is None:
                 branch.touch(carried)
-            branch.graph.outputs = list(_nest(branch, following, exit_indices[1:], rule, best))
+            branch.graph.outputs = list(_nest(branch, following, exit_indices[1:], limits[1:], fallback, best))
     return result
 
 
-def set_threshold(model: bytes, threshold: float) -> bytes:
+def set_threshold(model: bytes, rule: ExitRule) -> bytes:
     """Returns a file with early exits that differs in its threshold alone; nothing is converted again.
 
     Args:
         model: What `early_exits` returned.
-        threshold: Smallest confidence to leave with.
+        rule: With another threshold, but the fallback that the model has.
 
     Raises:
-        ValueError: If the model has no early exits.
+        ValueError: If the model has no early exits, or another number of them than the rule has thresholds for.
     """
-    parsed, rule = parse(model), ExitRule(threshold)
+    parsed = parse(model)
     codes = [code.builtinCode for code in parsed.operatorCodes]
-    limits = []
+    limits = []  # in the order of the exits: a branch stands behind the graph that it belongs to
     for graph in parsed.subgraphs:
         made_by = {int(op.outputs[0]): op for op in graph.operators}
         branches = [op for op in graph.operators if codes[op.opcodeIndex] == IF]
         limits += [graph.tensors[made_by[int(op.inputs[0])].inputs[1]] for op in branches]
     if not limits:
         raise ValueError("`model` must have early exits in it, but has none.")
-    for tensor in limits:
-        value = _threshold(tensor.quantization if tensor.type == INT8 else None, rule.threshold)
+    for tensor, limit in zip(limits, rule.thresholds(len(limits) + 1), strict=True):
+        value = _threshold(tensor.quantization if tensor.type == INT8 else None, limit)
         parsed.buffers[tensor.buffer].data = np.frombuffer(value.tobytes(), np.uint8)
     return pack(parsed)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from kgrow.architecture import Architecture
 from kgrow.network import GrowingNetwork
-from kgrow.network.early_exit import ALL_THRESHOLDS, FALLBACKS, ExitRule, choose_rule
+from kgrow.network.early_exit import FALLBACKS, ExitRule
+from kgrow.network.exit_choice import candidates, choose_rule
 from kgrow.task import Task
 
 
@@ -18,15 +19,17 @@ class EarlyExit:
     """What an early answer may cost, and how it is shipped.
 
     Args:
-        threshold: Smallest confidence to answer with; by default it is chosen on the validation split.
+        threshold: Smallest confidence to answer with, of all heads or of each before the last; by default it is chosen
+            on the validation split.
         fallback: Which head answers if none reaches it, see `ExitRule`; by default that is chosen there too.
-        max_loss: Accuracy that may be lost there against the full network, in [0, 1]: the cheapest threshold within it.
+        max_loss: Accuracy that may be lost there against the full network, in [0, 1]: the cheapest threshold that keeps
+            within it by a standard error; see `choose_rule`.
         max_cost: Mean multiply-accumulates over those of the full network, in (0, 1], in place of `max_loss`: the most
             accurate threshold within it.
         stages: Whether to write a file per stage, for callers that loop or use delegates, in place of one file.
     """
 
-    threshold: float | None = None
+    threshold: float | Sequence[float] | None = None
     _: dataclasses.KW_ONLY
     fallback: str | None = None
     max_loss: float = 0.005
@@ -34,11 +37,20 @@ class EarlyExit:
     stages: bool = False
 
     def __post_init__(self) -> None:
-        ExitRule(self.threshold or 0.0, self.fallback or FALLBACKS[0])  # checks them
+        if not self.rules():  # which checks them
+            ExitRule(0.0, self.fallback or "last")
         if not 0 <= self.max_loss <= 1:
             raise ValueError(f"`max_loss` must be in [0, 1], but got {self.max_loss!r}. For half a point pass 0.005.")
         if self.max_cost is not None and not 0 < self.max_cost <= 1:
             raise ValueError(f"`max_cost` must be in (0, 1], but got {self.max_cost!r}.")
+
+    def rules(self) -> list[ExitRule]:
+        """Returns those that a given threshold leaves to choose from, none without one."""
+        if self.threshold is None:
+            return []
+        is_per_head = isinstance(self.threshold, Sequence)
+        fallbacks = (self.fallback,) if self.fallback else ("last",) if is_per_head else FALLBACKS
+        return [ExitRule(self.threshold, fallback) for fallback in fallbacks]
 
     def resolve(
         self, network: GrowingNetwork, task: Task, exit_indices: Sequence[int], exported: Architecture
@@ -61,6 +73,6 @@ class EarlyExit:
             )
         limit = None if most is None else most * whole
         logits = network.logits(np.asarray(task.validation.images))[list(exit_indices)]
-        thresholds = ALL_THRESHOLDS if self.threshold is None else (self.threshold,)
-        fallbacks = FALLBACKS if self.fallback is None else (self.fallback,)
-        return choose_rule(logits, task.validation.labels, costs, self.max_loss, limit, thresholds, fallbacks)
+        labels, fallbacks = task.validation.labels, (self.fallback,) if self.fallback else FALLBACKS
+        rules = self.rules() or list(candidates(logits, labels, costs, fallbacks))
+        return choose_rule(logits, labels, costs, rules, self.max_loss, limit)

@@ -109,7 +109,7 @@ def _exits(rule: ExitRule, converted: Converted, found: Answers) -> dict[str, An
     heads = converted.exit_indices
     stopped = [found.exits == head for head in heads]
     return {
-        **dataclasses.asdict(rule),
+        **rule.to_json(),
         "exit_indices": list(heads),
         "mean_macs": float(np.mean(np.asarray(converted.costs)[np.searchsorted(heads, found.exits)])),
         "mean_latency_ms": float(np.mean(found.milliseconds)),

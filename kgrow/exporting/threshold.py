@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from kgrow.exporting import cut
@@ -13,7 +14,7 @@ from kgrow.network.early_exit import ExitRule
 STALE = ("test_accuracy", "accuracy_drop", "agreement", "max_abs_diff")
 
 
-def set_threshold(path: str | os.PathLike[str], threshold: float) -> None:
+def set_threshold(path: str | os.PathLike[str], threshold: float | Sequence[float]) -> None:
     """Changes the threshold of an exported file or folder in place; nothing is converted again.
 
     What was measured with the earlier threshold is null from then on in what the model says of itself;
@@ -21,7 +22,8 @@ def set_threshold(path: str | os.PathLike[str], threshold: float) -> None:
 
     Args:
         path: What `export` wrote with early exits, in one file or in stages.
-        threshold: Smallest confidence to leave with, 0 or more; above 1 no image leaves.
+        threshold: Smallest confidence to leave with, 0 or more, of all heads or of each before the last; above 1 no
+            image leaves.
 
     Raises:
         FileNotFoundError: If there is nothing there that kgrow exported.
@@ -33,9 +35,10 @@ def set_threshold(path: str | os.PathLike[str], threshold: float) -> None:
     if not exits:
         raise ValueError(f"`path` must have early exits, but '{target}' has none. Export it with `early_exit=True`.")
     rule = ExitRule(threshold, exits["fallback"])
-    changed = {**dict.fromkeys(exits), **vars(rule), "exit_indices": exits["exit_indices"]}
+    rule.thresholds(len(exits["exit_indices"]))  # checks their number
+    changed = {**dict.fromkeys(exits), **rule.to_json(), "exit_indices": exits["exit_indices"]}
     described = {name: value for name, value in description.items() if name not in (*TIMES, "files")}
     described |= {**dict.fromkeys(STALE), "early_exit": changed}
     if len(models) == 1 and len(exits["exit_indices"]) > 1:  # stages, and a single head, are decided by who runs them
-        models = [cut.set_threshold(models[0], rule.threshold)]
+        models = [cut.set_threshold(models[0], rule)]
     write(target, [self_describing(model, described) for model in models], described, dict.fromkeys(TIMES))

@@ -34,7 +34,7 @@ def network_answers(
     logits = network.logits(images)[list(exit_indices)]
     if rule is None:
         return Answers(logits[-1], np.full(len(images), exit_indices[-1]), np.zeros(0))
-    head, evaluated = answering_head(logits, rule.threshold, rule.fallback)
+    head, evaluated = answering_head(logits, rule)
     probabilities = softmax(logits[head, np.arange(len(images))])
     return Answers(probabilities, np.asarray(exit_indices)[evaluated - 1], np.zeros(0))
 

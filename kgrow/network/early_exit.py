@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from kgrow._checks import lookup
 
 FALLBACKS = ("most_confident", "last")
 THRESHOLDS = (0.1, 0.15, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
-ALL_THRESHOLDS = (*(step / 100 for step in range(100)), 1.01)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -22,40 +22,67 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class ExitRule:
-    """Which head answers: the first whose largest probability reaches a threshold.
+    """Which head answers: the first whose largest probability reaches its threshold.
 
     Args:
-        threshold: Smallest confidence to leave with, 0 or more; above 1 no head leaves early.
-        fallback: Which answers if none reaches it: `"most_confident"` as in Shallow-Deep Networks, or `"last"`.
+        threshold: Smallest confidence to leave with, 0 or more, of all heads or of each before the last; above 1 no
+            image leaves.
+        fallback: Which answers if none reaches it: `"most_confident"` as in Shallow-Deep Networks, or `"last"`. With a
+            threshold per head it must be `"last"`: a head that is sure enough may be less sure than one before it.
     """
 
-    threshold: float
+    threshold: float | Sequence[float]
     fallback: str = "most_confident"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold < float("inf"):
-            raise ValueError(
-                f"`threshold` must be a confidence, 0 or more, but got {self.threshold!r}. Above 1 no image leaves."
-            )
+        if isinstance(self.threshold, Sequence):
+            object.__setattr__(self, "threshold", tuple(self.threshold))
+        for confidence in np.ravel(self.threshold):
+            if not 0 <= confidence < float("inf"):
+                raise ValueError(
+                    f"`threshold` must be a confidence, 0 or more, but got {self.threshold!r}. Above 1 no image leaves."
+                )
         lookup(dict.fromkeys(FALLBACKS), self.fallback, "fallback")
+        if isinstance(self.threshold, Sequence) and self.fallback != "last":
+            raise ValueError(
+                f"`fallback` must be 'last' with a `threshold` per head, but got {self.fallback!r} with "
+                f"{self.threshold}."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON types."""
+        threshold = list(self.threshold) if isinstance(self.threshold, Sequence) else self.threshold
+        return {"threshold": threshold, "fallback": self.fallback}
+
+    def thresholds(self, num_heads: int) -> list[float]:
+        """Returns that of every head before the last.
+
+        Raises:
+            ValueError: If the rule is for another number of heads.
+        """
+        if not isinstance(self.threshold, Sequence):
+            return [self.threshold] * (num_heads - 1)
+        if len(self.threshold) != num_heads - 1:
+            raise ValueError(
+                f"`threshold` must be one confidence, or one for each of the {num_heads - 1} heads before the last, "
+                f"but got {self.threshold}."
+            )
+        return list(self.threshold)
 
 
-def answering_head(
-    logits: np.ndarray, threshold: float, fallback: str = "most_confident"
-) -> tuple[np.ndarray, np.ndarray]:
+def answering_head(logits: np.ndarray, rule: ExitRule) -> tuple[np.ndarray, np.ndarray]:
     """Returns which head answers each image, and how many heads were evaluated for it.
 
     Args:
         logits: (heads, num_images, num_classes).
-        threshold: See `ExitRule`.
-        fallback: See `ExitRule`.
+        rule: Decides it.
 
     Returns:
         Two int arrays (num_images,): the head's index in [0, heads - 1], the number evaluated in [1, heads].
     """
     confidence = softmax(logits).max(axis=-1)
-    reached = confidence >= threshold
-    otherwise = confidence.argmax(axis=0) if fallback == "most_confident" else len(logits) - 1
+    reached = confidence >= np.array([*rule.thresholds(len(logits)), np.inf])[:, np.newaxis]
+    otherwise = confidence.argmax(axis=0) if rule.fallback == "most_confident" else len(logits) - 1
     first = np.where(reached.any(axis=0), reached.argmax(axis=0), otherwise)
     evaluated = np.where(reached.any(axis=0), first + 1, len(logits))
     return first, evaluated
@@ -94,62 +121,18 @@ def exit_curve(
     """
     points = []
     for threshold in thresholds:
-        correct, cost = _outcomes(logits, labels, macs, ExitRule(threshold, fallback))
+        correct, cost = outcomes(logits, labels, macs, ExitRule(threshold, fallback))
         points.append(ExitPoint(float(threshold), float(np.mean(correct)), float(np.mean(cost))))
     return points
 
 
-def _outcomes(
+def outcomes(
     logits: np.ndarray, labels: np.ndarray, macs: Sequence[int], rule: ExitRule
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns per image whether the answer is right, and what it costs."""
-    head, evaluated = answering_head(logits, rule.threshold, rule.fallback)
+    """Returns per image whether the answer is right, and what it costs; see `exit_curve`."""
+    head, evaluated = answering_head(logits, rule)
     answers = logits.argmax(axis=-1)[head, np.arange(len(labels))]
     return answers == labels, np.asarray(macs, np.float64)[evaluated - 1]
-
-
-def choose_rule(
-    logits: np.ndarray,
-    labels: np.ndarray,
-    macs: Sequence[int],
-    max_loss: float,
-    max_macs: float | None = None,
-    thresholds: Sequence[float] = ALL_THRESHOLDS,
-    fallbacks: Sequence[str] = FALLBACKS,
-) -> ExitRule:
-    """Returns the best rule on the given images, which should be those of the validation split.
-
-    What a rule loses is counted image by image against the last head alone, and one standard error more: the cheapest
-    of many rules that keep within a loss on these images would lose more on others.
-
-    Args:
-        logits: (heads, num_images, num_classes).
-        labels: (num_images,).
-        macs: Cost of stopping after each head.
-        max_loss: Accuracy that may be lost, in [0, 1]: the cheapest such rule is chosen, or the one that loses least if
-            all lose more.
-        max_macs: Mean cost that must not be exceeded, in place of `max_loss`: the most accurate such rule is chosen.
-        thresholds: Confidences to choose from.
-        fallbacks: To choose from.
-
-    Raises:
-        ValueError: If not even leaving at the first head is as cheap as `max_macs`.
-    """
-    full = logits[-1].argmax(axis=-1) == labels
-    losses, costs = {}, {}
-    for rule in (ExitRule(threshold, fallback) for fallback in fallbacks for threshold in thresholds):
-        correct, cost = _outcomes(logits, labels, macs, rule)
-        lost = full.astype(np.float64) - correct
-        losses[rule], costs[rule] = float(lost.mean()), float(cost.mean())
-        if max_macs is None:
-            losses[rule] += float(lost.std()) / len(labels) ** 0.5
-    if max_macs is not None:
-        cheap = [rule for rule, cost in costs.items() if cost <= max_macs]
-        if not cheap:
-            raise ValueError(f"`max_macs` must be at least {macs[0]}, the cost of the first head, but got {max_macs}.")
-        return min(cheap, key=lambda rule: (losses[rule], costs[rule]))
-    allowed = max(max_loss, min(losses.values()))
-    return min((rule for rule in losses if losses[rule] <= allowed), key=lambda rule: (costs[rule], losses[rule]))
 
 
 @dataclasses.dataclass(frozen=True)

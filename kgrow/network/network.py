@@ -1,6 +1,6 @@
 """`GrowingNetwork`: the Keras model that interprets an `Architecture`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,11 @@ class GrowingNetwork(keras.Model):
         return np.concatenate(parts, axis=1)
 
     def predict_early(
-        self, images: np.ndarray, threshold: float, batch_size: int = 256, fallback: str = "most_confident"
+        self,
+        images: np.ndarray,
+        threshold: float | Sequence[float],
+        batch_size: int = 256,
+        fallback: str = "most_confident",
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Classifies raw images with early exit; a block runs only on the images that have not left before it.
 
@@ -114,7 +118,8 @@ class GrowingNetwork(keras.Model):
 
         Args:
             images: (num_images, height, width, channels).
-            threshold: Smallest confidence to leave with; above 1 no image leaves early.
+            threshold: Smallest confidence to leave with, of all heads or of each before the last; above 1 no image
+                leaves early.
             batch_size: Images per step.
             fallback: `"most_confident"` (Kaya, Hong and Dumitras, ICML 2019) or `"last"`.
 
@@ -134,16 +139,17 @@ class GrowingNetwork(keras.Model):
         confidence = np.zeros(len(images), np.float32)
         inside = np.arange(len(images))
         features: tuple[Any, ...] = ()
-        for index, block in enumerate(self.blocks):
+        limits = [*rule.thresholds(len(self.blocks)), np.inf]
+        for index, (block, limit) in enumerate(zip(self.blocks, limits, strict=True)):
             outputs, logits = block.run(features or (self.scale(images),), False)
             features = (*features, *outputs)
             probabilities = softmax(logits.numpy())
             top = probabilities.max(axis=-1)
-            better = (top > confidence[inside]) | (top >= rule.threshold) | (rule.fallback == "last")
+            better = (top > confidence[inside]) | (top >= limit) | (rule.fallback == "last")
             changed = inside[better]
             answers[changed], heads[changed], confidence[changed] = probabilities[better], index, top[better]
             evaluated[inside] = index + 1
-            stays = top < rule.threshold
+            stays = top < limit
             inside = inside[stays]
             if not len(inside):
                 break

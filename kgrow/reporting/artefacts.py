@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
+import numpy as np
 from rich.console import Group, RenderableType
 
 from kgrow.reporting.table import Rows, print_plain
@@ -48,7 +49,8 @@ def _artefact(artefact: Document) -> Iterator[RenderableType]:
             )
         ]
         headers = ("stops after head", "% of test images", "latency ms")
-        yield Rows(f"Early exit at confidence {exits['threshold']:.3g}", headers, stops, num_words=1)
+        confidences = ", ".join(f"{confidence:.3g}" for confidence in np.ravel(exits["threshold"]))
+        yield Rows(f"Early exit at confidence {confidences}", headers, stops, num_words=1)
         yield Paragraph(
             f"On average {grouped(exits['mean_macs'])} multiply-accumulates and {exits['mean_latency_ms']:.3g} ms. "
             f"Where no head is sure enough, the {exits['fallback'].replace('_', ' ')} one answers."

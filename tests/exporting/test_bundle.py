@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kgrow_device import run as device
 from PIL import Image
 
 from kgrow._files import temporary, write_atomic
@@ -27,7 +28,8 @@ from kgrow.exporting import bundle as bundles
 from kgrow.exporting.assembly import parse
 from kgrow.exporting.bundle import FORMAT, METADATA, _is_bundle, _replace_folder, check_target, read_bundle
 from kgrow.exporting.micro import check_micro
-from kgrow.reporting.artefacts import print_benchmark
+from kgrow.network.early_exit import softmax
+from kgrow.reporting.artefacts import print_artefact, print_benchmark
 from kgrow.task.pixels import resize
 
 
@@ -325,7 +327,7 @@ def test_threshold_is_changed_in_place_as_if_it_had_been_exported_so(
         (buffer,) = (entry.buffer for entry in parse(model).metadata if entry.name == b"kgrow")
         assert json.loads(parse(model).buffers[buffer].data.tobytes())["early_exit"]["threshold"] == 0.45
     fresh = tmp_path / "fresh"
-    exits = EarlyExit(0.45, stages=which == "staged")
+    exits = EarlyExit(0.45, fallback=rule["fallback"], stages=which == "staged")
     artefact = export(varied_network, tiny_task, fresh, ExportOptions("int8", early_exit=exits, max_drop=1.0))
     (row,) = benchmark(target, tiny_task)["rows"]
     assert row["test_accuracy"] == artefact.test_accuracy
@@ -336,6 +338,31 @@ def test_threshold_is_changed_in_place_as_if_it_had_been_exported_so(
         commands = ([sys.executable, "-I", folder / "run.py", "--json", *images] for folder in (target, fresh))
         ours, theirs = (subprocess.run(command, capture_output=True, check=True).stdout for command in commands)
         assert ours == theirs != b""
+
+
+@pytest.mark.parametrize("stages", [False, True])
+def test_thresholds_per_head_reach_the_device(stages, tiny_task, varied_network, tmp_path):
+    def exits_on_device():
+        classifier = device.Classifier(tmp_path / "out")
+        return [classifier.run(image[np.newaxis])[1] + 1 for image in tiny_task.test.images]
+
+    def exits_of(thresholds):
+        return varied_network.predict_early(tiny_task.test.images, thresholds, fallback="last")[2].tolist()
+
+    first, second = np.median(softmax(varied_network.logits(tiny_task.test.images)).max(axis=-1), axis=1)[:2].tolist()
+    options = ExportOptions(early_exit=EarlyExit((first, 0.0), stages=stages))
+    artefact = export(varied_network, tiny_task, tmp_path / "out", options)
+    assert artefact.early_exit["threshold"] == [first, 0.0]
+    assert set(exits_of((first, 0.0))) == {1, 2}
+    assert exits_on_device() == exits_of((first, 0.0))
+    stream = io.StringIO()
+    print_artefact(dataclasses.asdict(artefact), stream)
+    assert f"Early exit at confidence {first:.3g}, 0" in stream.getvalue()
+    set_threshold(tmp_path / "out", (1.5, second))
+    assert set(exits_of((1.5, second))) == {2, 3}
+    assert exits_on_device() == exits_of((1.5, second))
+    with pytest.raises(ValueError, match="one for each of the 2 heads before the last"):
+        set_threshold(tmp_path / "out", (0.5,))
 
 
 def test_threshold_of_what_has_no_exits_is_refused(tiny_network, tiny_task, tmp_path):

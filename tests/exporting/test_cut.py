@@ -13,6 +13,7 @@ from kgrow.network.early_exit import FALLBACKS, ExitRule
 HEADS = (0, 1, 2)
 THRESHOLDS = (0.0, 0.5, 0.8, 0.95, 1.5)
 RULES = [ExitRule(threshold, fallback) for threshold in THRESHOLDS for fallback in FALLBACKS]
+RULES += [ExitRule((0.95, 0.5), "last"), ExitRule((0.5, 1.5), "last")]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_earlier_heads_are_smaller_files(float_model):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_early_exits_answer_as_predict_early(rule, early_models, varied_network, images):  # T7.5
-    model = cut.set_threshold(early_models[rule.fallback], rule.threshold)
+    model = cut.set_threshold(early_models[rule.fallback], rule)
     probabilities, _, evaluated = varied_network.predict_early(images, rule.threshold, fallback=rule.fallback)
     found = DeviceModel([model], HEADS).run(images)
     np.testing.assert_allclose(found.values, probabilities, atol=1e-4)
@@ -74,7 +75,9 @@ def test_stages_answer_as_the_single_file(kind, rule, images, request):  # T7.5
 def test_changing_the_threshold_is_cutting_with_it(float_model, int8_model):
     for model in (float_model, int8_model):
         low, high = (cut.early_exits(model, HEADS, ExitRule(threshold)) for threshold in (0.5, 0.9))
-        assert cut.set_threshold(low, 0.9) == high
+        assert cut.set_threshold(low, ExitRule(0.9)) == high
+        with pytest.raises(ValueError, match=r"one for each of the 2 heads before the last, but got \(0\.5,\)"):
+            cut.set_threshold(low, ExitRule((0.5,), "last"))
 
 
 def test_later_stages_stand_where_an_early_answer_does_not_run_them(early_model):
@@ -125,15 +128,13 @@ def test_never_leaving_and_always_leaving(int8_model, float_model, images):
 
 
 def test_unusable_arguments_are_errors(float_model, early_model):
-    with pytest.raises(ValueError, match="`threshold` must be a confidence"):
-        cut.set_threshold(cut.early_exits(float_model, HEADS, ExitRule(0.5)), float("nan"))
     with pytest.raises(ValueError, match="`output_dtype` must be 'float32' unless"):
         cut.one_head(float_model, 0, "uint8")
     with pytest.raises(ValueError, match="must be one of 'float32'"):
         cut.one_head(float_model, 0, "int4")
     with pytest.raises(ValueError, match="must have early exits"):
-        cut.set_threshold(cut.one_head(float_model, 0), 0.5)
+        cut.set_threshold(cut.one_head(float_model, 0), ExitRule(0.5))
     with pytest.raises(ValueError, match="must be a TensorFlow Lite model"):
-        cut.set_threshold(b"no model" * 9, 0.5)
+        cut.set_threshold(b"no model" * 9, ExitRule(0.5))
     with pytest.raises(ValueError, match="damaged"):
-        cut.set_threshold(early_model[: len(early_model) // 2], 0.5)
+        cut.set_threshold(early_model[: len(early_model) // 2], ExitRule(0.5))

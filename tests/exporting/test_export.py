@@ -158,7 +158,7 @@ def test_head_that_says_the_same_of_every_image_is_no_exit(varied_copy, tiny_tas
     varied_copy.load_state(state)
     images, logits = tiny_task.test.images, varied_copy.logits(tiny_task.test.images)[[0, 2]]
     threshold = float(np.median(softmax(logits[0]).max(axis=-1)))
-    head, evaluated = answering_head(logits, threshold, "last")
+    head, evaluated = answering_head(logits, ExitRule(threshold, "last"))
     for stages, path in ((False, tmp_path / "two.tflite"), (True, tmp_path / "stages")):
         exits = EarlyExit(threshold, fallback="last", stages=stages)
         artefact = export(varied_copy, tiny_task, path, ExportOptions(early_exit=exits))

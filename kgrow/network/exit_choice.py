@@ -1,0 +1,104 @@
+"""Which exit rule suits a network: chosen on images that it has not learned from. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from kgrow.network.early_exit import FALLBACKS, ExitRule, outcomes, softmax
+
+THRESHOLDS = (*(step / 100 for step in range(100)), 1.01)
+# Of an answer that is right, in units of the cost of the whole network.
+PRICES = np.geomspace(1, 1000, 31)
+MAX_ROUNDS = 10
+
+
+def choose_rule(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    macs: Sequence[int],
+    rules: Sequence[ExitRule],
+    max_loss: float,
+    max_macs: float | None = None,
+) -> ExitRule:
+    """Returns the best of some rules on the given images, which should be those of the validation split.
+
+    What a rule loses is counted image by image against the last head alone, and one standard error more: the cheapest
+    of many rules that keep within a loss on these images would lose more on others.
+
+    Args:
+        logits: (heads, num_images, num_classes).
+        labels: (num_images,).
+        macs: Cost of stopping after each head.
+        rules: To choose from; see `candidates`.
+        max_loss: Accuracy that may be lost, in [0, 1]: the cheapest such rule is chosen, or the one that loses least if
+            all lose more.
+        max_macs: Mean cost that must not be exceeded, in place of `max_loss`: the most accurate such rule is chosen.
+
+    Raises:
+        ValueError: If not even leaving at the first head is as cheap as `max_macs`.
+    """
+    full = logits[-1].argmax(axis=-1) == labels
+    losses, costs = {}, {}
+    for rule in rules:
+        correct, cost = outcomes(logits, labels, macs, rule)
+        lost = full.astype(np.float64) - correct
+        losses[rule], costs[rule] = float(lost.mean()), float(cost.mean())
+        if max_macs is None:
+            losses[rule] += float(lost.std()) / len(labels) ** 0.5
+    if max_macs is not None:
+        cheap = [rule for rule, cost in costs.items() if cost <= max_macs]
+        if not cheap:
+            raise ValueError(f"`max_macs` must be at least {macs[0]}, the cost of the first head, but got {max_macs}.")
+        return min(cheap, key=lambda rule: (losses[rule], costs[rule]))
+    allowed = max(max_loss, min(losses.values()))
+    return min((rule for rule in losses if losses[rule] <= allowed), key=lambda rule: (costs[rule], losses[rule]))
+
+
+def candidates(
+    logits: np.ndarray, labels: np.ndarray, macs: Sequence[int], fallbacks: Sequence[str] = FALLBACKS
+) -> Iterator[ExitRule]:
+    """Yields rules worth trying: one threshold for all heads, and a threshold per head for each of some prices.
+
+    Args:
+        logits: (heads, num_images, num_classes).
+        labels: (num_images,).
+        macs: Cost of stopping after each head.
+        fallbacks: That the rules may have.
+    """
+    for fallback in fallbacks:
+        for threshold in THRESHOLDS:
+            yield ExitRule(threshold, fallback)
+    if "last" in fallbacks and len(logits) > 2:
+        confidence = softmax(logits).max(axis=-1)
+        correct = logits.argmax(axis=-1) == labels
+        relative = np.asarray(macs, np.float64) / macs[-1]
+        for price in PRICES:
+            yield ExitRule(_thresholds(confidence, relative[:, np.newaxis] - price * correct), "last")
+
+
+def _thresholds(confidence: np.ndarray, burden: np.ndarray) -> tuple[float, ...]:
+    """Returns a threshold per head that none of them alone could change for the better.
+
+    Args:
+        confidence: (heads, num_images).
+        burden: What an answer of a head costs, less the worth of a right one, (heads, num_images): the sum over images
+            is to be smallest.
+    """
+    choices = np.array(THRESHOLDS[::-1])  # of equals the highest
+    limits = np.full(len(confidence) - 1, THRESHOLDS[-1])
+    for _ in range(MAX_ROUNDS):
+        before = limits.copy()
+        following = burden[-1]  # of an image that goes on
+        for head in reversed(range(len(limits))):
+            inside = ~np.any(confidence[:head] >= limits[:head, np.newaxis], axis=0)
+            gains = np.where(inside, following - burden[head], 0.0)
+            order = np.argsort(confidence[head])
+            # Gain of all images from a place in that order on.
+            sums = np.append(np.cumsum(gains[order][::-1])[::-1], 0.0)
+            limits[head] = choices[sums[np.searchsorted(confidence[head][order], choices)].argmax()]
+            following = np.where(confidence[head] >= limits[head], burden[head], following)
+        if np.array_equal(before, limits):
+            break
+    return tuple(float(limit) for limit in limits)
