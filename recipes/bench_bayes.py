@@ -10,20 +10,42 @@ The goals are those of Zhou, Yang, Wang and Pan, "BayesNAS", ICML 2019, appendix
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from _bench import Figure, figure, main
 
 REDUCTIONS = "one seed, two loops of one epoch, 12 800 images (the goals are then out of reach)"
-NUM_LOOPS, EPOCHS_PER_LOOP, RECOVERY_EPOCHS = 10, 10, 20
+NUM_LOOPS, EPOCHS_PER_LOOP, RECOVERY_EPOCHS, RECOVERY_RATE = 10, 10, 100, 0.05
 QUICK_IMAGES = 12_800
-DENSE, CONVOLUTION = ("element", "in_neuron", "out_neuron"), ("shape", "filter")
-PRICE = 1 / 54_000  # nats per image: one over the number of training images takes the prior at its word
+DENSE, CONVOLUTION = ("in_neuron", "out_neuron"), ("shape", "filter")
+NAT = 1 / 54_000  # one nat over all training images: a price that takes the prior at its word
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A network and how it is compressed.
+
+    Args:
+        convolutions: Filters, side of the kernel and side of the pooling of each.
+        dense: Outputs of each Dense layer.
+        categories: See `CompressionSettings`.
+        prices: See `CompressionSettings`; chosen on validation images.
+    """
+
+    convolutions: tuple[tuple[int, int, int], ...]
+    dense: tuple[int, ...]
+    categories: tuple[tuple[str, ...], ...]
+    prices: tuple[float, ...]
+
+
+LENET_300_100 = Plan((), (300, 100, 10), (DENSE,) * 3, (0.6 * NAT, 1.2 * NAT, 1.2 * NAT))
+LENET_5 = Plan(((20, 5, 2), (50, 5, 2)), (500, 10), (CONVOLUTION, CONVOLUTION, DENSE, DENSE), (NAT,) * 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,34 +60,17 @@ class Outcome:
 
 def lenet_300_100(quick: bool) -> Iterator[Figure]:
     """784-300-100-10."""
-    from kgrow.bayes import Chain
-
-    def fresh(seed: int) -> Chain:
-        return Chain.fresh((28, 28, 1), [], [300, 100, 10], seed)
-
-    yield from _measured("lenet_300_100", fresh, (DENSE,) * 3, ("<= 1.54", "<= 0.04"), quick)
+    yield from _measured("lenet_300_100", LENET_300_100, ("<= 1.54", "<= 0.04"), quick)
 
 
 def lenet_5(quick: bool) -> Iterator[Figure]:
     """Convolutions of 20 and 50 filters, 500 units."""
-    from kgrow.bayes import Chain
-
-    def fresh(seed: int) -> Chain:
-        return Chain.fresh((28, 28, 1), [(20, 5, 2), (50, 5, 2)], [500, 10], seed)
-
-    categories = (CONVOLUTION, CONVOLUTION, DENSE, DENSE)
-    yield from _measured("lenet_5", fresh, categories, ("<= 1.00", "<= 0.57"), quick)
+    yield from _measured("lenet_5", LENET_5, ("<= 1.00", "<= 0.57"), quick)
 
 
-def _measured(
-    name: str,
-    fresh: Callable[[int], Any],
-    categories: tuple[tuple[str, ...], ...],
-    goals: tuple[str, str],
-    quick: bool,
-) -> Iterator[Figure]:
+def _measured(name: str, plan: Plan, goals: tuple[str, str], quick: bool) -> Iterator[Figure]:
     started = time.monotonic()
-    outcomes = [_compressed(fresh, categories, seed, quick) for seed in range(1 if quick else 3)]
+    outcomes = [_compressed(plan, seed, quick) for seed in range(1 if quick else 3)]
     command = f"python recipes/bench_bayes.py --only {name}"
     errors = [outcome.error_percent for outcome in outcomes]
     yield figure(f"{name}_error", statistics.mean(errors), "%", goals[0], command)
@@ -77,10 +82,9 @@ def _measured(
     yield figure(f"{name}_seconds", (time.monotonic() - started) / len(outcomes), "s per seed", "", command)
 
 
-def _compressed(
-    fresh: Callable[[int], Any], categories: tuple[tuple[str, ...], ...], seed: int, quick: bool
-) -> Outcome:
+def _compressed(plan: Plan, seed: int, quick: bool) -> Outcome:
     from kgrow.bayes import (
+        Chain,
         Compression,
         CompressionSettings,
         MonteCarloFisher,
@@ -90,22 +94,19 @@ def _compressed(
     )
 
     (images, labels), test = _mnist(QUICK_IMAGES if quick else None)
-    settings = CompressionSettings(categories, (PRICE,) * len(categories), curvature=MonteCarloFisher(seed=seed))
-    chain = fresh(seed)
-    work = Compression(chain, settings, seed)
+    settings = CompressionSettings(plan.categories, plan.prices, curvature=MonteCarloFisher(seed=seed))
+    chain = Chain.fresh((28, 28, 1), plan.convolutions, plan.dense, seed)
+    work, epochs = Compression(chain, settings, seed), 0
     for loop in range(2 if quick else NUM_LOOPS):
         for _ in range(1 if quick else EPOCHS_PER_LOOP):
-            loss = work.train(images, labels)
+            loss = work.train(_shifted(images, seed, epochs), labels)
+            epochs += 1
         work.update(images, labels)
-        print(
-            f"seed {seed}, loop {loop}: loss {loss:.4f}, {chain.narrowed(work.masks).widths()}",
-            file=sys.stderr,
-            flush=True,
-        )
-    epochs = 1 if quick else RECOVERY_EPOCHS
-    for epoch in range(epochs):
-        work.set_learning_rate(settings.learning_rate * (1 - epoch / epochs))
-        work.train(images, labels, penalised=False)
+        widths = chain.narrowed(work.masks).widths()
+        print(f"seed {seed}, loop {loop}: loss {loss:.4f}, {widths}", file=sys.stderr, flush=True)
+    for epoch in range(1 if quick else RECOVERY_EPOCHS):
+        work.set_learning_rate(RECOVERY_RATE * (1 + math.cos(math.pi * epoch / RECOVERY_EPOCHS)) / 2)
+        work.train(_shifted(images, seed, epochs + epoch), labels, penalised=False)
     small = chain.narrowed(work.masks)
     outcome = Outcome(
         100 * error_rate(small, *test),
@@ -115,6 +116,16 @@ def _compressed(
     )
     print(f"seed {seed}: {outcome}", file=sys.stderr, flush=True)
     return outcome
+
+
+def _shifted(images: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Moves every image by at most a pixel each way; what moves in is black."""
+    import tensorflow as tf
+
+    from kgrow.task import Augmentation
+
+    black = float(images.min())
+    return Augmentation(shift=1).augment(tf.constant(images), tf.constant([seed, epoch]), black).numpy()
 
 
 def _mnist(num_images: int | None) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
