@@ -85,6 +85,8 @@ class Classifier:
         if threshold is not None and len(models) == 1:
             raise ValueError("`threshold` must be None for a single file, which has its own inside.")
         self.exit_indices = early_exit.get("exit_indices") or [self.metadata["exit_index"]]
+        if len(models) > 1 and not len(models) == len(self.exit_indices) <= len(self.thresholds) + 1:
+            raise ValueError(f"'{path}' must hold a stage, and a threshold before the last one, for every exit.")
         if has_branches and len(self.exit_indices) > 1 and EXIT_INDEX not in self.runners[0].get_output_details():
             raise ValueError(f"'{path}' must be the folder of all stages, but is one of its files.")
         self._resized, self._range_checked = False, "range" not in self.metadata["input"]

@@ -37,8 +37,10 @@ class EarlyExit:
     stages: bool = False
 
     def __post_init__(self) -> None:
-        if not self.rules():  # which checks them
-            ExitRule(0.0, self.fallback or "last")
+        if self.threshold is None:
+            ExitRule(0.0, self.fallback or "last")  # checks it
+        else:
+            object.__setattr__(self, "threshold", self.rules()[0].threshold)
         if not 0 <= self.max_loss <= 1:
             raise ValueError(f"`max_loss` must be in [0, 1], but got {self.max_loss!r}. For half a point pass 0.005.")
         if self.max_cost is not None and not 0 < self.max_cost <= 1:
@@ -48,7 +50,7 @@ class EarlyExit:
         """Returns those that a given threshold leaves to choose from, none without one."""
         if self.threshold is None:
             return []
-        is_per_head = isinstance(self.threshold, Sequence)
+        is_per_head = isinstance(ExitRule(self.threshold, "last").threshold, tuple)
         fallbacks = (self.fallback,) if self.fallback else ("last",) if is_per_head else FALLBACKS
         return [ExitRule(self.threshold, fallback) for fallback in fallbacks]
 

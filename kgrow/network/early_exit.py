@@ -35,15 +35,9 @@ class ExitRule:
     fallback: str = "most_confident"
 
     def __post_init__(self) -> None:
-        if isinstance(self.threshold, Sequence):
-            object.__setattr__(self, "threshold", tuple(self.threshold))
-        for confidence in np.ravel(self.threshold):
-            if not 0 <= confidence < float("inf"):
-                raise ValueError(
-                    f"`threshold` must be a confidence, 0 or more, but got {self.threshold!r}. Above 1 no image leaves."
-                )
+        object.__setattr__(self, "threshold", _confidences(self.threshold))
         lookup(dict.fromkeys(FALLBACKS), self.fallback, "fallback")
-        if isinstance(self.threshold, Sequence) and self.fallback != "last":
+        if isinstance(self.threshold, tuple) and self.fallback != "last":
             raise ValueError(
                 f"`fallback` must be 'last' with a `threshold` per head, but got {self.fallback!r} with "
                 f"{self.threshold}."
@@ -51,7 +45,7 @@ class ExitRule:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON types."""
-        threshold = list(self.threshold) if isinstance(self.threshold, Sequence) else self.threshold
+        threshold = list(self.threshold) if isinstance(self.threshold, tuple) else self.threshold
         return {"threshold": threshold, "fallback": self.fallback}
 
     def thresholds(self, num_heads: int) -> list[float]:
@@ -68,6 +62,20 @@ class ExitRule:
                 f"but got {self.threshold}."
             )
         return list(self.threshold)
+
+
+def _confidences(threshold: Any) -> float | tuple[float, ...]:
+    """Returns one threshold or several, arrays and other numbers too, as plain floats."""
+    try:
+        values = np.asarray(threshold, np.float64)
+    except (TypeError, ValueError):  # text, or lists of several lengths
+        values = np.array(np.nan)
+    if values.ndim > 1 or not np.all((values >= 0) & (values < np.inf)):
+        raise ValueError(
+            f"`threshold` must be a confidence, 0 or more, or one per head, but got {threshold!r}. Above 1 no image "
+            "leaves."
+        )
+    return tuple(values.tolist()) if values.ndim else float(values)
 
 
 def answering_head(logits: np.ndarray, rule: ExitRule) -> tuple[np.ndarray, np.ndarray]:

@@ -38,6 +38,9 @@ def choose_rule(
 
     Raises:
         ValueError: If not even leaving at the first head is as cheap as `max_macs`.
+
+    References:
+        The one-standard-error rule of Breiman et al., "Classification and Regression Trees", 1984.
     """
     full = logits[-1].argmax(axis=-1) == labels
     losses, costs = {}, {}
@@ -66,6 +69,10 @@ def candidates(
         labels: (num_images,).
         macs: Cost of stopping after each head.
         fallbacks: That the rules may have.
+
+    References:
+        Huang et al., "Multi-Scale Dense Networks for Resource Efficient Image Classification", ICLR 2018,
+        https://arxiv.org/abs/1703.09844, have a threshold per classifier, set on validation images.
     """
     for fallback in fallbacks:
         for threshold in THRESHOLDS:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.architecture import Architecture, Scaling
-from kgrow.searching.residual import SMALL_SIDE, residual_network
-from kgrow.searching.space import SearchSpace
+from kgrow.searching.residual import SMALL_SIDE, Plan, ResidualSpace
 
 # (filters, stride) of each cell, per block.
 BLOCKS = (((32, 1),), ((64, 2), (64, 1)), ((96, 1), (96, 1)), ((96, 1), (96, 1)))
@@ -14,7 +12,7 @@ STEM_FILTERS = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Cascade(SearchSpace):
+class Cascade(ResidualSpace):
     """Residual cells behind a stem that halves the resolution, few before the first head and wide ones after it.
 
     For 32x32x3 and ten classes: 801 056 kernel parameters and 54 M multiply-accumulates before pruning; its heads stand
@@ -26,15 +24,10 @@ class Cascade(SearchSpace):
 
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
-    def build(
-        self,
-        input_shape: tuple[int, int, int],
-        num_classes: int,
-        scaling: Scaling | None = None,
-        *,
-        width: float = 1.0,
-        links: str | None = None,
-    ) -> Architecture:
-        """See `SearchSpace.build`."""
-        stride = 2 if max(input_shape[:2]) > SMALL_SIDE else 1
-        return residual_network(input_shape, num_classes, scaling, BLOCKS, width, (STEM_FILTERS, stride))
+    def plan(self, side: int) -> Plan:
+        """See `ResidualSpace.plan`."""
+        return BLOCKS
+
+    def stem(self, side: int) -> tuple[int, int]:
+        """See `ResidualSpace.stem`."""
+        return STEM_FILTERS, 2 if side > SMALL_SIDE else 1

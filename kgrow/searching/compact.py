@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.architecture import Architecture, Scaling
-from kgrow.searching.residual import SMALL_SIDE, residual_network
-from kgrow.searching.space import SearchSpace
+from kgrow.searching.residual import SMALL_SIDE, Plan, ResidualSpace
 
 # (filters, stride) of each cell, per block.
 LARGE = (((32, 2), (32, 1)), ((32, 1),), ((32, 1), (56, 2)), ((56, 1),))
@@ -14,7 +12,7 @@ SMALL = (((16, 1),), ((24, 2),), ((32, 1),))
 
 
 @dataclasses.dataclass(frozen=True)
-class Compact(SearchSpace):
+class Compact(ResidualSpace):
     """Residual cells, most of them where a connection is used most often.
 
     For 32x32x3 and ten classes: 178 016 kernel parameters and 25 M multiply-accumulates before pruning. The first
@@ -26,15 +24,6 @@ class Compact(SearchSpace):
 
     widths: tuple[float, ...] = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125)
 
-    def build(
-        self,
-        input_shape: tuple[int, int, int],
-        num_classes: int,
-        scaling: Scaling | None = None,
-        *,
-        width: float = 1.0,
-        links: str | None = None,
-    ) -> Architecture:
-        """See `SearchSpace.build`."""
-        plan = LARGE if max(input_shape[:2]) > SMALL_SIDE else SMALL
-        return residual_network(input_shape, num_classes, scaling, plan, width)
+    def plan(self, side: int) -> Plan:
+        """See `ResidualSpace.plan`."""
+        return LARGE if side > SMALL_SIDE else SMALL

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.architecture import Architecture, Scaling
-from kgrow.searching.residual import residual_network
-from kgrow.searching.space import SearchSpace
+from kgrow.searching.residual import Plan, ResidualSpace
 
 # (filters, stride) of each cell, per block.
 BLOCKS = (((16, 1), (16, 1)), ((48, 2), (48, 1), (48, 1)), ((96, 2), (96, 1)), ((96, 1),))
 
 
 @dataclasses.dataclass(frozen=True)
-class Large(SearchSpace):
+class Large(ResidualSpace):
     """Residual cells at three resolutions, wide where maps are small.
 
     For 32x32x3 and ten classes: 589 168 kernel parameters and 68 M multiply-accumulates before pruning, 2.7 times those
@@ -24,14 +22,6 @@ class Large(SearchSpace):
 
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
-    def build(
-        self,
-        input_shape: tuple[int, int, int],
-        num_classes: int,
-        scaling: Scaling | None = None,
-        *,
-        width: float = 1.0,
-        links: str | None = None,
-    ) -> Architecture:
-        """See `SearchSpace.build`."""
-        return residual_network(input_shape, num_classes, scaling, BLOCKS, width)
+    def plan(self, side: int) -> Plan:
+        """See `ResidualSpace.plan`."""
+        return BLOCKS

@@ -295,6 +295,16 @@ def test_run_refuses_a_folder_that_was_changed(name, content, message, bundle, t
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("changed", [{"exit_indices": [0, 1]}, {"threshold": [0.5]}, {"threshold": []}])
+def test_stages_without_a_threshold_or_an_exit_each_are_refused(changed, staged, tmp_path):
+    folder = shutil.copytree(staged, tmp_path / "out")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    metadata["early_exit"] |= changed
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="must hold a stage, and a threshold before the last one, for every exit"):
+        device.Classifier(folder)
+
+
 @pytest.mark.parametrize(
     "labels", [np.full(4, 3), np.zeros(3, int), np.zeros((4, 3), int), np.zeros(4), -np.ones(4, int)]
 )

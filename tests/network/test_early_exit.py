@@ -1,12 +1,14 @@
 """Tests of early exit, overthinking and confusion: worked out by hand, and on a network that leaves blocks out."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgrow.exporting import EarlyExit
 from kgrow.network.early_exit import (
     FALLBACKS,
     THRESHOLDS,
@@ -77,12 +79,19 @@ def test_confidence_equal_to_the_threshold_is_enough():
     assert answering_head(logits, ExitRule(0.5))[1].tolist() == [1]
 
 
-@pytest.mark.parametrize("threshold", [-0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("threshold", [-0.1, float("nan"), float("inf"), "high", None, {}, [[0.5], [0.5]], [[0.5], 1]])
 def test_threshold_that_is_no_confidence_is_refused(threshold):
     with pytest.raises(ValueError, match="`threshold` must be a confidence"):
         ExitRule(threshold)
     with pytest.raises(ValueError, match="`threshold` must be a confidence"):
         ExitRule((0.5, threshold), "last")
+
+
+@pytest.mark.parametrize("threshold", [(0.75, 0.5), [0.75, 0.5], np.array([0.75, 0.5]), np.float32([0.75, 0.5])])
+def test_thresholds_may_be_any_numbers(threshold):
+    assert ExitRule(threshold, "last") == ExitRule((0.75, 0.5), "last")
+    assert EarlyExit(threshold) == EarlyExit((0.75, 0.5))
+    assert json.dumps(ExitRule(np.float32(0.75)).to_json()) == '{"threshold": 0.75, "fallback": "most_confident"}'
 
 
 def test_thresholds_per_head_are_as_many_as_heads_before_the_last_which_answers():
