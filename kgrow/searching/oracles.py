@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kgrow._checks import check_positive_int, lookup
@@ -31,12 +31,36 @@ class _Random(_DefaultsFirst, keras_tuner.oracles.RandomSearchOracle):
 
 
 class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
+    """Learns where it proposed, not what was made of that.
+
+    Trials hold what was trained, and a limit on connections may lower keep ratios far below the smallest that is ever
+    proposed. A Gaussian process that saw those would know nothing of the box in which it looks for the next point.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._proposed: dict[str, dict[str, Any]] = {}
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """See `keras_tuner.Oracle.populate_space`; where the optimum is what was tried already, something is drawn."""
         response = super().populate_space(trial_id)
-        if self.trials and response["status"] == "RUNNING" and self._duplicate(response["values"]):
-            return self._random_populate_space()
+        if response["status"] == "RUNNING" and response["values"] in self._proposed.values():
+            response = self._random_populate_space()
+        if response["status"] == "RUNNING":
+            self._proposed[trial_id] = dict(response["values"])
         return response
+
+    def _vectorize_trials(self) -> tuple[Any, Any]:
+        trained = {number: trial.hyperparameters.values for number, trial in self.trials.items()}
+        self._put(self._proposed)
+        try:
+            return super()._vectorize_trials()
+        finally:
+            self._put(trained)
+
+    def _put(self, values: Mapping[str, dict[str, Any]]) -> None:
+        for number, trial in self.trials.items():
+            trial.hyperparameters.values = values[number]
 
 
 def _random(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:

@@ -17,8 +17,9 @@ from kgrow.searching.space import Candidate, HyperParameters, SearchSpace
 from kgrow.task import Task
 
 # Where keep ratios are searched: up to 1 where a limit lowers them all, else up to a half. Below a fifth of what the
-# others keep a block is starved, which a small validation split does not always show.
-SMALLEST_RATIO, LARGEST_RATIO, RATIO_STEP = 0.2, 0.5, 0.05
+# others keep a block is starved, which a small validation split does not always show. KerasTuner counts steps by floor
+# division: multiples of 1/16 are exact, of 0.05 it would never propose the largest.
+SMALLEST_RATIO, LARGEST_RATIO, RATIO_STEP = 3 / 16, 1 / 2, 1 / 16
 PRECISION = 10_000  # ratios that are brought within the limits are whole multiples of 1 / PRECISION
 
 Variant = tuple[int, float, str]

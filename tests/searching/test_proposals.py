@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kgrow.pruning import SCOPES, kept_params
 from kgrow.searching import SPACES, Candidate
 from kgrow.searching.limits import LimitError, Limits
-from kgrow.searching.proposals import Proposals
+from kgrow.searching.proposals import RATIO_STEP, Proposals
 
 COLOUR = SimpleNamespace(input_shape=(32, 32, 3), num_classes=10, pixel_mean=(0.0,) * 3, pixel_std=(1.0,) * 3)
 DENSE_SIZE = 169_392
@@ -118,7 +118,7 @@ def test_every_candidate_keeps_to_the_connections_and_nearly_uses_them(scope, pa
     found = proposals(limits=Limits(params=params), scope=scope).sample(Drawn(seed))
     kept = kept_params(found.candidate.architecture, found.candidate.keep_ratios, scope)
     assert kept == found.footprint.params <= params
-    was_lowered = any(round(20 * ratio, 6) % 1 for ratio in found.candidate.keep_ratios)
+    was_lowered = any(ratio % RATIO_STEP for ratio in found.candidate.keep_ratios)
     assert not was_lowered or kept > 0.99 * params - 100
 
 

@@ -12,7 +12,7 @@ from kgrow.run import Run
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import NAME, Accuracy
 from kgrow.searching.oracles import ORACLES, make_oracle
-from kgrow.searching.proposals import Proposals
+from kgrow.searching.proposals import LARGEST_RATIO, RATIO_STEP, SMALLEST_RATIO, Proposals
 from kgrow.searching.trials import Trials
 from kgrow.searching.tuner import FOLDER, Tuner, run_tuner
 
@@ -64,8 +64,9 @@ def test_the_defaults_come_first(search, oracle):
     assert search(oracle, trials=2).outcomes[0].keep_ratios == (0.5, 0.5)
 
 
-def test_bayesian_search_goes_where_it_is_good(search):
-    found = search("bayesian", trials=14)
+@pytest.mark.parametrize("limits", [Limits(), Limits(params=100)], ids=["free", "tight"])
+def test_bayesian_search_goes_where_it_is_good(search, limits):
+    found = search("bayesian", trials=14, limits=limits)
     drawn = [trial.objective for index, trial in found.outcomes.items() if 1 <= index <= 3]
     guided = [trial.objective for index, trial in found.outcomes.items() if index >= 8]
     assert sum(guided) / len(guided) > sum(drawn) / len(drawn)
@@ -94,6 +95,33 @@ def test_kerastuners_files_tell_what_was_trained(search, capsys):
     assert trial["score"] == outcome.objective
     found.tuner.results_summary()
     assert "block_1/keep_ratio" in capsys.readouterr().out
+
+
+def test_gaussian_process_sees_the_box_in_which_it_looks(search):
+    found = search("bayesian", limits=Limits(params=100))
+    oracle = found.tuner.oracle
+    points, _ = oracle._vectorize_trials()
+    assert points.shape == (6, 2)
+    assert points.min() > 0
+    assert points.max() < 1
+    for index, outcome in found.outcomes.items():
+        assert oracle.trials[f"{index}"].hyperparameters.values["block_0/keep_ratio"] == outcome.keep_ratios[0]
+    assert min(outcome.keep_ratios[0] for outcome in found.outcomes.values()) < SMALLEST_RATIO
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(params=100)], ids=["free", "tight"])
+def test_kerastuner_may_propose_every_ratio(tiny_space, tiny_task, limits):
+    import keras_tuner
+
+    declared = keras_tuner.HyperParameters()
+    Proposals(tiny_space, tiny_task, limits=limits).declare(declared)
+    largest = 1.0 if limits.params else LARGEST_RATIO
+    for choice in declared.space:
+        num_ratios = round((largest - SMALLEST_RATIO) / RATIO_STEP) + 1
+        ratios = [choice.prob_to_value((index + 0.5) / num_ratios) for index in range(num_ratios)]
+        assert ratios == [SMALLEST_RATIO + index * RATIO_STEP for index in range(num_ratios)]
+        assert ratios[-1] == largest
+        assert [choice.prob_to_value(choice.value_to_prob(ratio)) for ratio in ratios] == ratios
 
 
 # What goes wrong
