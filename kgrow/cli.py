@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,18 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         again = [argument for argument in given if argument != "--overwrite"]  # which would start anew once more
         _say(f"Interrupted; the checkpoint is kept. To go on:\n  {shlex.join(['kgrow', *again])}")
         return INTERRUPTED
-    except kgrow.LimitError as problem:
+    except Exception as problem:
+        code = _exit_code(problem)
+        if code is None:
+            raise
         _say(f"kgrow: {problem}")
-        return LIMITS_NOT_MET
-    except (ValueError, TypeError, FileNotFoundError, FileExistsError, PermissionError, BlockingIOError) as problem:
-        _say(f"kgrow: {problem}")
-        return BAD_USAGE
-    except (OSError, ArithmeticError) as problem:
-        _say(f"kgrow: {problem}")
-        return FAILED
-    except kgrow.ExportError as problem:  # last, because looking it up loads TensorFlow
-        _say(f"kgrow: {problem}")
-        return FAILED
+        return code
 
 
 def run_search(options: argparse.Namespace) -> int:
@@ -177,6 +172,25 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": run_export,
     "benchmark": run_benchmark,
 }
+
+
+def _exit_code(problem: Exception) -> int | None:
+    """Returns the exit code of what a message explains, None for a programming error."""
+    if isinstance(problem, kgrow.LimitError):
+        return LIMITS_NOT_MET
+    if isinstance(problem, ValueError | TypeError):
+        return BAD_USAGE if _is_ours(problem) else None
+    if isinstance(problem, FileNotFoundError | FileExistsError | PermissionError | BlockingIOError):
+        return BAD_USAGE
+    if isinstance(problem, OSError | ArithmeticError):
+        return FAILED
+    return FAILED if isinstance(problem, kgrow.ExportError) else None  # last: looking it up loads TensorFlow
+
+
+def _is_ours(problem: Exception) -> bool:
+    """Returns whether this project raised it, to tell a user what to mend: anything else is a programming error."""
+    *_, (frame, _) = traceback.walk_tb(problem.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == kgrow.__name__
 
 
 def _say(text: str) -> None:

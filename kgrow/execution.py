@@ -21,7 +21,7 @@ from kgrow.reporting.hparams import write_hparams
 from kgrow.reporting.wording import agreement, percent
 from kgrow.result import MODEL, RESULT, Result, heads_document, task_document
 from kgrow.run import Run
-from kgrow.searching.estimating import Estimator, Full, name_of
+from kgrow.searching.estimating import Estimator, Full, name_of, searching_share
 from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.limits import LimitError
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from kgrow.searching.chief import Server
     from kgrow.searching.tuner import Trainable, Tuner
 
-# Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
-ESTIMATING_SHARE = 0.5
 # Becomes the model when it is known to satisfy the limits.
 MEASURED = "measured.tflite"
 # What 8 bits may cost the validation images; where they cost more, the epochs in which the network gets used to them.
@@ -106,7 +104,8 @@ class Search:
             raise _nothing_found(self.estimates.outcomes)
         best, network, measured = self._first_that_fits(ranked, started + max_time)
         outcomes = self.estimates.outcomes
-        exact = [trial for trial in outcomes if not trial.estimated and trial.status == "done"]
+        winner = self.trials.outcomes[best]
+        exact = [trial for trial in outcomes if not trial.estimated and (trial.status == "done" or trial == winner)]
         complete, proposals = self.estimates.are_complete, self.plan.proposals
         document: dict[str, Any] = {
             "kgrow_version": kgrow.__version__,
@@ -118,7 +117,7 @@ class Search:
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
             "candidates": [dataclasses.asdict(trial) for trial in outcomes],
             "pareto": self._front(exact),
-            "best": self._measure(network, self.trials.outcomes[best], measured),
+            "best": self._measure(network, winner, measured),
             "calibration": calibration,
         }
         document["wall_s"] = round(time.monotonic() - started, 3)
@@ -149,7 +148,7 @@ class Search:
     def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
         """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""
         estimates, deadline = self.estimates, started + max_time
-        self._search(deadline if estimates.are_exact else started + ESTIMATING_SHARE * max_time)
+        self._search(started + searching_share(self.plan.estimator, self.plan.oracle) * max_time)
         estimates.train_finalists(deadline)
         if not self.plan.calibrate:
             return None

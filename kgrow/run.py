@@ -30,6 +30,8 @@ from kgrow._ownership import CONFIG, LOCK, MANIFEST, Ownership
 
 _FORMAT = "kgrow-run-1"
 _EVENTS = "events.jsonl"
+# In messages about two configurations: of a key that one of them has not, and in characters what is only named.
+ABSENT, LONGEST_VALUE = "absent", 100
 
 
 @final
@@ -276,11 +278,13 @@ def _check_equal(path: Path, stored: dict[str, Any], config: dict[str, Any]) -> 
 
 def _differences(stored: dict[str, Any], config: dict[str, Any]) -> list[str]:
     before, now = _flat({"format": stored["format"], **stored["config"]}), _flat({"format": _FORMAT, **config})
-    return [
-        f"{key} was {before.get(key, 'absent')!r} and is now {now.get(key, 'absent')!r}"
-        for key in {**before, **now}
-        if key not in before or key not in now or before[key] != now[key]
-    ]
+    differing = [key for key in {**before, **now} if before.get(key, ABSENT) != now.get(key, ABSENT)]
+    return [_told(key, repr(before.get(key, ABSENT)), repr(now.get(key, ABSENT))) for key in differing]
+
+
+def _told(key: str, before: str, now: str) -> str:
+    is_long = max(len(before), len(now)) > LONGEST_VALUE
+    return f"{key} is another one" if is_long else f"{key} was {before} and is now {now}"
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

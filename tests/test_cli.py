@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kgrow import arguments, cli
@@ -35,6 +36,12 @@ def test_keep_ratios_are_one_number_or_a_list(text, ratios):
             arguments.numbers(text)
     else:
         assert arguments.numbers(text) == ratios
+
+
+def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
+    monkeypatch.setitem(cli.COMMANDS, "search", lambda options: np.zeros(2).reshape(3))
+    with pytest.raises(ValueError, match="reshape"):
+        cli.main(["search", "digits"])
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,10 @@ def test_the_same_call_again_returns_at_once_and_another_configuration_is_refuse
     assert kgrow.search("digits", epochs=4, **settings).document == result.document
     with pytest.raises(ValueError, match="epochs was 4 and is now 5"):
         kgrow.search("digits", epochs=5, **settings)
+    with pytest.raises(ValueError, match=r"architecture\.blocks is another one"):
+        kgrow.search("digits", epochs=4, space="seed_plain", **settings)
+    with pytest.raises(ValueError, match=r"task\.fingerprint was .* and is now"):
+        kgrow.search("digits", epochs=4, validation_split=0.2, **settings)
 
 
 def test_a_file_that_is_gone_is_written_again(result, tmp_path):

@@ -96,6 +96,12 @@ def test_other_configuration_is_refused_with_every_differing_key(tmp_path):
         assert run.events() == [{"epoch": 1}]
 
 
+def test_long_values_that_differ_are_named_only(tmp_path):
+    Run.open(tmp_path, {"blocks": [{"filters": 16}] * 20, "epochs": 3}).close()
+    with pytest.raises(ValueError, match=r"where blocks is another one; epochs was 3 and is now 4\."):
+        Run.open(tmp_path, {"blocks": [{"filters": 16}] * 21, "epochs": 4})
+
+
 def test_a_run_in_another_format_is_refused_unless_overwritten(tmp_path):
     Run.open(tmp_path, CONFIG).close()
     header = json.loads((tmp_path / "config.json").read_text())

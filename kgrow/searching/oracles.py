@@ -90,8 +90,13 @@ ORACLES: dict[str, Callable[[int, dict[str, Any], int], keras_tuner.Oracle]] = {
 }
 
 
+def ends_trials_early(oracle: Any) -> bool:
+    """Returns whether an oracle, or the one of a name, halves: most of its trials are then not trained to their end."""
+    return oracle == "hyperband" or isinstance(oracle, keras_tuner.oracles.HyperbandOracle)
+
+
 def check_oracle(oracle: Any) -> None:
-    """Raises ValueError unless it is a name in `ORACLES`, or a `keras_tuner.Oracle` that maximises `NAME`."""
+    """Raises ValueError unless it is a name in `ORACLES`, or a fresh `keras_tuner.Oracle` that maximises `NAME`."""
     if isinstance(oracle, str):
         lookup(ORACLES, oracle, "oracle")
         return
@@ -103,6 +108,11 @@ def check_oracle(oracle: Any) -> None:
         raise ValueError(
             f'`oracle` must have the objective keras_tuner.Objective("{NAME}", "max"), but has '
             f"{oracle.objective.name!r}, {oracle.objective.direction!r}."
+        )
+    if oracle.trials:
+        raise ValueError(
+            f"`oracle` must be one that has not searched yet, but has {len(oracle.trials)} trials. Make another one; a "
+            "search that was interrupted goes on from its run directory."
         )
 
 

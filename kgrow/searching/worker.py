@@ -72,11 +72,10 @@ class Desk:
                 self.line.greet(BEAT_S)
                 heard = time.monotonic()
             except ConnectionError:
-                if time.monotonic() - heard < self.worker.wait_s:
-                    continue
-                if (self.path / result).is_file():
-                    return False
-                raise
+                if time.monotonic() - heard >= self.worker.wait_s:
+                    if (self.path / result).is_file():
+                        return False
+                    raise
             time.sleep(POLL_S)
         return True
 

@@ -26,6 +26,7 @@ from kgrow.lifecycle import Lifecycle, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import SNIP
 from kgrow.run import Run
+from kgrow.searching.estimating import Evidence
 from kgrow.task import Augmentation, Split, Task
 
 generator = np.random.default_rng(0)
@@ -52,7 +53,7 @@ blocks = (
 architecture = Architecture((8, 8, 3), 3, Scaling((128.0,) * 3, (64.0,) * 3), blocks)
 preset = Preset(epochs=4, batch_size=8, learning_rate=0.05, grow_epochs=(1,), prune_epochs=(2, 2), milestones=(4,),
                 gammas=(0.1,), l2=1e-3)
-arrays, losses = [], []
+arrays, losses, noise = [], [], []
 for number in (1, 2):
     strategy = make_strategy(tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(number)]), 8)
     settings = Settings(preset, SNIP(), augmentation=Augmentation(), strategy=strategy)
@@ -62,11 +63,13 @@ for number in (1, 2):
         last = Lifecycle(task, architecture, (0.5, 0.5), settings, run, Observer())
         last.train()
         arrays.append(last._snapshot(4).arrays)
+        noise.append(Evidence(num_examples=16)._statistic(last, 4))
         losses.append([event["loss"] for event in last.events if event["event"] == "epoch"])
     assert last.trainer.strategy.num_replicas_in_sync == number
 assert arrays[0].keys() == arrays[1].keys()
 print(json.dumps({
     "losses": losses,
+    "noise": noise,
     "difference": max(float(np.abs(arrays[0][name] - arrays[1][name]).max()) for name in arrays[0]
                       if not name.endswith("moving_variance")),
     "variance": max(float(np.abs(arrays[1][name] / arrays[0][name] - 1).max()) for name in arrays[0]
@@ -87,6 +90,7 @@ def test_two_replicas_train_as_one_device(tmp_path):
     one, two = found["losses"]
     np.testing.assert_allclose(two, one, rtol=1e-5)
     assert one[-1] != one[0]
+    np.testing.assert_allclose(*found["noise"], rtol=1e-2)  # whose moving variances differ
     assert found["masks"]
     assert found["difference"] < 1e-5
     # The moving variance is the unbiased one of a part, with n / (n - 1) of a smaller n: at least 8 pixels.

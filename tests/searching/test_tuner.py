@@ -143,6 +143,12 @@ def test_what_is_no_oracle_is_refused():
         make_oracle(3, 3, 0, 3)
 
 
+def test_oracle_that_has_searched_is_refused(search):
+    used = search("random").tuner.oracle
+    with pytest.raises(ValueError, match="must be one that has not searched yet, but has 6 trials"):
+        make_oracle(used, 3, 0, 3)
+
+
 def test_oracle_with_another_objective_is_refused():
     import keras_tuner
 

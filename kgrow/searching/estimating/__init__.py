@@ -11,6 +11,8 @@ from kgrow.searching.estimating.halving import Halving
 from kgrow.searching.estimating.low_fidelity import LowFidelity
 from kgrow.searching.estimating.supernet import Supernet
 
+# Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
+ESTIMATING_SHARE = 0.5
 # By the name used on the command line.
 ESTIMATORS: dict[str, Estimator] = {
     "full": Full(),
@@ -34,6 +36,7 @@ __all__ = [
     "Supernet",
     "chosen_estimator",
     "name_of",
+    "searching_share",
 ]
 
 
@@ -54,12 +57,28 @@ def chosen_estimator(estimator: str | Estimator, oracle: Any, calibrate: bool) -
         raise ValueError(f"`estimator` must be 'full', {names} or an Estimator, but got {estimator!r}.")
     if calibrate and isinstance(chosen, Full):
         raise ValueError(f"`calibrate` must come with an approximate estimator, one of {names}, but got 'full'.")
-    if isinstance(oracle, str) and oracle == "hyperband" and not isinstance(chosen, Full):
+    if not isinstance(chosen, Full) and _ends_trials_early(oracle):
         raise ValueError(
             f"`estimator` must be 'full' with the oracle 'hyperband', which ends trials early itself, but got "
             f"{estimator!r}. Choose another oracle or another estimator."
         )
     return chosen
+
+
+def searching_share(estimator: Estimator, oracle: Any) -> float:
+    """Returns the part of the time allowed that a search may take; the rest is for training the best in full.
+
+    Args:
+        estimator: Of the search.
+        oracle: What decides what is tried next.
+    """
+    return 1.0 if isinstance(estimator, Full) and not _ends_trials_early(oracle) else ESTIMATING_SHARE
+
+
+def _ends_trials_early(oracle: Any) -> bool:
+    from kgrow.searching.oracles import ends_trials_early
+
+    return ends_trials_early(oracle)
 
 
 def name_of(estimator: Estimator) -> str:

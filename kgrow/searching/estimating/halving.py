@@ -95,7 +95,7 @@ def rungs(preset: Preset, start: int, factor: int) -> set[int]:
         factor: :math:`\eta`.
     """
     span = preset.epochs - start
-    num_levels = int(math.log(span, factor) + 1e-9)
+    num_levels = int(math.log(max(span, 1), factor) + 1e-9)
     levels = [start + span / factor**level for level in range(1, num_levels + 1)]
     events = sorted({*preset.prune_epochs, *preset.grow_epochs})
     firsts = (next((event for event in events if event >= level), None) for level in levels)

@@ -11,7 +11,7 @@ import kgrow
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching import Candidate
-from kgrow.searching.estimating import Estimate, Estimator, chosen_estimator, name_of
+from kgrow.searching.estimating import ESTIMATORS, Estimate, Estimator, chosen_estimator, name_of, searching_share
 from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import FINALISTS, Estimates
 from kgrow.searching.footprint import costs
@@ -199,3 +199,11 @@ def test_search_with_estimates_exports_a_network_that_was_trained_in_full(tmp_pa
     assert document["config"]["estimator"] == repr(Guess())
     result.summary()
     assert capsys.readouterr().out.count("approximate") == 1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "oracle", "share"),
+    [("full", "bayesian", 1.0), ("low_fidelity", "random", 0.5), ("full", "hyperband", 0.5)],
+)
+def test_what_does_not_train_to_the_end_leaves_time_for_that(estimator, oracle, share):
+    assert searching_share(ESTIMATORS[estimator], oracle) == share

@@ -48,6 +48,10 @@ def searched(search, tmp_path_factory):
         return search(run, len(RATIOS))
 
 
+def test_networks_that_are_the_same_to_their_end_are_compared_nowhere():
+    assert rungs(PRESETS["base"], PRESETS["base"].epochs, FACTOR) == set()
+
+
 def accuracies(events):
     return [event["val_accuracy"][-1] for event in events if event["event"] == "epoch"]
 
