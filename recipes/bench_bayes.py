@@ -104,10 +104,11 @@ def _compressed(plan: Plan, seed: int, quick: bool) -> Outcome:
         work.update(images, labels)
         widths = chain.narrowed(work.masks).widths()
         print(f"seed {seed}, loop {loop}: loss {loss:.4f}, {widths}", file=sys.stderr, flush=True)
-    for epoch in range(1 if quick else RECOVERY_EPOCHS):
-        work.set_learning_rate(RECOVERY_RATE * (1 + math.cos(math.pi * epoch / RECOVERY_EPOCHS)) / 2)
-        work.train(_shifted(images, seed, epochs + epoch), labels, penalised=False)
     small = chain.narrowed(work.masks)
+    recovery = Compression(small, dataclasses.replace(settings, categories=((),) * len(plan.prices)), seed)
+    for epoch in range(1 if quick else RECOVERY_EPOCHS):
+        recovery.set_learning_rate(RECOVERY_RATE * (1 + math.cos(math.pi * epoch / RECOVERY_EPOCHS)) / 2)
+        recovery.train(_shifted(images, seed, epochs + epoch), labels)
     outcome = Outcome(
         100 * error_rate(small, *test),
         published_flops(small.sizes()) / 1e6,

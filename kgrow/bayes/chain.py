@@ -76,18 +76,26 @@ class Chain:
     def fresh(
         input_shape: tuple[int, int, int], convolutions: Sequence[tuple[int, int, int]], dense: Sequence[int], seed: int
     ) -> Chain:
-        """Returns a chain with fresh weights: normal, variance 2 / fan_in (He et al. 2015), biases 0.
+        """Returns a chain with fresh weights: normal, variance 2 / (fan_in + fan_out), biases 0.
+
+        Max pooling makes maps larger from layer to layer. With the variance for ReLU, 2 / fan_in, the first steps would
+        move LeNet-5 so far that most of its second filters never answer again.
 
         Args:
             input_shape: (height, width, channels).
             convolutions: Filters, side of the kernel and side of the pooling of each.
             dense: Outputs of each Dense layer.
             seed: Of the weights.
+
+        References:
+            Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
+            2010, equation 16.
         """
         generator = np.random.default_rng(seed)
 
         def layer(*shape: int, pool: int = 1) -> ChainLayer:
-            kernel = generator.normal(0, math.sqrt(2 / math.prod(shape[:-1])), shape)
+            fans = math.prod(shape[:-2]) * (shape[-2] + shape[-1])
+            kernel = generator.normal(0, math.sqrt(2 / fans), shape)
             return ChainLayer(tf.Variable(kernel.astype(np.float32)), tf.Variable(tf.zeros(shape[-1])), pool)
 
         layers = []

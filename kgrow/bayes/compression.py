@@ -95,6 +95,7 @@ class Compression:
             penalised: Whether groups are shrunk; without it the survivors recover.
 
         Raises:
+            ArithmeticError: If the loss is no longer finite.
             ValueError: If there are fewer images than a batch has.
         """
         size = self.settings.batch_size
@@ -107,7 +108,10 @@ class Compression:
             losses.append(
                 self._step(tf.constant(images[chosen]), tf.constant(labels[chosen]), tf.constant(float(penalised)))
             )
-        return float(np.mean([loss.numpy() for loss in losses]))
+        mean = float(np.mean([loss.numpy() for loss in losses]))
+        if not math.isfinite(mean):
+            raise ArithmeticError(f"The loss became {mean}. Lower `learning_rate`, or train without momentum.")
+        return mean
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Sets the rate from the next step on."""
@@ -136,20 +140,21 @@ class Compression:
             labels: As for `train`.
 
         Raises:
-            ValueError: If no input would reach a class any more; the masks are then as they were.
+            ValueError: If no input would reach a class any more; everything is then as it was.
         """
-        kept = []
+        kept, updated = [], []
         curvatures = self._curvatures(images, labels)
         for index, (variable, price) in enumerate(zip(self.network.kernels, self.settings.prices, strict=True)):
             kernel, alive = variable.numpy(), self.masks[index]
-            priors = self.priors[index]
-            self.priors[index] = [prior.updated(kernel, curvatures[index] / price, alive) for prior in priors]
-            for prior, omega in zip(self.priors[index], self._omegas[index], strict=True):
-                omega.assign(prior.omega)
-            kept.append(alive & keep_mask(self.priors[index], kernel))
+            priors = [prior.updated(kernel, curvatures[index] / price, alive) for prior in self.priors[index]]
+            kept.append(alive & keep_mask(priors, kernel))
+            updated.append(priors)
         masks = self.network.connected(kept)
         self.network.remove(masks)
-        self.masks = masks
+        self.masks, self.priors = masks, updated
+        for priors, omegas in zip(self.priors, self._omegas, strict=True):
+            for prior, omega in zip(priors, omegas, strict=True):
+                omega.assign(prior.omega)
 
     def _curvatures(self, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
         """Returns the curvature in every kernel; the model may have other parameters too, such as biases."""

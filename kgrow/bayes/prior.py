@@ -34,6 +34,7 @@ LARGEST_GAMMA = 1e6
 # Of the whole price: what the price would be before the first of several loops.
 LOWEST_SHARE = 1e-3
 BISECTIONS = 60  # halve an interval down to rounding
+STARTS = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 41)])  # where an optimum may be, of its upper bound
 
 
 def floored(curvature: np.ndarray) -> np.ndarray:
@@ -93,12 +94,19 @@ def settled(weights: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     def slope(gamma: np.ndarray) -> np.ndarray:
         return np.sum(curvature * (evidence - 1.0 - gamma * curvature) / (1.0 + gamma * curvature) ** 2, axis=0)
 
-    low, high = np.zeros(weights.shape[1]), np.max(weights**2, axis=0)
+    def cost(gamma: np.ndarray) -> np.ndarray:  # -2 log evidence of w ~ N(0, gamma + 1 / h), but for a constant
+        return np.sum(np.log1p(gamma * curvature) + evidence / (1.0 + gamma * curvature), axis=0)
+
+    # Unequal cells can have several optima: bisection starts around the best of many points.
+    points = np.max(weights**2, axis=0) * STARTS[:, None]
+    best = np.argmin([cost(point) for point in points], axis=0)
+    places = np.arange(points.shape[1])
+    low, high = points[np.maximum(best - 1, 0), places], points[np.minimum(best + 1, len(points) - 1), places]
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         rises = slope(middle) > 0
         low, high = np.where(rises, middle, low), np.where(rises, high, middle)
-    return np.where(slope(np.zeros(len(low))) > 0, low, 0.0)
+    return np.where(cost(low) < cost(np.zeros(len(low))), low, 0.0)
 
 
 def share_of_price(loop: int, num_loops: int) -> float:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kgrow.bayes import Curvature, MonteCarloFisher
+from kgrow.bayes import Curvature, DiagonalRecursion, MonteCarloFisher
 from kgrow.pruning.bayes_models import KernelModel, as_growing, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
@@ -67,6 +67,9 @@ def check_price(min_saliency: float) -> None:
 
 
 def check_curvature(curvature: Curvature) -> None:
-    """Raises TypeError unless it is a `Curvature`."""
-    if not isinstance(curvature, Curvature):
-        raise TypeError(f"`curvature` must be a Curvature, such as MonteCarloFisher(), but got {curvature!r}.")
+    """Raises TypeError unless it is a `Curvature` that takes networks with branches."""
+    if not isinstance(curvature, Curvature) or isinstance(curvature, DiagonalRecursion):
+        raise TypeError(
+            "`curvature` must be a Curvature of networks with branches, such as MonteCarloFisher(), but got "
+            f"{curvature!r}."
+        )

@@ -52,13 +52,27 @@ class ChannelGroups:
         return read + made
 
     def alive(self, masks: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns which groups are both made and read, bool (num_groups,).
+        """Returns which groups lie on a path from the image to an answer, bool (num_groups,).
+
+        To be made and read is not enough: channels that a shortcut ties may feed each other alone.
 
         Args:
             masks: The mask per kernel name.
         """
-        read, made = self._sides(masks)
-        return (read > 0) & (made > 0)
+        matrices = {name: np.any(mask, axis=tuple(range(mask.ndim - 2))) for name, mask in masks.items()}
+        forth = [(rows, columns, matrices[name]) for name, (rows, columns) in self.kernels.items()]
+        back = [(columns, rows, matrix.T) for rows, columns, matrix in reversed(forth)]
+        return self._reached(forth) & self._reached(back)
+
+    def _reached(self, steps: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Returns which groups can be reached from outside, by steps from groups to groups that a matrix allows."""
+        reached = np.zeros(len(self) + 1, bool)
+        reached[NO_CHANNEL] = True
+        before = 0
+        while before < (before := int(reached.sum())):
+            for starts, ends, allowed in steps:
+                reached[ends[allowed[reached[starts]].any(axis=0)]] = True
+        return reached[:-1]
 
     def _sides(self, per_connection: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         read, made = np.zeros((2, len(self) + 1))  # the last place is for what is no channel
@@ -164,7 +178,7 @@ def select_channels(
 
 
 def connected(groups: ChannelGroups, masks: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Removes all that belongs to channels which nothing makes or nothing reads.
+    """Removes all that belongs to channels which are on no path from the image to an answer.
 
     Args:
         groups: All groups.
@@ -173,12 +187,9 @@ def connected(groups: ChannelGroups, masks: dict[str, np.ndarray]) -> tuple[dict
     Returns:
         The masks that are left, and the groups, bool (num_groups,).
     """
-    left, before = groups.alive(masks), None
-    while before is None or np.any(left != before):
-        before, stays = left, groups.masks(left)
-        masks = {name: mask * stays[name] for name, mask in masks.items()}
-        left = groups.alive(masks)
-    return masks, left
+    left = groups.alive(masks)
+    stays = groups.masks(left)
+    return {name: mask * stays[name] for name, mask in masks.items()}, left
 
 
 def kernel_shaped(groups: ChannelGroups, kept: np.ndarray, shapes: dict[str, Sequence[int]]) -> dict[str, np.ndarray]:

@@ -111,5 +111,9 @@ def test_what_cannot_be_is_refused(data):
         Compression(chain, CompressionSettings(((), ()), (0.1, 0.1)))
     work = compression((("layer",),), 100.0)
     work.train(*data)
+    before = work.priors
     with pytest.raises(ValueError, match="`masks` must leave every layer a connected weight"):
         work.update(*data)
+    assert work.priors is before
+    with pytest.raises(ArithmeticError, match=r"The loss became .* Lower `learning_rate`"):
+        work.train(data[0] * np.nan, data[1])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kgrow.bayes.gates import GateGraph
@@ -56,6 +56,7 @@ def test_a_settled_gate_is_where_the_loops_end(optimum, curvature, price):
     assert found == pytest.approx(list(loops(optimum, curvature, price, 60))[-1], abs=1e-6)
 
 
+@example(cells=[(0.0, 16.0), (2.0, 1.25), (2.0, 1.25), (2.0, 1.25)])  # the evidence has two optima
 @given(st.lists(st.tuples(st.floats(-2, 2), st.floats(0.01, 20)), min_size=1, max_size=4))
 def test_a_settled_group_has_the_gamma_of_the_largest_evidence(cells):
     weights, curvature = np.array(cells).T[:, :, None]

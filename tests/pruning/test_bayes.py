@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgrow._keras import keras, tf
-from kgrow.bayes import CrossEntropy, ExactDiagonal, GaussNewton, Hutchinson, MonteCarloFisher
+from kgrow.bayes import CrossEntropy, DiagonalRecursion, ExactDiagonal, GaussNewton, Hutchinson, MonteCarloFisher
 from kgrow.lifecycle import Lifecycle, Observer
 from kgrow.lifecycle.loss import joint_loss
 from kgrow.network.tap import call_tapped
@@ -151,6 +151,8 @@ def test_wrong_prices_and_draws_are_refused():
             criterion(min_saliency=-1)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
         Bayes(curvature="exact")
+    with pytest.raises(TypeError, match="networks with branches"):
+        BayesGate(curvature=DiagonalRecursion())
 
 
 @pytest.mark.parametrize("criterion", [Bayes(), None])

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.bayes import Compression, CompressionSettings, CrossEntropy
 from kgrow.exporting import compact
+from kgrow.network import GrowingNetwork
 from kgrow.pruning import CompressibleNetwork
 from kgrow.task import Augmentation
 
@@ -46,6 +48,21 @@ def test_a_network_keeps_a_path(compressible):
         compressible.remove(masks)
     for name, value in compressible.network.state().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_channels_that_only_feed_each_other_are_gone():
+    shape, scaling = (8, 8, 3), Scaling((0.0,) * 3, (1.0,) * 3)
+    residual = Cell("residual", 4, inputs=(0,), hidden_filters=5, shortcut="identity")
+    network = GrowingNetwork(Architecture(shape, 2, scaling, (Block((Cell("conv", 4), residual), Head(2)),)), seed=0)
+    compressible = CompressibleNetwork(network)
+    masks = [np.ones(kernel.shape, bool) for kernel in compressible.kernels]
+    masks[0][..., 1:] = False  # of the stem one filter is left, to which the residual cell adds others
+    assert all(mask.any() for mask in compressible.connected(masks))
+    masks[0][:] = False
+    masks = compressible.connected(masks)
+    assert not any(mask.any() for mask in masks)
+    with pytest.raises(ValueError, match="must leave every map a channel"):
+        compressible.remove(masks)
 
 
 def test_compression_removes_what_the_data_do_not_support(compressible, tiny_task):
