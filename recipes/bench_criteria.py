@@ -4,8 +4,8 @@
 
 CIFAR-10 comes from TensorFlow Datasets. The default network sees 10 000 training images for 20 epochs of the default
 schedule, which prunes in steps from the 12th on. Until then all criteria share one training, seed by seed. Accuracies
-are those of the last head on the test split, which chooses nothing: mean and standard deviation over three seeds, and
-paired differences with two standard errors.
+are those of the last head on the test split, which chooses nothing, at the epoch that was best on validation images:
+mean and standard deviation over three seeds, and paired differences with two standard errors.
 """
 
 from __future__ import annotations

@@ -18,10 +18,12 @@ RECIPES = Path(__file__).parent.parent / "recipes"
         ("bench_main", "masked_step"),
         ("bench_deploy", "never_exits"),
         ("bench_bayes", "lenet_300_100"),
+        ("bench_bayes", "lenet_5"),
         ("bench_resnet", "narrow"),
         ("bench_criteria", "criteria"),
         ("bench_density", "claim"),
         ("bench_search", "candidates"),
+        ("bench_cells", "cells"),
         ("bench_cells", "trees"),
     ],
 )
