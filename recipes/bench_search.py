@@ -3,7 +3,7 @@
     python recipes/bench_search.py [--only NAME] [--quick] [--json]
 
 MNIST and CIFAR-10 come from TensorFlow Datasets, which looks where TFDS_DATA_DIR says. Accuracies are those on the test
-split, which chooses nothing. Two cores, no GPU: `cifar10` trains for an hour and a half, the others for minutes.
+split, which chooses nothing. Two cores, no GPU: `cifar10` trains for more than an hour, the others for minutes.
 """
 
 from __future__ import annotations

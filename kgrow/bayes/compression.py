@@ -140,7 +140,7 @@ class Compression:
             labels: As for `train`.
 
         Raises:
-            ValueError: If no input would reach a class any more; everything is then as it was.
+            ValueError: If no input would reach a class any more; weights, masks and switches are then as they were.
         """
         kept, updated = [], []
         curvatures = self._curvatures(images, labels)
