@@ -72,9 +72,30 @@ def check_positive_int(value: int, name: str) -> int:
         >>> check_positive_int(12, "epochs")
         12
     """
+    return _int_from(1, value, name, "a positive integer")
+
+
+def check_non_negative_int(value: int, name: str) -> int:
+    """Returns a count that may be 0 as a plain int.
+
+    Args:
+        value: Python or NumPy integer.
+        name: Argument the message names.
+
+    Raises:
+        ValueError: If it is not an integer of at least 0; 0.0 and False are refused too.
+
+    Example:
+        >>> check_non_negative_int(0, "weight_epochs")
+        0
+    """
+    return _int_from(0, value, name, "0 or a positive integer")
+
+
+def _int_from(smallest: int, value: int, name: str, expected: str) -> int:
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer, but got {value!r}.")
+    if not is_integer or value < smallest:
+        raise ValueError(f"`{name}` must be {expected}, but got {value!r}.")
     return int(value)
 
 

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,16 @@ def peak_memory(arguments: Sequence[str]) -> tuple[float, str]:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command)
-        return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), " ".join(command)
+        return _mebibytes(usage), " ".join(command)
+
+
+def own_peak_memory() -> float:
+    """Returns the most memory that this process has held so far, in MiB."""
+    return _mebibytes(resource.getrusage(resource.RUSAGE_SELF))
+
+
+def _mebibytes(usage: resource.struct_rusage) -> float:
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def cifar10(num_images: int | None, num_test_images: int | None) -> Task:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from _bench import Figure, cifar10, figure, main
+from _bench import Figure, cifar10, figure, main, own_peak_memory
 
 if TYPE_CHECKING:
     from kgrow.cells import CellArchitecture
@@ -72,6 +72,7 @@ def cells(quick: bool) -> Iterator[Figure]:
     record = CellSearch(space, task, settings).run()
     found = CellArchitecture(stack, space.genotype())
     print(json.dumps(found.to_json()), record, file=sys.stderr, flush=True)
+    yield figure("cells_search_memory", own_peak_memory(), "MiB at most, data and TensorFlow included", "", command)
     started = time.monotonic()
     found_accuracies = [_accuracy(found, task, scale, 0)]
     training_seconds = time.monotonic() - started

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from kgrow._checks import check_keep_ratio, check_positive_int, lookup, nearest
+from kgrow._checks import check_keep_ratio, check_non_negative_int, check_positive_int, lookup, nearest
 
 TABLE = {"compact": 1, "seed_dense": 2, "seed_plain": 3}
 
@@ -43,6 +43,20 @@ def test_positive_int_comes_back_as_a_plain_int(value):
 def test_what_is_no_positive_int_is_refused(value):
     with pytest.raises(ValueError, match=re.escape(f"`epochs` must be a positive integer, but got {value!r}.")):
         check_positive_int(value, "epochs")
+
+
+@pytest.mark.parametrize("value", [0, np.int64(0), 3])
+def test_non_negative_int_comes_back_as_a_plain_int(value):
+    checked = check_non_negative_int(value, "weight_epochs")
+    assert type(checked) is int
+    assert checked == value
+
+
+@pytest.mark.parametrize("value", [-1, 0.0, False, "0", None])
+def test_what_is_no_non_negative_int_is_refused(value):
+    expected = f"`weight_epochs` must be 0 or a positive integer, but got {value!r}."
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        check_non_negative_int(value, "weight_epochs")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ class CompressionSettings:
             :math:`\frac{1}{2} H \|W - W_0\|^2` a group of n weights is off if :math:`\|W_0\|^2 H / n` is below it.
         learning_rate: Of SGD.
         momentum: Of SGD.
+        l2: Coupled weight decay of the kernels: the gradient of a weight gains `l2 * weight`.
         batch_size: Images per step.
         num_curvature_batches: Batches that the curvature is estimated on, in every loop.
         curvature: The estimate.
@@ -39,6 +40,7 @@ class CompressionSettings:
     prices: tuple[float, ...]
     learning_rate: float = 0.01
     momentum: float = 0.9
+    l2: float = 0.0
     batch_size: int = 128
     num_curvature_batches: int = 10
     curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
@@ -49,6 +51,8 @@ class CompressionSettings:
             check_positive_int(getattr(self, name), name)
         if len(self.categories) != len(self.prices):
             raise ValueError(f"`prices` must hold one per kernel of `categories`, but got {self.prices}.")
+        if not 0 <= self.l2 < math.inf:
+            raise ValueError(f"`l2` must not be negative, but got {self.l2}. Use 0 for no weight decay.")
         if not all(0 < price < math.inf for price in self.prices):
             raise ValueError(
                 f"`prices` must be positive, but got {self.prices}. To leave a kernel alone give it no categories: ()."
@@ -87,7 +91,7 @@ class Compression:
         self._step = tf.function(self._train_step, autograph=False)
 
     def train(self, images: np.ndarray, labels: np.ndarray, *, penalised: bool = True) -> float:
-        """Trains for an epoch and returns the mean loss without the penalty; what is removed stays removed.
+        """Trains for an epoch and returns the mean loss without penalty and decay; what is removed stays removed.
 
         Args:
             images: (num_images, height, width, channels), as the network reads them.
@@ -121,7 +125,9 @@ class Compression:
         variables = list(self.network.trainable)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(self.settings.likelihood.loss(self.network.outputs(images), labels))
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            decay = self.settings.l2 * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self.network.kernels])
+            objective = loss + decay
+        self._optimizer.apply_gradients(zip(tape.gradient(objective, variables), variables, strict=True))
         self.network.apply_masks()  # momentum moves what is gone
         # With momentum m a gradient moves a weight by 1 / (1 - m) times the rate in all; so must the penalty.
         reach = penalty * self._optimizer.learning_rate / (1.0 - self.settings.momentum)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
+from kgrow._checks import check_non_negative_int, check_positive_int
 from kgrow._keras import keras, tf
 from kgrow.bayes import (
     DEPENDENCIES,
@@ -43,11 +43,12 @@ class CellSearchSettings:
     Args:
         price: Lambda of a gate, in nats per image: closed is what has less evidence. A gate costs about half its
             evidence when it is closed. 0.01 in the source.
-        weight_epochs: Epochs in which only weights are trained, so that gates do not judge fresh kernels.
+        weight_epochs: Epochs in which only weights are trained, so that gates do not judge fresh kernels; 0 for none.
         num_loops: Updates, at a price that rises to the whole one; 1 in the source.
         epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source.
         descent: Of weights and gates; the rate falls over all epochs.
         num_curvature_batches: Batches that the curvature is estimated on.
+        curvature_batch_size: Images in each of them.
         dependency: See `bayes.dependent_gamma`.
         curvature: The estimate.
     """
@@ -58,12 +59,14 @@ class CellSearchSettings:
     epochs_per_loop: int = 1
     descent: Descent = dataclasses.field(default_factory=Descent)
     num_curvature_batches: int = 10
+    curvature_batch_size: int = 128
     dependency: str = "both"
     curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
 
     def __post_init__(self) -> None:
-        for name in ("weight_epochs", "num_loops", "epochs_per_loop", "num_curvature_batches"):
+        for name in ("num_loops", "epochs_per_loop", "num_curvature_batches", "curvature_batch_size"):
             check_positive_int(getattr(self, name), name)
+        check_non_negative_int(self.weight_epochs, "weight_epochs")
         if not self.price > 0:
             raise ValueError(f"`price` must be positive, but got {self.price!r}. It is in nats per image.")
         if self.dependency not in DEPENDENCIES:
@@ -172,8 +175,8 @@ class CellSearch:
         Args:
             share: Of the price that counts.
         """
-        size = self.settings.descent.batch_size
-        split = self.task.train.batches(size, shuffle_seed=(self.seed, len(self.losses), 1))
+        seed = (self.seed, len(self.losses), 1)
+        split = self.task.train.batches(self.settings.curvature_batch_size, shuffle_seed=seed)
         batches = [batch for batch, _ in zip(split, range(self.settings.num_curvature_batches), strict=False)]
         found = self.settings.curvature.diagonal(GatedModel(self.network, self.space.groups), CrossEntropy(), batches)
         curvatures = iter(np.asarray(curvature) / (share * self.settings.price) for curvature in found)

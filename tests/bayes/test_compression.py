@@ -56,10 +56,10 @@ def test_fewer_images_than_a_batch_are_refused(data):
         compression((("in_neuron",),), 0.02).train(images, labels)
 
 
-@pytest.mark.parametrize(("momentum", "rate"), [(0.0, 1.0), (0.9, 0.1)])
-def test_training_ends_where_gradient_and_penalty_cancel(data, momentum, rate):
+@pytest.mark.parametrize(("momentum", "rate", "l2"), [(0.0, 1.0, 0.0), (0.9, 0.1, 0.0), (0.9, 0.1, 0.01)])
+def test_training_ends_where_gradient_penalty_and_decay_cancel(data, momentum, rate, l2):
     price = 0.02
-    work = compression((("in_neuron",),), price, learning_rate=rate, momentum=momentum)
+    work = compression((("in_neuron",),), price, learning_rate=rate, momentum=momentum, l2=l2)
     images, labels = (values[:128] for values in data)  # one step an epoch: no noise
     for _ in range(500):
         work.train(images, labels)
@@ -67,7 +67,8 @@ def test_training_ends_where_gradient_and_penalty_cancel(data, momentum, rate):
     with tf.GradientTape() as tape:
         logits = work.network(tf.constant(images))
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-    gradient, kernel = tape.gradient(loss, layer.kernel).numpy(), layer.kernel.numpy()
+    kernel = layer.kernel.numpy()
+    gradient = tape.gradient(loss, layer.kernel).numpy() + l2 * kernel
     norms = np.linalg.norm(kernel, axis=1)
     alive = norms > 0
     assert 0 < alive.sum() < 16
@@ -106,6 +107,8 @@ def test_what_cannot_be_is_refused(data):
         CompressionSettings((("element",),), (0.1, 0.1))
     with pytest.raises(ValueError, match=r"`prices` must be positive, but got \(0.0,\)"):
         CompressionSettings((("element",),), (0.0,))
+    with pytest.raises(ValueError, match="`l2` must not be negative, but got -1"):
+        CompressionSettings((("element",),), (0.1,), l2=-1)
     chain = Chain.fresh((4, 4, 1), [], [2], seed=1)
     with pytest.raises(ValueError, match="`categories` must hold those of 1 kernels"):
         Compression(chain, CompressionSettings(((), ()), (0.1, 0.1)))

@@ -120,6 +120,14 @@ def test_settings_say_what_they_want():
         CellSearchSettings(price=0)
     with pytest.raises(ValueError, match="`dependency` must be one of"):
         CellSearchSettings(dependency="all")
+    with pytest.raises(ValueError, match="`weight_epochs` must be 0 or a positive integer"):
+        CellSearchSettings(weight_epochs=-1)
+
+
+def test_a_search_of_one_epoch_judges_fresh_kernels(tiny_stack, tiny_task):
+    settings = CellSearchSettings(weight_epochs=0, num_loops=1, descent=DESCENT, num_curvature_batches=1)
+    record = CellSearch(ProxySpace(tiny_stack, num_nodes=1), tiny_task, settings).run()
+    assert len(record.losses) == len(record.open_gates) == 1
 
 
 def test_the_two_strongest_pairs_of_a_node_keep_their_best_operation():
