@@ -48,7 +48,7 @@ class Plan:
     recovery_l2: float
 
 
-LENET_300_100 = Plan((), (300, 100, 10), (DENSE,) * 3, (0.5 * NAT, NAT, NAT), 10, 5e-4)
+LENET_300_100 = Plan((), (300, 100, 10), (DENSE,) * 3, (0.57 * NAT, 1.15 * NAT, 1.15 * NAT), 10, 5e-4)
 # A filter is computed at many positions: its weights cost more than those of a unit.
 LENET_5 = Plan(
     ((20, 5, 2), (50, 5, 2)),
