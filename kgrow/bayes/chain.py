@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kgrow._keras import tf
+from kgrow._keras import keras, tf
 from kgrow.bayes.graph import Graph
 from kgrow.bayes.linear_nodes import Bias, Conv, Dense
 from kgrow.bayes.nodes import Activation, Node, Route
@@ -206,6 +206,38 @@ class Chain:
             layers.append(ChainLayer(tf.Variable(kernel), tf.Variable(layer.bias.numpy()[columns]), layer.pool, reads))
             channels, width = columns, matrix.shape[1]
         return Chain(self.input_shape, layers)
+
+    def to_keras(self, scale: float = 1.0, offset: float = 0.0) -> keras.Model:
+        """Returns the chain as a plain Keras network, such as `kgrow.compress` fine-tunes and exports.
+
+        What a Dense layer does not read of the map before it has weights of 0.
+
+        Args:
+            scale: Of pixels: the chain reads `scale * pixel + offset`.
+            offset: Added to them.
+        """
+        network = keras.Sequential([keras.Input(self.input_shape), keras.layers.Rescaling(scale, offset)])
+        for layer, size in zip(self.layers, self.sizes(), strict=True):
+            activation = None if layer is self.layers[-1] else "relu"
+            kernel = layer.kernel.numpy()
+            if layer.is_conv:
+                network.add(keras.layers.Conv2D(size.outputs, size.kernel, activation=activation))
+            else:
+                if len(network.output_shape) > 2:
+                    network.add(keras.layers.Flatten())
+                kernel = _with_unread(kernel, layer.reads, network.output_shape[-1])
+                network.add(keras.layers.Dense(size.outputs, activation))
+            network.layers[-1].set_weights([kernel, layer.bias.numpy()])
+            if layer.pool > 1:
+                network.add(keras.layers.MaxPooling2D(layer.pool))
+        return network
+
+
+def _with_unread(kernel: np.ndarray, reads: np.ndarray | None, num_values: int) -> np.ndarray:
+    """Returns the kernel (num_values, outputs) over all values of a map, 0 for those that are not read."""
+    whole = np.zeros((num_values, kernel.shape[1]), kernel.dtype)
+    whole[slice(None) if reads is None else reads] = kernel
+    return whole
 
 
 def _matrix(mask: np.ndarray) -> np.ndarray:
