@@ -38,15 +38,16 @@ class Scale:
     cells: str = "NRNRN"
     filters: int = 8
     num_nodes: int = 3
+    price: float = 0.03  # leaves 8 of 63 gates open in each cell
     num_loops: int = 4
-    num_epochs: int = 20
+    num_epochs: int = 12
     num_draws: int = 3
     num_seeds: int = 3
     blocks: tuple[int, ...] = (2, 2, 2)
 
 
 FULL = Scale()
-QUICK = Scale(640, 1000, 2, "NR", 4, 2, 1, 2, 1, 1, (1, 1))
+QUICK = Scale(640, 1000, 2, "NR", 4, 2, num_loops=1, num_epochs=2, num_draws=1, num_seeds=1, blocks=(1, 1))
 
 
 def cells(quick: bool) -> Iterator[Figure]:
@@ -68,7 +69,7 @@ def cells(quick: bool) -> Iterator[Figure]:
     command = "python recipes/bench_cells.py --only cells"
 
     space = ProxySpace(stack, scale.num_nodes)
-    settings = CellSearchSettings(num_loops=scale.num_loops)
+    settings = CellSearchSettings(scale.price, num_loops=scale.num_loops)
     record = CellSearch(space, task, settings).run()
     found = CellArchitecture(stack, space.genotype())
     print(json.dumps(found.to_json()), record, file=sys.stderr, flush=True)
