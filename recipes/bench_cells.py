@@ -38,7 +38,7 @@ class Scale:
     cells: str = "NRNRN"
     filters: int = 8
     num_nodes: int = 3
-    price: float = 0.03  # leaves 8 of 63 gates open in each cell
+    price: float = 0.03  # in `cells`; leaves 8 of 63 gates open in each cell
     num_loops: int = 4
     num_epochs: int = 12
     num_draws: int = 3
@@ -92,6 +92,7 @@ def cells(quick: bool) -> Iterator[Figure]:
     chances = [[_accuracy(one, task, scale, seed) for seed in range(scale.num_seeds)] for one in drawn]
     yield figure("cells_random_accuracy", statistics.mean(map(statistics.mean, chances)), "%", "", command)
     yield figure("cells_random_params", statistics.mean(one.params() for one in drawn), "parameters", "", command)
+    yield figure("cells_random_macs", statistics.mean(one.macs() for one in drawn) / 1e6, "million MACs", "", command)
     gains = [[ours - theirs for ours, theirs in zip(found_accuracies, row, strict=True)] for row in chances]
     yield from _gain(gains, command)
 
