@@ -93,7 +93,8 @@ def test_the_gamma_of_a_group_comes_to_its_fixed_point(size, curvature, price):
         weights = shrunk(optimum, prior.omega, category.axes, price / curvature).numpy()
         prior = prior.updated(weights, np.full((size, 1), curvature / price), np.ones((size, 1), bool))
         gammas.append(prior.gamma.item())
-    assert abs(gammas[9] - expected) < 1e-2
+    # Every loop halves the error, and a group of 20 begins far above 1: at the norm of all its weights.
+    assert abs(gammas[9] - expected) < 1e-3 * max(1.0, gammas[0])
     assert abs(gammas[-1] - expected) < 1e-6
     evidence = np.sum(optimum**2) / size * curvature / price
     assert prior.support.item() == pytest.approx(evidence - 1, rel=1e-4)
