@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -82,10 +81,12 @@ def peak_memory(arguments: Sequence[str]) -> tuple[float, str]:
 
 def own_peak_memory() -> float:
     """Returns the most memory that this process has held so far, in MiB."""
+    import resource  # not on Windows, where the other figures can be measured
+
     return _mebibytes(resource.getrusage(resource.RUSAGE_SELF))
 
 
-def _mebibytes(usage: resource.struct_rusage) -> float:
+def _mebibytes(usage: Any) -> float:
     return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
