@@ -13,6 +13,7 @@ from kgrow.execution import Plan
 from kgrow.lifecycle import PRESETS, ChannelPruning, Preset, Settings
 from kgrow.pruning import CHANNEL_CRITERIA, ChannelCriterion
 from kgrow.result import task_document
+from kgrow.run import described
 from kgrow.searching.limits import Limits
 from kgrow.task import AUGMENTATIONS, Augmentation, Task
 
@@ -108,11 +109,11 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "quantization": proposals.quantization,
         "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
         "trials": plan.trials,
-        "estimator": _described(plan.estimator),
+        "estimator": described(plan.estimator),
         "calibrate": plan.calibrate,
-        "objective": _described(plan.objective),
+        "objective": described(plan.objective),
         "preset": dataclasses.asdict(settings.preset),
-        "criterion": _described(settings.criterion),
+        "criterion": described(settings.criterion),
         "scope": settings.scope,
         "channels": None if settings.channels is None else _fields(settings.channels),
         "augmentation": dataclasses.asdict(settings.augmentation),
@@ -122,12 +123,4 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
 
 
 def _fields(channels: ChannelPruning) -> dict[str, Any]:
-    return {**vars(channels), "criterion": _described(channels.criterion)}
-
-
-def _described(value: Any) -> str:
-    """Returns the text of an object, a user's own too, that is the same in every process."""
-    kind: Any = type(value)
-    if kind.__repr__ is not object.__repr__:
-        return repr(value)
-    return f"{kind.__module__}.{kind.__qualname__}({vars(value)})"
+    return {**vars(channels), "criterion": described(channels.criterion)}

@@ -242,6 +242,14 @@ class Run:
             )
 
 
+def described(value: Any) -> str:
+    """Returns the text of an object of a configuration, a user's own too, that is the same in every process."""
+    kind: Any = type(value)
+    if kind.__repr__ is not object.__repr__:
+        return repr(value)
+    return f"{kind.__module__}.{kind.__qualname__}({vars(value)})"
+
+
 def _make_directory(path: Path) -> None:
     own = {LOCK, MANIFEST, temporary(Path(CONFIG)).name}
     try:

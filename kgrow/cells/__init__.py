@@ -2,13 +2,14 @@
 
 from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.drawing import genotype_svg
+from kgrow.cells.epochs import SearchRecord
 from kgrow.cells.genotype import Genotype, Link
 from kgrow.cells.gradient_search import GradientSearch, GradientSearchSettings
 from kgrow.cells.network import cell_network
 from kgrow.cells.proxy import ProxySpace
 from kgrow.cells.proxyless import TreeSpace
 from kgrow.cells.random_cells import random_genotype
-from kgrow.cells.search import CellSearch, CellSearchSettings, SearchRecord
+from kgrow.cells.search import CellSearch, CellSearchSettings
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import Descent, correct_answers, train_cells
 from kgrow.cells.tree import TreeGenotype, TreeStack

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ import numpy as np
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
 from kgrow.cells.cell_architecture import CellArchitecture
+from kgrow.cells.epochs import EpochSearch, SearchRecord
 from kgrow.cells.genotype import KINDS, Genotype, Link
 from kgrow.cells.network import gated_network
 from kgrow.cells.operations import OPERATIONS
-from kgrow.cells.search import SearchRecord
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import CellTrainer, Descent, Gating, mean_loss
 from kgrow.task import Split, Task
@@ -43,7 +43,7 @@ class GradientSearchSettings:
         check_positive_int(self.num_epochs, "num_epochs")
 
 
-class GradientSearch:
+class GradientSearch(EpochSearch):
     r"""DARTS of first order: each pair of nodes mixes its operations by a softmax over alpha.
 
     Weights follow the gradient on one half of the training images, alphas that on the other half, in turns; the
@@ -64,7 +64,9 @@ class GradientSearch:
     def __init__(
         self, stack: Stack, num_nodes: int, task: Task, settings: GradientSearchSettings | None = None, seed: int = 0
     ):
-        self.task, self.settings, self.seed = task, settings or GradientSearchSettings(), seed
+        self.settings = settings or GradientSearchSettings()
+        super().__init__(task, self.settings.num_epochs, seed)
+        self.stack, self.num_nodes = stack, num_nodes
         complete = Genotype.complete(num_nodes)
         self.columns = {kind: complete.links(kind) for kind in KINDS.values()}
         self._repeats = [stack.repeats(kind) for kind in KINDS.values()]
@@ -77,6 +79,9 @@ class GradientSearch:
         self._optimizer = keras.optimizers.Adam(self.settings.alpha_rate, beta_1=0.5, beta_2=0.999, jit_compile=False)
         self._optimizer.build(self.alphas)
         self._alpha_step = tf.function(self._train_alphas, autograph=False)
+        self._trainer = CellTrainer(self.network, task, self.settings.descent, seed, Gating(self.gates))
+        order = np.random.default_rng((seed, 1)).permutation(len(task.train))
+        self._halves = [Split(task.train.images[half], task.train.labels[half]) for half in np.array_split(order, 2)]
 
     def gates(self) -> list[Any]:
         """Returns per kind what maps are multiplied by, (1, cells, gates): the same in all cells."""
@@ -85,27 +90,45 @@ class GradientSearch:
             for alpha, repeats in zip(self.alphas, self._repeats, strict=True)
         ]
 
-    def run(self) -> tuple[Genotype, SearchRecord]:
-        """Searches, and returns what is derived from the alphas."""
-        started = time.monotonic()
-        order = np.random.default_rng((self.seed, 1)).permutation(len(self.task.train))
-        halves = [
-            Split(self.task.train.images[half], self.task.train.labels[half]) for half in np.array_split(order, 2)
-        ]
-        trainer = CellTrainer(self.network, self.task, self.settings.descent, self.seed, Gating(self.gates))
-        losses = []
-        for epoch in range(self.settings.num_epochs):
-            batches = halves[1].batches(self.settings.descent.batch_size, shuffle_seed=(self.seed, epoch, 2))
-
-            def step(batches: Any = batches) -> None:
-                images, labels = next(batches)
-                self._alpha_step(tf.constant(images, tf.float32), tf.constant(labels))
-
-            losses.append(trainer.train_epoch(halves[0], epoch, self.settings.num_epochs, step))
+    def run(
+        self, directory: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+    ) -> tuple[Genotype, SearchRecord]:
+        """Searches, and returns what is derived from the alphas; see `CellSearch.run`."""
+        self.train(directory, overwrite)
         alphas = [alpha.numpy() for alpha in self.alphas]
         kept = [derived(alpha, links) for alpha, links in zip(alphas, self.columns.values(), strict=True)]
         counts = (tuple(len(links) for links in kept),)
-        return Genotype(*kept), SearchRecord(tuple(losses), counts, False, time.monotonic() - started)
+        return Genotype(*kept), SearchRecord(tuple(self.losses), counts, False, self.seconds)
+
+    def config(self) -> dict[str, Any]:
+        """See `EpochSearch.config`."""
+        settings = {**vars(self.settings), "descent": vars(self.settings.descent)}
+        return {"stack": dataclasses.asdict(self.stack), "num_nodes": self.num_nodes, "settings": settings}
+
+    def train_epoch(self, epoch: int) -> None:
+        """See `EpochSearch.train_epoch`."""
+        weights_half, alphas_half = self._halves
+        batches = alphas_half.batches(self.settings.descent.batch_size, shuffle_seed=(self.seed, epoch, 2))
+
+        def step() -> None:
+            images, labels = next(batches)
+            self._alpha_step(tf.constant(images, tf.float32), tf.constant(labels))
+
+        self.losses.append(self._trainer.train_epoch(weights_half, epoch, self.num_epochs, step))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See `EpochSearch.state`."""
+        own = {f"alphas/{index}": variable.numpy() for index, variable in enumerate(self._alpha_variables())}
+        return own | self._trainer.state()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """See `EpochSearch.load_state`."""
+        for index, variable in enumerate(self._alpha_variables()):
+            variable.assign(state[f"alphas/{index}"])
+        self._trainer.load_state(state)
+
+    def _alpha_variables(self) -> list[Any]:
+        return [*self.alphas, *self._optimizer.variables]
 
     def _train_alphas(self, images: Any, labels: Any) -> None:
         with tf.GradientTape(watch_accessed_variables=False) as tape:

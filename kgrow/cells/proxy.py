@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 
 from kgrow._keras import keras
@@ -22,7 +25,7 @@ class ProxySpace:
     """
 
     def __init__(self, stack: Stack, num_nodes: int = 3, seed: int = 0):
-        self.stack, self.seed = stack, seed
+        self.stack, self.num_nodes, self.seed = stack, num_nodes, seed
         complete = Genotype.complete(num_nodes)
         self.columns = {kind: complete.links(kind) for kind in KINDS.values()}
         self.groups = [
@@ -37,6 +40,10 @@ class ProxySpace:
             for links, group in zip(self.columns.values(), self.groups, strict=True)
         ]
         return Genotype(*kept)
+
+    def config(self) -> dict[str, Any]:
+        """See `search.Space.config`."""
+        return {"stack": dataclasses.asdict(self.stack), "num_nodes": self.num_nodes, "seed": self.seed}
 
     def network(self, previous: keras.Model | None) -> keras.Model:
         """See `search.Space.network`."""

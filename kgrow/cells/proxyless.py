@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 from kgrow._keras import keras
 from kgrow.cells.switches import SwitchGroup
 from kgrow.cells.tree import TreeGenotype, TreeStack, names, tree_graph
@@ -35,6 +38,10 @@ class TreeSpace:
                 for group in self.groups
             )
         )
+
+    def config(self) -> dict[str, Any]:
+        """See `search.Space.config`."""
+        return {"stack": dataclasses.asdict(self.stack), "seed": self.seed}
 
     def network(self, previous: keras.Model | None) -> keras.Model:
         """See `search.Space.network`."""

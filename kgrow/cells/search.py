@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,8 +20,10 @@ from kgrow.bayes import (
     share_of_price,
     tiled_probe,
 )
+from kgrow.cells.epochs import EpochSearch, SearchRecord
 from kgrow.cells.switches import SwitchGroup
 from kgrow.cells.training import CellTrainer, Descent, Gating
+from kgrow.run import described
 from kgrow.task import Task
 
 
@@ -34,6 +36,9 @@ class Space(Protocol):
 
     def network(self, previous: keras.Model | None) -> keras.Model:
         """Returns the network of the gates that are open, with the weights of the previous one if there is one."""
+
+    def config(self) -> dict[str, Any]:
+        """Returns what the space is made of, as plain JSON types."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,23 +85,6 @@ class CellSearchSettings:
         return self.weight_epochs + self.num_loops * self.epochs_per_loop
 
 
-@dataclasses.dataclass(frozen=True)
-class SearchRecord:
-    """How a search went.
-
-    Args:
-        losses: Mean loss of every epoch.
-        open_gates: After every loop, the open gates of each group.
-        was_readmitted: Whether some cell had lost its last path, and got the best one back.
-        seconds: Altogether.
-    """
-
-    losses: tuple[float, ...]
-    open_gates: tuple[tuple[int, ...], ...]
-    was_readmitted: bool
-    seconds: float
-
-
 class GatedModel:
     """A gated network as `kgrow.bayes` sees it: its parameters are the gates.
 
@@ -124,7 +112,7 @@ class GatedModel:
         return ForwardPass([self._network([images, *products], training=False)], probes)
 
 
-class CellSearch:
+class CellSearch(EpochSearch):
     """A search while it runs.
 
     Args:
@@ -135,42 +123,46 @@ class CellSearch:
     """
 
     def __init__(self, space: Space, task: Task, settings: CellSearchSettings, seed: int = 0):
-        self.space, self.task, self.settings, self.seed = space, task, settings, seed
-        self.network = space.network(None)
-        self.losses: list[float] = []
+        super().__init__(task, settings.num_epochs, seed)
+        self.space, self.settings = space, settings
+        self.network: keras.Model
+        self._trainer: CellTrainer
+        self._build(None)
 
-    def run(self) -> SearchRecord:
-        """Searches; the space then has open what the data support."""
-        started = time.monotonic()
-        self._train(CellTrainer(self.network, self.task, self.settings.descent, self.seed, self._gating(False)), True)
-        open_gates: list[tuple[int, ...]] = []
-        trainer: CellTrainer | None = None
-        for loop in range(1, self.settings.num_loops + 1):
-            if trainer is None:
-                trainer = CellTrainer(self.network, self.task, self.settings.descent, self.seed, self._gating(True))
-            self._train(trainer, False)
-            if self.update(share_of_price(loop, self.settings.num_loops)):
-                trainer = None
-            open_gates.append(tuple(int(group.is_open.sum()) for group in self.space.groups))
+    def run(self, directory: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> SearchRecord:
+        """Searches; the space then has open what the data support.
+
+        Args:
+            directory: Where the search is written after every epoch; the same call takes it up again and ends as if it
+                had never been interrupted. None writes nothing.
+            overwrite: Whether a search there is started over.
+
+        Raises:
+            ValueError: If the directory holds another search, or an epoch has fewer images than a batch.
+            ArithmeticError: If the loss is no longer a number.
+            OSError: See `kgrow.run.Run.open`.
+        """
+        self.train(directory, overwrite)
         readmitted = any(group.was_readmitted for group in self.space.groups)
-        return SearchRecord(tuple(self.losses), tuple(open_gates), readmitted, time.monotonic() - started)
+        return SearchRecord(tuple(self.losses), tuple(self.open_gates), readmitted, self.seconds)
 
-    def _gating(self, is_trained: bool) -> Gating:
-        groups = self.space.groups
+    def config(self) -> dict[str, Any]:
+        """See `EpochSearch.config`."""
+        settings = {**vars(self.settings), "descent": vars(self.settings.descent)}
+        return {"space": self.space.config(), "settings": settings | {"curvature": described(self.settings.curvature)}}
 
-        def values() -> list[Any]:
-            return [group.products(group.variables)[None] for group in groups]
+    def train_epoch(self, epoch: int) -> None:
+        """See `EpochSearch.train_epoch`: the last epoch of a loop ends with an update."""
+        self.losses.append(self._trainer.train_epoch(self.task.train, epoch, self.num_epochs))
+        loops, rest = divmod(epoch + 1 - self.settings.weight_epochs, self.settings.epochs_per_loop)
+        if epoch + 1 == self.settings.weight_epochs:
+            self._trainer = self._fresh_trainer()  # of the gates too
+        elif loops > 0 and rest == 0:
+            self.update(share_of_price(loops, self.settings.num_loops))
+            self.open_gates.append(tuple(int(group.is_open.sum()) for group in self.space.groups))
 
-        variables = [variable for group in groups for variable in group.variables]
-        return Gating(values, variables if is_trained else ())
-
-    def _train(self, trainer: CellTrainer, is_first: bool) -> None:
-        for _ in range(self.settings.weight_epochs if is_first else self.settings.epochs_per_loop):
-            epoch = len(self.losses)
-            self.losses.append(trainer.train_epoch(self.task.train, epoch, self.settings.num_epochs))
-
-    def update(self, share: float = 1.0) -> bool:
-        """Estimates the curvature, turns all switches, and returns whether a gate was closed.
+    def update(self, share: float = 1.0) -> None:
+        """Estimates the curvature and turns all switches; a network that loses gates is built anew, without them.
 
         Args:
             share: Of the price that counts.
@@ -185,5 +177,35 @@ class CellSearch:
             for group in self.space.groups
         ]
         if any(changed):
-            self.network = self.space.network(self.network)
-        return any(changed)
+            self._build(self.network)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See `EpochSearch.state`."""
+        named = {f"group_{i}": group.state() for i, group in enumerate(self.space.groups)}
+        named["trainer"] = self._trainer.state()
+        return {f"{owner}/{name}": value for owner, values in named.items() for name, value in values.items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """See `EpochSearch.load_state`."""
+        for index, group in enumerate(self.space.groups):
+            group.load_state(_of(state, f"group_{index}/"))
+        self._build(None)
+        self._trainer.load_state(_of(state, "trainer/"))
+
+    def _build(self, previous: keras.Model | None) -> None:
+        self.network = self.space.network(previous)
+        self._trainer = self._fresh_trainer()
+
+    def _fresh_trainer(self) -> CellTrainer:
+        groups = self.space.groups
+
+        def values() -> list[Any]:
+            return [group.products(group.variables)[None] for group in groups]
+
+        gates = [variable for group in groups for variable in group.variables]
+        trained = gates if len(self.losses) >= self.settings.weight_epochs else ()
+        return CellTrainer(self.network, self.task, self.settings.descent, self.seed, Gating(values, trained))
+
+
+def _of(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,18 @@ class SwitchGroup:
         """The gates (cells, gates), and the zero gates (cells, pairs) if there are any."""
         return [self.gates] if self.zero_gates is None else [self.gates, self.zero_gates]
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns gates and switches."""
+        gates = {f"gates_{index}": variable.numpy() for index, variable in enumerate(self.variables)}
+        return {**gates, "gamma": self.gamma, "is_open": self.is_open, "was_readmitted": np.array(self.was_readmitted)}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Assigns what `state` returned."""
+        for index, variable in enumerate(self.variables):
+            variable.assign(state[f"gates_{index}"])
+        self.gamma, self.was_readmitted = state["gamma"], bool(state["was_readmitted"])
+        self._open_only(state["is_open"])
+
     def products(self, values: list[Any]) -> Any:
         """Returns what maps are multiplied by, (..., cells, gates).
 
@@ -91,9 +104,12 @@ class SwitchGroup:
             kept, self.was_readmitted = decision.kept, self.was_readmitted or decision.readmitted
         else:
             kept = self.graph.connected(alive & (gamma > GAMMA_THRESHOLD))
-        self.is_open = kept[: self.num_gates]
-        self._mask.assign(self.is_open.astype(float))
+        self._open_only(kept[: self.num_gates])
         return bool(np.any(before & ~self.is_open))
+
+    def _open_only(self, is_open: np.ndarray) -> None:
+        self.is_open = is_open
+        self._mask.assign(is_open.astype(float))
 
 
 def _settled(gates: Any, curvature: np.ndarray) -> np.ndarray:

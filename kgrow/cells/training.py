@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,18 @@ class CellTrainer:
         self._optimizer = keras.optimizers.SGD(descent.learning_rate, descent.momentum, jit_compile=False)
         self._optimizer.build(self._variables)
         self._step = tf.function(self._train_step, autograph=False)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns the weights of the network and what the optimizer remembers, not the values of gates."""
+        weights = {variable.name: variable.numpy() for variable in self.network.weights}
+        return weights | {f"momentum_{index}": slot.numpy() for index, slot in enumerate(self._optimizer.momentums)}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Assigns what `state` returned."""
+        for variable in self.network.weights:
+            variable.assign(state[variable.name])
+        for index, slot in enumerate(self._optimizer.momentums):
+            slot.assign(state[f"momentum_{index}"])
 
     def train_epoch(
         self, split: Split, epoch: int, num_epochs: int, before_step: Callable[[], None] = lambda: None

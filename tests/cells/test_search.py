@@ -1,16 +1,32 @@
 """Searches on a task of 48 images."""
 
+import dataclasses
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from kgrow._keras import tf
 from kgrow.bayes import CrossEntropy, GaussNewton
-from kgrow.cells import CellSearch, CellSearchSettings, Descent, GradientSearch, GradientSearchSettings, ProxySpace
+from kgrow.cells import (
+    CellSearch,
+    CellSearchSettings,
+    Descent,
+    GradientSearch,
+    GradientSearchSettings,
+    ProxySpace,
+    TreeSpace,
+    TreeStack,
+)
 from kgrow.cells.genotype import Genotype
 from kgrow.cells.gradient_search import derived
 from kgrow.cells.search import GatedModel
 from kgrow.cells.stack import Stack
 
+ROOT = Path(__file__).parents[2]
 DESCENT = Descent(batch_size=24)
 pytestmark = pytest.mark.usefixtures("eagerly")  # one trace takes longer than all steps of a search
 NUM_GATES = 14  # of one node
@@ -148,3 +164,113 @@ def test_the_gradient_search_follows_its_seed(tiny_stack, tiny_task):
     shares = works[0].gates()[0].numpy().reshape(2, 7)
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
     assert np.ptp(shares) > 1e-3
+
+
+# Searches that are interrupted
+
+SETTINGS = CellSearchSettings(price=0.2, num_loops=2, epochs_per_loop=2, descent=DESCENT, num_curvature_batches=1)
+
+
+def cell_search(stack, task):
+    space = ProxySpace(stack, num_nodes=1)
+    space.groups[0].gates[:, 3].assign([0.1])
+    return CellSearch(space, task, SETTINGS, seed=3)
+
+
+def gradient_search(stack, task):
+    return GradientSearch(stack, 1, task, GradientSearchSettings(num_epochs=2, descent=DESCENT, alpha_rate=0.05))
+
+
+def tree_search(stack, task):
+    trees = TreeStack(stack.input_shape, 3, stack.scaling, blocks=(1,), filters=2, widening=2)
+    settings = CellSearchSettings(weight_epochs=0, num_loops=2, descent=DESCENT, num_curvature_batches=1)
+    return CellSearch(TreeSpace(trees), task, settings)
+
+
+def interrupt(search, epoch):
+    go_on = search.train_epoch
+
+    def train_epoch(index):
+        if index == epoch:
+            raise KeyboardInterrupt
+        go_on(index)
+
+    search.train_epoch = train_epoch
+
+
+@pytest.mark.parametrize(("make", "moments"), [(cell_search, (2, 3)), (gradient_search, (1,)), (tree_search, (1,))])
+def test_an_interrupted_search_ends_as_an_unbroken_one(make, moments, tiny_stack, tiny_task, tmp_path):
+    unbroken = make(tiny_stack, tiny_task)
+    unbroken.run()
+    for epoch in moments:
+        work = make(tiny_stack, tiny_task)
+        interrupt(work, epoch)
+        with pytest.raises(KeyboardInterrupt):
+            work.run(tmp_path)
+    work = make(tiny_stack, tiny_task)
+    work.run(tmp_path)
+    assert work.losses == unbroken.losses
+    assert work.open_gates == unbroken.open_gates
+    state, expected = work.state(), unbroken.state()
+    assert state.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(state[name], value, err_msg=name)
+    again = make(tiny_stack, tiny_task)
+    again.train_epoch = None  # of a search that has ended nothing is trained
+    again.run(tmp_path)
+    assert again.losses == unbroken.losses
+    assert again.seconds == work.seconds
+
+
+def test_a_directory_holds_one_search(tiny_stack, tiny_task, tmp_path):
+    settings = CellSearchSettings(weight_epochs=0, num_loops=1, descent=DESCENT, num_curvature_batches=1)
+    CellSearch(ProxySpace(tiny_stack, num_nodes=1), tiny_task, settings).run(tmp_path)
+    dearer = dataclasses.replace(settings, price=0.02)
+    work = CellSearch(ProxySpace(tiny_stack, num_nodes=1), tiny_task, dearer)
+    with pytest.raises(ValueError, match=r"settings.price was 0.01 and is now 0.02.*overwrite=True"):
+        work.run(tmp_path)
+    assert not work.losses
+    work.run(tmp_path, overwrite=True)
+    assert len(work.losses) == 1
+
+
+LIVES = """
+import os, pickle, signal, sys, time
+from pathlib import Path
+
+from kgrow._keras import tf
+from kgrow.cells import CellSearch, CellSearchSettings, Descent, ProxySpace
+
+folder = Path(sys.argv[1])
+stack, task = pickle.loads(folder.joinpath("given").read_bytes())
+settings = CellSearchSettings(0.2, num_loops=1, descent=Descent(batch_size=24), num_curvature_batches=1)
+
+def live(name):
+    tf.config.run_functions_eagerly(True)
+    work = CellSearch(ProxySpace(stack, num_nodes=1), task, settings)
+    work.run(folder / name)
+    folder.joinpath(name + ".pickle").write_bytes(pickle.dumps((work.losses, work.open_gates, work.state())))
+
+for name, is_killed in (("unbroken", False), ("broken", True), ("broken", False)):
+    process = os.fork()
+    if process == 0:
+        live(name)
+        os._exit(0)
+    while is_killed and not folder.joinpath(name, "search.npz").exists():
+        time.sleep(0.002)
+    if is_killed:
+        os.kill(process, signal.SIGKILL)
+    status = os.waitpid(process, 0)[1]
+    assert status == (signal.SIGKILL if is_killed else 0), status
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are POSIX")
+def test_a_killed_search_ends_as_an_unbroken_one(tiny_stack, tiny_task, tmp_path):
+    (tmp_path / "given").write_bytes(pickle.dumps((tiny_stack, tiny_task)))
+    subprocess.run([sys.executable, "-W", "ignore", "-c", LIVES, str(tmp_path)], cwd=ROOT, check=True, timeout=600)
+    lives = [pickle.loads((tmp_path / f"{name}.pickle").read_bytes()) for name in ("unbroken", "broken")]
+    (losses, gates, state), (other_losses, other_gates, other_state) = lives
+    assert (losses, gates, list(state)) == (other_losses, other_gates, list(other_state))
+    for name, value in state.items():
+        np.testing.assert_array_equal(value, other_state[name], err_msg=name)

@@ -1,0 +1,99 @@
+"""`EpochSearch`: a search for cells epoch by epoch, that goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kgrow.run import Run
+from kgrow.task import Task
+
+CHECKPOINT = "search.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchRecord:
+    """How a search went.
+
+    Args:
+        losses: Mean loss of every epoch.
+        open_gates: After every loop, the open gates of each group.
+        was_readmitted: Whether some cell had lost its last path, and got the best one back.
+        seconds: Altogether.
+    """
+
+    losses: tuple[float, ...]
+    open_gates: tuple[tuple[int, ...], ...]
+    was_readmitted: bool
+    seconds: float
+
+
+class EpochSearch(abc.ABC):
+    """What searches have in common.
+
+    Args:
+        task: Only its training split is looked at.
+        num_epochs: After which the search has ended.
+        seed: Of what is drawn.
+    """
+
+    def __init__(self, task: Task, num_epochs: int, seed: int):
+        self.task, self.num_epochs, self.seed = task, num_epochs, seed
+        self.losses: list[float] = []
+        self.open_gates: list[tuple[int, ...]] = []
+        self.seconds = 0.0
+
+    @abc.abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Returns all that decides where the search ends, besides task and seed; plain JSON types."""
+
+    @abc.abstractmethod
+    def train_epoch(self, epoch: int) -> None:
+        """Trains for an epoch (0-based) and notes its loss."""
+
+    @abc.abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns everything that changes from epoch to epoch."""
+
+    @abc.abstractmethod
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Assigns what `state` returned; `losses` are known already."""
+
+    def train(self, directory: str | os.PathLike[str] | None, overwrite: bool) -> None:
+        """Trains until the search has ended.
+
+        Args:
+            directory: Where it is written after every epoch, and taken up again; None keeps it in memory.
+            overwrite: Whether a search there is started over.
+
+        Raises:
+            ValueError: If the directory holds another search, or other data were searched with.
+            OSError: See `Run.open`.
+        """
+        if directory is None:
+            self._train(lambda: None)
+            return
+        data = {"name": self.task.name, "fingerprint": self.task.fingerprint}
+        with Run.open(directory, {"task": data, **self.config(), "seed": self.seed}, overwrite=overwrite) as run:
+            if run.has(CHECKPOINT):
+                state, progress = run.load_arrays(CHECKPOINT)
+                self.losses, self.seconds = progress["losses"], progress["seconds"]
+                self.open_gates = [tuple(counts) for counts in progress["open_gates"]]
+                self.load_state(state)
+            self._train(lambda: run.save_arrays(CHECKPOINT, self.state(), self._progress()))
+
+    def _train(self, save: Callable[[], None]) -> None:
+        earlier, started = self.seconds, time.monotonic()
+        while len(self.losses) < self.num_epochs:
+            self.train_epoch(len(self.losses))
+            self.seconds = earlier + time.monotonic() - started
+            save()
+
+    def _progress(self) -> dict[str, Any]:
+        return {"losses": self.losses, "open_gates": self.open_gates, "seconds": self.seconds}
