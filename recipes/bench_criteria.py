@@ -4,8 +4,8 @@
 
 CIFAR-10 comes from TensorFlow Datasets. The default network sees 10 000 training images for 20 epochs of the default
 schedule, which prunes in steps from the 12th on. Until then all criteria share one training, seed by seed. Accuracies
-are those of the last head on the test split, which chooses nothing, at the epoch that was best on validation images:
-mean and standard deviation over three seeds, and paired differences with two standard errors.
+are those of the last head after the last epoch on the test split, which chooses nothing: mean and standard deviation
+over three seeds, and paired differences with two standard errors.
 """
 
 from __future__ import annotations
@@ -66,38 +66,31 @@ def criteria(quick: bool) -> Iterator[Figure]:
 
 def _accuracies(scale: Scale, seed: int) -> Iterator[tuple[tuple[str, float], float]]:
     """Trains to the first pruning once, and from there under each criterion and keep ratio."""
-    from kgrow.lifecycle import BEST, LAST
     from kgrow.pruning import CRITERIA as KNOWN
 
     task, settings = cifar10(scale.num_images, scale.num_test_images), _settings(scale, seed)
     first = min(settings.preset.prune_epochs)
     with tempfile.TemporaryDirectory() as folder:
-        start = _trained(task, settings, 1.0, Path(folder) / "shared", LAST, None, first)
+        start = _trained(task, settings, 1.0, Path(folder) / "shared", None, first)
         for ratio in scale.keep_ratios:
             for criterion in CRITERIA:
                 own = dataclasses.replace(settings, criterion=KNOWN[criterion](seed))
-                ended = _trained(task, own, ratio, Path(folder) / f"{criterion}_{ratio:g}", BEST, start)
+                ended = _trained(task, own, ratio, Path(folder) / f"{criterion}_{ratio:g}", start)
                 yield (criterion, ratio), _test_accuracy(ended, task)
 
 
 def _trained(
-    task: Task,
-    settings: Settings,
-    ratio: float,
-    path: Path,
-    kept: str,
-    start: Snapshot | None,
-    epochs: int | None = None,
+    task: Task, settings: Settings, ratio: float, path: Path, start: Snapshot | None, epochs: int | None = None
 ) -> Snapshot:
     from kgrow.architecture import Scaling
-    from kgrow.lifecycle import Lifecycle, Observer, Snapshot
+    from kgrow.lifecycle import LAST, Lifecycle, Observer, Snapshot
     from kgrow.run import Run
     from kgrow.searching import SPACES
 
     target = SPACES["compact"].build(task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std))
     with Run.open(path, {}) as run:
         Lifecycle(task, target, (ratio,) * len(target.blocks), settings, run, Observer()).train(start, epochs=epochs)
-        return Snapshot.load(run, kept)
+        return Snapshot.load(run, LAST)
 
 
 def _test_accuracy(snapshot: Snapshot, task: Task) -> float:
