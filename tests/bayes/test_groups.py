@@ -82,9 +82,12 @@ def test_the_proximal_step_minimises_and_zeroes_whole_groups_only(name, shape):
     assert np.array_equal(again, np.zeros(shape))
 
 
-@pytest.mark.parametrize(("size", "curvature", "price"), [(1, 10.0, 0.1), (5, 2.0, 0.05), (20, 0.5, 0.01)])
-def test_the_gamma_of_a_group_comes_to_its_fixed_point(size, curvature, price):
-    optimum = kernel((size, 1))
+@pytest.mark.parametrize(
+    ("size", "scale", "curvature", "price"),
+    [(1, 1, 10.0, 0.1), (5, 1, 2.0, 0.05), (20, 1, 0.5, 0.01), (300, 0.3, 2, 0.01)],
+)
+def test_the_gamma_of_a_group_comes_to_its_fixed_point(size, scale, curvature, price):
+    optimum = scale * kernel((size, 1))
     category = Category("out_neuron", (size, 1))
     expected = np.sum(optimum**2) / size - price / curvature
     assert expected > 0
@@ -93,8 +96,12 @@ def test_the_gamma_of_a_group_comes_to_its_fixed_point(size, curvature, price):
         weights = shrunk(optimum, prior.omega, category.axes, price / curvature).numpy()
         prior = prior.updated(weights, np.full((size, 1), curvature / price), np.ones((size, 1), bool))
         gammas.append(prior.gamma.item())
-    # Every loop halves the error, and a group of 20 begins far above 1: at the norm of all its weights.
-    assert abs(gammas[9] - expected) < 1e-3 * max(1.0, gammas[0])
+    # Decision 0034: gamma + price / curvature is at first the norm; the factor it is off by is the root of that before.
+    norm, square = np.linalg.norm(optimum), np.sum(optimum**2) / size
+    factors = (norm / square) ** (0.5 ** np.arange(50))
+    np.testing.assert_allclose(gammas, square * factors - price / curvature, rtol=1e-9)
+    if size < square * np.exp(1.02 / square):
+        assert abs(gammas[9] - expected) < 1e-3
     assert abs(gammas[-1] - expected) < 1e-6
     evidence = np.sum(optimum**2) / size * curvature / price
     assert prior.support.item() == pytest.approx(evidence - 1, rel=1e-4)
