@@ -106,6 +106,11 @@ class Chain:
         layers += [layer(*sides) for sides in itertools.pairwise((height * width * channels, *dense))]
         return Chain(input_shape, layers)
 
+    @property
+    def variables(self) -> list[Any]:
+        """See `Compressible.variables`."""
+        return [*self.trainable, *self._masks]
+
     def __call__(self, images: Any) -> Any:
         """Returns logits (batch, classes)."""
         return self.model(images)[0]

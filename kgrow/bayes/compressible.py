@@ -23,6 +23,10 @@ class Compressible(Protocol):
         """All variables that are trained, the kernels among them."""
 
     @property
+    def variables(self) -> Sequence[Any]:
+        """All that a run changes in the network, masks and statistics too, in the same order in every process."""
+
+    @property
     def model(self) -> Model:
         """The network as it answers; the kernels are among its parameters."""
 

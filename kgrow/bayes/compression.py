@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -157,9 +159,50 @@ class Compression:
             updated.append(priors)
         masks = self.network.connected(kept)
         self.network.remove(masks)
-        self.masks, self.priors = masks, updated
-        for priors, omegas in zip(self.priors, self._omegas, strict=True):
-            for prior, omega in zip(priors, omegas, strict=True):
+        self._switch(masks, updated)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns all that a run changes: with it `load_state` goes on, in another process too."""
+        named = {f"masks/{index}": mask for index, mask in enumerate(self.masks)}
+        for part, variables in (("network", self.network.variables), ("momentum", self._optimizer.momentums)):
+            named |= {f"{part}/{index}": variable.numpy() for index, variable in enumerate(variables)}
+        for index, own in enumerate(self.priors):
+            switches = {f"switches/{index}/{p.category.name}": np.stack([p.gamma, p.omega, p.support]) for p in own}
+            named |= switches
+        named["learning_rate"] = self._optimizer.learning_rate.numpy()
+        return named | {"generator": np.array(json.dumps(self.generator.bit_generator.state))}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Assigns what `state` returned.
+
+        Args:
+            state: Of a run with a network of the same layers and with the same settings.
+
+        Raises:
+            ValueError: If it is of another one; nothing is changed then.
+        """
+        shapes, given = ({n: np.shape(v) for n, v in s.items() if n != "generator"} for s in (self.state(), state))
+        if shapes != given:
+            differing = next(n for n in {**shapes, **given} if shapes.get(n) != given.get(n))
+            raise ValueError(
+                f"`state` must be that of a run with the same layers and categories, but {differing} has the shape "
+                f"{given.get(differing)} instead of {shapes.get(differing)}."
+            )
+        for part, variables in (("network", self.network.variables), ("momentum", self._optimizer.momentums)):
+            for index, variable in enumerate(variables):
+                variable.assign(state[f"{part}/{index}"])
+        self.generator.bit_generator.state = json.loads(str(state["generator"]))
+        self.set_learning_rate(float(state["learning_rate"]))
+        priors = [
+            [GroupPrior(p.category, *state[f"switches/{index}/{p.category.name}"]) for p in own]
+            for index, own in enumerate(self.priors)
+        ]
+        self._switch([state[f"masks/{index}"] for index in range(len(self.masks))], priors)
+
+    def _switch(self, masks: list[np.ndarray], priors: list[list[GroupPrior]]) -> None:
+        self.masks, self.priors = masks, priors
+        for own, omegas in zip(self.priors, self._omegas, strict=True):
+            for prior, omega in zip(own, omegas, strict=True):
                 omega.assign(prior.omega)
 
     def _curvatures(self, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:

@@ -40,6 +40,11 @@ class CompressibleNetwork:
         self._step = tf.Variable(0, trainable=False)
 
     @property
+    def variables(self) -> list[Any]:
+        """See `Compressible.variables`."""
+        return [*self.network.named_variables().values(), *(mask for _, mask in self._gates.values()), self._step]
+
+    @property
     def model(self) -> KernelModel:
         """See `Compressible.model`."""
         return KernelModel(self.network)

@@ -122,3 +122,36 @@ def test_what_cannot_be_is_refused(data):
     assert work.priors is before
     with pytest.raises(ArithmeticError, match=r"The loss became .* Lower `learning_rate`"):
         work.train(data[0] * np.nan, data[1])
+
+
+def loops(work, data, count):
+    for _ in range(count):
+        work.train(*data)
+        work.set_learning_rate(0.1)
+        work.train(*data)
+        work.update(*data)
+
+
+def test_a_run_goes_on_from_its_state(data, tmp_path):
+    categories = (("in_neuron", "out_neuron"), ("in_neuron",))
+    unbroken, broken, resumed = (compression(categories, 4 / NUM_IMAGES, learning_rate=0.2) for _ in range(3))
+    loops(unbroken, data, 4)
+    loops(broken, data, 2)
+    np.savez(tmp_path / "state.npz", **broken.state())
+    with np.load(tmp_path / "state.npz") as state:
+        resumed.load_state(state)
+    loops(resumed, data, 2)
+    expected, found = unbroken.state(), resumed.state()
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert not unbroken.masks[0].all()
+
+
+def test_a_state_of_another_network_is_refused(data):
+    work, other = compression((("in_neuron",),), 0.02), compression((("in_neuron",), ()), 0.02)
+    before = work.state()
+    with pytest.raises(ValueError, match="`state` must be that of a run with the same layers and categories, but"):
+        work.load_state(other.state())
+    for name, value in work.state().items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)

@@ -85,3 +85,8 @@ def test_compression_removes_what_the_data_do_not_support(compressible, tiny_tas
         assert not any(np.any(new & ~old) for old, new in zip(before, work.masks, strict=True))
     assert last < first
     assert 0 < compressible.network.kept_params() < compressible.network.architecture.kernel_params()
+    twin = Compression(CompressibleNetwork(compressible.network.copy(), Augmentation(shift=1)), work.settings, seed=1)
+    twin.load_state(work.state())
+    assert twin.train(images, labels) == work.train(images, labels)
+    for name, value in work.state().items():
+        np.testing.assert_array_equal(twin.state()[name], value, err_msg=name)
