@@ -38,7 +38,8 @@ class Scale:
     cells: str = "NRNRN"
     filters: int = 8
     num_nodes: int = 3
-    price: float = 0.03  # in `cells`; leaves 8 of 63 gates open in each cell
+    price: float = 0.03  # in `cells`
+    max_gates: int = 8  # of 63 in each cell there; the gradient leaves two per node
     num_loops: int = 4
     num_epochs: int = 12
     num_draws: int = 3
@@ -69,7 +70,7 @@ def cells(quick: bool) -> Iterator[Figure]:
     command = "python recipes/bench_cells.py --only cells"
 
     space = ProxySpace(stack, scale.num_nodes)
-    settings = CellSearchSettings(scale.price, num_loops=scale.num_loops)
+    settings = CellSearchSettings(scale.price, num_loops=scale.num_loops, max_gates=scale.max_gates)
     record = CellSearch(space, task, settings).run()
     found = CellArchitecture(stack, space.genotype())
     print(json.dumps(found.to_json()), record, file=sys.stderr, flush=True)

@@ -51,6 +51,8 @@ class CellSearchSettings:
         weight_epochs: Epochs in which only weights are trained, so that gates do not judge fresh kernels; 0 for none.
         num_loops: Updates, at a price that rises to the whole one; 1 in the source.
         epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source.
+        max_gates: Most gates that the last update leaves open in each group, by evidence; None for all that are worth
+            the price.
         descent: Of weights and gates; the rate falls over all epochs.
         num_curvature_batches: Batches that the curvature is estimated on.
         curvature_batch_size: Images in each of them.
@@ -62,6 +64,7 @@ class CellSearchSettings:
     weight_epochs: int = 1
     num_loops: int = 4
     epochs_per_loop: int = 1
+    max_gates: int | None = None
     descent: Descent = dataclasses.field(default_factory=Descent)
     num_curvature_batches: int = 10
     curvature_batch_size: int = 128
@@ -72,6 +75,8 @@ class CellSearchSettings:
         for name in ("num_loops", "epochs_per_loop", "num_curvature_batches", "curvature_batch_size"):
             check_positive_int(getattr(self, name), name)
         check_non_negative_int(self.weight_epochs, "weight_epochs")
+        if self.max_gates is not None:
+            check_positive_int(self.max_gates, "max_gates")
         if not self.price > 0:
             raise ValueError(f"`price` must be positive, but got {self.price!r}. It is in nats per image.")
         if self.dependency not in DEPENDENCIES:
@@ -158,14 +163,16 @@ class CellSearch(EpochSearch):
         if epoch + 1 == self.settings.weight_epochs:
             self._trainer = self._fresh_trainer()  # of the gates too
         elif loops > 0 and rest == 0:
-            self.update(share_of_price(loops, self.settings.num_loops))
+            is_last = loops == self.settings.num_loops
+            self.update(share_of_price(loops, self.settings.num_loops), self.settings.max_gates if is_last else None)
             self.open_gates.append(tuple(int(group.is_open.sum()) for group in self.space.groups))
 
-    def update(self, share: float = 1.0) -> None:
+    def update(self, share: float = 1.0, most: int | None = None) -> None:
         """Estimates the curvature and turns all switches; a network that loses gates is built anew, without them.
 
         Args:
             share: Of the price that counts.
+            most: Gates that each group may keep; None for all that are worth the price.
         """
         seed = (self.seed, len(self.losses), 1)
         split = self.task.train.batches(self.settings.curvature_batch_size, shuffle_seed=seed)
@@ -173,7 +180,7 @@ class CellSearch(EpochSearch):
         found = self.settings.curvature.diagonal(GatedModel(self.network, self.space.groups), CrossEntropy(), batches)
         curvatures = iter(np.asarray(curvature) / (share * self.settings.price) for curvature in found)
         changed = [
-            group.update([next(curvatures) for _ in group.variables], self.settings.dependency)
+            group.update([next(curvatures) for _ in group.variables], self.settings.dependency, most)
             for group in self.space.groups
         ]
         if any(changed):

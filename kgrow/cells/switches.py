@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,12 +79,13 @@ class SwitchGroup:
         masked = values[0] * self._mask
         return masked * tf.gather(values[1], self.pairs, axis=-1) if len(values) > 1 else masked
 
-    def update(self, curvatures: list[np.ndarray], dependency: str) -> bool:
+    def update(self, curvatures: list[np.ndarray], dependency: str, most: int | None = None) -> bool:
         """Turns the switches and closes what the data do not support; a gate without curvature is no reason to.
 
         Args:
             curvatures: Of `variables`, over the price of a gate.
             dependency: See `bayes.dependent_gamma`.
+            most: Gates that may stay open, those of the largest gamma; None for all that the data support.
 
         Returns:
             Whether a gate was closed.
@@ -92,9 +94,9 @@ class SwitchGroup:
         zero_switches = _with_open(zeros[0], self.graph.pairs.max() + 1) if zeros else None
         all_switches = _with_open(np.where(self.is_open, switches, 0.0), len(self.graph))
         self.gamma = dependent_gamma(self.graph, all_switches, zero_switches, dependency)[: self.num_gates]
-        return self.close()
+        return self.close(most)
 
-    def close(self) -> bool:
+    def close(self, most: int | None = None) -> bool:
         """Closes the gates of small gamma and what is cut off by that; returns whether any was open."""
         before = self.is_open
         gamma = _with_open(self.gamma, len(self.graph))
@@ -104,8 +106,20 @@ class SwitchGroup:
             kept, self.was_readmitted = decision.kept, self.was_readmitted or decision.readmitted
         else:
             kept = self.graph.connected(alive & (gamma > GAMMA_THRESHOLD))
-        self._open_only(kept[: self.num_gates])
+        self._open_only(self._at_most(most or self.num_gates, kept)[: self.num_gates])
         return bool(np.any(before & ~self.is_open))
+
+    def _at_most(self, most: int, kept: np.ndarray) -> np.ndarray:
+        """Returns what is left when the gates of smallest gamma go one by one, each with all that needs it.
+
+        Those with which too many would go stay, if others can go; a last path of more than `most` gates is kept whole.
+        """
+        order = np.argsort(self.gamma, kind="stable")
+        for fewest, gate in itertools.product((most, 1), order):
+            without = self.graph.connected(kept & (np.arange(len(kept)) != gate))
+            if kept[: self.num_gates].sum() > most and without[: self.num_gates].sum() >= fewest:
+                kept = without
+        return kept
 
     def _open_only(self, is_open: np.ndarray) -> None:
         self.is_open = is_open

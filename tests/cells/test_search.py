@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
-from kgrow.bayes import CrossEntropy, GaussNewton
+from kgrow.bayes import GAMMA_THRESHOLD, CrossEntropy, GaussNewton
 from kgrow.cells import (
     CellSearch,
     CellSearchSettings,
@@ -136,14 +136,23 @@ def test_settings_say_what_they_want():
         CellSearchSettings(price=0)
     with pytest.raises(ValueError, match="`dependency` must be one of"):
         CellSearchSettings(dependency="all")
+    with pytest.raises(ValueError, match="`max_gates` must be a positive integer, but got 0"):
+        CellSearchSettings(max_gates=0)
     with pytest.raises(ValueError, match="`weight_epochs` must be 0 or a positive integer"):
         CellSearchSettings(weight_epochs=-1)
 
 
 def test_a_search_of_one_epoch_judges_fresh_kernels(tiny_stack, tiny_task):
-    settings = CellSearchSettings(weight_epochs=0, num_loops=1, descent=DESCENT, num_curvature_batches=1)
-    record = CellSearch(ProxySpace(tiny_stack, num_nodes=1), tiny_task, settings).run()
-    assert len(record.losses) == len(record.open_gates) == 1
+    settings = CellSearchSettings(
+        price=1e-6, weight_epochs=0, num_loops=1, max_gates=2, descent=DESCENT, num_curvature_batches=1
+    )
+    space = ProxySpace(tiny_stack, num_nodes=1)
+    record = CellSearch(space, tiny_task, settings).run()
+    assert len(record.losses) == 1
+    assert record.open_gates == ((2, 2),)
+    for group in space.groups:
+        assert np.count_nonzero(group.gamma > GAMMA_THRESHOLD) > 2  # the data would support more
+        assert set(np.argsort(group.gamma)[-2:]) == set(np.flatnonzero(group.is_open))
 
 
 def test_the_two_strongest_pairs_of_a_node_keep_their_best_operation():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kgrow.bayes import GateGraph
 from kgrow.cells.genotype import Link, gate_graph
 from kgrow.cells.switches import SwitchGroup
 
@@ -39,6 +40,32 @@ def test_a_cell_that_need_not_keep_a_path_can_lose_all():
     assert switches.close()
     assert not switches.is_open.any()
     assert not switches.was_readmitted
+
+
+@pytest.mark.parametrize(
+    ("gamma", "most", "kept"),
+    [
+        ((0.6, 0.5, 0.4, 0.3), 4, (True, True, True, True)),
+        ((0.6, 0.5, 0.4, 0.3), 2, (True, True, False, False)),
+        ((0.3, 0.4, 0.6, 0.5), 2, (False, True, True, False)),  # the third needs a gate that feeds it
+        ((0.3, 0.4, 0.6, 0.5), 1, (False, False, False, True)),  # without it the third goes too
+        ((0.3, 0.4, 0.5, OFF), 1, (False, True, False, False)),
+        ((OFF, 0.3, 0.4, OFF), 1, (False, True, False, False)),
+    ],
+)
+def test_of_many_open_gates_the_largest_stay(gamma, most, kept):
+    switches = group()
+    switches.gamma = np.array(gamma)
+    assert switches.close(most) == (not all(kept))
+    assert tuple(switches.is_open) == kept
+
+
+def test_a_node_that_is_fed_by_one_path_keeps_it():
+    links = (Link(2, 0, "max3"), Link(3, 2, "avg3"))
+    graph = GateGraph(edges=((0, 2), (2, 3)), sources=(0,), sink=3)
+    switches = SwitchGroup(graph, len(links), 1)
+    assert not switches.close(1)
+    assert switches.is_open.all()
 
 
 def test_gates_that_are_closed_stay_closed_and_feed_nothing():
