@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -51,8 +52,8 @@ class CellSearchSettings:
         weight_epochs: Epochs in which only weights are trained, so that gates do not judge fresh kernels; 0 for none.
         num_loops: Updates, at a price that rises to the whole one; 1 in the source.
         epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source.
-        max_gates: Most gates that the last update leaves open in each group, by evidence; None for all that are worth
-            the price.
+        max_gates: Most gates that stay open in each group, by evidence; from loop to loop by the same factor fewer
+            may. None for all that are worth the price.
         descent: Of weights and gates; the rate falls over all epochs.
         num_curvature_batches: Batches that the curvature is estimated on.
         curvature_batch_size: Images in each of them.
@@ -159,32 +160,37 @@ class CellSearch(EpochSearch):
     def train_epoch(self, epoch: int) -> None:
         """See `EpochSearch.train_epoch`: the last epoch of a loop ends with an update."""
         self.losses.append(self._trainer.train_epoch(self.task.train, epoch, self.num_epochs))
-        loops, rest = divmod(epoch + 1 - self.settings.weight_epochs, self.settings.epochs_per_loop)
+        loop, rest = divmod(epoch + 1 - self.settings.weight_epochs, self.settings.epochs_per_loop)
         if epoch + 1 == self.settings.weight_epochs:
             self._trainer = self._fresh_trainer()  # of the gates too
-        elif loops > 0 and rest == 0:
-            is_last = loops == self.settings.num_loops
-            self.update(share_of_price(loops, self.settings.num_loops), self.settings.max_gates if is_last else None)
+        elif loop > 0 and rest == 0:
+            self.update(loop)
             self.open_gates.append(tuple(int(group.is_open.sum()) for group in self.space.groups))
 
-    def update(self, share: float = 1.0, most: int | None = None) -> None:
+    def update(self, loop: int) -> None:
         """Estimates the curvature and turns all switches; a network that loses gates is built anew, without them.
 
         Args:
-            share: Of the price that counts.
-            most: Gates that each group may keep; None for all that are worth the price.
+            loop: That ends with it, from 1: the later, the higher the price and the fewer gates may stay.
         """
         seed = (self.seed, len(self.losses), 1)
         split = self.task.train.batches(self.settings.curvature_batch_size, shuffle_seed=seed)
         batches = [batch for batch, _ in zip(split, range(self.settings.num_curvature_batches), strict=False)]
         found = self.settings.curvature.diagonal(GatedModel(self.network, self.space.groups), CrossEntropy(), batches)
-        curvatures = iter(np.asarray(curvature) / (share * self.settings.price) for curvature in found)
+        price = self.settings.price * share_of_price(loop, self.settings.num_loops)
+        curvatures = iter(np.asarray(curvature) / price for curvature in found)
         changed = [
-            group.update([next(curvatures) for _ in group.variables], self.settings.dependency, most)
+            group.update(
+                [next(curvatures) for _ in group.variables], self.settings.dependency, self._most(group.num_gates, loop)
+            )
             for group in self.space.groups
         ]
         if any(changed):
             self._build(self.network)
+
+    def _most(self, num_gates: int, loop: int) -> int:
+        most = self.settings.max_gates or num_gates
+        return math.ceil(num_gates * (most / num_gates) ** (loop / self.settings.num_loops))
 
     def state(self) -> dict[str, np.ndarray]:
         """See `EpochSearch.state`."""

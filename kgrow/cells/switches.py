@@ -85,7 +85,7 @@ class SwitchGroup:
         Args:
             curvatures: Of `variables`, over the price of a gate.
             dependency: See `bayes.dependent_gamma`.
-            most: Gates that may stay open, those of the largest gamma; None for all that the data support.
+            most: Gates that may stay open, those of the largest gamma; None for all.
 
         Returns:
             Whether a gate was closed.
@@ -97,7 +97,11 @@ class SwitchGroup:
         return self.close(most)
 
     def close(self, most: int | None = None) -> bool:
-        """Closes the gates of small gamma and what is cut off by that; returns whether any was open."""
+        """Closes the gates of small gamma and what is cut off by that; returns whether any was open.
+
+        Args:
+            most: See `update`.
+        """
         before = self.is_open
         gamma = _with_open(self.gamma, len(self.graph))
         alive = np.append(before, np.ones(len(self.graph) - self.num_gates, bool))
