@@ -22,6 +22,9 @@ class Leases:
         """Takes note of a worker, new or known."""
         self._ends[worker] = self._clock() + self.seconds
 
+    def __len__(self) -> int:
+        return len(self._ends)
+
     def take_expired(self) -> list[str]:
         """Returns the workers whose lease has ended, and forgets them."""
         now = self._clock()

@@ -81,10 +81,13 @@ class Service(OracleServicer):
     def _take_expired(self) -> bool:
         # Not after a failure: whoever failed may still hold the lock of KerasTuner's oracle.
         with self._lock:
-            for worker in self.leases.take_expired():
+            expired = self.leases.take_expired()
+            for worker in expired:
                 trial_id = self.ledger.lose(worker)
                 if trial_id is not None:
                     self._say(f"{worker} was not heard of for {self.leases.seconds:g} s: trial {trial_id} waits")
+            if expired and not self.leases and not self.ledger.is_over:
+                self._say("no worker is left: the search goes on when one connects")
             return self.ledger.is_over
 
     def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's names

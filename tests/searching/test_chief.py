@@ -1,5 +1,6 @@
 """Tests of what chief and worker say to each other, in one process on 127.0.0.1."""
 
+import contextlib
 import dataclasses
 import socket
 import threading
@@ -131,19 +132,35 @@ def test_chief_that_is_started_again_serves_the_rest(search):
     assert sorted(search.trials.outcomes) == [0, 1, 2]
 
 
+@contextlib.contextmanager
+def silent_worker(search):
+    """A line to the chief of a worker that has a trial and says no more."""
+    line = Line(Worker(search.address, wait_s=5, name="silent"))
+    line.connect()
+    line.token = search.run.read_json("chief.json")["token"]
+    assert line.CreateTrial(protos.get_service().CreateTrialRequest(tuner_id="silent")).trial.trial_id == "0"
+    yield line
+    line.close()
+
+
 def test_trial_of_a_silent_worker_goes_to_the_next_and_its_own_outcome_is_refused(search):
-    with search:
-        line = Line(Worker(search.address, wait_s=5, name="silent"))
-        line.connect()
-        line.token = search.run.read_json("chief.json")["token"]
-        service = protos.get_service()
-        assert line.CreateTrial(service.CreateTrialRequest(tuner_id="silent")).trial.trial_id == "0"
+    with search, silent_worker(search) as line:
         assert search.work("next").calls == 3  # it waited for the silent one's
         with pytest.raises(keras_tuner.errors.FatalError, match=r"given to another worker|search is over"):
-            line.UpdateTrial(service.UpdateTrialRequest(trial_id="0", metrics={}))
-        line.close()
+            line.UpdateTrial(protos.get_service().UpdateTrialRequest(trial_id="0", metrics={}))
     assert search.error is None
     assert any("silent was not heard of for 4 s: trial 0 waits" in note for note in search.heard.notes)
+    assert not any("no worker is left" in note for note in search.heard.notes)
+
+
+def test_chief_without_workers_says_so_and_waits_for_one(search):
+    with search:
+        with silent_worker(search):
+            while not any("no worker is left" in note for note in search.heard.notes):
+                assert search.thread.is_alive()
+                time.sleep(0.05)
+        assert search.work("next").calls == 3
+    assert search.error is None
 
 
 def test_worker_that_lost_its_trial_hears_of_it_at_its_next_step_and_asks_for_another(search):

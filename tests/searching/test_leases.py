@@ -39,6 +39,7 @@ def test_who_is_silent_loses_it_once(leases, clock):
     assert leases.take_expired() == []
     clock.now += 5
     assert leases.take_expired() == ["second"]
+    assert not leases
 
 
 def test_who_comes_back_has_a_new_one(leases, clock):
