@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from _bench import Figure, cifar10, figure, main, own_peak_memory
 
 if TYPE_CHECKING:
-    from kgrow.cells import CellArchitecture
+    from kgrow.cells import CellArchitecture, CellSearchSettings
 
 REDUCTIONS = (
     "640 training and 1000 test images of half the side, two cells of 4 filters, one loop, two epochs, one random "
@@ -38,13 +38,13 @@ class Scale:
     cells: str = "NRNRN"
     filters: int = 8
     num_nodes: int = 3
-    price: float = 0.03  # in `cells`
-    max_gates: int = 8  # of 63 in each cell there; the gradient leaves two per node
+    price: float = 0.03
+    max_gates: int = 8  # of 63 in each cell, of which the gradient leaves six, and of 15 in each tree
     num_loops: int = 4
     num_epochs: int = 12
     num_draws: int = 3
     num_seeds: int = 3
-    blocks: tuple[int, ...] = (2, 2, 2)
+    blocks: tuple[int, ...] = (1, 1, 1)
 
 
 FULL = Scale()
@@ -56,7 +56,6 @@ def cells(quick: bool) -> Iterator[Figure]:
     from kgrow.cells import (
         CellArchitecture,
         CellSearch,
-        CellSearchSettings,
         GradientSearch,
         GradientSearchSettings,
         ProxySpace,
@@ -70,8 +69,7 @@ def cells(quick: bool) -> Iterator[Figure]:
     command = "python recipes/bench_cells.py --only cells"
 
     space = ProxySpace(stack, scale.num_nodes)
-    settings = CellSearchSettings(scale.price, num_loops=scale.num_loops, max_gates=scale.max_gates)
-    record = CellSearch(space, task, settings).run()
+    record = CellSearch(space, task, _settings(scale)).run()
     found = CellArchitecture(stack, space.genotype())
     print(json.dumps(found.to_json()), record, file=sys.stderr, flush=True)
     yield figure("cells_search_memory", own_peak_memory(), "MiB at most, data and TensorFlow included", "", command)
@@ -82,7 +80,7 @@ def cells(quick: bool) -> Iterator[Figure]:
     yield from _described("cells_bayes", found_accuracies, found, record.seconds, command)
     yield figure("cells_minutes", (record.seconds + training_seconds) / 60, "min to search and train", "<= 40", command)
 
-    by_gradient = GradientSearch(stack, scale.num_nodes, task, GradientSearchSettings(num_epochs=settings.num_epochs))
+    by_gradient = GradientSearch(stack, scale.num_nodes, task, GradientSearchSettings(len(record.losses)))
     genotype, gradient_record = by_gradient.run()
     derived = CellArchitecture(stack, genotype)
     accuracies = [_accuracy(derived, task, scale, seed) for seed in range(scale.num_seeds)]
@@ -132,14 +130,14 @@ def _gain(gains: list[list[float]], command: str) -> Iterator[Figure]:
 
 def trees(quick: bool) -> Iterator[Figure]:
     """Tree cells, each searched at its place, beside the whole trees."""
-    from kgrow.cells import CellSearch, CellSearchSettings, TreeGenotype, TreeSpace, TreeStack, tree_network
+    from kgrow.cells import CellSearch, TreeGenotype, TreeSpace, TreeStack, tree_network
 
     scale = QUICK if quick else FULL
     task = _task(scale)
     stack = TreeStack(task.input_shape, task.num_classes, _scaling(task), scale.blocks)
     command = "python recipes/bench_cells.py --only trees"
     space = TreeSpace(stack)
-    record = CellSearch(space, task, CellSearchSettings(num_loops=scale.num_loops)).run()
+    record = CellSearch(space, task, _settings(scale)).run()
     print(json.dumps(space.genotype().to_json()), record, file=sys.stderr, flush=True)
     yield figure("trees_seconds", record.seconds, "s of search", "", command)
     whole = TreeGenotype.complete(sum(scale.blocks))
@@ -149,6 +147,12 @@ def trees(quick: bool) -> Iterator[Figure]:
         yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", command)
         yield figure(f"{name}_params", networks[0].count_params(), "parameters", "", command)
         yield figure(f"{name}_edges", sum(map(len, genotype.cells)), "edges", "", command)
+
+
+def _settings(scale: Scale) -> CellSearchSettings:
+    from kgrow.cells import CellSearchSettings
+
+    return CellSearchSettings(scale.price, num_loops=scale.num_loops, max_gates=scale.max_gates)
 
 
 def _accuracy(architecture: CellArchitecture, task: Any, scale: Scale, seed: int) -> float:
