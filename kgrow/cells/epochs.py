@@ -65,19 +65,20 @@ class EpochSearch(abc.ABC):
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Assigns what `state` returned; `losses` are known already."""
 
-    def train(self, directory: str | os.PathLike[str] | None, overwrite: bool) -> None:
+    def train(self, directory: str | os.PathLike[str] | None, overwrite: bool, on_epoch: Callable[[str], None]) -> None:
         """Trains until the search has ended.
 
         Args:
             directory: Where it is written after every epoch, and taken up again; None keeps it in memory.
             overwrite: Whether a search there is started over.
+            on_epoch: Told a line after every epoch.
 
         Raises:
             ValueError: If the directory holds another search, or other data were searched with.
             OSError: See `Run.open`.
         """
         if directory is None:
-            self._train(lambda: None)
+            self._train(on_epoch, lambda: None)
             return
         data = {"name": self.task.name, "fingerprint": self.task.fingerprint}
         with Run.open(directory, {"task": data, **self.config(), "seed": self.seed}, overwrite=overwrite) as run:
@@ -86,14 +87,16 @@ class EpochSearch(abc.ABC):
                 self.losses, self.seconds = progress["losses"], progress["seconds"]
                 self.open_gates = [tuple(counts) for counts in progress["open_gates"]]
                 self.load_state(state)
-            self._train(lambda: run.save_arrays(CHECKPOINT, self.state(), self._progress()))
+            self._train(on_epoch, lambda: run.save_arrays(CHECKPOINT, self.state(), self._progress()))
 
-    def _train(self, save: Callable[[], None]) -> None:
+    def _train(self, on_epoch: Callable[[str], None], save: Callable[[], None]) -> None:
         earlier, started = self.seconds, time.monotonic()
         while len(self.losses) < self.num_epochs:
             self.train_epoch(len(self.losses))
             self.seconds = earlier + time.monotonic() - started
             save()
+            gates = f", open gates {' '.join(map(str, self.open_gates[-1]))}" if self.open_gates else ""
+            on_epoch(f"epoch {len(self.losses)} of {self.num_epochs}: loss {self.losses[-1]:.3f}{gates}")
 
     def _progress(self) -> dict[str, Any]:
         return {"losses": self.losses, "open_gates": self.open_gates, "seconds": self.seconds}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,10 +91,14 @@ class GradientSearch(EpochSearch):
         ]
 
     def run(
-        self, directory: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        on_epoch: Callable[[str], None] = lambda line: None,
     ) -> tuple[Genotype, SearchRecord]:
         """Searches, and returns what is derived from the alphas; see `CellSearch.run`."""
-        self.train(directory, overwrite)
+        self.train(directory, overwrite, on_epoch)
         alphas = [alpha.numpy() for alpha in self.alphas]
         kept = [derived(alpha, links) for alpha, links in zip(alphas, self.columns.values(), strict=True)]
         counts = (tuple(len(links) for links in kept),)

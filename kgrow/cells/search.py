@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -135,20 +135,27 @@ class CellSearch(EpochSearch):
         self._trainer: CellTrainer
         self._build(None)
 
-    def run(self, directory: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> SearchRecord:
+    def run(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        on_epoch: Callable[[str], None] = lambda line: None,
+    ) -> SearchRecord:
         """Searches; the space then has open what the data support.
 
         Args:
             directory: Where the search is written after every epoch; the same call takes it up again and ends as if it
                 had never been interrupted. None writes nothing.
             overwrite: Whether a search there is started over.
+            on_epoch: Told a line after every epoch, such as `print`.
 
         Raises:
             ValueError: If the directory holds another search, or an epoch has fewer images than a batch.
             ArithmeticError: If the loss is no longer a number.
             OSError: See `kgrow.run.Run.open`.
         """
-        self.train(directory, overwrite)
+        self.train(directory, overwrite, on_epoch)
         readmitted = any(group.was_readmitted for group in self.space.groups)
         return SearchRecord(tuple(self.losses), tuple(self.open_gates), readmitted, self.seconds)
 

@@ -147,8 +147,10 @@ def test_a_search_of_one_epoch_judges_fresh_kernels(tiny_stack, tiny_task):
         price=1e-6, weight_epochs=0, num_loops=1, max_gates=2, descent=DESCENT, num_curvature_batches=1
     )
     space = ProxySpace(tiny_stack, num_nodes=1)
-    record = CellSearch(space, tiny_task, settings).run()
+    lines = []
+    record = CellSearch(space, tiny_task, settings).run(on_epoch=lines.append)
     assert len(record.losses) == 1
+    assert lines == [f"epoch 1 of 1: loss {record.losses[0]:.3f}, open gates 2 2"]
     assert record.open_gates == ((2, 2),)
     for group in space.groups:
         assert np.count_nonzero(group.gamma > GAMMA_THRESHOLD) > 2  # the data would support more
