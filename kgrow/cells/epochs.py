@@ -7,7 +7,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from kgrow.run import Run
 from kgrow.task import Task
 
 CHECKPOINT = "search.npz"
+Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class SearchRecord:
     seconds: float
 
 
-class EpochSearch(abc.ABC):
+class EpochSearch(abc.ABC, Generic[Result]):
     """What searches have in common.
 
     Args:
@@ -65,21 +66,39 @@ class EpochSearch(abc.ABC):
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Assigns what `state` returned; `losses` are known already."""
 
-    def train(self, directory: str | os.PathLike[str] | None, overwrite: bool, on_epoch: Callable[[str], None]) -> None:
-        """Trains until the search has ended.
+    @abc.abstractmethod
+    def result(self) -> Result:
+        """Returns what a search that has ended found."""
+
+    def run(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        on_epoch: Callable[[str], None] = lambda line: None,
+    ) -> Result:
+        """Searches to the end, or on from where an equal search was interrupted.
 
         Args:
-            directory: Where it is written after every epoch, and taken up again; None keeps it in memory.
+            directory: Where the search is written after every epoch; the same call takes it up again and ends as if it
+                had never been interrupted. None writes nothing.
             overwrite: Whether a search there is started over.
-            on_epoch: Told a line after every epoch.
+            on_epoch: Told a line after every epoch, such as `print`.
 
         Raises:
-            ValueError: If the directory holds another search, or other data were searched with.
-            OSError: See `Run.open`.
+            ValueError: If the directory holds another search, an epoch has fewer images than a batch, or a search that
+                has trained already is to be started over.
+            ArithmeticError: If the loss is no longer a number.
+            OSError: See `kgrow.run.Run.open`.
         """
+        if overwrite and self.losses:
+            raise ValueError(
+                f"`overwrite` needs a search that has not begun, but this one has trained {len(self.losses)} epochs: "
+                "its gates are no longer fresh. Make the space and the search anew."
+            )
         if directory is None:
             self._train(on_epoch, lambda: None)
-            return
+            return self.result()
         data = {"name": self.task.name, "fingerprint": self.task.fingerprint}
         with Run.open(directory, {"task": data, **self.config(), "seed": self.seed}, overwrite=overwrite) as run:
             if run.has(CHECKPOINT):
@@ -88,9 +107,11 @@ class EpochSearch(abc.ABC):
                 self.open_gates = [tuple(counts) for counts in progress["open_gates"]]
                 self.load_state(state)
             self._train(on_epoch, lambda: run.save_arrays(CHECKPOINT, self.state(), self._progress()))
+        return self.result()
 
     def _train(self, on_epoch: Callable[[str], None], save: Callable[[], None]) -> None:
         earlier, started = self.seconds, time.monotonic()
+        save()  # an epoch that is interrupted leaves half-trained weights here: the next `run` goes back to these
         while len(self.losses) < self.num_epochs:
             self.train_epoch(len(self.losses))
             self.seconds = earlier + time.monotonic() - started

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class GradientSearchSettings:
         check_positive_int(self.num_epochs, "num_epochs")
 
 
-class GradientSearch(EpochSearch):
+class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
     r"""DARTS of first order: each pair of nodes mixes its operations by a softmax over alpha.
 
     Weights follow the gradient on one half of the training images, alphas that on the other half, in turns; the
@@ -90,15 +89,8 @@ class GradientSearch(EpochSearch):
             for alpha, repeats in zip(self.alphas, self._repeats, strict=True)
         ]
 
-    def run(
-        self,
-        directory: str | os.PathLike[str] | None = None,
-        *,
-        overwrite: bool = False,
-        on_epoch: Callable[[str], None] = lambda line: None,
-    ) -> tuple[Genotype, SearchRecord]:
-        """Searches, and returns what is derived from the alphas; see `CellSearch.run`."""
-        self.train(directory, overwrite, on_epoch)
+    def result(self) -> tuple[Genotype, SearchRecord]:
+        """See `EpochSearch.result`; the genotype is derived from the alphas."""
         alphas = [alpha.numpy() for alpha in self.alphas]
         kept = [derived(alpha, links) for alpha, links in zip(alphas, self.columns.values(), strict=True)]
         counts = (tuple(len(links) for links in kept),)

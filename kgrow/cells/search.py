@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -90,6 +89,12 @@ class CellSearchSettings:
         """Epochs altogether."""
         return self.weight_epochs + self.num_loops * self.epochs_per_loop
 
+    def gates_after(self, loop: int, num_gates: int) -> int:
+        """Returns how many gates of a group may stay after a loop, from 1: fewer by the same factor each time."""
+        most = self.max_gates or num_gates
+        # The powers may come out a little too large: the last one is not rounded up.
+        return math.ceil(num_gates * (most / num_gates) ** (loop / self.num_loops) - 1e-9)
+
 
 class GatedModel:
     """A gated network as `kgrow.bayes` sees it: its parameters are the gates.
@@ -118,8 +123,8 @@ class GatedModel:
         return ForwardPass([self._network([images, *products], training=False)], probes)
 
 
-class CellSearch(EpochSearch):
-    """A search while it runs.
+class CellSearch(EpochSearch[SearchRecord]):
+    """A search while it runs; the space then has open what the data support.
 
     Args:
         space: Its gates are trained, and closed, in place.
@@ -135,34 +140,15 @@ class CellSearch(EpochSearch):
         self._trainer: CellTrainer
         self._build(None)
 
-    def run(
-        self,
-        directory: str | os.PathLike[str] | None = None,
-        *,
-        overwrite: bool = False,
-        on_epoch: Callable[[str], None] = lambda line: None,
-    ) -> SearchRecord:
-        """Searches; the space then has open what the data support.
-
-        Args:
-            directory: Where the search is written after every epoch; the same call takes it up again and ends as if it
-                had never been interrupted. None writes nothing.
-            overwrite: Whether a search there is started over.
-            on_epoch: Told a line after every epoch, such as `print`.
-
-        Raises:
-            ValueError: If the directory holds another search, or an epoch has fewer images than a batch.
-            ArithmeticError: If the loss is no longer a number.
-            OSError: See `kgrow.run.Run.open`.
-        """
-        self.train(directory, overwrite, on_epoch)
-        readmitted = any(group.was_readmitted for group in self.space.groups)
-        return SearchRecord(tuple(self.losses), tuple(self.open_gates), readmitted, self.seconds)
-
     def config(self) -> dict[str, Any]:
         """See `EpochSearch.config`."""
         settings = {**vars(self.settings), "descent": vars(self.settings.descent)}
         return {"space": self.space.config(), "settings": settings | {"curvature": described(self.settings.curvature)}}
+
+    def result(self) -> SearchRecord:
+        """See `EpochSearch.result`."""
+        readmitted = any(group.was_readmitted for group in self.space.groups)
+        return SearchRecord(tuple(self.losses), tuple(self.open_gates), readmitted, self.seconds)
 
     def train_epoch(self, epoch: int) -> None:
         """See `EpochSearch.train_epoch`: the last epoch of a loop ends with an update."""
@@ -186,18 +172,12 @@ class CellSearch(EpochSearch):
         found = self.settings.curvature.diagonal(GatedModel(self.network, self.space.groups), CrossEntropy(), batches)
         price = self.settings.price * share_of_price(loop, self.settings.num_loops)
         curvatures = iter(np.asarray(curvature) / price for curvature in found)
-        changed = [
-            group.update(
-                [next(curvatures) for _ in group.variables], self.settings.dependency, self._most(group.num_gates, loop)
-            )
-            for group in self.space.groups
-        ]
+        changed = []
+        for group in self.space.groups:
+            most = self.settings.gates_after(loop, group.num_gates)
+            changed.append(group.update([next(curvatures) for _ in group.variables], self.settings.dependency, most))
         if any(changed):
             self._build(self.network)
-
-    def _most(self, num_gates: int, loop: int) -> int:
-        most = self.settings.max_gates or num_gates
-        return math.ceil(num_gates * (most / num_gates) ** (loop / self.settings.num_loops))
 
     def state(self) -> dict[str, np.ndarray]:
         """See `EpochSearch.state`."""

@@ -233,6 +233,37 @@ def test_an_interrupted_search_ends_as_an_unbroken_one(make, moments, tiny_stack
     assert again.seconds == work.seconds
 
 
+def test_an_epoch_that_is_interrupted_is_trained_again(tiny_stack, tiny_task, tmp_path):
+    unbroken, work = cell_search(tiny_stack, tiny_task), cell_search(tiny_stack, tiny_task)
+    unbroken.run()
+    train_epoch = work.train_epoch
+
+    def interrupted(epoch):
+        train_epoch(epoch)
+        raise KeyboardInterrupt
+
+    work.train_epoch = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        work.run(tmp_path)
+    work.train_epoch = train_epoch
+    work.run(tmp_path)
+    assert work.losses == unbroken.losses
+    for name, value in unbroken.state().items():
+        np.testing.assert_array_equal(work.state()[name], value, err_msg=name)
+
+
+def test_the_last_loop_leaves_no_gate_too_many():
+    for num_gates in range(1, 65):
+        for wanted in range(1, num_gates + 1):
+            settings = CellSearchSettings(max_gates=wanted)
+            steps = [settings.gates_after(loop, num_gates) for loop in range(1, 5)]
+            assert steps == sorted(steps, reverse=True)
+            assert steps[-1] == wanted
+    assert [CellSearchSettings(max_gates=8).gates_after(loop, 63) for loop in range(1, 5)] == [38, 23, 14, 8]
+    assert CellSearchSettings().gates_after(4, 63) == 63
+    assert CellSearchSettings(max_gates=80).gates_after(4, 63) >= 63
+
+
 def test_a_directory_holds_one_search(tiny_stack, tiny_task, tmp_path):
     settings = CellSearchSettings(weight_epochs=0, num_loops=1, descent=DESCENT, num_curvature_batches=1)
     CellSearch(ProxySpace(tiny_stack, num_nodes=1), tiny_task, settings).run(tmp_path)
@@ -243,6 +274,9 @@ def test_a_directory_holds_one_search(tiny_stack, tiny_task, tmp_path):
     assert not work.losses
     work.run(tmp_path, overwrite=True)
     assert len(work.losses) == 1
+    with pytest.raises(ValueError, match=r"`overwrite` needs a search that has not begun, .* trained 1 epochs"):
+        work.run(tmp_path, overwrite=True)
+    assert (tmp_path / "search.npz").exists()
 
 
 LIVES = """
@@ -259,7 +293,7 @@ settings = CellSearchSettings(0.2, num_loops=1, descent=Descent(batch_size=24), 
 def live(name):
     tf.config.run_functions_eagerly(True)
     work = CellSearch(ProxySpace(stack, num_nodes=1), task, settings)
-    work.run(folder / name)
+    work.run(folder / name, on_epoch=folder.joinpath(name + ".told").write_text)
     folder.joinpath(name + ".pickle").write_bytes(pickle.dumps((work.losses, work.open_gates, work.state())))
 
 for name, is_killed in (("unbroken", False), ("broken", True), ("broken", False)):
@@ -267,7 +301,7 @@ for name, is_killed in (("unbroken", False), ("broken", True), ("broken", False)
     if process == 0:
         live(name)
         os._exit(0)
-    while is_killed and not folder.joinpath(name, "search.npz").exists():
+    while is_killed and not folder.joinpath(name + ".told").exists():
         time.sleep(0.002)
     if is_killed:
         os.kill(process, signal.SIGKILL)
