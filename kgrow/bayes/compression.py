@@ -167,8 +167,7 @@ class Compression:
         for part, variables in (("network", self.network.variables), ("momentum", self._optimizer.momentums)):
             named |= {f"{part}/{index}": variable.numpy() for index, variable in enumerate(variables)}
         for index, own in enumerate(self.priors):
-            switches = {f"switches/{index}/{p.category.name}": np.stack([p.gamma, p.omega, p.support]) for p in own}
-            named |= switches
+            named |= {f"switches/{index}/{p.category.name}": np.stack([p.gamma, p.omega, p.support]) for p in own}
         named["learning_rate"] = self._optimizer.learning_rate.numpy()
         return named | {"generator": np.array(json.dumps(self.generator.bit_generator.state))}
 
@@ -181,17 +180,17 @@ class Compression:
         Raises:
             ValueError: If it is of another one; nothing is changed then.
         """
-        shapes, given = ({n: np.shape(v) for n, v in s.items() if n != "generator"} for s in (self.state(), state))
+        shapes, given = ({name: np.shape(value) for name, value in s.items()} for s in (self.state(), state))
         if shapes != given:
             differing = next(n for n in {**shapes, **given} if shapes.get(n) != given.get(n))
             raise ValueError(
                 f"`state` must be that of a run with the same layers and categories, but {differing} has the shape "
                 f"{given.get(differing)} instead of {shapes.get(differing)}."
             )
+        self.generator.bit_generator.state = json.loads(str(state["generator"]))
         for part, variables in (("network", self.network.variables), ("momentum", self._optimizer.momentums)):
             for index, variable in enumerate(variables):
                 variable.assign(state[f"{part}/{index}"])
-        self.generator.bit_generator.state = json.loads(str(state["generator"]))
         self.set_learning_rate(float(state["learning_rate"]))
         priors = [
             [GroupPrior(p.category, *state[f"switches/{index}/{p.category.name}"]) for p in own]

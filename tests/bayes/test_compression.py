@@ -151,6 +151,11 @@ def test_a_run_goes_on_from_its_state(data, tmp_path):
 def test_a_state_of_another_network_is_refused(data):
     work, other = compression((("in_neuron",),), 0.02), compression((("in_neuron",), ()), 0.02)
     before = work.state()
+    for name in ("generator", "learning_rate", "masks/0"):
+        with pytest.raises(ValueError, match=f"{name} has the shape None instead of"):
+            work.load_state({key: value for key, value in before.items() if key != name})
+    with pytest.raises(ValueError, match="Expecting value"):
+        work.load_state(before | {"network/0": before["network/0"] + 1, "generator": np.array("")})
     with pytest.raises(ValueError, match="`state` must be that of a run with the same layers and categories, but"):
         work.load_state(other.state())
     for name, value in work.state().items():
