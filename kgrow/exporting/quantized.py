@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import tf
+from kgrow.architecture import Architecture
 from kgrow.architecture.operations import IMAGE
 from kgrow.exporting.folded import FoldedNetwork
 
@@ -95,7 +96,25 @@ def calibrate(folded: FoldedNetwork, images: np.ndarray) -> dict[str, tuple[floa
         folded.heads(tf.cast(images[start : start + BATCH], tf.float32), observe=note)
     if images.dtype == np.uint8:
         seen[IMAGE] = PIXEL_RANGE
-    return {name: _not_empty(*bounds) for name, bounds in seen.items()}
+    return {name: _not_empty(*bounds) for name, bounds in _shared(folded.architecture, seen).items()}
+
+
+def _shared(architecture: Architecture, ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Returns the ranges, what is concatenated having one in common.
+
+    In 8 bits a concatenation copies: the converter would take one range for all, and cut off what lies beyond it.
+    """
+    groups = {name: frozenset({name}) for name in ranges}
+    behind = dict(groups)  # per operation the tensors whose ranges hold its values: pools have none of their own
+    for op in architecture.operations:
+        behind.setdefault(op.name, frozenset().union(*(behind[name] for name in op.inputs)))
+        if op.name.endswith("/concat"):
+            together = frozenset().union(*(groups[name] for name in behind[op.name]))
+            groups |= dict.fromkeys(together, together)
+    return {
+        name: (min(ranges[other][0] for other in group), max(ranges[other][1] for other in group))
+        for name, group in groups.items()
+    }
 
 
 def _not_empty(smallest: float, largest: float) -> tuple[float, float]:

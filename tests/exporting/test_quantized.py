@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
+from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.exporting import EXPORTERS, cut
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import open_interpreter
 from kgrow.exporting.quantized import QuantizedNetwork, calibrate
+from kgrow.network import GrowingNetwork
+
+SCALING = Scaling((128.0,) * 3, (64.0,) * 3)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +53,25 @@ def test_ranges_hold_zero_and_whatever_was_seen(folded, images):
     assert all(low <= 0 <= high and low < high for low, high in ranges.values())
     seen = {}
     folded.heads(as_floats(images), observe=lambda name, tensor: seen.setdefault(name, tensor))
+    together = (["block_0/cell_0/first", "block_0/cell_1/sum"],)
     for name in set(seen) - {"image"}:
-        assert ranges[name] == (min(0, np.min(seen[name])), max(0, np.max(seen[name]))) or ranges[name] == (0, 1)
+        # What is concatenated has one range: in 8 bits that is a copy.
+        names = next((group for group in together if name in group), [name])
+        values = [seen[other] for other in names]
+        assert ranges[name] == (min(0, *map(np.min, values)), max(0, *map(np.max, values))) or ranges[name] == (0, 1)
+
+
+def test_concatenated_maps_of_other_sizes_are_not_cut_off(noise):
+    cells = (Cell("conv", 4), Cell("conv", 4, (0,)), Cell("conv", 5, (0, 1), join="concat"))
+    network = GrowingNetwork(Architecture((9, 9, 3), 3, SCALING, (Block(cells, Head(2)),)))
+    network.named_variables()["block_0/cell_1/first/gamma"].assign([8.0] * 4)
+    images = noise(network, 64)
+    folded = FoldedNetwork(network)
+    simulated = QuantizedNetwork(folded, calibrate(folded, images)).heads(as_floats(images))[0]
+    model = cut.one_head(EXPORTERS["int8"].convert(network, (0,), representative_dataset=images), 0)
+    runner = open_interpreter(model).get_signature_runner("serving_default")
+    found = np.concatenate([runner(image=image[np.newaxis])["logits"] for image in images])
+    assert np.abs(found - simulated).max() < 2 * (found.max() - found.min()) / 255
 
 
 def test_too_few_or_foreign_images_are_an_error(folded, images):
