@@ -54,6 +54,14 @@ class PrunableLayer(PruneLowMagnitude):
         return self.layer(inputs, **kwargs)
 
 
+class PrunableDepthwise(keras.layers.DepthwiseConv2D, tfmot.sparsity.keras.PrunableLayer):
+    """A depthwise convolution with a kernel to prune; TFMOT's registry knows the layer, but no weight of it."""
+
+    def get_prunable_weights(self) -> list[Any]:
+        """Returns the kernel: TFMOT's interface for layers that its registry does not know."""
+        return [self.depthwise_kernel]
+
+
 class Masked(Protocol):
     """A weight tensor and its {0, 1} mask of the same shape, wherever they come from."""
 

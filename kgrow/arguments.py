@@ -51,7 +51,7 @@ def _add_worker(commands: Any) -> None:
 def _add_search(add: Callable[..., Any]) -> None:
     add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
     add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
-    add("--space", default="compact", help="compact (default), cascade, large, seed, seed_dense or seed_plain")
+    add("--space", default="compact", help="compact (default), cascade, large, cells, seed, seed_dense or seed_plain")
     add(
         "--preset",
         default="default",

@@ -4,7 +4,7 @@
 
 CIFAR-10 comes from TensorFlow Datasets. Searches and trainings see 10 000 training images; accuracies are those of the
 last epoch on the test split, which chooses nothing. A found cell is compared with random cells of its parameter count,
-seed by seed.
+seed by seed. Its network is then grown and pruned beside one of residual cells.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import dataclasses
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _bench import Figure, cifar10, figure, main, own_peak_memory
 
 if TYPE_CHECKING:
+    from kgrow.architecture import Architecture
     from kgrow.cells import CellArchitecture, CellSearchSettings
+    from kgrow.searching import SearchSpace
 
 REDUCTIONS = (
     "640 training and 1000 test images of half the side, two cells of 4 filters, one loop, two epochs, one random "
@@ -45,10 +49,14 @@ class Scale:
     num_draws: int = 3
     num_seeds: int = 3
     blocks: tuple[int, ...] = (1, 1, 1)
+    grown_epochs: int = 20
+    keep_ratio: float = 0.5
 
 
 FULL = Scale()
-QUICK = Scale(640, 1000, 2, "NR", 4, 2, num_loops=1, num_epochs=2, num_draws=1, num_seeds=1, blocks=(1, 1))
+QUICK = Scale(
+    640, 1000, 2, "NR", 4, 2, num_loops=1, num_epochs=2, num_draws=1, num_seeds=1, blocks=(1, 1), grown_epochs=3
+)
 
 
 def cells(quick: bool) -> Iterator[Figure]:
@@ -149,6 +157,52 @@ def trees(quick: bool) -> Iterator[Figure]:
         yield figure(f"{name}_edges", sum(map(len, genotype.cells)), "edges", "", command)
 
 
+def grown(quick: bool) -> Iterator[Figure]:
+    """Networks of the found cell and of residual cells of as many multiply-accumulates, grown and pruned alike."""
+    from kgrow.searching import SPACES
+
+    scale = QUICK if quick else FULL
+    task = _task(scale)
+    command = "python recipes/bench_cells.py --only grown"
+    cells = _built(SPACES["cells"], task, 1.0)
+    sizes = [_built(SPACES["compact"], task, width) for width in SPACES["compact"].widths]
+    residual = min(sizes, key=lambda architecture: abs(architecture.macs() - cells.macs()))
+    accuracies: dict[str, list[float]] = {}
+    for name, architecture in (("cells", cells), ("residual", residual)):
+        started = time.monotonic()
+        accuracies[name] = [_grown_accuracy(architecture, task, scale, seed) for seed in range(scale.num_seeds)]
+        seconds = (time.monotonic() - started) / scale.num_seeds
+        yield figure(f"grown_{name}_accuracy", statistics.mean(accuracies[name]), "%", "", command)
+        yield figure(f"grown_{name}_std", statistics.pstdev(accuracies[name]), "% over seeds", "", command)
+        yield figure(f"grown_{name}_params", architecture.kernel_params(), "connections before pruning", "", command)
+        yield figure(f"grown_{name}_macs", architecture.macs() / 1e6, "million MACs", "", command)
+        yield figure(f"grown_{name}_seconds", seconds, "s per training", "", command)
+    gains = [ours - theirs for ours, theirs in zip(*accuracies.values(), strict=True)]
+    yield figure("grown_gain", statistics.mean(gains), "points of cells over residual cells, paired", "", command)
+
+
+def _built(space: SearchSpace, task: Any, width: float) -> Architecture:
+    return space.build(task.input_shape, task.num_classes, _scaling(task), width=width)
+
+
+def _grown_accuracy(architecture: Architecture, task: Any, scale: Scale, seed: int) -> float:
+    from kgrow.lifecycle import LAST, PRESETS, Lifecycle, Observer, Settings, Snapshot
+    from kgrow.pruning import Magnitude
+    from kgrow.run import Run
+    from kgrow.task import Augmentation
+
+    preset = PRESETS["default"].stretched(scale.grown_epochs)
+    settings = Settings(preset, Magnitude(), augmentation=Augmentation.suited_to(task), seed=seed)
+    ratios = (scale.keep_ratio,) * len(architecture.blocks)
+    with tempfile.TemporaryDirectory() as folder, Run.open(Path(folder) / "run", {}) as run:
+        Lifecycle(task, architecture, ratios, settings, run, Observer()).train()
+        network = Snapshot.load(run, LAST).network()
+    answers = network.logits(task.test.images)[-1].argmax(axis=-1)
+    accuracy = 100 * float((answers == task.test.labels).mean())
+    print(f"seed {seed}: {network.kept_params()} connections, {accuracy:.2f} %", file=sys.stderr, flush=True)
+    return accuracy
+
+
 def _settings(scale: Scale) -> CellSearchSettings:
     from kgrow.cells import CellSearchSettings
 
@@ -192,4 +246,4 @@ def _scaling(task: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__.partition("\n")[0], {"cells": cells, "trees": trees}, REDUCTIONS))
+    sys.exit(main(__doc__.partition("\n")[0], {"cells": cells, "trees": trees, "grown": grown}, REDUCTIONS))

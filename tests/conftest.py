@@ -10,11 +10,19 @@ import numpy as np
 import pytest
 
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.architecture.link import Link
 from kgrow.task import Augmentation, Split, Task
 
 hypothesis.settings.register_profile("kgrow", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("kgrow")
 
+VARIED_LINKS = (
+    Link(2, 0, "sep3"),
+    Link(2, 1, "max3"),
+    Link(3, 2, "identity"),
+    Link(3, 0, "avg3"),
+    Link(3, 1, "dil3"),
+)
 SCALING = Scaling((128.0, 128.0, 128.0), (64.0, 64.0, 64.0))
 
 
@@ -92,6 +100,7 @@ def varied_architecture():
                 (
                     Cell("conv", 5, inputs=(0, 1, 2), join="add", kernel_size=1),
                     residual(4, inputs=(3,), stride=2, shortcut="none"),
+                    Cell("linked", 6, inputs=(3, 4), hidden_filters=3, links=VARIED_LINKS),
                 ),
                 Head(4),
             ),
@@ -119,7 +128,7 @@ def varied_network(varied_architecture):
             variable.assign(generator.uniform(0.5, 1.5, variable.shape))
         elif name.endswith(("beta", "bias", "moving_mean")):
             variable.assign(generator.normal(0, 0.2, variable.shape))
-    for block, factor in zip(network.blocks, (0.5, 3.0, 1.5), strict=True):  # each head leads on some images
+    for block, factor in zip(network.blocks, (0.5, 3.0, 0.5), strict=True):  # each head leads on some images
         block.head.dense.layer.kernel.assign(factor * block.head.dense.layer.kernel)
     return network
 

@@ -2,6 +2,6 @@
 
 from kgrow.architecture.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.architecture.countable import Countable
-from kgrow.architecture.operations import Operation
+from kgrow.architecture.operation import Operation
 
 __all__ = ["Architecture", "Block", "Cell", "Countable", "Head", "Operation", "Scaling"]

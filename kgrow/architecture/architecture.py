@@ -9,9 +9,10 @@ from typing import Any
 
 from kgrow.architecture import operations
 from kgrow.architecture.countable import Countable
-from kgrow.architecture.operations import Operation
+from kgrow.architecture.link import Link, inputs_of, nodes_of, sorted_links
+from kgrow.architecture.operation import Operation
 
-CELL_KINDS = ("conv", "residual")
+CELL_KINDS = ("conv", "residual", "linked")
 JOINS = ("none", "add", "concat")
 SHORTCUTS = ("identity", "projection", "none")
 
@@ -48,19 +49,25 @@ class Scaling:
 class Cell:
     """The repeated unit of a block; it reads feature maps and makes one.
 
-    A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. Feature maps
-    are numbered over the whole network: map `j` is the output of the `j`-th cell, the stem being cell 0.
+    A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. A `linked` cell
+    is that of a genotype: each input through Conv-BN is a node, each further node the sum of its links, and the output
+    these further nodes, stacked, then ReLU. Feature maps are numbered over the whole network: map `j` is the output of
+    the `j`-th cell, the stem being cell 0. None is negative.
 
     Args:
-        kind: `"conv"` or `"residual"`.
+        kind: `"conv"`, `"residual"` or `"linked"`.
         filters: Channels of the output.
-        inputs: Numbers of the feature maps read, the newest last; empty for the image.
-        hidden_filters: Channels between the two convolutions of a residual cell; 0 for a conv cell.
-        kernel_size: Side of the square kernels, odd.
-        stride: Down-sampling factor of the first convolution.
+        inputs: Numbers of the feature maps read, the newest last; empty for the image. Of a linked cell the last one is
+            node 0, the one before node 1.
+        hidden_filters: Channels between the two convolutions of a residual cell, or of each node of a linked one; 0 for
+            a conv cell.
+        kernel_size: Side of the square kernels, odd; links have their own.
+        stride: Down-sampling factor of the first convolution, or of the links that read an input, 1 or 2 then.
         join: How several inputs become one: `"concat"`, `"add"` (every earlier map through its own 1x1 convolution to
             the newest one's channels), or `"none"` for a single input. Maps of a higher resolution are average-pooled.
+            A linked cell does not join: the 1x1 convolutions that it reads its inputs through step over positions.
         shortcut: `"identity"`, `"projection"` (1x1 convolution and BN) or `"none"`; a stride is average-pooled.
+        links: Of a linked cell, in any order; several may join two nodes.
     """
 
     kind: str
@@ -71,6 +78,7 @@ class Cell:
     stride: int = 1
     join: str = "none"
     shortcut: str = "none"
+    links: tuple[Link, ...] = ()
 
     def __post_init__(self) -> None:
         _check_choice("kind", self.kind, CELL_KINDS)
@@ -79,12 +87,39 @@ class Cell:
         _check_counts(filters=self.filters, kernel_size=self.kernel_size, stride=self.stride)
         if self.kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd, but got {self.kernel_size}.")
-        if self.kind == "residual":
-            _check_counts(hidden_filters=self.hidden_filters)
-        elif self.hidden_filters or self.shortcut != "none":
+        if self.kind == "conv" and (self.hidden_filters or self.shortcut != "none"):
             raise ValueError("`hidden_filters` and `shortcut` belong to residual cells, but this is a conv cell.")
-        if self.join == "none" and len(self.inputs) > 1:
+        if self.kind != "conv":
+            _check_counts(hidden_filters=self.hidden_filters)
+        if self.kind == "linked":
+            self._check_links()
+        elif self.links:
+            raise ValueError(f"`links` belong to linked cells, but this is a {self.kind} cell.")
+        elif self.join == "none" and len(self.inputs) > 1:
             raise ValueError(f"`inputs` must be a single map when `join` is 'none', but got {self.inputs}.")
+
+    def _check_links(self) -> None:
+        object.__setattr__(self, "links", sorted_links(self.links, "links"))
+        num_nodes, read = len(nodes_of(self.links)), inputs_of(self.links)
+        if self.filters != num_nodes * self.hidden_filters:
+            raise ValueError(
+                f"`filters` must be `hidden_filters` of each of {num_nodes} nodes together, but got {self.filters} for "
+                f"nodes of {self.hidden_filters}."
+            )
+        if not len(read) or len(self.inputs) != max(read) + 1:
+            raise ValueError(
+                f"`inputs` must be one map per input that `links` read, the newest last, but got {self.inputs} for "
+                f"inputs {read}."
+            )
+        if self.stride > 2 or self.kernel_size != 3 or (self.join, self.shortcut) != ("none", "none"):
+            raise ValueError(
+                "`stride` of a linked cell must be 1 or 2, and it has no `kernel_size`, `join` or `shortcut`, but got "
+                f"{self}."
+            )
+
+    def linked_inputs(self) -> dict[int, int]:
+        """Returns per input that links read, as a node, the number of its map; empty for other kinds of cells."""
+        return {node: self.inputs[-1 - node] for node in inputs_of(self.links)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,5 +245,9 @@ class Architecture(Countable):
 
 def block_from_json(value: Mapping[str, Any]) -> Block:
     """Rebuilds one block, as the event log stores it."""
-    cells = tuple(Cell(**{**cell, "inputs": tuple(cell["inputs"])}) for cell in value["cells"])
-    return Block(cells, Head(**value["head"]))
+    return Block(tuple(map(_cell_from_json, value["cells"])), Head(**value["head"]))
+
+
+def _cell_from_json(value: Mapping[str, Any]) -> Cell:
+    links = tuple(Link(**link) for link in value.get("links", ()))
+    return Cell(**{**value, "inputs": tuple(value["inputs"]), "links": links})

@@ -8,10 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from kgrow.architecture.architecture import Architecture, Cell
+from kgrow.architecture.linked import input_name
+from kgrow.architecture.operation import Operation
 
 
 class Channels(NamedTuple):
-    """An array per cell over the channels of its output, between its convolutions, and of its joined inputs."""
+    """An array per cell over the channels of its output, between its convolutions, and of its joined inputs.
+
+    All nodes of a linked cell have the same channels: an identity, a pool or a depthwise convolution hands each to its
+    like. They are what stands between its convolutions, and what it makes of its inputs.
+    """
 
     maps: list[np.ndarray]
     hidden: list[np.ndarray]
@@ -29,13 +35,32 @@ def last_cell(architecture: Architecture, block_index: int) -> int:
     return architecture.first_cell(block_index + 1) - 1
 
 
-def adapted_inputs(cell: Cell) -> tuple[int, ...]:
-    """Returns the maps that a cell reads through adapters: all but the newest input of a sum."""
-    return cell.inputs[:-1] if cell.join == "add" else ()
+def adapters(cell: Cell, name: str) -> Iterator[tuple[str, int]]:
+    """Yields the names of the kernels through which a cell reads a map by itself, each with the map's number.
+
+    They are those of all but the newest input of a sum, and of all inputs of a linked cell.
+
+    Args:
+        cell: The reader.
+        name: What the names of its kernels start with.
+    """
+    if cell.join == "add":
+        yield from ((f"{name}/adapter_{source}", source) for source in cell.inputs[:-1])
+    for node, source in sorted(cell.linked_inputs().items(), reverse=True):  # in the order of the inputs
+        yield f"{input_name(name, node)}/0", source
+
+
+def read_inputs(cell: Cell) -> tuple[int, ...]:
+    """Returns the positions of the inputs that a cell reads: the last of a linked one may only tell its size."""
+    if cell.kind != "linked":
+        return tuple(range(len(cell.inputs)))
+    return tuple(sorted(len(cell.inputs) - 1 - node for node in cell.linked_inputs()))
 
 
 def direct_inputs(cell: Cell) -> tuple[int, ...]:
     """Returns the maps whose channels, side by side, are the channels that a cell reads."""
+    if cell.kind == "linked":
+        return ()
     return cell.inputs if cell.join == "concat" else cell.inputs[-1:]
 
 
@@ -49,12 +74,32 @@ def split_joined(cells: Sequence[Cell], cell: Cell, joined: np.ndarray) -> Itera
 
 
 def join_maps(cell: Cell, maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns what belongs to the channels that a cell reads, from what belongs to those of every map."""
+    """Returns what belongs to the channels that a cell joins, from what belongs to those of every map."""
     return np.concatenate([maps[source] for source in direct_inputs(cell)])
 
 
+def all_joined(
+    cells: Sequence[Cell], maps: Sequence[np.ndarray], hidden: Sequence[np.ndarray], image: np.ndarray
+) -> list[np.ndarray]:
+    """Returns per cell what belongs to the channels that it reads.
+
+    Args:
+        cells: Of the network.
+        maps: What belongs to the channels of their outputs.
+        hidden: To those between their convolutions; a linked cell reads its inputs into them.
+        image: To those of the image, which the stem reads.
+    """
+    inside = {number: hidden[number] for number, cell in enumerate(cells) if cell.kind == "linked"} | {0: image}
+    return [inside[n] if n in inside else join_maps(cell, maps) for n, cell in enumerate(cells)]
+
+
+def stacked_nodes(cell: Cell, hidden: np.ndarray) -> np.ndarray:
+    """Returns what belongs to the output of a linked cell, from what belongs to the channels of its nodes."""
+    return np.tile(hidden, cell.filters // cell.hidden_filters)
+
+
 def kernel_channels(
-    architecture: Architecture, channels: Channels, outside: bool | int
+    architecture: Architecture, channels: Channels, outside: bool | int, itself: bool | int
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yields the name of every kernel with what belongs to its input rows and to its output columns.
 
@@ -62,12 +107,17 @@ def kernel_channels(
         architecture: The network.
         channels: A value per channel.
         outside: The value of the classes, which are no channels.
+        itself: That of the one column of a depthwise kernel, which makes of every channel the channel itself.
     """
     rows_of_heads = {op.name: op.kernel_shape[0] for op in architecture.kernels() if op.is_head}
     for number, (name, cell) in enumerate(zip(cell_names(architecture), architecture.cells, strict=True)):
         maps, hidden, joined = channels.maps[number], channels.hidden[number], channels.joined[number]
-        for source in adapted_inputs(cell):
-            yield f"{name}/adapter_{source}", channels.maps[source], joined
+        for adapter, source in adapters(cell, name):
+            yield adapter, channels.maps[source], joined
+        if cell.kind == "linked":
+            for op in linked_kernels(architecture, number):
+                yield op.name, hidden, np.array([itself]) if op.kind == "depthwise" else hidden
+            continue
         yield f"{name}/first", joined, hidden if cell.kind == "residual" else maps
         if cell.kind == "residual":
             yield f"{name}/second", hidden, maps
@@ -76,3 +126,10 @@ def kernel_channels(
     for index in range(len(architecture.blocks)):
         name, maps = f"block_{index}/head/dense", channels.maps[last_cell(architecture, index)]
         yield name, np.tile(maps, rows_of_heads[name] // len(maps)), np.full(architecture.num_classes, outside)
+
+
+def linked_kernels(architecture: Architecture, number: int) -> list[Operation]:
+    """Returns the kernels between the nodes of a linked cell, those that read its inputs left out."""
+    name = cell_names(architecture)[number]
+    own = {adapter for adapter, _ in adapters(architecture.cells[number], name)}
+    return [op for op in architecture.kernels() if op.name.startswith(f"{name}/") and op.name not in own]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 
-from kgrow.architecture.operations import Operation, peak_live_values
+from kgrow.architecture.operation import Operation, peak_live_values
 
 
 class Countable(abc.ABC):

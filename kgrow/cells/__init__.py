@@ -1,9 +1,10 @@
 """Cells that are searched: links with gates, what the data leave of them, and the networks they are stacked to."""
 
+from kgrow.architecture.genotype import Genotype
+from kgrow.architecture.link import Link
 from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.drawing import genotype_svg
 from kgrow.cells.epochs import SearchRecord
-from kgrow.cells.genotype import Genotype, Link
 from kgrow.cells.gradient_search import GradientSearch, GradientSearchSettings
 from kgrow.cells.network import cell_network
 from kgrow.cells.proxy import ProxySpace

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kgrow.cells.genotype import KINDS, OUTPUT, Genotype, Link
+from kgrow.architecture.genotype import KINDS, Genotype
+from kgrow.architecture.link import Link
+from kgrow.cells.links import OUTPUT
 
 ROW, COLUMN = 26, 150  # pixels
 STYLE = "font-family:sans-serif;font-size:11px;text-anchor:middle"

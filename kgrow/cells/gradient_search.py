@@ -10,11 +10,11 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
+from kgrow.architecture.genotype import KINDS, Genotype
+from kgrow.architecture.link import OPERATIONS, Link
 from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.epochs import EpochSearch, SearchRecord
-from kgrow.cells.genotype import KINDS, Genotype, Link
 from kgrow.cells.network import gated_network
-from kgrow.cells.operations import OPERATIONS
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import CellTrainer, Descent, Gating, mean_loss
 from kgrow.task import Split, Task

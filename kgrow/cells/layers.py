@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgrow._keras import keras, tf
-from kgrow.cells.operations import Step
-from kgrow.network.cells import kernel_seed
-from kgrow.network.conv_norm import BATCH_NORM
+from kgrow.architecture.link import Step
+from kgrow.network.conv_norm import BATCH_NORM, kernel_seed
 
 
 class GatedSum(keras.layers.Layer):

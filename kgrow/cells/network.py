@@ -9,10 +9,11 @@ import numpy as np
 
 from kgrow._keras import keras
 from kgrow.architecture import Scaling
-from kgrow.cells.cell_architecture import CellArchitecture, link_name
-from kgrow.cells.genotype import KINDS, NUM_INPUTS, Genotype, Link
+from kgrow.architecture.genotype import KINDS, Genotype
+from kgrow.architecture.link import NUM_INPUTS, PROJECTION, Link, Step, inputs_of, steps_of
+from kgrow.architecture.linked import input_name, link_name
+from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.layers import GatedSum, apply_steps
-from kgrow.cells.operations import PROJECTION, Step, steps_of
 from kgrow.cells.stack import PlacedCell, Stack
 
 
@@ -57,7 +58,8 @@ def _stem(images: Any, stack: Stack, seed: int) -> Any:
     features = scaled(images, stack.scaling)
     filters = 3 * stack.filters
     steps = (Step("conv", 3, ends=True),)
-    return apply_steps(features, steps, stack.stem_stride, filters, seed=seed, name="stem")
+    features = apply_steps(features, steps, stack.stem_stride, filters, seed=seed, name="stem")
+    return keras.layers.ReLU(name="stem/relu")(features)
 
 
 def scaled(images: Any, scaling: Scaling) -> Any:
@@ -69,7 +71,7 @@ def scaled(images: Any, scaling: Scaling) -> Any:
 
 def classified(features: Any, num_classes: int) -> Any:
     """Returns logits (batch, classes) of the mean over positions."""
-    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.ReLU(name="relu")(features))
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
     # From zero all classes are equally likely, whatever the seed.
     return keras.layers.Dense(num_classes, kernel_initializer="zeros", name="logits")(pooled)
 
@@ -81,27 +83,27 @@ def _cell(
     seed: int,
     gates: tuple[Any, Sequence[Link]] | None,
 ) -> Any:
-    links = genotype.links(cell.kind)
+    links, prefix = genotype.links(cell.kind), f"cell_{cell.number}"
     nodes = {}
-    for node in sorted({link.source for link in links if link.source < NUM_INPUTS}):
-        name = f"cell_{cell.number}/input_{node}"
+    for node in inputs_of(links):
         features, stride = maps[cell.inputs[node]], cell.input_strides[node]
+        name = input_name(prefix, node)
         nodes[node] = apply_steps(features, PROJECTION, stride, cell.filters, seed=seed, name=name)
     for target in genotype.nodes(cell.kind):
         incoming = [link for link in links if link.target == target]
         made = [_linked(cell, link, nodes[link.source], seed, gates is not None) for link in incoming]
-        name = f"cell_{cell.number}/node_{target}"
+        name = f"{prefix}/node_{target}"
         if gates is not None:
             tensor, order = gates
             nodes[target] = GatedSum(cell.repeat, [order.index(link) for link in incoming], name=name)([tensor, *made])
         else:
             nodes[target] = keras.layers.Add(name=name)(made) if len(made) > 1 else made[0]
     outputs = [nodes[target] for target in genotype.nodes(cell.kind)]
-    return keras.layers.Concatenate(name=f"cell_{cell.number}/output")(outputs) if len(outputs) > 1 else outputs[0]
+    stacked = keras.layers.Concatenate(name=f"{prefix}/output")(outputs) if len(outputs) > 1 else outputs[0]
+    return keras.layers.ReLU(name=f"{prefix}/relu")(stacked)
 
 
 def _linked(cell: PlacedCell, link: Link, features: Any, seed: int, gated: bool) -> Any:
     stride = cell.stride if link.source < NUM_INPUTS else 1
-    name = link_name(cell, link.source, link.target, link.operation)
-    steps = steps_of(link.operation, stride)
+    name, steps = link_name(f"cell_{cell.number}", link), steps_of(link.operation, stride)
     return apply_steps(features, steps, stride, cell.filters, seed=seed, name=name, gated=gated)

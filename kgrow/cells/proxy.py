@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras
+from kgrow.architecture.genotype import KINDS, Genotype
 from kgrow.cells.cell_architecture import CellArchitecture
-from kgrow.cells.genotype import KINDS, Genotype, gate_graph
+from kgrow.cells.links import gate_graph
 from kgrow.cells.network import gated_network
 from kgrow.cells.stack import Stack
 from kgrow.cells.switches import SwitchGroup

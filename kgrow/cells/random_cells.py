@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from kgrow.architecture.genotype import KINDS, Genotype
+from kgrow.architecture.link import Link
 from kgrow.cells.cell_architecture import CellArchitecture
-from kgrow.cells.genotype import KINDS, Genotype, Link, gate_graph
+from kgrow.cells.links import gate_graph
 from kgrow.cells.stack import Stack
 
 MOST_DRAWS = 1000

@@ -6,7 +6,7 @@ import dataclasses
 
 from kgrow._checks import check_positive_int
 from kgrow.architecture import Scaling
-from kgrow.cells.genotype import KINDS
+from kgrow.architecture.genotype import KINDS
 
 Shape = tuple[int, int, int]
 

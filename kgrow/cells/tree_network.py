@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from kgrow._keras import keras, tf
+from kgrow.architecture.link import Step
 from kgrow.cells.layers import PathGate, apply_steps, standardised
 from kgrow.cells.network import classified, scaled
-from kgrow.cells.operations import Step
 from kgrow.cells.tree import TREE_CELL_A, Edge, TreeGenotype, TreeStack, names
 
 OPERATIONS: dict[str, tuple[Step, ...]] = {
@@ -42,7 +42,8 @@ def tree_network(genotype: TreeGenotype, stack: TreeStack, seed: int, *, gated: 
         shortcut = tf.pad(features, ((0, 0), (0, 0), (0, 0), (0, missing)))
         residual = _residual(features, block, cell, stack, seed, gates[block] if gated else None) if cell else None
         features = shortcut if residual is None else keras.layers.Add(name=f"block_{block}")([shortcut, residual])
-    return keras.Model([images, *gates] if gated else images, classified(features, stack.num_classes))
+    logits = classified(keras.layers.ReLU(name="relu")(features), stack.num_classes)
+    return keras.Model([images, *gates] if gated else images, logits)
 
 
 def _residual(features: Any, block: int, cell: tuple[str, ...], stack: TreeStack, seed: int, gates: Any) -> Any:

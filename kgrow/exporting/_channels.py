@@ -13,15 +13,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kgrow.architecture import Architecture, Cell
+from kgrow.architecture import Architecture, Cell, Operation
 from kgrow.architecture.channels import (
     Channels,
-    adapted_inputs,
+    adapters,
+    all_joined,
     cell_names,
     join_maps,
     kernel_channels,
     last_cell,
+    linked_kernels,
     split_joined,
+    stacked_nodes,
 )
 from kgrow.network.conv_norm import BATCH_NORM
 
@@ -74,7 +77,10 @@ def fold_constants(weighted: Weighted) -> Weighted:
     """
     architecture, state = weighted.architecture, dict(weighted.state)
     constants: list[np.ndarray] = []  # per map and channel: its value, NaN where it depends on the image
-    for name, cell in zip(cell_names(architecture), architecture.cells, strict=True):
+    for number, (name, cell) in enumerate(zip(cell_names(architecture), architecture.cells, strict=True)):
+        if cell.kind == "linked":
+            constants.append(_linked_constants(architecture, state, number, constants))
+            continue
         joined = _joined_constants(state, name, cell, constants, architecture.input_shape[2])
         constants.append(_fold_cell(state, name, cell, joined))
     for index in range(len(architecture.blocks)):
@@ -89,8 +95,7 @@ def _joined_constants(
     if not cell.inputs:
         return np.full(image_channels, np.nan)
     joined = join_maps(cell, constants)
-    for source in adapted_inputs(cell):
-        adapter = f"{name}/adapter_{source}"
+    for adapter, source in adapters(cell, name):
         _fold(state, adapter, constants[source])
         joined[state[f"{adapter}/kernel"].any(axis=(0, 1, 2))] = np.nan
     return joined
@@ -108,6 +113,32 @@ def _fold_cell(state: State, name: str, cell: Cell, joined: np.ndarray) -> np.nd
             _fold(state, f"{name}/projection", joined)
             values = values + _constant_outputs(state, f"{name}/projection")
     return np.maximum(values, 0.0)  # keeps NaN
+
+
+def _linked_constants(
+    architecture: Architecture, state: State, number: int, constants: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Follows constants through the operations of a linked cell, of which every node is as wide."""
+    name, cell = cell_names(architecture)[number], architecture.cells[number]
+    read = {kernel: constants[source] for kernel, source in adapters(cell, name)}
+    made: dict[str, np.ndarray] = {}
+    for op in (op for op in architecture.operations if op.name.startswith(f"{name}/")):
+        inputs = [read[op.name]] if op.name in read else [made[source] for source in op.inputs]
+        made[op.name] = _constant_result(op, state, inputs)
+    return made[f"{name}/relu"]
+
+
+def _constant_result(op: Operation, state: State, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    if op.kind == "conv":
+        _fold(state, op.name, inputs[0])
+        return _constant_outputs(state, op.name)
+    if op.kind == "depthwise":
+        _fold(state, op.name, inputs[0])
+        return np.where(state[f"{op.name}/kernel"].any(axis=(0, 1, 3)), np.nan, 0.0)
+    if op.kind == "concat":
+        return np.concatenate(inputs)
+    total = np.sum(inputs, axis=0)  # a pool keeps a constant, as padding does not count
+    return np.maximum(total, 0.0) if op.kind == "relu" else total
 
 
 def _constant_outputs(state: State, name: str) -> np.ndarray:
@@ -129,8 +160,9 @@ def _fold(state: State, name: str, inputs: np.ndarray) -> None:
 def drop_unread(weighted: Weighted, wanted: Collection[int]) -> Weighted:
     """Removes the channels that no wanted head depends on; what cannot be removed without them is zeroed.
 
-    An identity shortcut ties the channels it joins: they go together or stay together. Every map and every hidden
-    layer keeps one channel, because a convolution without channels does not exist.
+    An identity shortcut ties the channels it joins, and a linked cell those of one place in all nodes: they go together
+    or stay together. Every map and every hidden layer keeps one channel, because a convolution without channels does
+    not exist.
 
     Args:
         weighted: Without the connections of constant channels.
@@ -138,10 +170,10 @@ def drop_unread(weighted: Weighted, wanted: Collection[int]) -> Weighted:
     """
     architecture, state = weighted.architecture, dict(weighted.state)
     read = _read_channels(weighted, wanted)
-    for name, rows, columns in kernel_channels(architecture, read, True):
+    for name, rows, columns in kernel_channels(architecture, read, True, True):
         restrict(state, name, rows, columns)
     kept = _kept_channels(architecture, read)
-    for name, rows, columns in kernel_channels(architecture, kept, True):
+    for name, rows, columns in kernel_channels(architecture, kept, True, True):
         for kind in ("kernel", "mask"):
             state[f"{name}/{kind}"] = state[f"{name}/{kind}"][..., rows, :][..., columns]
         for kind in ("gamma", "beta", "moving_mean", "moving_variance"):
@@ -166,11 +198,15 @@ def _read_channels(weighted: Weighted, wanted: Collection[int]) -> Channels:
     # A map's readers have higher numbers, so in this order `maps[number]` is complete when its cell is reached.
     for number, name in reversed(list(enumerate(cell_names(architecture)))):
         cell = cells[number]
-        hidden[number], joined[number] = _read_by_cell(state, name, cell, maps[number])
+        if cell.kind == "linked":
+            hidden[number] = joined[number] = _read_nodes(architecture, state, number, maps[number])
+            maps[number] = stacked_nodes(cell, hidden[number])
+        else:
+            hidden[number], joined[number] = _read_by_cell(state, name, cell, maps[number])
         for source, part in split_joined(cells, cell, joined[number]):
             maps[source] = maps[source] | part
-        for source in adapted_inputs(cell):
-            maps[source] = maps[source] | _read_rows(state, f"{name}/adapter_{source}", joined[number])
+        for adapter, source in adapters(cell, name):
+            maps[source] = maps[source] | _read_rows(state, adapter, joined[number])
     return Channels(maps, hidden, joined)
 
 
@@ -186,13 +222,25 @@ def _read_by_cell(state: State, name: str, cell: Cell, outputs: np.ndarray) -> t
     return hidden, joined
 
 
+def _read_nodes(architecture: Architecture, state: State, number: int, outputs: np.ndarray) -> np.ndarray:
+    """Returns which channels of the nodes matter: in all of them alike, as they are handed on."""
+    cell = architecture.cells[number]
+    read = np.any(outputs.reshape(-1, cell.hidden_filters), axis=0)
+    kernels = [op.name for op in linked_kernels(architecture, number) if op.kind == "conv"]
+    while True:
+        more = np.any([read, *(_read_rows(state, name, read) for name in kernels)], axis=0)
+        if np.array_equal(more, read):
+            return read
+        read = more
+
+
 def _read_rows(state: State, name: str, columns: np.ndarray) -> np.ndarray:
     return np.any(state[f"{name}/kernel"][..., columns] != 0, axis=(0, 1, 3))
 
 
 def _kept_channels(architecture: Architecture, read: Channels) -> Channels:
     cells = architecture.cells
-    maps = list(read.maps)
+    maps, hidden = list(read.maps), [_at_least_one(channels) for channels in read.hidden]
     before: list[np.ndarray] = []
     while not before or any(np.any(new != old) for new, old in zip(maps, before, strict=True)):
         before = list(maps)
@@ -201,10 +249,12 @@ def _kept_channels(architecture: Architecture, read: Channels) -> Channels:
                 maps[number] = maps[number] | join_maps(cell, maps)
                 for source, part in split_joined(cells, cell, maps[number]):
                     maps[source] = maps[source] | part
+            elif cell.kind == "linked":
+                hidden[number] = hidden[number] | np.any(maps[number].reshape(-1, cell.hidden_filters), axis=0)
+                maps[number] = stacked_nodes(cell, hidden[number])
         maps = [_at_least_one(channels) for channels in maps]
     image = np.ones(architecture.input_shape[2], bool)
-    joined = [join_maps(cell, maps) if cell.inputs else image for cell in cells]
-    return Channels(maps, [_at_least_one(channels) for channels in read.hidden], joined)
+    return Channels(maps, hidden, all_joined(cells, maps, hidden, image))
 
 
 def _at_least_one(channels: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ import numpy as np
 
 from kgrow.architecture import Architecture, Cell
 from kgrow.architecture.channels import cell_names, last_cell, split_joined
+from kgrow.architecture.link import NUM_INPUTS, Link, from_newest, inputs_of, steps_of
+from kgrow.architecture.linked import input_name, link_name
 from kgrow.exporting._channels import (
     State,
     Weighted,
@@ -80,6 +82,10 @@ def _simplify_cells(weighted: Weighted) -> Weighted:
     architecture, state = weighted.architecture, dict(weighted.state)
     cells = []
     for name, cell in zip(cell_names(architecture), architecture.cells, strict=True):
+        if cell.kind == "linked":
+            cell = _without_dead_links(state, name, cell)
+            cells.append(_with_read_inputs(state, name, architecture, cell))
+            continue
         cell = _without_dead_projection(state, name, cell)
         cell = _without_unread_inputs(state, name, architecture, cell)
         cells.append(_with_smallest_kernels(state, name, cell))
@@ -120,6 +126,45 @@ def _read_inputs(state: State, name: str, architecture: Architecture, cell: Cell
         for kind in ("kernel", "mask"):
             state[f"{reader}/{kind}"] = state[f"{reader}/{kind}"][:, :, rows]
     return kept
+
+
+def _without_dead_links(state: State, name: str, cell: Cell) -> Cell:
+    """Takes away links whose convolutions give a constant, which the offset of another link to the node can hold."""
+    links = list(cell.links)
+    for link in cell.links:
+        last = _last_kernel(name, cell, link)
+        others = [other for other in links if other.target == link.target and other != link]
+        if last is None or not others or state[f"{last}/kernel"].any():
+            continue
+        constant = norm_of_zero(state, last)
+        holders = [holder for holder in (_last_kernel(name, cell, other) for other in others) if holder]
+        if holders:
+            state[f"{holders[0]}/beta"] = (state[f"{holders[0]}/beta"] + constant).astype(np.float32)
+        elif constant.any():
+            continue
+        links.remove(link)
+    return dataclasses.replace(cell, links=tuple(links), inputs=cell.inputs[-1 - max(inputs_of(tuple(links))) :])
+
+
+def _last_kernel(name: str, cell: Cell, link: Link) -> str | None:
+    """Returns the name of the convolution that ends a link, None if it has none."""
+    steps = steps_of(link.operation, cell.stride if link.source < NUM_INPUTS else 1)
+    return f"{link_name(name, link)}/{len(steps) - 1}" if steps and steps[-1].kind == "conv" else None
+
+
+def _with_read_inputs(state: State, name: str, architecture: Architecture, cell: Cell) -> Cell:
+    """Makes node 1 node 0 if it alone is read: unless it has another resolution, to which only the newest map leads."""
+    if inputs_of(cell.links) != (1,):
+        return cell
+    older, newest = (architecture.feature_shape(source)[:2] for source in cell.inputs)
+    if older != newest:
+        return cell
+    links = from_newest(cell.links)
+    names = {link_name(name, old): link_name(name, new) for old, new in zip(cell.links, links, strict=True)}
+    names[input_name(name, 1)] = input_name(name, 0)
+    for old, new in names.items():
+        state.update({key.replace(old, new, 1): state[key] for key in list(state) if key.startswith(f"{old}/")})
+    return dataclasses.replace(cell, links=links, inputs=cell.inputs[:1])
 
 
 def _with_smallest_kernels(state: State, name: str, cell: Cell) -> Cell:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kgrow._keras import tf
-from kgrow.architecture import Architecture
-from kgrow.architecture.operations import IMAGE, Operation, head_grid, pool_sizes
+from kgrow.architecture import Architecture, Operation
+from kgrow.architecture.operation import IMAGE
 from kgrow.network import GrowingNetwork
 from kgrow.network.conv_norm import BATCH_NORM
+from kgrow.network.weightless import grid, on_grid, weightless
 
 Observe = Callable[[str, Any], Any]
 
@@ -36,10 +37,11 @@ class FoldedNetwork:
     def __init__(self, network: GrowingNetwork):
         self.architecture = network.architecture
         state = network.state()
-        self.masks = {op.name: state[f"{op.name}/mask"] for op in self.architecture.kernels()}
+        self.masks = {op.name: _own_axes(op, state[f"{op.name}/mask"]) for op in self.architecture.kernels()}
         self.variables = {
             name: tf.Variable(value, name=name.replace("/", "_")) for name, value in _folded(self.architecture, state)
         }
+        self._stored = _stored(self.architecture)
         self.mixing = {name: float(value) for name, value in state.items() if name.endswith("/mixing")}
 
     def heads(
@@ -58,60 +60,57 @@ class FoldedNetwork:
         values = {IMAGE: observe("scaled", observe(IMAGE, images) - tf.constant(self.architecture.scaling.mean))}
         logits = []
         for op in self.architecture.operations:
-            values[op.name] = self._run(op, values, observe, kernel_of)
-            if op.name.endswith("/head/dense"):
+            inputs = [values[name] for name in op.inputs]
+            values[op.name] = self._run(op, inputs, observe if op.name in self._stored else unobserved, kernel_of)
+            if op.kind == "dense":
                 logits.append(values[op.name])
         return logits
 
-    def _run(self, op: Operation, values: Mapping[str, Any], observe: Observe, kernel_of: Observe) -> Any:
-        inputs = [values[name] for name in op.inputs]
-        kind = op.name.rpartition("/")[2]
+    def _run(self, op: Operation, inputs: Sequence[Any], observe: Observe, kernel_of: Observe) -> Any:
         if op.kernel_shape:
             kernel = kernel_of(op.name, self.variables[f"{op.name}/kernel"])
-            return observe(op.name, self._weighted(op, kind, inputs[0], kernel))
-        if op.is_head:
+            return observe(op.name, self._weighted(op, inputs[0], kernel))
+        if op.kind == "mixed":
             return self._mixed_pool(op, inputs[0], observe)
-        if kind in ("sum", "add"):
+        if op.kind == "add":
             total = inputs[0] + inputs[1]
             for number, summand in enumerate(inputs[2:]):  # in pairs: there is no ADD_N for 8 bits
                 total = observe(f"{op.name}/{number}", total) + summand
-            return observe(op.name, tf.nn.relu(total) if kind == "sum" else total)
-        if kind == "concat":
-            return tf.concat(inputs, axis=-1)
-        return self._pooled(op, kind, inputs[0])
+            return observe(op.name, tf.nn.relu(total) if op.relu else total)
+        made = weightless(op, inputs)
+        return observe(op.name, made) if op.kind == "relu" else made
 
-    def _weighted(self, op: Operation, kind: str, features: Any, kernel: Any) -> Any:
-        if kind == "dense":
+    def _weighted(self, op: Operation, features: Any, kernel: Any) -> Any:
+        if op.kind == "dense":
             return tf.reshape(features, (-1, op.kernel_shape[0])) @ kernel + self.variables[f"{op.name}/bias"]
-        stride = self._cell(op).stride if kind == "first" else 1
-        out = tf.nn.conv2d(features, kernel, stride, "SAME")
+        if op.kind == "depthwise":
+            # Of other ways to add the last axis the converter loses track of the channels' ranges.
+            return tf.nn.depthwise_conv2d(features, tf.reshape(kernel, op.kernel_shape), (1, *op.strides, 1), "SAME")
+        strides, dilation = op.strides, op.dilation
+        if on_grid(op):
+            features, strides, dilation = grid(op, features), (1, 1), 1
+        out = tf.nn.conv2d(features, kernel, strides, "SAME", dilations=dilation)
         if op.norm_channels:
             out = tf.nn.bias_add(out, self.variables[f"{op.name}/bias"])
-        is_last = kind == "second" and self._cell(op).shortcut == "none"
-        return tf.nn.relu(out) if kind == "first" or is_last else out
-
-    def _pooled(self, op: Operation, kind: str, features: Any) -> Any:
-        if kind == "shortcut_pool":
-            window = (self._cell(op).stride,) * 2
-        else:
-            number = _cell_number(op)
-            position = self.architecture.cells[number].inputs.index(int(kind.removeprefix("pool_")))
-            window = pool_sizes(self.architecture, number)[position]
-        return tf.nn.avg_pool2d(features, window, window, "SAME")
+        return tf.nn.relu(out) if op.relu else out
 
     def _mixed_pool(self, op: Operation, features: Any, observe: Observe) -> Any:
-        mixing = self.mixing[f"block_{op.block_index}/head/mixing"]
-        window, _ = head_grid(features.shape[1:3], self.architecture.blocks[op.block_index].head.grid)
+        mixing, window = self.mixing[f"block_{op.block_index}/head/mixing"], op.window
         largest = observe(f"{op.name}/max", mixing * tf.nn.max_pool2d(features, window, window, "VALID"))
         average = observe(f"{op.name}/average", (1 - mixing) * tf.nn.avg_pool2d(features, window, window, "VALID"))
         return observe(op.name, largest + average)
 
-    def _cell(self, op: Operation) -> Any:
-        return self.architecture.cells[_cell_number(op)]
+
+def _stored(architecture: Architecture) -> set[str]:
+    """Returns the operations whose output is stored: not what ReLU alone reads, which becomes part of the operation."""
+    read_otherwise = {name for op in architecture.operations if op.kind != "relu" for name in op.inputs}
+    read_by_relu = {name for op in architecture.operations if op.kind == "relu" for name in op.inputs}
+    return {op.name for op in architecture.operations} - (read_by_relu - read_otherwise)
 
 
-def _cell_number(op: Operation) -> int:
-    return int(op.name.split("/")[1].removeprefix("cell_"))
+def _own_axes(op: Operation, kernel: np.ndarray) -> np.ndarray:
+    """Returns a kernel whose last axis is that of its output channels: a depthwise one without its last, of size 1."""
+    return kernel[..., 0] if op.kind == "depthwise" else kernel
 
 
 def _folded(architecture: Architecture, state: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
@@ -128,7 +127,7 @@ def _folded(architecture: Architecture, state: Mapping[str, np.ndarray]) -> list
             kernel, bias = kernel * scale, beta - mean * scale
         if op.inputs == (IMAGE,):
             kernel = kernel / np.asarray(architecture.scaling.std)[:, np.newaxis]
-        folded.append((f"{op.name}/kernel", kernel.astype(np.float32)))
+        folded.append((f"{op.name}/kernel", _own_axes(op, kernel).astype(np.float32)))
         if bias is not None:
             folded.append((f"{op.name}/bias", bias.astype(np.float32)))
     return folded

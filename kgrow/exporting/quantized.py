@@ -9,7 +9,7 @@ import numpy as np
 
 from kgrow._keras import tf
 from kgrow.architecture import Architecture
-from kgrow.architecture.operations import IMAGE
+from kgrow.architecture.operation import IMAGE
 from kgrow.exporting.folded import FoldedNetwork
 
 MIN_IMAGES = 16
@@ -60,7 +60,8 @@ def fake_quant_kernel(kernel: Any) -> Any:
     if len(kernel.shape) == 2:  # the converter transposes it, and refuses to do that with a range per channel
         largest = tf.maximum(tf.reduce_max(tf.abs(kernel)), 1e-8)
         return tf.quantization.fake_quant_with_min_max_vars(kernel, -largest, largest, narrow_range=True)
-    largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2)), 1e-8)  # a dead channel still needs a range
+    others = tuple(range(len(kernel.shape) - 1))
+    largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=others), 1e-8)  # a dead channel still needs a range
     return tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -largest, largest, narrow_range=True)
 
 
@@ -108,7 +109,7 @@ def _shared(architecture: Architecture, ranges: Mapping[str, tuple[float, float]
     behind = dict(groups)  # per operation the tensors whose ranges hold its values: pools have none of their own
     for op in architecture.operations:
         behind.setdefault(op.name, frozenset().union(*(behind[name] for name in op.inputs)))
-        if op.name.endswith("/concat"):
+        if op.kind == "concat":
             together = frozenset().union(*(groups[name] for name in behind[op.name]))
             groups |= dict.fromkeys(together, together)
     return {

@@ -45,8 +45,11 @@ def exit_weights(
 
 def relative_depths(architecture: Architecture) -> list[float]:
     """Returns per head the weight layers before it, over those up to and including the last head's Dense layer."""
-    per_block = [sum(2 if cell.kind == "residual" else 1 for cell in block.cells) for block in architecture.blocks]
-    return [float(depth) for depth in np.cumsum(per_block) / (sum(per_block) + 1)]
+    depths: dict[str, int] = {}
+    for op in architecture.operations:
+        depths[op.name] = max((depths.get(name, 0) for name in op.inputs), default=0) + bool(op.kernel_shape)
+    heads = [depths[op.name] for op in architecture.operations if op.kind == "dense"]
+    return [(depth - 1) / heads[-1] for depth in heads]
 
 
 def joint_loss(

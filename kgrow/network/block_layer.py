@@ -6,7 +6,7 @@ from typing import Any
 from kgrow._keras import keras, tf
 from kgrow._tfmot import Kernel, PrunableLayer
 from kgrow.architecture import Architecture
-from kgrow.network.cells import CELLS, Join
+from kgrow.network.cells import CELLS
 from kgrow.network.internal_classifier import InternalClassifier
 
 
@@ -26,11 +26,11 @@ class BlockLayer(keras.layers.Layer):
         self.block_index = block_index
         self.cell_inputs = [cell.inputs for cell in block.cells]
         self.prefixes = [f"block_{block_index}/cell_{first + i}" for i in range(len(block.cells))]
-        self.joins = [Join(architecture, first + i, seed=seed, prefix=prefix) for i, prefix in enumerate(self.prefixes)]
-        self.cells: list[Any] = [
-            CELLS[cell.kind](cell, seed=seed, prefix=prefix)
-            for cell, prefix in zip(block.cells, self.prefixes, strict=True)
-        ]
+        self.joins: list[Any] = []
+        self.cells: list[Any] = []
+        for number, (cell, prefix) in enumerate(zip(block.cells, self.prefixes, strict=True), start=first):
+            for parts, make in zip((self.joins, self.cells), CELLS[cell.kind], strict=True):
+                parts.append(make(architecture, number, seed=seed, prefix=prefix))
         height, width, _ = architecture.feature_shape(first + len(block.cells) - 1)
         self.head = InternalClassifier(
             block.head, architecture.num_classes, (height, width), seed=seed, prefix=f"block_{block_index}/head"

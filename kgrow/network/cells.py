@@ -1,19 +1,14 @@
-"""One layer per kind of cell, and how a cell's inputs become one."""
+"""The cells that are made of one or two convolutions, how a cell's inputs become one, and the table of all kinds."""
 
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import prunable
-from kgrow.architecture import Architecture, Cell
+from kgrow.architecture import Architecture
 from kgrow.architecture.operations import pool_sizes
-from kgrow.network.conv_norm import ConvNorm
-
-
-def kernel_seed(seed: int, name: str) -> int:
-    """Derives a kernel's seed from its name, so that what is grown later does not depend on what was built before."""
-    return zlib.crc32(f"{seed}/{name}".encode()) % 2**31
+from kgrow.network.conv_norm import ConvNorm, kernel_seed
+from kgrow.network.linked_cell import LinkedCell
 
 
 class Join(keras.layers.Layer):
@@ -59,11 +54,27 @@ class Join(keras.layers.Layer):
             yield f"{prefix}/{name}", adapter
 
 
+class Apart(keras.layers.Layer):
+    """Leaves a cell's inputs as they are: a linked cell reads each by itself. Made like a `Join`."""
+
+    def __init__(self, architecture: Architecture, number: int, *, seed: int, prefix: str):
+        super().__init__(name="apart")
+
+    def call(self, features: Sequence[Any]) -> Sequence[Any]:
+        """Returns the maps."""
+        return features
+
+    def parts(self, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+        """Yields nothing."""
+        yield from ()
+
+
 class ConvCell(keras.layers.Layer):
     """Conv-BN-ReLU."""
 
-    def __init__(self, cell: Cell, *, seed: int, prefix: str):
+    def __init__(self, architecture: Architecture, number: int, *, seed: int, prefix: str):
         super().__init__(name="conv_cell")
+        cell = architecture.cells[number]
         self.first = ConvNorm(
             cell.filters, cell.kernel_size, cell.stride, seed=kernel_seed(seed, f"{prefix}/first"), name="first"
         )
@@ -80,8 +91,9 @@ class ConvCell(keras.layers.Layer):
 class ResidualCell(keras.layers.Layer):
     """Conv-BN-ReLU-Conv-BN plus shortcut, then ReLU."""
 
-    def __init__(self, cell: Cell, *, seed: int, prefix: str):
+    def __init__(self, architecture: Architecture, number: int, *, seed: int, prefix: str):
         super().__init__(name="residual_cell")
+        cell = architecture.cells[number]
 
         def conv_norm(name: str, filters: int, size: int, stride: int) -> ConvNorm:
             return ConvNorm(filters, size, stride, seed=kernel_seed(seed, f"{prefix}/{name}"), name=name)
@@ -110,4 +122,5 @@ class ResidualCell(keras.layers.Layer):
             yield from self.projection.parts(f"{prefix}/projection")
 
 
-CELLS = {"conv": ConvCell, "residual": ResidualCell}
+# Per kind of cell what brings its inputs together, and the cell itself.
+CELLS = {"conv": (Join, ConvCell), "residual": (Join, ResidualCell), "linked": (Apart, LinkedCell)}

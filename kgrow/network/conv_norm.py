@@ -1,5 +1,6 @@
 """Convolution and batch normalisation, the pair that every cell is made of."""
 
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,18 +11,33 @@ from kgrow._tfmot import prunable
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
 
 
+def kernel_seed(seed: int, name: str) -> int:
+    """Derives a kernel's seed from its name, so that what is grown later does not depend on what was built before."""
+    return zlib.crc32(f"{seed}/{name}".encode()) % 2**31
+
+
 class ConvNorm(keras.layers.Layer):
     """Prunable Conv2D (SAME padding, no bias) followed by batch normalisation; no activation.
 
     Args:
         filters: Output channels.
         kernel_size: Side of the square kernel.
-        stride: Down-sampling factor.
+        stride: Down-sampling factor, one or (height, width).
+        dilation: Distance of the kernel's taps; with a stride it is 1.
         seed: Of the kernel's initial values: normal, variance 2 / fan_out (He et al. 2015, the backward form).
         name: Of the layer.
     """
 
-    def __init__(self, filters: int, kernel_size: int, stride: int = 1, *, seed: int, name: str):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        stride: int | tuple[int, int] = 1,
+        *,
+        dilation: int = 1,
+        seed: int,
+        name: str,
+    ):
         super().__init__(name=name)
         initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seed)
         self.conv = prunable(
@@ -30,6 +46,7 @@ class ConvNorm(keras.layers.Layer):
                 kernel_size,
                 stride,
                 padding="same",
+                dilation_rate=dilation,
                 use_bias=False,
                 kernel_initializer=initializer,
                 name="conv",

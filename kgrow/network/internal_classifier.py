@@ -7,7 +7,7 @@ from kgrow._keras import keras, tf
 from kgrow._tfmot import prunable
 from kgrow.architecture import Head
 from kgrow.architecture.operations import head_grid
-from kgrow.network.cells import kernel_seed
+from kgrow.network.conv_norm import kernel_seed
 
 
 class InternalClassifier(keras.layers.Layer):

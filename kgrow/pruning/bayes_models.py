@@ -9,8 +9,9 @@ import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import PrunableLayer
+from kgrow.architecture.channels import read_inputs
 from kgrow.bayes import CrossEntropy, ForwardPass, Probe, tiled_probe
-from kgrow.bayes.squared_gradients import conv_squares, dense_squares
+from kgrow.bayes.squared_gradients import conv_squares, dense_squares, depthwise_squares
 from kgrow.network import GrowingNetwork
 from kgrow.network.tap import call_tapped, call_with_inputs
 from kgrow.pruning.channels import ChannelGroups
@@ -63,8 +64,9 @@ class KernelModel:
 def _probe(layer: keras.layers.Layer, inputs: Any, outputs: Any) -> Probe:
     if isinstance(layer, keras.layers.Dense):
         return Probe(outputs, lambda gradient: dense_squares(inputs, gradient))
-    window = (layer.kernel_size, layer.strides, layer.padding.upper())
-    return Probe(outputs, lambda gradient: conv_squares(inputs, gradient, *window))
+    window = (layer.kernel_size, layer.strides, layer.padding.upper(), layer.dilation_rate)
+    squares = depthwise_squares if isinstance(layer, keras.layers.DepthwiseConv2D) else conv_squares
+    return Probe(outputs, lambda gradient: squares(inputs, gradient, *window))
 
 
 class ChannelModel:
@@ -101,10 +103,11 @@ class ChannelModel:
 
 
 class LinkModel:
-    """A network whose parameters are gates on its links, all open, one per entry of `Cell.inputs` in that order.
+    """A network whose parameters are gates on its links, all open, in the order of `pruning.links.Links`.
 
     A gate multiplies the source's map where one cell reads it. Pooling, adapters and joins are linear, so that is what
-    the link contributes to what the cell reads: a slice of the joined map, a term of the sum, or all of it.
+    the link contributes to what the cell reads: a slice of the joined map, a term of the sum, or all of it; of a linked
+    cell, an input as its 1x1 convolution reads it.
 
     Args:
         network: Left as it was; of more than its stem.
@@ -112,9 +115,9 @@ class LinkModel:
 
     def __init__(self, network: GrowingNetwork):
         self._network = network
-        counts = [len(cell.inputs) for cell in network.architecture.cells]
-        self._first = np.cumsum([0, *counts])
-        self._gates = tf.Variable(tf.ones(sum(counts)))
+        self._read = [read_inputs(cell) for cell in network.architecture.cells]
+        self._first = np.cumsum([0, *map(len, self._read)])
+        self._gates = tf.Variable(tf.ones(self._first[-1]))
 
     @property
     def parameters(self) -> list[Any]:
@@ -127,7 +130,8 @@ class LinkModel:
 
         def tap(number: int, maps: Sequence[Any]) -> list[Any]:
             gates = tf.unstack(copies[:, self._first[number] : self._first[number + 1], None, None, None], axis=1)
-            return [features * gate for features, gate in zip(maps, gates, strict=True)]
+            gated = dict(zip(self._read[number], gates, strict=True))
+            return [features * gated[place] if place in gated else features for place, features in enumerate(maps)]
 
         logits = call_with_inputs(self._network, images, tap)
         return ForwardPass(logits, [tiled_probe(copies, self._gates)])

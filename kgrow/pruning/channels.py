@@ -1,7 +1,8 @@
 """Whole channels as groups: what goes with a channel, how groups are scored together, which are kept.
 
 A channel that is removed takes along what makes it (output columns and normalisation) and what reads it (input rows of
-every reader). An identity shortcut ties the channels that it adds, so they are one group.
+every reader). An identity shortcut ties the channels that it adds, so they are one group; so are those of one place in
+all nodes of a linked cell.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrow.architecture import Architecture
-from kgrow.architecture.channels import Channels, direct_inputs, join_maps, kernel_channels
+from kgrow.architecture.channels import Channels, all_joined, join_maps, kernel_channels, stacked_nodes
 
-NO_CHANNEL = -1
+# What is no group of its own: the image's channels and the classes, and the column of a depthwise kernel.
+NO_CHANNEL, ITSELF = -1, -2
+NUM_NO_GROUPS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +28,7 @@ class ChannelGroups:
 
     Args:
         kernels: Per kernel name the group of every input row and of every output column, -1 for the image's channels
-            and the classes.
+            and the classes, -2 for the one column of a depthwise kernel.
         layers: The groups of every map and of every hidden layer; one of each must stay.
         blocks: Per group the block it belongs to: that of its first channel.
         macs: Per group the multiply-accumulates that go with it.
@@ -66,22 +69,22 @@ class ChannelGroups:
 
     def _reached(self, steps: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
         """Returns which groups can be reached from outside, by steps from groups to groups that a matrix allows."""
-        reached = np.zeros(len(self) + 1, bool)
+        reached = np.zeros(len(self) + NUM_NO_GROUPS, bool)
         reached[NO_CHANNEL] = True
         before = 0
         while before < (before := int(reached.sum())):
             for starts, ends, allowed in steps:
                 reached[ends[allowed[reached[starts]].any(axis=0)]] = True
-        return reached[:-1]
+        return reached[: len(self)]
 
     def _sides(self, per_connection: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        read, made = np.zeros((2, len(self) + 1))  # the last place is for what is no channel
+        read, made = np.zeros((2, len(self) + NUM_NO_GROUPS))
         for name, (rows, columns) in self.kernels.items():
             values = per_connection[name]
             matrix = values.reshape(-1, *values.shape[-2:]).sum(axis=0)
             np.add.at(read, rows, matrix.sum(axis=1))
             np.add.at(made, columns, matrix.sum(axis=0))
-        return read[:-1], made[:-1]
+        return read[: len(self)], made[: len(self)]
 
     def masks(self, kept: np.ndarray) -> dict[str, np.ndarray]:
         """Returns per kernel name which connections only belong to kept groups, bool (inputs, outputs).
@@ -89,7 +92,7 @@ class ChannelGroups:
         Args:
             kept: bool (num_groups,).
         """
-        stays = np.append(kept, True)
+        stays = np.append(kept, [True] * NUM_NO_GROUPS)
         return {name: np.outer(stays[rows], stays[columns]) for name, (rows, columns) in self.kernels.items()}
 
 
@@ -97,7 +100,7 @@ class ChannelGroups:
 def channel_groups(architecture: Architecture) -> ChannelGroups:
     """Returns the groups of an architecture."""
     labels, layers = _labels(architecture)
-    kernels = {name: (rows, cols) for name, rows, cols in kernel_channels(architecture, labels, NO_CHANNEL)}
+    kernels = {name: (rows, cols) for name, rows, cols in kernel_channels(architecture, labels, NO_CHANNEL, ITSELF)}
     num_groups = 1 + max(int(layer.max()) for layer in layers)
     blocks = np.full(num_groups, len(architecture.blocks))
     owners = [index for index, block in enumerate(architecture.blocks) for _ in block.cells]
@@ -120,15 +123,20 @@ def _labels(architecture: Architecture) -> tuple[Channels, tuple[np.ndarray, ...
     representative = np.arange(ends[-1])
     for number, cell in enumerate(cells):
         if cell.shortcut == "identity":
-            joined = np.concatenate([maps[source] for source in direct_inputs(cell)])
-            for one, other in zip(maps[number], joined, strict=True):
-                low, high = sorted((representative[one], representative[other]))
-                representative[representative == high] = low
+            tied = join_maps(cell, maps)
+        elif cell.kind == "linked":
+            tied = stacked_nodes(cell, hidden[number])
+        else:
+            continue
+        for one, other in zip(maps[number], tied, strict=True):
+            low, high = sorted((representative[one], representative[other]))
+            representative[representative == high] = low
     _, numbered = np.unique(representative, return_inverse=True)
     maps, hidden = [numbered[part] for part in maps], [numbered[part] for part in hidden]
     image = np.full(architecture.input_shape[2], NO_CHANNEL)
-    joined_labels = [join_maps(cell, maps) if cell.inputs else image for cell in cells]
-    return Channels(maps, hidden, joined_labels), tuple(layer for layer in (*maps, *hidden) if len(layer))
+    return Channels(maps, hidden, all_joined(cells, maps, hidden, image)), tuple(
+        layer for layer in (*maps, *hidden) if len(layer)
+    )
 
 
 def select_channels(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kgrow.architecture import Architecture, Cell
-from kgrow.architecture.channels import adapted_inputs, cell_names, last_cell, split_joined
+from kgrow.architecture.channels import adapters, cell_names, last_cell, split_joined
 from kgrow.bayes import GateGraph, decide, dependent_gamma, settled
 from kgrow.bayes.prior import LARGEST_GAMMA, SMALLEST_CURVATURE
 
@@ -17,7 +17,7 @@ STEM = 0
 
 
 class Link(NamedTuple):
-    """One entry of `Cell.inputs`.
+    """One entry of `Cell.inputs` that is read.
 
     Args:
         source: Number of the cell whose map is read.
@@ -52,11 +52,11 @@ class Links:
 
     def _find(self) -> Iterator[Link]:
         for number, (name, cell) in enumerate(zip(self._names, self._cells, strict=True)):
-            for source in adapted_inputs(cell):
-                yield Link(source, number, {f"{name}/adapter_{source}": slice(None)})
+            adapted = list(adapters(cell, name))
+            yield from (Link(source, number, {kernel: slice(None)}) for kernel, source in adapted)
             if not cell.inputs:
                 continue
-            is_own = cell.shortcut != "identity" and not adapted_inputs(cell)
+            is_own = cell.shortcut != "identity" and not adapted
             channels = np.arange(sum(self._cells[source].filters for source in cell.inputs))
             for source, part in split_joined(self._cells, cell, channels):
                 rows = slice(int(part[0]), int(part[-1]) + 1)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras
-from kgrow.network.cells import kernel_seed
+from kgrow.network.conv_norm import kernel_seed
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.gradients import mean_gradients
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.architecture.architecture import block_from_json
+from kgrow.architecture.link import Link
 from kgrow.architecture.operations import pool_sizes
 from kgrow.searching import SPACES
 from kgrow.searching.seed import Seed
@@ -86,6 +87,10 @@ def test_compact_network_is_small(input_shape):
     architecture = build("compact", input_shape)
     assert architecture.kernel_params() <= 200_000
     assert architecture.macs() <= 25e6
+
+
+def test_network_of_cells_has_the_counted_kernels_and_variables():
+    check_against_network(build("cells", MNIST))
 
 
 def test_large_network_has_the_connections_worked_out_by_hand():
@@ -197,6 +202,10 @@ def test_compact_network_has_the_counted_kernels_and_variables(input_shape):
     check_against_network(build("compact", input_shape))
 
 
+def test_network_of_linked_cells_has_the_counted_kernels_and_variables():
+    check_against_network(build("cells", MNIST))
+
+
 def test_large_network_has_the_counted_kernels_and_variables():
     check_against_network(build("large"))
 
@@ -235,12 +244,18 @@ def test_skips_over_two_down_samplings_of_an_odd_side_fit():
 
 
 STEM = Cell("conv", 4)
+LINKED = {
+    "kind": "linked",
+    "hidden_filters": 2,
+    "inputs": (0, 0),
+    "links": (Link(2, 0, "sep3"), Link(3, 1, "max3")),
+}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "dense"}, "`kind` must be one of 'conv', 'residual', but got 'dense'"),
+        ({"kind": "dense"}, "`kind` must be one of 'conv', 'residual', 'linked', but got 'dense'"),
         ({"join": "multiply"}, "`join` must be one of 'none', 'add', 'concat', but got 'multiply'"),
         ({"shortcut": "skip"}, "`shortcut` must be one of 'identity', 'projection', 'none', but got 'skip'"),
         ({"filters": 0}, "`filters` must be a positive integer, but got 0"),
@@ -251,6 +266,16 @@ STEM = Cell("conv", 4)
         ({"hidden_filters": 3}, "`hidden_filters` and `shortcut` belong to residual cells"),
         ({"shortcut": "identity"}, "`hidden_filters` and `shortcut` belong to residual cells"),
         ({"inputs": (0, 1)}, r"`inputs` must be a single map when `join` is 'none', but got \(0, 1\)"),
+        ({"links": (Link(2, 0, "sep3"),)}, "`links` belong to linked cells, but this is a conv cell"),
+        ({**LINKED, "links": ()}, "`links` must hold distinct links that read inputs or nodes with links"),
+        ({**LINKED, "links": (Link(3, 0, "sep3"), Link(4, 2, "max3"))}, "`links` must hold distinct links"),
+        ({**LINKED, "hidden_filters": 0}, "`hidden_filters` must be a positive integer, but got 0"),
+        ({**LINKED, "filters": 3}, "`filters` must be `hidden_filters` of each of 2 nodes together, but got 3"),
+        ({**LINKED, "inputs": ()}, r"`inputs` must be one map per input that `links` read, .* but got \(\)"),
+        ({**LINKED, "inputs": (0,)}, r"`inputs` must be one map per input that `links` read, .* but got \(0,\)"),
+        ({**LINKED, "stride": 3}, "`stride` of a linked cell must be 1 or 2"),
+        ({**LINKED, "join": "add"}, "it has no `kernel_size`, `join` or `shortcut`"),
+        ({**LINKED, "kernel_size": 5}, "it has no `kernel_size`, `join` or `shortcut`"),
     ],
 )
 def test_cell_that_makes_no_sense_is_refused(options, message):

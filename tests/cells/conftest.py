@@ -3,7 +3,8 @@
 import pytest
 
 from kgrow.architecture import Scaling
-from kgrow.cells.genotype import Genotype, Link
+from kgrow.architecture.genotype import Genotype
+from kgrow.architecture.link import Link
 from kgrow.cells.stack import Stack
 
 SCALING = Scaling((128.0,) * 3, (64.0,) * 3)

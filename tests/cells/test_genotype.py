@@ -6,9 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from kgrow.architecture.genotype import Genotype
+from kgrow.architecture.link import Link
 from kgrow.cells import CellArchitecture
 from kgrow.cells.drawing import INPUTS, genotype_svg
-from kgrow.cells.genotype import Genotype, Link, gate_graph
+from kgrow.cells.links import gate_graph
 from kgrow.cells.random_cells import random_genotype
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
+from kgrow.architecture.genotype import Genotype
 from kgrow.bayes import GAMMA_THRESHOLD, CrossEntropy, GaussNewton
 from kgrow.cells import (
     CellSearch,
@@ -21,7 +22,6 @@ from kgrow.cells import (
     TreeSpace,
     TreeStack,
 )
-from kgrow.cells.genotype import Genotype
 from kgrow.cells.gradient_search import derived
 from kgrow.cells.search import GatedModel
 from kgrow.cells.stack import Stack

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import kgrow
+from kgrow.architecture.genotype import Genotype
+from kgrow.architecture.link import Link
 from kgrow.cells import CellArchitecture, train_cells
-from kgrow.cells.genotype import Genotype, Link
 from kgrow.cells.network import cell_network
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import Descent
@@ -49,8 +50,8 @@ def test_operations_are_the_layers_with_what_they_read(network, architecture):
 def test_memory_is_that_of_the_widest_moment(small_stack):
     only = Genotype((Link(2, 0, "max3"),), (Link(2, 0, "max3"),))
     stack = dataclasses.replace(small_stack, cells="N")
-    # The stem's 6 channels, of which ReLU makes as many; or the image twice: 8 x 8 positions.
-    assert CellArchitecture(stack, only).peak_activation_bytes(1) == 64 * 12
+    # The stem's 6 channels, and the 3 of the scaled image, at 8 x 8 positions.
+    assert CellArchitecture(stack, only).peak_activation_bytes(1) == 64 * 9
 
 
 def test_macs_are_kernels_times_positions_of_the_layers(network, architecture):
@@ -78,8 +79,8 @@ def test_a_reduction_halves_the_map_and_doubles_its_channels(network):
 
 def test_a_dilated_convolution_of_stride_two_is_every_second_position_of_the_whole(double_precision):
     from kgrow._keras import keras, tf
+    from kgrow.architecture.link import steps_of
     from kgrow.cells.layers import apply_steps
-    from kgrow.cells.operations import steps_of
 
     images = keras.Input((9, 9, 2))
     models = [

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from kgrow.architecture.link import Link
 from kgrow.bayes import GateGraph
-from kgrow.cells.genotype import Link, gate_graph
+from kgrow.cells.links import gate_graph
 from kgrow.cells.switches import SwitchGroup
 
 # Two links into node 2, one from it into node 3, one from an input into node 3.

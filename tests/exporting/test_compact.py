@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kgrow._keras import tf
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.architecture.link import OPERATIONS, Link, nodes_of
 from kgrow.exporting import EXPORTERS, classify, cut
 from kgrow.exporting._channels import Weighted
 from kgrow.exporting.answers import DeviceModel
@@ -100,6 +101,10 @@ def random_cells(generator, size):
     for number in range(1, generator.integers(3, 6)):
         newest = number - 1 if generator.random() < 0.8 else int(generator.integers(number))
         earlier = [i for i in range(number) if i != newest and (sizes[i] >= sizes[newest]).all()]
+        if generator.random() < 0.3:
+            cells.append(random_linked_cell(generator, newest, earlier, cells))
+            sizes.append(-(-sizes[newest] // cells[-1].stride))
+            continue
         join = str(generator.choice(["none", "add", "concat"])) if earlier else "none"
         chosen = [i for i in earlier if generator.random() < 0.7] if join != "none" else []
         inputs = (*chosen, newest)
@@ -121,6 +126,22 @@ def random_cells(generator, size):
         )
         sizes.append(-(-sizes[newest] // stride))
     return cells
+
+
+def random_linked_cell(generator, newest, earlier, cells):
+    """Two to five links of any operation between one or two inputs and one to three nodes."""
+    inputs = (int(generator.choice(earlier)), newest) if earlier and generator.random() < 0.7 else (newest,)
+    nodes, links = list(range(len(inputs))), [Link(2, len(inputs) - 1, "sep3")]
+    nodes.append(2)
+    for _ in range(generator.integers(1, 5)):
+        target = int(generator.integers(2, max(nodes) + 2))
+        source = int(generator.choice([node for node in nodes if node < target]))
+        links.append(Link(target, source, str(generator.choice(list(OPERATIONS)))))
+        nodes = sorted({*nodes, target})
+    links, width = tuple(set(links)), int(generator.integers(2, 4))
+    stride = 2 if generator.random() < 0.3 and sum(cell.stride - 1 for cell in cells) < 2 else 1
+    filters = width * len(nodes_of(links))
+    return Cell("linked", filters, inputs, hidden_filters=width, stride=stride, links=links)
 
 
 def random_architecture(generator):
@@ -173,11 +194,7 @@ def test_logits_stay_and_a_second_time_removes_nothing(seed, data):
 @pytest.mark.parametrize("seed", range(5))
 def test_files_of_a_random_network_answer_as_it_does(seed):  # T7.1, T7.4, T7.5
     tf.config.run_functions_eagerly(False)  # a conversion needs the traces
-    generator = np.random.default_rng(seed)
-    network = GrowingNetwork(random_architecture(generator))
-    network.load_state(pruned_state(network.state(), generator))
-    network.apply_masks()
-    images = generator.normal(size=(32, *network.architecture.input_shape)).astype(np.float32)
+    network, images = network_with_answers(np.random.default_rng(seed))
     heads, expected = tuple(range(len(network.blocks))), network.logits(images)
     tolerance = 1e-4 * max(1.0, np.abs(expected).max())
     smaller = compact(network, heads)
@@ -193,6 +210,17 @@ def test_files_of_a_random_network_answer_as_it_does(seed):  # T7.1, T7.4, T7.5
         for answers in (single, staged):
             np.testing.assert_allclose(answers.values, probabilities, atol=1e-4)
             np.testing.assert_array_equal(answers.exits, evaluated - 1)
+
+
+def network_with_answers(generator):
+    """Returns a network of which no head says the same of every image, and images."""
+    while True:
+        network = GrowingNetwork(random_architecture(generator))
+        network.load_state(pruned_state(network.state(), generator))
+        network.apply_masks()
+        images = generator.normal(size=(32, *network.architecture.input_shape)).astype(np.float32)
+        if np.ptp(network.logits(images), axis=1).max(axis=-1).min() > 0.01:
+            return network, images
 
 
 def between(confidences):
@@ -497,6 +525,6 @@ def test_network_without_connections_keeps_a_channel_of_everything(varied_archit
     network.load_state({name: value * (not name.endswith("/mask")) for name, value in state.items()})
     network.apply_masks()
     smaller = compact(compacted(network))
-    assert {cell.filters for cell in smaller.architecture.cells} == {1}
+    assert {cell.hidden_filters or cell.filters for cell in smaller.architecture.cells} == {1}
     assert len(smaller.architecture.blocks) == 3
     assert np.ptp(logits(smaller), axis=1).max() == 0

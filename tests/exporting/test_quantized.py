@@ -53,7 +53,7 @@ def test_ranges_hold_zero_and_whatever_was_seen(folded, images):
     assert all(low <= 0 <= high and low < high for low, high in ranges.values())
     seen = {}
     folded.heads(as_floats(images), observe=lambda name, tensor: seen.setdefault(name, tensor))
-    together = (["block_0/cell_0/first", "block_0/cell_1/sum"],)
+    together = ["block_0/cell_0/first", "block_0/cell_1/sum"], ["block_2/cell_5/node_2", "block_2/cell_5/node_3"]
     for name in set(seen) - {"image"}:
         # What is concatenated has one range: in 8 bits that is a copy.
         names = next((group for group in together if name in group), [name])

@@ -34,9 +34,22 @@ def average_pool(images, factors):
     return np.nanmean(windows(images, factors, factors, np.nan), axis=3)
 
 
-def convolution(images, kernel, stride=1):
-    cuts = windows(images, kernel.shape[:2], (stride, stride), 0.0)
+def convolution(images, kernel, strides=(1, 1)):
+    cuts = windows(images, kernel.shape[:2], strides, 0.0)
     return np.einsum("bhwkc,kcf->bhwf", cuts, kernel.reshape(-1, *kernel.shape[2:]))
+
+
+def depthwise(images, kernel, strides):
+    cuts = windows(images, kernel.shape[:2], strides, 0.0)
+    return np.einsum("bhwkc,kc->bhwc", cuts, kernel.reshape(-1, kernel.shape[2]))
+
+
+def dilated(kernel):
+    """A kernel with zeros between its taps."""
+    height, width, *channels = kernel.shape
+    result = np.zeros((2 * height - 1, 2 * width - 1, *channels))
+    result[::2, ::2] = kernel
+    return result
 
 
 class Oracle:
@@ -53,10 +66,15 @@ class Oracle:
         for index, block in enumerate(self.architecture.blocks):
             for cell in block.cells:
                 prefix = f"block_{index}/cell_{len(maps)}"
-                joined = self.join(cell, maps, prefix) if cell.inputs else image
+                joined = self.read(cell, maps, prefix) if cell.inputs else image
                 maps.append(getattr(self, cell.kind)(cell, joined, prefix))
             answers.append(self.head(block.head, maps[-1], f"block_{index}/head"))
         return np.stack(answers)
+
+    def read(self, cell, maps, prefix):
+        if cell.kind == "linked":
+            return [maps[source] for source in cell.inputs]
+        return self.join(cell, maps, prefix)
 
     def join(self, cell, maps, prefix):
         newest = maps[cell.inputs[-1]]
@@ -70,23 +88,52 @@ class Oracle:
             newest = newest + convolution(features, self.state[f"{prefix}/adapter_{source}/kernel"])
         return newest
 
-    def normalised(self, features, prefix, stride=1):
+    def normalised(self, features, prefix, strides=(1, 1), taps=np.asarray):
         kernel, gamma, beta, mean, variance = (
             self.state[f"{prefix}/{name}"] for name in ("kernel", "gamma", "beta", "moving_mean", "moving_variance")
         )
-        return (convolution(features, kernel, stride) - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+        return (convolution(features, taps(kernel), strides) - mean) / np.sqrt(variance + 1e-5) * gamma + beta
 
     def conv(self, cell, features, prefix):
-        return np.maximum(self.normalised(features, f"{prefix}/first", cell.stride), 0)
+        return np.maximum(self.normalised(features, f"{prefix}/first", (cell.stride,) * 2), 0)
 
     def residual(self, cell, features, prefix):
-        first = np.maximum(self.normalised(features, f"{prefix}/first", cell.stride), 0)
+        first = np.maximum(self.normalised(features, f"{prefix}/first", (cell.stride,) * 2), 0)
         total = self.normalised(first, f"{prefix}/second")
         if cell.shortcut != "none":
             shortcut = average_pool(features, (cell.stride, cell.stride))
             projected = cell.shortcut == "projection"
             total = total + (self.normalised(shortcut, f"{prefix}/projection") if projected else shortcut)
         return np.maximum(total, 0)
+
+    def linked(self, cell, features, prefix):
+        nodes, size = {}, features[-1].shape
+        for node, source in enumerate(reversed(features)):
+            if any(link.source == node for link in cell.links):
+                strides = tuple(-(-source.shape[axis] // size[axis]) for axis in (1, 2))
+                nodes[node] = self.normalised(source, f"{prefix}/input_{node}/0", strides)
+        for target in sorted({link.target for link in cell.links}):
+            nodes[target] = 0
+            for link in cell.links:
+                if link.target == target:
+                    strides = (cell.stride if link.source < 2 else 1,) * 2
+                    name = f"{prefix}/{link.operation}_{link.source}_{target}"
+                    nodes[target] = nodes[target] + self.operation(link.operation, nodes[link.source], strides, name)
+        stacked = np.concatenate([nodes[target] for target in sorted(nodes) if target > 1], axis=-1)
+        return np.maximum(stacked, 0)
+
+    def operation(self, operation, features, strides, name):
+        if operation in ("max3", "avg3"):
+            cuts = windows(features, (3, 3), strides, np.nan)
+            return np.nanmax(cuts, axis=3) if operation == "max3" else np.nanmean(cuts, axis=3)
+        if operation == "identity":
+            return features if strides == (1, 1) else self.normalised(np.maximum(features, 0), f"{name}/0", strides)
+        if operation.startswith("dil"):
+            return self.normalised(np.maximum(features, 0), f"{name}/0", strides, dilated)
+        for step in (0, 2):
+            features = depthwise(np.maximum(features, 0), self.state[f"{name}/{step}/kernel"], strides)
+            features, strides = self.normalised(features, f"{name}/{step + 1}"), (1, 1)
+        return features
 
     def head(self, head, features, prefix):
         size = features.shape[1:3]
@@ -200,7 +247,7 @@ def test_mixing_is_drawn_between_the_two_pools_and_trained(varied_network):
 
 def test_map_no_larger_than_the_grid_is_not_pooled(varied_network):
     assert varied_network.blocks[2].head.mixing is None
-    assert varied_network.blocks[2].head.dense.layer.kernel.shape == (2 * 2 * 4, 3)
+    assert varied_network.blocks[2].head.dense.layer.kernel.shape == (2 * 2 * 6, 3)
 
 
 @pytest.mark.parametrize(("side", "window"), [(32, 8), (16, 4), (8, 2), (10, 2), (5, 1), (3, 1)])

@@ -90,7 +90,7 @@ def test_a_tap_sees_every_kernel_and_leaves_nothing_behind(varied_network, batch
 
 def test_evidence_is_the_square_of_the_weight_times_its_curvature(varied_network, batches, cross_entropy):
     repeated = [(np.repeat(images, 30, axis=0), np.repeat(labels, 30)) for images, labels in batches]
-    found = Bayes(curvature=MonteCarloFisher(10)).saliency(varied_network, repeated, cross_entropy)
+    found = Bayes(curvature=MonteCarloFisher(40)).saliency(varied_network, repeated, cross_entropy)
     model = KernelModel(varied_network)
     curvature = GaussNewton().diagonal(model, CrossEntropy((1.0, 1.0, 1.0)), batches)
     for first, weight, second in zip(found, model.parameters, curvature, strict=True):

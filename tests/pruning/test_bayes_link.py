@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kgrow._keras import tf
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.architecture.link import Link
 from kgrow.bayes import CrossEntropy, GaussNewton, MonteCarloFisher
 from kgrow.configuration import with_prices
 from kgrow.exporting.compact import compact
@@ -96,15 +97,23 @@ def slopes(network, image, vector):
     adapters = [products[f"block_2/cell_3/adapter_{source}"].sum() for source in (0, 1)]
     newest = products["block_2/cell_3/first"].sum() - sum(adapters)
     only = products["block_2/cell_4/first"].sum()
+    linked = [products[f"block_2/cell_5/input_{node}/0"].sum() for node in (1, 0)]
     return np.array(
-        [*(sum(part[rows].sum() for part in cell_2) for rows in (slice(4), slice(4, 8))), *adapters, newest, only]
+        [
+            *(sum(part[rows].sum() for part in cell_2) for rows in (slice(4), slice(4, 8))),
+            *adapters,
+            newest,
+            only,
+            *linked,
+        ]
     )
 
 
 def test_curvature_of_links_is_that_of_scaling_their_weights(varied_network, batches):
     links = Links(varied_network.architecture)
-    assert [(link.source, link.reader) for link in links] == [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3), (3, 4)]
-    expected = np.zeros(6)
+    readers = {1: (0,), 2: (0, 1), 3: (0, 1, 2), 4: (3,), 5: (3, 4)}
+    assert [(link.source, link.reader) for link in links] == [(s, r) for r, sources in readers.items() for s in sources]
+    expected = np.zeros(8)
     for image in np.concatenate([images for images, _ in batches]):
         for place in range(9):  # three classes of three heads
             vector = lambda logits, place=place: tuple(list(HEADS.factors(logits))[place])  # noqa: E731
@@ -123,7 +132,7 @@ def test_looking_at_links_leaves_nothing_behind(varied_network, batches):
 
 
 def test_identity_shortcuts_and_the_newest_term_of_a_sum_are_fixed(varied_architecture):
-    assert Links(varied_architecture).fixed.tolist() == [True, False, False, False, False, True, False]
+    assert Links(varied_architecture).fixed.tolist() == [True, *[False] * 4, True, *[False] * 3]
 
 
 def test_rows_of_a_link_are_those_that_no_other_feeds():
@@ -275,11 +284,23 @@ def test_compaction_drops_a_term_of_a_sum(varied_copy, batches, cross_entropy, n
     np.testing.assert_allclose(smaller.logits(images), varied_copy.logits(images), atol=1e-5)
 
 
+def linked_cell(draw, number):
+    """A cell of one node of two channels, which reads one map or two, or of the two the older alone."""
+    inputs = tuple(sorted(draw(st.tuples(*[st.integers(0, number - 1)] * draw(st.integers(1, 2))))))
+    operations = st.sampled_from(("sep3", "dil3", "max3", "identity"))
+    read = draw(st.sampled_from(((0, 1), (1,)))) if len(inputs) == 2 else (0,)
+    links = tuple(Link(2, node, draw(operations)) for node in read)
+    return Cell("linked", 2, inputs, hidden_filters=2, stride=draw(st.sampled_from((1, 1, 2))), links=links)
+
+
 @st.composite
 def architectures(draw):
     """Cells of any kind and join, in blocks of one to three, over maps of 8x8 to 1x1."""
     cells = [Cell("conv", 2)]
     for number in range(1, draw(st.integers(1, 6)) + 1):
+        if draw(st.integers(0, 3)) == 0:
+            cells.append(linked_cell(draw, number))
+            continue
         inputs = tuple(sorted(draw(st.sets(st.integers(0, number - 1), min_size=1))))
         join = draw(st.sampled_from(("concat", "add"))) if len(inputs) > 1 else "none"
         shortcut = draw(st.sampled_from(("projection", "none", *(("identity",) if join != "concat" else ()))))
@@ -297,6 +318,12 @@ def reached(architecture, masks):
     owners = [index for index, block in enumerate(architecture.blocks) for _ in block.cells]
     for number, cell in enumerate(architecture.cells):
         name, width = f"block_{owners[number]}/cell_{number}", 2
+        if cell.kind == "linked":
+            inputs = {f"{name}/input_{node}/0": source for node, source in enumerate(reversed(cell.inputs))}
+            own = [mask for key, mask in masks.items() if key.startswith(f"{name}/") and key not in inputs]
+            read = [masks[key].any() and found[source] for key, source in inputs.items() if key in masks]
+            found.append(bool(any(read) and all(mask.any() for mask in own)))
+            continue
         parts = [np.full(width, found[source]) for source in cell.inputs]
         if cell.join == "add":
             adapters = [masks[f"{name}/adapter_{source}"].any() and found[source] for source in cell.inputs[:-1]]

@@ -9,7 +9,7 @@ from kgrow._keras import keras, tf
 from kgrow.lifecycle import Preset
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
-from kgrow.network.cells import kernel_seed
+from kgrow.network.conv_norm import kernel_seed
 from kgrow.pruning import SNIP, Magnitude, prune
 from kgrow.pruning.select import select
 from kgrow.task import Augmentation

@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from kgrow._checks import check_positive_int, lookup
-from kgrow.bayes import GateGraph
-from kgrow.cells.operations import OPERATIONS
+from kgrow._checks import check_positive_int
+from kgrow.architecture.link import NUM_INPUTS, OPERATIONS, Link, nodes_of, sorted_links
 
 KINDS = {"N": "normal", "R": "reduction"}
-NUM_INPUTS = 2
-OUTPUT = "output"
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Link:
-    """One operation between two nodes of a cell.
-
-    Args:
-        target: Node that it adds to, from 2 on.
-        source: Node that it reads: 0 is the output of the cell before, 1 that of the one before that, and others are
-            nodes before `target`.
-        operation: A key of `OPERATIONS`.
-    """
-
-    target: int
-    source: int
-    operation: str
-
-    def __post_init__(self) -> None:
-        lookup(OPERATIONS, self.operation, "operation")
-        if not 0 <= self.source < self.target or self.target < NUM_INPUTS:
-            raise ValueError(f"`source` must be a node before `target`, which is at least 2, but got {self}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +33,7 @@ class Genotype:
 
     def __post_init__(self) -> None:
         for kind in KINDS.values():
-            links = tuple(sorted(self.links(kind)))
-            object.__setattr__(self, kind, links)
-            fed = {0, 1, *(link.target for link in links)}
-            if not links or len(set(links)) < len(links) or any(link.source not in fed for link in links):
-                raise ValueError(
-                    f"`{kind}` must hold distinct links that read inputs or nodes with links, but got {links}."
-                )
+            object.__setattr__(self, kind, sorted_links(self.links(kind), kind))
 
     def links(self, kind: str) -> tuple[Link, ...]:
         """Returns the links of `"normal"` or `"reduction"` cells."""
@@ -71,7 +41,7 @@ class Genotype:
 
     def nodes(self, kind: str) -> tuple[int, ...]:
         """Returns the nodes of a cell that have links, in order; its output is as many times as wide."""
-        return tuple(sorted({link.target for link in self.links(kind)}))
+        return nodes_of(self.links(kind))
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON types; `from_json` gives back an equal value."""
@@ -101,17 +71,3 @@ class Genotype:
             for name in OPERATIONS
         )
         return Genotype(links, links)
-
-
-def gate_graph(links: Iterable[Link]) -> GateGraph:
-    """Returns the gates on links, in their order, and behind them one more from every node to the output.
-
-    The latter stand for the stacking of nodes, which nothing gates: they are always open.
-    """
-    links = tuple(links)
-    ends = dict.fromkeys(link.target for link in links)
-    return GateGraph(
-        (*((link.source, link.target) for link in links), *((node, OUTPUT) for node in ends)),
-        sources=tuple(range(NUM_INPUTS)),
-        sink=OUTPUT,
-    )

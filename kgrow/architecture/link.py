@@ -1,0 +1,109 @@
+"""`Link`: an operation between two nodes of a linked cell, and what operations are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kgrow._checks import lookup
+
+NUM_INPUTS = 2
+CONVOLUTIONS = ("conv", "depthwise")
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One layer of an operation; SAME padding, no bias.
+
+    Args:
+        kind: `"conv"` (to the wanted channels), `"depthwise"`, `"max"` or `"average"`.
+        side: Of its square window.
+        dilation: Distance of the taps of a `"conv"`.
+        groups: Of the channels of a `"conv"`.
+        starts: Whether ReLU comes before it.
+        ends: Whether it is normalised.
+    """
+
+    kind: str
+    side: int = 1
+    dilation: int = 1
+    groups: int = 1
+    starts: bool = False
+    ends: bool = False
+
+
+def _separable(side: int) -> tuple[Step, ...]:
+    return (Step("depthwise", side, starts=True), Step("conv", ends=True)) * 2
+
+
+OPERATIONS: dict[str, tuple[Step, ...]] = {
+    "sep3": _separable(3),
+    "sep5": _separable(5),
+    "dil3": (Step("conv", 3, dilation=2, starts=True, ends=True),),
+    "dil5": (Step("conv", 5, dilation=2, starts=True, ends=True),),
+    "max3": (Step("max", 3),),
+    "avg3": (Step("average", 3),),
+    "identity": (),
+}
+# What a cell reads its inputs through. They are never negative, so that no ReLU is needed before it.
+PROJECTION = (Step("conv", ends=True),)
+# An identity that steps over positions.
+REDUCTION = (Step("conv", starts=True, ends=True),)
+
+
+def steps_of(operation: str, stride: int) -> tuple[Step, ...]:
+    """Returns the layers of an operation, of which the first one has the stride.
+
+    Args:
+        operation: A key of `OPERATIONS`.
+        stride: 1 or 2; an identity of stride 2 is a 1x1 convolution.
+    """
+    return OPERATIONS[operation] or (REDUCTION if stride > 1 else ())
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Link:
+    """One operation between two nodes of a cell.
+
+    Args:
+        target: Node that it adds to, from 2 on.
+        source: Node that it reads: 0 is the output of the cell before, 1 that of the one before that, and others are
+            nodes before `target`.
+        operation: A key of `OPERATIONS`.
+    """
+
+    target: int
+    source: int
+    operation: str
+
+    def __post_init__(self) -> None:
+        lookup(OPERATIONS, self.operation, "operation")
+        if not 0 <= self.source < self.target or self.target < NUM_INPUTS:
+            raise ValueError(f"`source` must be a node before `target`, which is at least 2, but got {self}.")
+
+
+def sorted_links(links: tuple[Link, ...], name: str) -> tuple[Link, ...]:
+    """Returns the links of a cell in their order.
+
+    Raises:
+        ValueError: If there is none, the same one twice, or one that reads a node without links.
+    """
+    links = tuple(sorted(links))
+    fed = {*range(NUM_INPUTS), *(link.target for link in links)}
+    if not links or len(set(links)) < len(links) or any(link.source not in fed for link in links):
+        raise ValueError(f"`{name}` must hold distinct links that read inputs or nodes with links, but got {links}.")
+    return links
+
+
+def nodes_of(links: tuple[Link, ...]) -> tuple[int, ...]:
+    """Returns the nodes that have links, in order; a cell's output is as many times as wide."""
+    return tuple(sorted({link.target for link in links}))
+
+
+def inputs_of(links: tuple[Link, ...]) -> tuple[int, ...]:
+    """Returns the inputs that links read, as nodes, in order."""
+    return tuple(sorted({link.source for link in links if link.source < NUM_INPUTS}))
+
+
+def from_newest(links: tuple[Link, ...]) -> tuple[Link, ...]:
+    """Returns links that read the input 1 alone as links that read the input 0 in its place, in the same order."""
+    return tuple(dataclasses.replace(link, source=0) if link.source == 1 else link for link in links)

@@ -1,0 +1,58 @@
+"""A linked cell computes what its genotype computes where cells are searched."""
+
+import numpy as np
+import pytest
+
+from kgrow._keras import keras
+from kgrow.architecture.link import OPERATIONS, Link
+from kgrow.cells import CellArchitecture, Genotype, Stack, cell_network
+from kgrow.network import GrowingNetwork
+from kgrow.searching.cells import Cells
+
+FIRST = tuple(Link(2, index % 2, name) for index, name in enumerate(OPERATIONS))
+EVERY = (*FIRST, Link(3, 2, "sep3"), Link(3, 0, "dil3"))
+GENOTYPES = {
+    "every operation": Genotype(EVERY, EVERY),
+    "one before in reductions": Genotype((Link(2, 0, "sep3"), Link(2, 1, "max3")), (Link(2, 1, "dil5"),)),
+    "one before only": Genotype((Link(2, 1, "sep5"), Link(3, 2, "identity")), (Link(2, 1, "avg3"),)),
+    "before only": Genotype((Link(2, 0, "identity"),), (Link(2, 0, "identity"), Link(4, 2, "dil3"))),
+}
+
+
+def with_statistics(network):
+    """Gives normalisations scales, offsets and statistics as after some training."""
+    generator = np.random.default_rng(0)
+    for name, variable in network.named_variables().items():
+        if name.endswith(("gamma", "moving_variance")):
+            variable.assign(generator.uniform(0.5, 1.5, variable.shape))
+        elif name.endswith(("beta", "moving_mean")):
+            variable.assign(generator.normal(0, 0.2, variable.shape))
+    return network
+
+
+def searched_twin(network, genotype, stack):
+    """Returns the maps of the cells of the plain network with the weights of the grown one."""
+    twin = cell_network(CellArchitecture(stack, genotype), seed=1)
+    state = {name.partition("/")[2]: value for name, value in network.state().items()}
+    for layer in twin.layers:
+        name = layer.name.removesuffix("/norm").replace("stem/0", "cell_0/first")
+        if layer.weights and layer.name != "logits" and f"{name}/kernel" not in state:
+            # A cell that reads one map alone knows it as node 0, whichever it is in the genotype.
+            name = name.replace("/input_1/", "/input_0/").replace("_1_", "_0_")
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([state[f"{name}/{kind}"] for kind in ("gamma", "beta", "moving_mean", "moving_variance")])
+        elif layer.weights and layer.name != "logits":
+            layer.set_weights([state[f"{name}/kernel"]])
+    return keras.Model(twin.input, twin.layers[-3].output)
+
+
+@pytest.mark.parametrize("genotype", GENOTYPES.values(), ids=GENOTYPES)
+@pytest.mark.parametrize("size", [(8, 8, 3), (9, 7, 3)], ids=str)
+def test_it_is_the_cell_that_was_searched(genotype, size):
+    space = Cells(genotype, ("NRN",), filters=4)
+    network = with_statistics(GrowingNetwork(space.build(size, 3)))
+    stack = Stack(size, 3, network.architecture.scaling, "NRN", filters=4, stem_stride=1)
+    images = np.random.default_rng(1).uniform(0, 255, (4, *size)).astype(np.float32)
+    maps = network.blocks[0](network.scale(images)[None], training=False)
+    expected = searched_twin(network, genotype, stack)(images, training=False)
+    np.testing.assert_allclose(maps[-1], expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,38 @@
+"""Genotypes as a search space."""
+
+import pytest
+
+from kgrow.architecture.genotype import Genotype
+from kgrow.architecture.link import Link
+from kgrow.searching import Cells
+
+BOTH, OLDER = (Link(2, 0, "sep3"), Link(3, 1, "max3")), (Link(2, 1, "dil3"), Link(3, 2, "identity"))
+
+
+def cells_of(genotype, blocks, **options):
+    return Cells(genotype, blocks, **options).build((32, 32, 3), 10).cells
+
+
+def test_cells_read_the_two_maps_before_them():
+    stem, first, second, third = cells_of(Genotype(BOTH, BOTH), ("N", "RN"), filters=8)
+    assert (stem.filters, stem.stride) == (24, 2)
+    assert [cell.inputs for cell in (first, second, third)] == [(0, 0), (0, 1), (1, 2)]
+    assert [(cell.hidden_filters, cell.filters, cell.stride) for cell in (first, second, third)] == [
+        (8, 16, 1),
+        (16, 32, 2),
+        (16, 32, 1),
+    ]
+
+
+def test_a_map_that_no_link_reads_is_an_input_only_if_it_tells_the_size():
+    _, first, second, third = cells_of(Genotype(OLDER, OLDER), ("N", "RN"))
+    assert [cell.inputs for cell in (first, second)] == [(0,), (0,)]
+    assert [link.source for link in first.links] == [0, 2]
+    assert third.inputs == (1, 2)  # what it reads, and what is half as high
+    assert third.linked_inputs() == {1: 1}
+
+
+@pytest.mark.parametrize("blocks", [(), ("",), ("N", "X"), ("N", "")], ids=str)
+def test_blocks_are_letters(blocks):
+    with pytest.raises(ValueError, match="`blocks` must hold a text of the letters N and R per block"):
+        Cells(blocks=blocks)
