@@ -39,14 +39,17 @@ class LinkedPlace:
             (nodes[node],) = self._chain(input_name(self.name, node), source, shape, PROJECTION, strides)
             yield nodes[node]
         for target in nodes_of(self.links):
-            summands = []
-            for link in (link for link in self.links if link.target == target):
+            incoming = [link for link in self.links if link.target == target]
+            for place, link in enumerate(incoming):
                 made = list(self._linked(link, nodes[link.source]))
                 yield from made
-                summands.append(made[-1] if made else nodes[link.source])
-            nodes[target] = summands[0]
-            if len(summands) > 1:
-                nodes[target] = self._joined(f"node_{target}", "add", summands, self.filters)
+                summand = made[-1] if made else nodes[link.source]
+                if place == 0:
+                    nodes[target] = summand
+                    continue
+                # In pairs and at once, as a device does it: only two summands are in memory.
+                name = sum_name(target, place, len(incoming))
+                nodes[target] = self._joined(name, "add", (nodes[target], summand), self.filters)
                 yield nodes[target]
         outputs = [nodes[target] for target in nodes_of(self.links)]
         if len(outputs) > 1:
@@ -88,6 +91,17 @@ class LinkedPlace:
                 dilation=step.dilation,
             )
             source = label
+
+
+def sum_name(node: int, place: int, num_links: int) -> str:
+    """Returns what the sum of a node's first links is called by, in its cell.
+
+    Args:
+        node: The node.
+        place: Of the last link that is added, from 1 on.
+        num_links: Of the node; the sum of all of them has the node's own name.
+    """
+    return f"node_{node}" if place == num_links - 1 else f"node_{node}/{place - 1}"
 
 
 def input_name(cell_name: str, node: int) -> str:

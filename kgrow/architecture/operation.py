@@ -64,13 +64,39 @@ def reduced(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
+def on_device(operations: Sequence[Operation]) -> list[Operation]:
+    """Returns the operations that a device runs.
+
+    A ReLU is part of the operation before it if nothing else reads that, and what several links compute alike without
+    weights is computed once.
+    """
+    held = _held_in(operations)
+    return [op for op in operations if held[op.name] == op.name]
+
+
 def peak_live_values(operations: Sequence[Operation], image_values: int) -> int:
-    """Returns the largest sum of tensors alive at once; heads' outputs live to the end."""
-    last_use = {name: step for step, op in enumerate(operations) for name in op.inputs}
+    """Returns the largest sum of tensors alive at once on a device; heads' outputs live to the end."""
+    held, steps = _held_in(operations), on_device(operations)
+    last_use = {held[name]: step for step, op in enumerate(steps) for name in op.inputs}
     live = {IMAGE: image_values}
     peak = 0
-    for step, op in enumerate(operations):
+    for step, op in enumerate(steps):
         live[op.name] = math.prod(op.output_shape)
         peak = max(peak, sum(live.values()))
-        live = {name: size for name, size in live.items() if last_use.get(name, len(operations)) > step}
+        live = {name: size for name, size in live.items() if last_use.get(name, len(steps)) > step}
     return peak
+
+
+def _held_in(operations: Sequence[Operation]) -> dict[str, str]:
+    """Returns per operation the one on the device whose tensor holds its output."""
+    read_otherwise = {name for op in operations if op.kind != "relu" for name in op.inputs}
+    held = {IMAGE: IMAGE}
+    first: dict[tuple, str] = {}
+    for op in operations:
+        held[op.name] = op.name
+        if op.kind in ("relu", "max", "average"):
+            (source,) = op.inputs
+            is_part = op.kind == "relu" and source not in read_otherwise
+            key = (op.kind, held[source], op.window, op.strides)
+            held[op.name] = first.setdefault(key, held[source] if is_part else op.name)
+    return held

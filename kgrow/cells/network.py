@@ -11,7 +11,7 @@ from kgrow._keras import keras
 from kgrow.architecture import Scaling
 from kgrow.architecture.genotype import KINDS, Genotype
 from kgrow.architecture.link import NUM_INPUTS, PROJECTION, Link, Step, inputs_of, steps_of
-from kgrow.architecture.linked import input_name, link_name
+from kgrow.architecture.linked import input_name, link_name, sum_name
 from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.layers import GatedSum, apply_steps
 from kgrow.cells.stack import PlacedCell, Stack
@@ -92,12 +92,14 @@ def _cell(
     for target in genotype.nodes(cell.kind):
         incoming = [link for link in links if link.target == target]
         made = [_linked(cell, link, nodes[link.source], seed, gates is not None) for link in incoming]
-        name = f"{prefix}/node_{target}"
         if gates is not None:
-            tensor, order = gates
+            (tensor, order), name = gates, f"{prefix}/node_{target}"
             nodes[target] = GatedSum(cell.repeat, [order.index(link) for link in incoming], name=name)([tensor, *made])
         else:
-            nodes[target] = keras.layers.Add(name=name)(made) if len(made) > 1 else made[0]
+            nodes[target] = made[0]
+            for place in range(1, len(made)):
+                adding = keras.layers.Add(name=f"{prefix}/{sum_name(target, place, len(made))}")
+                nodes[target] = adding([nodes[target], made[place]])
     outputs = [nodes[target] for target in genotype.nodes(cell.kind)]
     stacked = keras.layers.Concatenate(name=f"{prefix}/output")(outputs) if len(outputs) > 1 else outputs[0]
     return keras.layers.ReLU(name=f"{prefix}/relu")(stacked)

@@ -61,24 +61,23 @@ class FoldedNetwork:
         logits = []
         for op in self.architecture.operations:
             inputs = [values[name] for name in op.inputs]
-            values[op.name] = self._run(op, inputs, observe if op.name in self._stored else unobserved, kernel_of)
+            made = self._run(op, inputs, observe, kernel_of)
+            values[op.name] = observe(op.name, made) if op.name in self._stored else made
             if op.kind == "dense":
                 logits.append(values[op.name])
         return logits
 
     def _run(self, op: Operation, inputs: Sequence[Any], observe: Observe, kernel_of: Observe) -> Any:
         if op.kernel_shape:
-            kernel = kernel_of(op.name, self.variables[f"{op.name}/kernel"])
-            return observe(op.name, self._weighted(op, inputs[0], kernel))
+            return self._weighted(op, inputs[0], kernel_of(op.name, self.variables[f"{op.name}/kernel"]))
         if op.kind == "mixed":
             return self._mixed_pool(op, inputs[0], observe)
         if op.kind == "add":
             total = inputs[0] + inputs[1]
             for number, summand in enumerate(inputs[2:]):  # in pairs: there is no ADD_N for 8 bits
                 total = observe(f"{op.name}/{number}", total) + summand
-            return observe(op.name, tf.nn.relu(total) if op.relu else total)
-        made = weightless(op, inputs)
-        return observe(op.name, made) if op.kind == "relu" else made
+            return tf.nn.relu(total) if op.relu else total
+        return weightless(op, inputs)
 
     def _weighted(self, op: Operation, features: Any, kernel: Any) -> Any:
         if op.kind == "dense":
@@ -98,14 +97,18 @@ class FoldedNetwork:
         mixing, window = self.mixing[f"block_{op.block_index}/head/mixing"], op.window
         largest = observe(f"{op.name}/max", mixing * tf.nn.max_pool2d(features, window, window, "VALID"))
         average = observe(f"{op.name}/average", (1 - mixing) * tf.nn.avg_pool2d(features, window, window, "VALID"))
-        return observe(op.name, largest + average)
+        return largest + average
 
 
 def _stored(architecture: Architecture) -> set[str]:
-    """Returns the operations whose output is stored: not what ReLU alone reads, which becomes part of the operation."""
+    """Returns the operations whose output is stored with a range of its own.
+
+    Pools and concatenations keep that of what they read; what ReLU alone reads becomes one operation with it.
+    """
+    passing = {op.name for op in architecture.operations if op.kind in ("max", "average", "concat")}
     read_otherwise = {name for op in architecture.operations if op.kind != "relu" for name in op.inputs}
     read_by_relu = {name for op in architecture.operations if op.kind == "relu" for name in op.inputs}
-    return {op.name for op in architecture.operations} - (read_by_relu - read_otherwise)
+    return {op.name for op in architecture.operations} - passing - (read_by_relu - read_otherwise)
 
 
 def _own_axes(op: Operation, kernel: np.ndarray) -> np.ndarray:

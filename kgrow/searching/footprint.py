@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from kgrow.architecture import Countable
+from kgrow.architecture.operation import on_device
 from kgrow.pruning import kept_of
 
 
@@ -42,7 +43,7 @@ class Footprint:
         params: Kept connections; exact.
         macs: Multiply-accumulates per image to the last head, pruned connections included; exact.
         flash_bytes: Size of the exported file with the last head; a few percent above it.
-        ram_bytes: Memory for activations; within a few percent where cells read one map, up to a tenth elsewhere.
+        ram_bytes: Memory for activations; within a few percent where cells read one map, up to an eighth elsewhere.
     """
 
     params: int
@@ -86,9 +87,9 @@ def costs(architecture: Countable, quantization: str = "int8") -> Costs:
         quantization: A name in `FORMATS`.
     """
     last, parts = architecture.operations[-1].block_index, FORMATS[quantization]
-    operations = [op for op in architecture.operations if not op.is_head or op.block_index == last]
+    operations = on_device([op for op in architecture.operations if not op.is_head or op.block_index == last])
     weights = sum(op.kernel_size for op in operations)
-    channels = sum(op.kernel_shape[-1] for op in operations if op.kernel_shape)
+    channels = sum(op.output_shape[-1] for op in operations if op.kernel_shape)
     # The pixels' mean is subtracted by an operation of its own: for a while the image is there twice.
     images = 2 * math.prod(architecture.input_shape) * parts.activation
     return Costs(

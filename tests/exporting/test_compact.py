@@ -13,6 +13,7 @@ from kgrow.architecture.link import OPERATIONS, Link, nodes_of
 from kgrow.exporting import EXPORTERS, classify, cut
 from kgrow.exporting._channels import Weighted
 from kgrow.exporting.answers import DeviceModel
+from kgrow.exporting.assembly import parse
 from kgrow.exporting.compact import compact, shrink
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.network import GrowingNetwork
@@ -202,6 +203,8 @@ def test_files_of_a_random_network_answer_as_it_does(seed):  # T7.1, T7.4, T7.5
     converted = EXPORTERS["float32"].convert(smaller, heads, "float32")
     for head in heads:
         assert np.abs(classify(cut.one_head(converted, head), images) - expected[head]).max() <= tolerance
+    whole = EXPORTERS["int8"].convert(smaller, heads, "float32", images)
+    assert [tensor.type for tensor in parse(whole).subgraphs[0].tensors].count(0) == 1  # the image alone is float32
     for fallback in FALLBACKS:
         rule = ExitRule(between(softmax(expected[:-1]).max(axis=-1)), fallback)
         probabilities, _, evaluated = network.predict_early(images, rule.threshold, fallback=fallback)

@@ -5,7 +5,9 @@ import pytest
 
 from kgrow._keras import tf
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.architecture.link import Link
 from kgrow.exporting import EXPORTERS, cut
+from kgrow.exporting.assembly import parse, tensor_types
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import open_interpreter
 from kgrow.exporting.quantized import QuantizedNetwork, calibrate
@@ -115,6 +117,14 @@ def test_file_computes_what_the_simulation_computes(quantized, int8_model, varie
         found = np.concatenate([runner(image=image[np.newaxis])["logits"] for image in images])
         step = (found.max() - found.min()) / 255
         assert np.abs(found - simulated[head]).mean() < 4 * step
+
+
+def test_a_node_of_several_links_stays_in_8_bits(noise):
+    links = (Link(2, 0, "sep3"), Link(2, 0, "max3"), Link(2, 0, "avg3"), Link(2, 0, "dil3"))
+    cells = (Cell("conv", 4), Cell("linked", 3, (0,), hidden_filters=3, links=links))
+    network = GrowingNetwork(Architecture((8, 8, 3), 3, SCALING, (Block(cells, Head(2)),)))
+    model = EXPORTERS["int8"].convert(network, (0,), representative_dataset=noise(network, 16))
+    assert tensor_types(parse(model)) <= {"UINT8", "INT8", "INT32"}
 
 
 def test_layer_that_rounding_hurts_most_is_named(varied_copy, images):
