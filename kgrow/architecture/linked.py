@@ -34,20 +34,19 @@ class LinkedPlace:
     def walk(self) -> Iterator[Operation]:
         """Yields its operations in the order the network runs them; the last one makes its output."""
         nodes: dict[int, Operation] = {}
-        for node, (source, shape) in sorted(self.inputs.items()):
-            strides = tuple(reduced(side, wanted) for side, wanted in zip(shape[:2], self.size, strict=True))
-            (nodes[node],) = self._chain(input_name(self.name, node), source, shape, PROJECTION, strides)
-            yield nodes[node]
         for target in nodes_of(self.links):
             incoming = [link for link in self.links if link.target == target]
             for place, link in enumerate(incoming):
+                if link.source not in nodes:  # an input is read when it is wanted, as a device does it
+                    nodes[link.source] = self._read(link.source)
+                    yield nodes[link.source]
                 made = list(self._linked(link, nodes[link.source]))
                 yield from made
                 summand = made[-1] if made else nodes[link.source]
                 if place == 0:
                     nodes[target] = summand
                     continue
-                # In pairs and at once, as a device does it: only two summands are in memory.
+                # In pairs and at once: only two summands are in memory.
                 name = sum_name(target, place, len(incoming))
                 nodes[target] = self._joined(name, "add", (nodes[target], summand), self.filters)
                 yield nodes[target]
@@ -56,6 +55,12 @@ class LinkedPlace:
             outputs = [self._joined("output", "concat", outputs, self.filters * len(outputs))]
             yield outputs[0]
         yield self._joined("relu", "relu", outputs, outputs[0].output_shape[2])
+
+    def _read(self, node: int) -> Operation:
+        source, shape = self.inputs[node]
+        strides = tuple(reduced(side, wanted) for side, wanted in zip(shape[:2], self.size, strict=True))
+        (projection,) = self._chain(input_name(self.name, node), source, shape, PROJECTION, strides)
+        return projection
 
     def _joined(self, name: str, kind: str, parts: Sequence[Operation], channels: int) -> Operation:
         shape = (*parts[0].output_shape[:2], channels)

@@ -42,7 +42,8 @@ class Footprint:
     Args:
         params: Kept connections; exact.
         macs: Multiply-accumulates per image to the last head, pruned connections included; exact.
-        flash_bytes: Size of the exported file with the last head; a few percent above it.
+        flash_bytes: Size of the exported file with the last head; a few percent above it, up to a tenth with many small
+            operations.
         ram_bytes: Memory for activations; within a few percent where cells read one map, up to an eighth elsewhere.
     """
 

@@ -45,8 +45,9 @@ def test_file_and_memory_are_near_the_real_ones(space, shape, width, depth, quan
     converted = EXPORTERS[quantization].convert(GrowingNetwork(architecture), (depth - 1,), "uint8", images)
     model = with_plan(cut.one_head(converted, depth - 1, "float32"))
     predicted = costs(architecture, quantization)
-    assert 0 <= predicted.flash_bytes - len(model) - DESCRIPTION <= 0.07 * len(model)
-    assert predicted.ram_bytes == pytest.approx(arena_bytes(model), rel=0.1 if space != "cells" else 0.125)
+    above, off = (0.1, 0.125) if space == "cells" else (0.07, 0.1)  # of many small operations
+    assert 0 <= predicted.flash_bytes - len(model) - DESCRIPTION <= above * len(model)
+    assert predicted.ram_bytes == pytest.approx(arena_bytes(model), rel=off)
 
 
 def test_every_format_is_one_that_can_be_exported():
