@@ -128,8 +128,9 @@ def varied_network(varied_architecture):
             variable.assign(generator.uniform(0.5, 1.5, variable.shape))
         elif name.endswith(("beta", "bias", "moving_mean")):
             variable.assign(generator.normal(0, 0.2, variable.shape))
-    for block, factor in zip(network.blocks, (0.5, 3.0, 0.5), strict=True):  # each head leads on some images
-        block.head.dense.layer.kernel.assign(factor * block.head.dense.layer.kernel)
+    spreads = (0.6, 3.0, 2.0)  # of the logits over images: each head leads on some
+    for block, logits, spread in zip(network.blocks, network.logits(images_for(network)), spreads, strict=True):
+        block.head.dense.layer.kernel.assign(spread / np.std(logits, axis=0).mean() * block.head.dense.layer.kernel)
     return network
 
 

@@ -58,7 +58,7 @@ class Cell:
         kind: `"conv"`, `"residual"` or `"linked"`.
         filters: Channels of the output.
         inputs: Numbers of the feature maps read, the newest last; empty for the image. Of a linked cell the last one is
-            node 0, the one before node 1.
+            node 0, and the other, if there is one, node 1.
         hidden_filters: Channels between the two convolutions of a residual cell, or of each node of a linked one; 0 for
             a conv cell.
         kernel_size: Side of the square kernels, odd; links have their own.
@@ -68,6 +68,7 @@ class Cell:
             A linked cell does not join: the 1x1 convolutions that it reads its inputs through step over positions.
         shortcut: `"identity"`, `"projection"` (1x1 convolution and BN) or `"none"`; a stride is average-pooled.
         links: Of a linked cell, in any order; several may join two nodes.
+        input_stride: Of the 1x1 convolution that a linked cell reads its only input through.
     """
 
     kind: str
@@ -79,22 +80,25 @@ class Cell:
     join: str = "none"
     shortcut: str = "none"
     links: tuple[Link, ...] = ()
+    input_stride: int = 1
 
     def __post_init__(self) -> None:
         _check_choice("kind", self.kind, CELL_KINDS)
         _check_choice("join", self.join, JOINS)
         _check_choice("shortcut", self.shortcut, SHORTCUTS)
-        _check_counts(filters=self.filters, kernel_size=self.kernel_size, stride=self.stride)
+        _check_counts(
+            filters=self.filters, kernel_size=self.kernel_size, stride=self.stride, input_stride=self.input_stride
+        )
         if self.kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd, but got {self.kernel_size}.")
         if self.kind == "conv" and (self.hidden_filters or self.shortcut != "none"):
-            raise ValueError("`hidden_filters` and `shortcut` belong to residual cells, but this is a conv cell.")
+            raise ValueError("`hidden_filters` and `shortcut` do not belong to a conv cell.")
         if self.kind != "conv":
             _check_counts(hidden_filters=self.hidden_filters)
         if self.kind == "linked":
             self._check_links()
-        elif self.links:
-            raise ValueError(f"`links` belong to linked cells, but this is a {self.kind} cell.")
+        elif self.links or self.input_stride > 1:
+            raise ValueError(f"`links` and `input_stride` belong to linked cells, but this is a {self.kind} cell.")
         elif self.join == "none" and len(self.inputs) > 1:
             raise ValueError(f"`inputs` must be a single map when `join` is 'none', but got {self.inputs}.")
 
@@ -106,10 +110,14 @@ class Cell:
                 f"`filters` must be `hidden_filters` of each of {num_nodes} nodes together, but got {self.filters} for "
                 f"nodes of {self.hidden_filters}."
             )
-        if not len(read) or len(self.inputs) != max(read) + 1:
+        if read != tuple(range(len(self.inputs))):
             raise ValueError(
-                f"`inputs` must be one map per input that `links` read, the newest last, but got {self.inputs} for "
+                f"`inputs` must be one map per input that `links` read, the newest being 0, but got {self.inputs} for "
                 f"inputs {read}."
+            )
+        if self.input_stride > 1 and len(self.inputs) > 1:
+            raise ValueError(
+                "`input_stride` must be 1 if there are two inputs: the older one is brought to the newest."
             )
         if self.stride > 2 or self.kernel_size != 3 or (self.join, self.shortcut) != ("none", "none"):
             raise ValueError(
@@ -199,6 +207,11 @@ class Architecture(Countable):
         """Returns the number of a block's first cell."""
         return sum(len(block.cells) for block in self.blocks[:block_index])
 
+    def cell_operations(self, number: int) -> tuple[Operation, ...]:
+        """Returns the operations of one cell, in the order the network runs them."""
+        owner = next(index for index in range(len(self.blocks)) if number < self.first_cell(index + 1))
+        return tuple(op for op in self.operations if op.name.startswith(f"block_{owner}/cell_{number}/"))
+
     def feature_shape(self, number: int) -> tuple[int, int, int]:
         """Returns (height, width, channels) of a feature map."""
         return operations.feature_shape(self, number)
@@ -229,7 +242,10 @@ class Architecture(Countable):
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON types; `from_json` gives back an equal value."""
-        return dataclasses.asdict(self)
+        value = dataclasses.asdict(self)
+        for cell in (cell for block in value["blocks"] for cell in block["cells"] if cell["kind"] != "linked"):
+            del cell["links"], cell["input_stride"]  # as documents were before there were linked cells
+        return value
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Architecture:

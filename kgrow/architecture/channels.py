@@ -50,13 +50,6 @@ def adapters(cell: Cell, name: str) -> Iterator[tuple[str, int]]:
         yield f"{input_name(name, node)}/0", source
 
 
-def read_inputs(cell: Cell) -> tuple[int, ...]:
-    """Returns the positions of the inputs that a cell reads: the last of a linked one may only tell its size."""
-    if cell.kind != "linked":
-        return tuple(range(len(cell.inputs)))
-    return tuple(sorted(len(cell.inputs) - 1 - node for node in cell.linked_inputs()))
-
-
 def direct_inputs(cell: Cell) -> tuple[int, ...]:
     """Returns the maps whose channels, side by side, are the channels that a cell reads."""
     if cell.kind == "linked":
@@ -130,6 +123,5 @@ def kernel_channels(
 
 def linked_kernels(architecture: Architecture, number: int) -> list[Operation]:
     """Returns the kernels between the nodes of a linked cell, those that read its inputs left out."""
-    name = cell_names(architecture)[number]
-    own = {adapter for adapter, _ in adapters(architecture.cells[number], name)}
-    return [op for op in architecture.kernels() if op.name.startswith(f"{name}/") and op.name not in own]
+    own = {adapter for adapter, _ in adapters(architecture.cells[number], cell_names(architecture)[number])}
+    return [op for op in architecture.cell_operations(number) if op.kernel_shape and op.name not in own]

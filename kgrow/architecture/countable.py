@@ -45,8 +45,9 @@ class Countable(abc.ABC):
         return self.trainable_params() + sum(2 * op.norm_channels for op in self.operations)
 
     def peak_activation_bytes(self, bytes_per_value: int = 4) -> int:
-        """Bounds the memory for activations: the most that is alive at once when operations run in order.
+        """Estimates the memory for activations: the most that is alive at once when operations run in order.
 
-        Scaling, BN, and ReLU after BN are taken as fused into the operation before them.
+        Scaling, BN, and ReLU that alone reads what was computed are taken as fused into the operation before them, and
+        what links of a cell compute alike without weights as computed once. Another order may need more or less.
         """
         return peak_live_values(self.operations, math.prod(self.input_shape)) * bytes_per_value

@@ -104,6 +104,6 @@ def inputs_of(links: tuple[Link, ...]) -> tuple[int, ...]:
     return tuple(sorted({link.source for link in links if link.source < NUM_INPUTS}))
 
 
-def from_newest(links: tuple[Link, ...]) -> tuple[Link, ...]:
+def reading_newest(links: tuple[Link, ...]) -> tuple[Link, ...]:
     """Returns links that read the input 1 alone as links that read the input 0 in its place, in the same order."""
     return tuple(dataclasses.replace(link, source=0) if link.source == 1 else link for link in links)

@@ -90,13 +90,14 @@ def peak_live_values(operations: Sequence[Operation], image_values: int) -> int:
 def _held_in(operations: Sequence[Operation]) -> dict[str, str]:
     """Returns per operation the one on the device whose tensor holds its output."""
     read_otherwise = {name for op in operations if op.kind != "relu" for name in op.inputs}
+    copies = {op.name for op in operations if op.kind == "concat"}  # which cannot do more than that
     held = {IMAGE: IMAGE}
     first: dict[tuple, str] = {}
     for op in operations:
         held[op.name] = op.name
         if op.kind in ("relu", "max", "average"):
             (source,) = op.inputs
-            is_part = op.kind == "relu" and source not in read_otherwise
+            is_part = op.kind == "relu" and source not in read_otherwise | copies
             key = (op.kind, held[source], op.window, op.strides)
             held[op.name] = first.setdefault(key, held[source] if is_part else op.name)
     return held

@@ -20,10 +20,10 @@ def feature_shape(architecture: Architecture, number: int) -> tuple[int, int, in
 
 
 def joined_size(architecture: Architecture, number: int) -> tuple[int, int]:
-    """Returns (height, width) of what cell `number` reads: the resolution of its newest input."""
+    """Returns (height, width) to which cell `number` brings what it reads: the resolution of its newest input."""
     cell = architecture.cells[number]
     height, width, _ = feature_shape(architecture, cell.inputs[-1]) if cell.inputs else architecture.input_shape
-    return height, width
+    return reduced(height, cell.input_stride), reduced(width, cell.input_stride)
 
 
 def joined_channels(architecture: Architecture, number: int) -> int:

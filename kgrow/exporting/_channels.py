@@ -22,7 +22,6 @@ from kgrow.architecture.channels import (
     join_maps,
     kernel_channels,
     last_cell,
-    linked_kernels,
     split_joined,
     stacked_nodes,
 )
@@ -122,7 +121,7 @@ def _linked_constants(
     name, cell = cell_names(architecture)[number], architecture.cells[number]
     read = {kernel: constants[source] for kernel, source in adapters(cell, name)}
     made: dict[str, np.ndarray] = {}
-    for op in (op for op in architecture.operations if op.name.startswith(f"{name}/")):
+    for op in architecture.cell_operations(number):
         inputs = [read[op.name]] if op.name in read else [made[source] for source in op.inputs]
         made[op.name] = _constant_result(op, state, inputs)
     return made[f"{name}/relu"]
@@ -169,7 +168,7 @@ def drop_unread(weighted: Weighted, wanted: Collection[int]) -> Weighted:
         wanted: Indices of the heads whose logits are preserved.
     """
     architecture, state = weighted.architecture, dict(weighted.state)
-    read = _read_channels(weighted, wanted)
+    read = _read_channels(Weighted(architecture, state), wanted)
     for name, rows, columns in kernel_channels(architecture, read, True, True):
         restrict(state, name, rows, columns)
     kept = _kept_channels(architecture, read)
@@ -223,15 +222,22 @@ def _read_by_cell(state: State, name: str, cell: Cell, outputs: np.ndarray) -> t
 
 
 def _read_nodes(architecture: Architecture, state: State, number: int, outputs: np.ndarray) -> np.ndarray:
-    """Returns which channels of the nodes matter: in all of them alike, as they are handed on."""
-    cell = architecture.cells[number]
-    read = np.any(outputs.reshape(-1, cell.hidden_filters), axis=0)
-    kernels = [op.name for op in linked_kernels(architecture, number) if op.kind == "conv"]
-    while True:
-        more = np.any([read, *(_read_rows(state, name, read) for name in kernels)], axis=0)
-        if np.array_equal(more, read):
-            return read
-        read = more
+    """Zeroes what no output of a linked cell depends on; returns which channels of its nodes matter in any place."""
+    width = architecture.cells[number].hidden_filters
+    operations = architecture.cell_operations(number)
+    reads = {op.name: np.zeros(op.output_shape[2], bool) for op in operations}
+    reads[operations[-1].name] = outputs
+    for op in reversed(operations):
+        read = reads[op.name]
+        if op.kernel_shape:
+            columns = read if op.kind == "conv" else np.ones(1, bool)
+            restrict(state, op.name, np.ones(op.kernel_shape[2], bool) if op.kind == "conv" else read, columns)
+            read = np.any(state[f"{op.name}/kernel"] != 0, axis=(0, 1, 3))
+        parts = np.split(read, len(op.inputs)) if op.kind == "concat" else [read] * len(op.inputs)
+        for source, part in zip(op.inputs, parts, strict=True):
+            if source in reads:
+                reads[source] = reads[source] | part
+    return np.any([read.reshape(-1, width).any(axis=0) for read in reads.values()], axis=0)
 
 
 def _read_rows(state: State, name: str, columns: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kgrow.architecture import Architecture, Cell
 from kgrow.architecture.channels import cell_names, last_cell, split_joined
-from kgrow.architecture.link import NUM_INPUTS, Link, from_newest, inputs_of, steps_of
+from kgrow.architecture.link import NUM_INPUTS, Link, inputs_of, reading_newest, steps_of
 from kgrow.architecture.linked import input_name, link_name
 from kgrow.exporting._channels import (
     State,
@@ -32,8 +32,10 @@ def compact(network: GrowingNetwork, exit_indices: Sequence[int] | None = None) 
     """Returns a physically smaller network with the same logits in inference, float32 rounding aside.
 
     Removed are channels that nothing reads, that are zero, or whose constant value fits into a bias or a moving mean;
-    inputs of a join that nothing is read of; projections and cells that do nothing. Every map and hidden layer keeps a
-    channel, every block a cell and its head, and the stem stays. Running it again removes nothing more.
+    inputs of a join that nothing is read of; links of a linked cell that give a constant which another link to the node
+    can hold, and inputs that no link reads; projections and cells that do nothing. Every map and hidden layer keeps a
+    channel, every node a link, every block a cell and its head, and the stem stays. Running it again removes nothing
+    more.
 
     Args:
         network: Left as it is.
@@ -83,8 +85,7 @@ def _simplify_cells(weighted: Weighted) -> Weighted:
     cells = []
     for name, cell in zip(cell_names(architecture), architecture.cells, strict=True):
         if cell.kind == "linked":
-            cell = _without_dead_links(state, name, cell)
-            cells.append(_with_read_inputs(state, name, architecture, cell))
+            cells.append(_without_dead_links(state, name, architecture, cell))
             continue
         cell = _without_dead_projection(state, name, cell)
         cell = _without_unread_inputs(state, name, architecture, cell)
@@ -128,7 +129,7 @@ def _read_inputs(state: State, name: str, architecture: Architecture, cell: Cell
     return kept
 
 
-def _without_dead_links(state: State, name: str, cell: Cell) -> Cell:
+def _without_dead_links(state: State, name: str, architecture: Architecture, cell: Cell) -> Cell:
     """Takes away links whose convolutions give a constant, which the offset of another link to the node can hold."""
     links = list(cell.links)
     for link in cell.links:
@@ -143,7 +144,7 @@ def _without_dead_links(state: State, name: str, cell: Cell) -> Cell:
         elif constant.any():
             continue
         links.remove(link)
-    return dataclasses.replace(cell, links=tuple(links), inputs=cell.inputs[-1 - max(inputs_of(tuple(links))) :])
+    return _with_links(state, name, architecture, cell, tuple(links))
 
 
 def _last_kernel(name: str, cell: Cell, link: Link) -> str | None:
@@ -152,19 +153,18 @@ def _last_kernel(name: str, cell: Cell, link: Link) -> str | None:
     return f"{link_name(name, link)}/{len(steps) - 1}" if steps and steps[-1].kind == "conv" else None
 
 
-def _with_read_inputs(state: State, name: str, architecture: Architecture, cell: Cell) -> Cell:
-    """Makes node 1 node 0 if it alone is read: unless it has another resolution, to which only the newest map leads."""
-    if inputs_of(cell.links) != (1,):
-        return cell
-    older, newest = (architecture.feature_shape(source)[:2] for source in cell.inputs)
-    if older != newest:
-        return cell
-    links = from_newest(cell.links)
-    names = {link_name(name, old): link_name(name, new) for old, new in zip(cell.links, links, strict=True)}
+def _with_links(state: State, name: str, architecture: Architecture, cell: Cell, links: tuple[Link, ...]) -> Cell:
+    """Returns a linked cell with fewer links, and with the inputs that they read."""
+    if inputs_of(links) != (1,):
+        return dataclasses.replace(cell, links=links, inputs=cell.inputs[-1 - max(inputs_of(links)) :])
+    moved = reading_newest(links)
+    names = {link_name(name, old): link_name(name, new) for old, new in zip(links, moved, strict=True)}
     names[input_name(name, 1)] = input_name(name, 0)
     for old, new in names.items():
         state.update({key.replace(old, new, 1): state[key] for key in list(state) if key.startswith(f"{old}/")})
-    return dataclasses.replace(cell, links=links, inputs=cell.inputs[:1])
+    older, newest = (architecture.feature_shape(source)[:2] for source in cell.inputs)
+    stride = max(-(-side // wanted) for side, wanted in zip(older, newest, strict=True))
+    return dataclasses.replace(cell, links=moved, inputs=cell.inputs[:1], input_stride=stride)
 
 
 def _with_smallest_kernels(state: State, name: str, cell: Cell) -> Cell:

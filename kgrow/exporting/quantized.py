@@ -132,6 +132,11 @@ def quantization_errors(quantized: QuantizedNetwork, images: np.ndarray) -> dict
     """
     pixels = tf.cast(images, tf.float32)
     exact = quantized.folded.heads(pixels)[-1]
+    operations = quantized.folded.architecture.operations
+    # What a layer makes may be held by the ReLU that reads it.
+    held = {
+        name: op.name for op in operations if op.kind == "relu" for name in op.inputs if name not in quantized.ranges
+    }
     names = [op.name for op in quantized.folded.architecture.kernels()]
-    run = {name: quantized.heads(pixels, only=(name,))[-1] for name in names}
+    run = {name: quantized.heads(pixels, only=(name, held.get(name, name)))[-1] for name in names}
     return {name: float(tf.reduce_mean(tf.square(logits - exact))) for name, logits in run.items()}

@@ -25,7 +25,7 @@ class LinkedCell(keras.layers.Layer):
 
     def __init__(self, architecture: Architecture, number: int, *, seed: int, prefix: str):
         super().__init__(name="linked_cell")
-        self.operations = [op for op in architecture.operations if op.name.startswith(f"{prefix}/")]
+        self.operations = architecture.cell_operations(number)
         # Which of the maps that the cell reads an operation reads: those that do not read another operation of it.
         nodes = architecture.cells[number].linked_inputs()
         self.reads = {f"{input_name(prefix, node)}/0": -1 - node for node in nodes}

@@ -9,7 +9,6 @@ import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import PrunableLayer
-from kgrow.architecture.channels import read_inputs
 from kgrow.bayes import CrossEntropy, ForwardPass, Probe, tiled_probe
 from kgrow.bayes.squared_gradients import conv_squares, dense_squares, depthwise_squares
 from kgrow.network import GrowingNetwork
@@ -103,7 +102,7 @@ class ChannelModel:
 
 
 class LinkModel:
-    """A network whose parameters are gates on its links, all open, in the order of `pruning.links.Links`.
+    """A network whose parameters are gates on its links, all open, one per entry of `Cell.inputs` in that order.
 
     A gate multiplies the source's map where one cell reads it. Pooling, adapters and joins are linear, so that is what
     the link contributes to what the cell reads: a slice of the joined map, a term of the sum, or all of it; of a linked
@@ -115,8 +114,7 @@ class LinkModel:
 
     def __init__(self, network: GrowingNetwork):
         self._network = network
-        self._read = [read_inputs(cell) for cell in network.architecture.cells]
-        self._first = np.cumsum([0, *map(len, self._read)])
+        self._first = np.cumsum([0, *(len(cell.inputs) for cell in network.architecture.cells)])
         self._gates = tf.Variable(tf.ones(self._first[-1]))
 
     @property
@@ -130,8 +128,7 @@ class LinkModel:
 
         def tap(number: int, maps: Sequence[Any]) -> list[Any]:
             gates = tf.unstack(copies[:, self._first[number] : self._first[number + 1], None, None, None], axis=1)
-            gated = dict(zip(self._read[number], gates, strict=True))
-            return [features * gated[place] if place in gated else features for place, features in enumerate(maps)]
+            return [features * gate for features, gate in zip(maps, gates, strict=True)]
 
         logits = call_with_inputs(self._network, images, tap)
         return ForwardPass(logits, [tiled_probe(copies, self._gates)])

@@ -10,6 +10,8 @@ import numpy as np
 
 from kgrow.architecture import Architecture, Cell
 from kgrow.architecture.channels import adapters, cell_names, last_cell, split_joined
+from kgrow.architecture.link import nodes_of
+from kgrow.architecture.linked import link_name
 from kgrow.bayes import GateGraph, decide, dependent_gamma, settled
 from kgrow.bayes.prior import LARGEST_GAMMA, SMALLEST_CURVATURE
 
@@ -17,18 +19,20 @@ STEM = 0
 
 
 class Link(NamedTuple):
-    """One entry of `Cell.inputs` that is read.
+    """One entry of `Cell.inputs`.
 
     Args:
         source: Number of the cell whose map is read.
         reader: Number of the cell that reads it.
         rows: By the name of a kernel the input rows of it that nothing but this link feeds. There are none where masks
             cannot take the link away: an identity shortcut passes it on, and the newest input of a sum has no adapter.
+        behind: Kernels of a linked cell that then read nothing but constants.
     """
 
     source: int
     reader: int
     rows: Mapping[str, slice]
+    behind: tuple[str, ...] = ()
 
 
 class Links:
@@ -39,6 +43,7 @@ class Links:
     """
 
     def __init__(self, architecture: Architecture):
+        self._architecture = architecture
         self._cells, self._names = architecture.cells, cell_names(architecture)
         self._ends = sorted({last_cell(architecture, index) for index in range(len(architecture.blocks))} - {STEM})
         self._links = tuple(self._find())
@@ -53,7 +58,9 @@ class Links:
     def _find(self) -> Iterator[Link]:
         for number, (name, cell) in enumerate(zip(self._names, self._cells, strict=True)):
             adapted = list(adapters(cell, name))
-            yield from (Link(source, number, {kernel: slice(None)}) for kernel, source in adapted)
+            for place, (kernel, source) in enumerate(adapted):
+                behind = tuple(self._behind(number, len(adapted) - 1 - place)) if cell.kind == "linked" else ()
+                yield Link(source, number, {kernel: slice(None)}, behind)
             if not cell.inputs:
                 continue
             is_own = cell.shortcut != "identity" and not adapted
@@ -61,6 +68,19 @@ class Links:
             for source, part in split_joined(self._cells, cell, channels):
                 rows = slice(int(part[0]), int(part[-1]) + 1)
                 yield Link(source, number, {kernel: rows for kernel in _readers(name, cell)} if is_own else {})
+
+    def _behind(self, number: int, node: int) -> Iterator[str]:
+        """Yields the kernels of a linked cell to which nothing leads but one of its inputs."""
+        cell, lost = self._cells[number], {node}
+        for target in nodes_of(cell.links):
+            if all(link.source in lost for link in cell.links if link.target == target):
+                lost.add(target)
+        starts = tuple(f"{link_name(self._names[number], link)}/" for link in cell.links if link.source in lost)
+        yield from (
+            op.name
+            for op in self._architecture.cell_operations(number)
+            if op.kernel_shape and op.name.startswith(starts)
+        )
 
     @functools.cached_property
     def graphs(self) -> tuple[GateGraph, ...]:
@@ -124,6 +144,8 @@ class Links:
         for link, stays in zip(self._links, kept, strict=True):
             for kernel, rows in link.rows.items():
                 found[kernel][..., rows, :] &= stays
+            for kernel in link.behind:
+                found[kernel] &= stays
         fed = {STEM} | {link.reader for link, stays in zip(self._links, kept, strict=True) if stays}
         lost = tuple(f"{name}/" for number, name in enumerate(self._names) if number not in fed)
         for name, connections in found.items():

@@ -18,7 +18,7 @@ class Cascade(ResidualSpace):
     For 32x32x3 and ten classes: 801 056 kernel parameters and 54 M multiply-accumulates before pruning; its heads stand
     at 9, 25, 61 and 100 % of the work. An exit saves what comes after it, so the first head comes early, there is a
     long way behind it for the images that need it, and no layer works at the full resolution, where kernels for 8 bits
-    are slow for what they compute. Small images (up to 16 pixels) keep their resolution; sides above 40 pixels are
+    are slow for what they compute. Small images (up to 16 pixels) keep their resolution; sides above 80 pixels are
     reduced further by the stem.
     """
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Sequence
 
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.architecture.link import from_newest, inputs_of, nodes_of
+from kgrow.architecture.link import inputs_of, nodes_of, reading_newest
 from kgrow.searching.residual import SMALL_SIDE, STEM_SIDE
 from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
 
@@ -43,7 +45,7 @@ class Cells(SearchSpace):
     """Blocks of normal and reduction cells, each ending in an internal classifier.
 
     The stem has three times as many filters as a node of the first cell; each reduction doubles those of the nodes.
-    Sides above 16 pixels are halved by the stem, above 40 reduced further.
+    Sides above 16 pixels are halved by the stem, above 80 reduced further.
 
     Args:
         genotype: Of the cells, such as `kgrow.cells.ProxySpace.genotype` returns after a search.
@@ -76,23 +78,46 @@ class Cells(SearchSpace):
         """See `SearchSpace.build`."""
         side, filters = max(input_shape[:2]), scaled_filters(self.filters, width)
         stride = 1 if side <= SMALL_SIDE else max(2, 2 ** math.ceil(math.log2(side / STEM_SIDE)))
-        cells = [Cell("conv", 3 * filters, kernel_size=max(3, 2 * stride - 1), stride=stride)]
-        halvings = [0]  # of each map, by reductions
+        stem = Cell("conv", 3 * filters, kernel_size=max(3, 2 * stride - 1), stride=stride)
+        cells = {0: stem} | self._linked(filters)
+        numbers = {place: number for number, place in enumerate(cells)}
         architecture = Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]))
-        for index, letters in enumerate(self.blocks):
-            first = 0 if index == 0 else len(cells)
-            for letter in letters:
-                cells.append(self._cell(KINDS[letter], filters, halvings))
-                halvings.append(halvings[-1] + (letter == "R"))
+        for index, end in enumerate(self._ends()):
+            first = sum(len(block.cells) for block in architecture.blocks)
+            block = [cell for place, cell in cells.items() if place <= end][first:]
+            renumbered = (dataclasses.replace(cell, inputs=tuple(numbers[i] for i in cell.inputs)) for cell in block)
             head = Head(grid=1 if index == len(self.blocks) - 1 else 2)
-            architecture = architecture.grow(Block(tuple(cells[first:]), head))
+            architecture = architecture.grow(Block(tuple(renumbered), head))
         return architecture
 
-    def _cell(self, kind: str, filters: int, halvings: list[int]) -> Cell:
-        links, newest = self.genotype.links(kind), len(halvings) - 1
-        before, stride = max(newest - 1, 0), 2 if kind == "reduction" else 1
-        inputs = (before, newest)[-1 - max(inputs_of(links)) :]
-        if inputs_of(links) == (1,) and halvings[before] == halvings[newest]:
-            inputs, links = (before,), from_newest(links)
-        nodes = filters * 2 ** halvings[-1] * stride
-        return Cell("linked", nodes * len(nodes_of(links)), inputs, hidden_filters=nodes, stride=stride, links=links)
+    def _ends(self) -> list[int]:
+        """Returns the place of each block's last cell, that of the stem being 0."""
+        return list(itertools.accumulate(map(len, self.blocks)))
+
+    def _linked(self, filters: int) -> dict[int, Cell]:
+        """Returns the linked cells by their place, without those that neither a head nor a later cell reads."""
+        letters = "".join(self.blocks)
+        halvings = [letters[:place].count("R") for place in range(len(letters) + 1)]  # of each map
+        cells: dict[int, Cell] = {}
+        used = set(self._ends())
+        for place in range(len(letters), 0, -1):
+            if place in used:
+                cells[place] = self._cell(KINDS[letters[place - 1]], filters, place, halvings)
+                used.update(cells[place].inputs)
+        return dict(sorted(cells.items()))
+
+    def _cell(self, kind: str, filters: int, place: int, halvings: Sequence[int]) -> Cell:
+        links, newest, before = self.genotype.links(kind), place - 1, max(place - 2, 0)
+        inputs, input_stride = (before, newest)[-1 - max(inputs_of(links)) :], 1
+        if inputs_of(links) == (1,):
+            inputs, links, input_stride = (before,), reading_newest(links), 2 ** (halvings[newest] - halvings[before])
+        nodes = filters * 2 ** halvings[place]
+        return Cell(
+            "linked",
+            nodes * len(nodes_of(links)),
+            inputs,
+            hidden_filters=nodes,
+            stride=2 if kind == "reduction" else 1,
+            links=links,
+            input_stride=input_stride,
+        )

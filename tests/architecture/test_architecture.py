@@ -202,6 +202,13 @@ def test_compact_network_has_the_counted_kernels_and_variables(input_shape):
     check_against_network(build("compact", input_shape))
 
 
+def test_documents_from_before_there_were_linked_cells_are_written_and_read_alike():
+    document = build("compact", DIGITS).to_json()
+    fields = {"kind", "filters", "inputs", "hidden_filters", "kernel_size", "stride", "join", "shortcut"}
+    assert {key for block in document["blocks"] for cell in block["cells"] for key in cell} == fields
+    assert Architecture.from_json(document) == build("compact", DIGITS)
+
+
 def test_network_of_linked_cells_has_the_counted_kernels_and_variables():
     check_against_network(build("cells", MNIST))
 
@@ -263,16 +270,25 @@ LINKED = {
         ({"stride": True}, "`stride` must be a positive integer, but got True"),
         ({"kernel_size": 4}, "`kernel_size` must be odd, but got 4"),
         ({"kind": "residual"}, "`hidden_filters` must be a positive integer, but got 0"),
-        ({"hidden_filters": 3}, "`hidden_filters` and `shortcut` belong to residual cells"),
-        ({"shortcut": "identity"}, "`hidden_filters` and `shortcut` belong to residual cells"),
+        ({"hidden_filters": 3}, "`hidden_filters` and `shortcut` do not belong to a conv cell"),
+        ({"shortcut": "identity"}, "`hidden_filters` and `shortcut` do not belong to a conv cell"),
         ({"inputs": (0, 1)}, r"`inputs` must be a single map when `join` is 'none', but got \(0, 1\)"),
-        ({"links": (Link(2, 0, "sep3"),)}, "`links` belong to linked cells, but this is a conv cell"),
+        (
+            {"links": (Link(2, 0, "sep3"),)},
+            "`links` and `input_stride` belong to linked cells, but this is a conv cell",
+        ),
         ({**LINKED, "links": ()}, "`links` must hold distinct links that read inputs or nodes with links"),
         ({**LINKED, "links": (Link(3, 0, "sep3"), Link(4, 2, "max3"))}, "`links` must hold distinct links"),
         ({**LINKED, "hidden_filters": 0}, "`hidden_filters` must be a positive integer, but got 0"),
         ({**LINKED, "filters": 3}, "`filters` must be `hidden_filters` of each of 2 nodes together, but got 3"),
         ({**LINKED, "inputs": ()}, r"`inputs` must be one map per input that `links` read, .* but got \(\)"),
         ({**LINKED, "inputs": (0,)}, r"`inputs` must be one map per input that `links` read, .* but got \(0,\)"),
+        (
+            {**LINKED, "links": (Link(2, 1, "sep3"), Link(3, 1, "max3"))},
+            "`inputs` must be one map per input",
+        ),
+        ({**LINKED, "input_stride": 2}, "`input_stride` must be 1 if there are two inputs"),
+        ({"input_stride": 2}, "`links` and `input_stride` belong to linked cells, but this is a conv cell"),
         ({**LINKED, "stride": 3}, "`stride` of a linked cell must be 1 or 2"),
         ({**LINKED, "join": "add"}, "it has no `kernel_size`, `join` or `shortcut`"),
         ({**LINKED, "kernel_size": 5}, "it has no `kernel_size`, `join` or `shortcut`"),

@@ -102,9 +102,10 @@ def random_cells(generator, size):
     for number in range(1, generator.integers(3, 6)):
         newest = number - 1 if generator.random() < 0.8 else int(generator.integers(number))
         earlier = [i for i in range(number) if i != newest and (sizes[i] >= sizes[newest]).all()]
+        may_shrink = sum(cell.stride * cell.input_stride - 1 for cell in cells) < 2
         if generator.random() < 0.3:
-            cells.append(random_linked_cell(generator, newest, earlier, cells))
-            sizes.append(-(-sizes[newest] // cells[-1].stride))
+            cells.append(random_linked_cell(generator, newest, earlier, may_shrink))
+            sizes.append(-(-sizes[newest] // (cells[-1].stride * cells[-1].input_stride)))
             continue
         join = str(generator.choice(["none", "add", "concat"])) if earlier else "none"
         chosen = [i for i in earlier if generator.random() < 0.7] if join != "none" else []
@@ -112,7 +113,7 @@ def random_cells(generator, size):
         joined = sum(cells[i].filters for i in (inputs if join == "concat" else inputs[-1:]))
         kind = str(generator.choice(["conv", "residual"], p=[0.3, 0.7]))
         shortcut = str(generator.choice(["identity", "projection", "none"])) if kind == "residual" else "none"
-        stride = 2 if generator.random() < 0.3 and sum(cell.stride - 1 for cell in cells) < 2 else 1
+        stride = 2 if generator.random() < 0.3 and may_shrink else 1
         cells.append(
             Cell(
                 kind,
@@ -129,20 +130,20 @@ def random_cells(generator, size):
     return cells
 
 
-def random_linked_cell(generator, newest, earlier, cells):
-    """Two to five links of any operation between one or two inputs and one to three nodes."""
+def random_linked_cell(generator, newest, earlier, may_shrink):
+    """Up to six links of any operation between one or two inputs and one to three nodes."""
     inputs = (int(generator.choice(earlier)), newest) if earlier and generator.random() < 0.7 else (newest,)
-    nodes, links = list(range(len(inputs))), [Link(2, len(inputs) - 1, "sep3")]
-    nodes.append(2)
-    for _ in range(generator.integers(1, 5)):
+    nodes = [*range(len(inputs)), 2]
+    links = {Link(2, node, str(generator.choice(list(OPERATIONS)))) for node in range(len(inputs))}
+    for _ in range(generator.integers(0, 5)):
         target = int(generator.integers(2, max(nodes) + 2))
         source = int(generator.choice([node for node in nodes if node < target]))
-        links.append(Link(target, source, str(generator.choice(list(OPERATIONS)))))
+        links.add(Link(target, source, str(generator.choice(list(OPERATIONS)))))
         nodes = sorted({*nodes, target})
-    links, width = tuple(set(links)), int(generator.integers(2, 4))
-    stride = 2 if generator.random() < 0.3 and sum(cell.stride - 1 for cell in cells) < 2 else 1
-    filters = width * len(nodes_of(links))
-    return Cell("linked", filters, inputs, hidden_filters=width, stride=stride, links=links)
+    width, shrinks = int(generator.integers(2, 4)), generator.random() < 0.3 and may_shrink
+    strides = {"input_stride" if shrinks and len(inputs) == 1 and generator.random() < 0.5 else "stride": 1 + shrinks}
+    filters = width * len(nodes_of(tuple(links)))
+    return Cell("linked", filters, inputs, hidden_filters=width, links=tuple(links), **strides)
 
 
 def random_architecture(generator):

@@ -34,8 +34,12 @@ def searched_twin(network, genotype, stack):
     """Returns the maps of the cells of the plain network with the weights of the grown one."""
     twin = cell_network(CellArchitecture(stack, genotype), seed=1)
     state = {name.partition("/")[2]: value for name, value in network.state().items()}
+    numbers = {placed.number: number for number, placed in enumerate(CellArchitecture(stack, genotype).cells, start=1)}
     for layer in twin.layers:
         name = layer.name.removesuffix("/norm").replace("stem/0", "cell_0/first")
+        if name.startswith("cell_") and layer.name != "cell_0/first":
+            cell, _, rest = name.removeprefix("cell_").partition("/")
+            name = f"cell_{numbers.get(int(cell), 0)}/{rest}"  # cells that nothing reads have no number
         if layer.weights and layer.name != "logits" and f"{name}/kernel" not in state:
             # A cell that reads one map alone knows it as node 0, whichever it is in the genotype.
             name = name.replace("/input_1/", "/input_0/").replace("_1_", "_0_")

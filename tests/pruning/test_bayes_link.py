@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrow._keras import tf
+from kgrow._tfmot import assign_masks
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.architecture.link import Link
 from kgrow.bayes import CrossEntropy, GaussNewton, MonteCarloFisher
@@ -284,13 +285,36 @@ def test_compaction_drops_a_term_of_a_sum(varied_copy, batches, cross_entropy, n
     np.testing.assert_allclose(smaller.logits(images), varied_copy.logits(images), atol=1e-5)
 
 
+def test_a_lost_input_of_a_linked_cell_takes_along_what_only_it_leads_to(noise):
+    # Node 2 sums both inputs, node 3 reads the older one alone, and node 4 node 3 alone.
+    ways = (Link(2, 0, "sep3"), Link(2, 1, "sep5"), Link(3, 1, "dil3"), Link(4, 3, "sep3"))
+    cells = (Cell("conv", 4), Cell("conv", 4, (0,)), Cell("linked", 9, (0, 1), hidden_filters=3, links=ways))
+    network = GrowingNetwork(Architecture((8, 8, 3), 3, SCALING, (Block(cells, Head(2)),)))
+    for name, variable in network.named_variables().items():
+        if name.endswith("/beta"):  # what reads a lost input reads constants, not zeros
+            variable.assign(np.linspace(-1, 1, variable.shape[0]))
+    links = Links(network.architecture)
+    assert [(link.source, link.reader) for link in links] == [(0, 1), (0, 2), (1, 2)]
+    prefix = "block_0/cell_2/"
+    lost = {"input_1/0", *(f"sep5_1_2/{step}" for step in range(4)), "dil3_1_3/0", *(f"sep3_3_4/{s}" for s in range(4))}
+    found = links.connections(np.array([True, False, True]), {k.name: k.weight.shape for k in network.kernels()})
+    assert {name for name, kept in found.items() if not kept.any()} == {prefix + name for name in lost}
+    assign_masks(network.kernels(), [found[kernel.name].astype(np.float32) for kernel in network.kernels()])
+    smaller = compact(network)
+    assert smaller.architecture.macs() < network.architecture.macs()
+    assert Link(2, 0, "sep3") in smaller.architecture.cells[2].links
+    assert Link(2, 1, "sep5") not in smaller.architecture.cells[2].links
+    images = noise(network, 8)
+    np.testing.assert_allclose(smaller.logits(images), network.logits(images), rtol=1e-4, atol=1e-4)
+
+
 def linked_cell(draw, number):
-    """A cell of one node of two channels, which reads one map or two, or of the two the older alone."""
+    """A cell of one node of two channels, which reads one map or two."""
     inputs = tuple(sorted(draw(st.tuples(*[st.integers(0, number - 1)] * draw(st.integers(1, 2))))))
     operations = st.sampled_from(("sep3", "dil3", "max3", "identity"))
-    read = draw(st.sampled_from(((0, 1), (1,)))) if len(inputs) == 2 else (0,)
-    links = tuple(Link(2, node, draw(operations)) for node in read)
-    return Cell("linked", 2, inputs, hidden_filters=2, stride=draw(st.sampled_from((1, 1, 2))), links=links)
+    links = tuple(Link(2, node, draw(operations)) for node in range(len(inputs)))
+    strides = {"stride": draw(st.sampled_from((1, 1, 2))), "input_stride": 1 if len(inputs) > 1 else 2}
+    return Cell("linked", 2, inputs, hidden_filters=2, links=links, **strides)
 
 
 @st.composite
@@ -320,9 +344,13 @@ def reached(architecture, masks):
         name, width = f"block_{owners[number]}/cell_{number}", 2
         if cell.kind == "linked":
             inputs = {f"{name}/input_{node}/0": source for node, source in enumerate(reversed(cell.inputs))}
-            own = [mask for key, mask in masks.items() if key.startswith(f"{name}/") and key not in inputs]
-            read = [masks[key].any() and found[source] for key, source in inputs.items() if key in masks]
-            found.append(bool(any(read) and all(mask.any() for mask in own)))
+            ways = []
+            for link, (key, source) in zip(cell.links, inputs.items(), strict=True):
+                own = [
+                    mask.any() for n, mask in masks.items() if n.startswith(f"{name}/{link.operation}_{link.source}_")
+                ]
+                ways.append(masks[key].any() and found[source] and all(own))
+            found.append(bool(any(ways)))
             continue
         parts = [np.full(width, found[source]) for source in cell.inputs]
         if cell.join == "add":

@@ -24,12 +24,17 @@ def test_cells_read_the_two_maps_before_them():
     ]
 
 
-def test_a_map_that_no_link_reads_is_an_input_only_if_it_tells_the_size():
-    _, first, second, third = cells_of(Genotype(OLDER, OLDER), ("N", "RN"))
+def test_a_cell_that_reads_the_older_map_alone_knows_it_as_its_only_input():
+    _, first, second = cells_of(Genotype(OLDER, OLDER), ("N", "N"))
     assert [cell.inputs for cell in (first, second)] == [(0,), (0,)]
     assert [link.source for link in first.links] == [0, 2]
-    assert third.inputs == (1, 2)  # what it reads, and what is half as high
-    assert third.linked_inputs() == {1: 1}
+    assert (first.input_stride, second.input_stride) == (1, 1)
+
+
+def test_cells_that_nothing_reads_are_left_out():
+    _, first, last = cells_of(Genotype(OLDER, OLDER), ("N", "RN"))  # the reduction is read by none
+    assert [cell.inputs for cell in (first, last)] == [(0,), (1,)]
+    assert (last.stride, last.input_stride, last.hidden_filters) == (1, 2, 2 * first.hidden_filters)
 
 
 @pytest.mark.parametrize("blocks", [(), ("",), ("N", "X"), ("N", "")], ids=str)
