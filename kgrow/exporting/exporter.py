@@ -12,6 +12,7 @@ import numpy as np
 from kgrow._keras import quiet_stderr, tf
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import IMAGE, LOGITS, PROBABILITIES, SIGNATURE, open_interpreter, operators
+from kgrow.exporting.operator_order import in_order
 from kgrow.network import GrowingNetwork
 
 INPUT_DTYPES = ("uint8", "float32")
@@ -192,7 +193,7 @@ def convert_checked(
         setattr(converter, name, value)
     model = run_converter(converter)
     check_model(model, shapes, exit_indices, input_dtype, output_dtype)
-    return model
+    return in_order(model, [name for index in exit_indices for name in head_outputs(index)])
 
 
 def run_converter(converter: Any) -> bytes:

@@ -42,9 +42,9 @@ class Footprint:
     Args:
         params: Kept connections; exact.
         macs: Multiply-accumulates per image to the last head, pruned connections included; exact.
-        flash_bytes: Size of the exported file with the last head; a few percent above it, up to a tenth with many small
-            operations.
-        ram_bytes: Memory for activations; within a few percent where cells read one map, up to an eighth elsewhere.
+        flash_bytes: Size of the exported file with the last head; a few percent above it, up to an eighth with many
+            small operations.
+        ram_bytes: Memory for activations; within a few percent where cells read one map, up to a tenth elsewhere.
     """
 
     params: int

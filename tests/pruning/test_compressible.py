@@ -22,7 +22,7 @@ def drawn(compressible, density, seed):
 
 
 def joined_cells(network):
-    """All cells but linked ones: a path in one may be dead though its channels live, and what it gives is a constant."""
+    """All cells but linked ones: a path in one may be dead though its channels live, and give a constant."""
     return [cell for cell in network.architecture.cells if cell.kind != "linked"]
 
 

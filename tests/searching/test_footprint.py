@@ -36,6 +36,7 @@ def test_connections_and_operations_are_counted_exactly(scope):
         ("compact", (12, 12, 3), 0.5, 3, "float32"),
         ("cells", (8, 8, 1), 0.5, 3, "int8"),
         ("cells", (32, 32, 3), 0.25, 2, "int8"),
+        ("cells", (32, 32, 3), 0.25, 1, "int8"),
     ],
 )
 def test_file_and_memory_are_near_the_real_ones(space, shape, width, depth, quantization, eagerly):
@@ -45,9 +46,9 @@ def test_file_and_memory_are_near_the_real_ones(space, shape, width, depth, quan
     converted = EXPORTERS[quantization].convert(GrowingNetwork(architecture), (depth - 1,), "uint8", images)
     model = with_plan(cut.one_head(converted, depth - 1, "float32"))
     predicted = costs(architecture, quantization)
-    above, off = (0.1, 0.125) if space == "cells" else (0.07, 0.1)  # of many small operations
+    above = 0.12 if space == "cells" else 0.07  # of many small operations
     assert 0 <= predicted.flash_bytes - len(model) - DESCRIPTION <= above * len(model)
-    assert predicted.ram_bytes == pytest.approx(arena_bytes(model), rel=off)
+    assert predicted.ram_bytes == pytest.approx(arena_bytes(model), rel=0.1)
 
 
 def test_every_format_is_one_that_can_be_exported():
