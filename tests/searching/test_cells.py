@@ -41,3 +41,9 @@ def test_cells_that_nothing_reads_are_left_out():
 def test_blocks_are_letters(blocks):
     with pytest.raises(ValueError, match="`blocks` must hold a text of the letters N and R per block"):
         Cells(blocks=blocks)
+
+
+@pytest.mark.parametrize("nodes", [(2, "0"), ("2", 0), (2, True), (2, 0.0), (2, -1), (2, 2), (1, 0)], ids=str)
+def test_a_link_joins_numbered_nodes(nodes):
+    with pytest.raises(ValueError, match="`source` must be a node before `target`"):
+        Link(*nodes, "sep3")
