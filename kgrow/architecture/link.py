@@ -77,9 +77,9 @@ class Link:
 
     def __post_init__(self) -> None:
         lookup(OPERATIONS, self.operation, "operation")
-        are_numbers = all(isinstance(node, int) and not isinstance(node, bool) for node in (self.source, self.target))
-        if not are_numbers or not 0 <= self.source < self.target or self.target < NUM_INPUTS:
-            raise ValueError(f"`source` must be a node before `target`, which is at least 2, by number, but got {self}.")
+        are_whole = all(isinstance(node, int) and not isinstance(node, bool) for node in (self.source, self.target))
+        if not are_whole or not 0 <= self.source < self.target or self.target < NUM_INPUTS:
+            raise ValueError(f"`source` must be a node before `target`, which is at least 2, but got {self}.")
 
 
 def sorted_links(links: tuple[Link, ...], name: str) -> tuple[Link, ...]:

@@ -10,7 +10,7 @@ from kgrow.bayes import CrossEntropy, DiagonalRecursion, ExactDiagonal, GaussNew
 from kgrow.lifecycle import Lifecycle, Observer
 from kgrow.lifecycle.loss import joint_loss
 from kgrow.network.tap import call_tapped
-from kgrow.pruning import Bayes, BayesGate, channel_groups, prune
+from kgrow.pruning import CHANNEL_CRITERIA, Bayes, BayesGate, channel_groups, prune
 from kgrow.pruning.bayes_models import ChannelModel, KernelModel, likelihood_of
 from kgrow.run import Run
 
@@ -148,7 +148,7 @@ def test_a_life_may_leave_the_counts_to_the_evidence(tmp_path, tiny_task, tiny_a
 def test_channels_are_scored_by_the_same_evidence(unsure, batches, cross_entropy):
     groups = channel_groups(unsure.architecture)
     repeated = [(np.repeat(images, 30, axis=0), np.repeat(labels, 30)) for images, labels in batches]
-    found = BayesGate(curvature=MonteCarloFisher(10)).saliency(unsure, groups, repeated, cross_entropy)
+    found = CHANNEL_CRITERIA["bayes"](0).saliency(unsure, groups, repeated, cross_entropy)
     (expected,) = GaussNewton().diagonal(ChannelModel(unsure, groups), CrossEntropy((1.0,) * 3), batches)
     alive = expected > 0
     assert np.median(np.abs(found[alive] / expected[alive] - 1)) < 0.15
