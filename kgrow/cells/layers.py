@@ -8,7 +8,7 @@ from typing import Any
 
 from kgrow._keras import keras, tf
 from kgrow.architecture.link import Step
-from kgrow.network.conv_norm import BATCH_NORM, kernel_seed
+from kgrow.network.conv_norm import BATCH_NORM, he_normal, kernel_seed
 
 
 class GatedSum(keras.layers.Layer):
@@ -92,10 +92,13 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
     if step.kind == "average":
         return keras.layers.AveragePooling2D(step.side, stride, padding="same", name=name)(features)
     if step.kind == "depthwise":
-        initializer = keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal", kernel_seed(seed, name))
-        # Keras takes the channels of a depthwise kernel for inputs: without them its fan-in is the window.
         return keras.layers.DepthwiseConv2D(
-            step.side, stride, padding="same", use_bias=False, depthwise_initializer=initializer, name=name
+            step.side,
+            stride,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=he_normal(kernel_seed(seed, name)),
+            name=name,
         )(features)
     if step.groups > 1:  # TensorFlow has no gradient of grouped convolutions on CPUs
         shares = tf.split(features, step.groups, axis=-1)
@@ -107,7 +110,6 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
         # Taps two apart around every second position lie on the grid of every second position.
         features = keras.layers.MaxPooling2D(1, 2, padding="same", name=f"{name}/grid")(features)
         stride = dilation = 1
-    initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", kernel_seed(seed, name))
     return keras.layers.Conv2D(
         filters,
         step.side,
@@ -115,6 +117,6 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
         padding="same",
         dilation_rate=dilation,
         use_bias=False,
-        kernel_initializer=initializer,
+        kernel_initializer=he_normal(kernel_seed(seed, name)),
         name=name,
     )(features)

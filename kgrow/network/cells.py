@@ -7,7 +7,7 @@ from kgrow._keras import keras, tf
 from kgrow._tfmot import prunable
 from kgrow.architecture import Architecture
 from kgrow.architecture.operations import pool_sizes
-from kgrow.network.conv_norm import ConvNorm, kernel_seed
+from kgrow.network.conv_norm import ConvNorm, he_normal, kernel_seed
 from kgrow.network.linked_cell import LinkedCell
 
 
@@ -26,13 +26,14 @@ class Join(keras.layers.Layer):
         if cell.join == "add":
             for source in cell.inputs[:-1]:
                 name = f"{prefix}/adapter_{source}"
-                initializer = keras.initializers.VarianceScaling(
-                    2.0, "fan_out", "untruncated_normal", seed=kernel_seed(seed, name)
-                )
                 filters = architecture.cells[cell.inputs[-1]].filters
                 self.adapters[f"adapter_{source}"] = prunable(
                     keras.layers.Conv2D(
-                        filters, 1, use_bias=False, kernel_initializer=initializer, name=f"adapter_{source}"
+                        filters,
+                        1,
+                        use_bias=False,
+                        kernel_initializer=he_normal(kernel_seed(seed, name)),
+                        name=f"adapter_{source}",
                     )
                 )
 

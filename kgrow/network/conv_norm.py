@@ -16,6 +16,14 @@ def kernel_seed(seed: int, name: str) -> int:
     return zlib.crc32(f"{seed}/{name}".encode()) % 2**31
 
 
+def he_normal(seed: int) -> keras.initializers.Initializer:
+    """Returns the initial values of kernels in front of ReLUs: normal, variance 2 / fan_out (He et al. 2015, backward).
+
+    Of a depthwise kernel Keras takes all channels for inputs of each, and one for its outputs: fan_out is the window.
+    """
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seed)
+
+
 class ConvNorm(keras.layers.Layer):
     """Prunable Conv2D (SAME padding, no bias) followed by batch normalisation; no activation.
 
@@ -24,7 +32,7 @@ class ConvNorm(keras.layers.Layer):
         kernel_size: Side of the square kernel.
         stride: Down-sampling factor, one or (height, width).
         dilation: Distance of the kernel's taps; with a stride it is 1.
-        seed: Of the kernel's initial values: normal, variance 2 / fan_out (He et al. 2015, the backward form).
+        seed: Of the kernel's initial values, see `he_normal`.
         name: Of the layer.
     """
 
@@ -39,7 +47,6 @@ class ConvNorm(keras.layers.Layer):
         name: str,
     ):
         super().__init__(name=name)
-        initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seed)
         self.conv = prunable(
             keras.layers.Conv2D(
                 filters,
@@ -48,7 +55,7 @@ class ConvNorm(keras.layers.Layer):
                 padding="same",
                 dilation_rate=dilation,
                 use_bias=False,
-                kernel_initializer=initializer,
+                kernel_initializer=he_normal(seed),
                 name="conv",
             )
         )

@@ -9,7 +9,7 @@ from kgrow._keras import keras
 from kgrow._tfmot import PrunableDepthwise, prunable
 from kgrow.architecture import Architecture, Operation
 from kgrow.architecture.linked import input_name
-from kgrow.network.conv_norm import ConvNorm, kernel_seed
+from kgrow.network.conv_norm import ConvNorm, he_normal, kernel_seed
 from kgrow.network.weightless import grid, on_grid, weightless
 
 
@@ -62,10 +62,8 @@ def _layer(op: Operation, seed: int) -> keras.layers.Layer:
         strides, dilation = ((1, 1), 1) if on_grid(op) else (op.strides, op.dilation)
         side = op.kernel_shape[0]
         return ConvNorm(op.norm_channels, side, strides, dilation=dilation, seed=own_seed, name=name)
-    # Keras takes the channels of a depthwise kernel for inputs: the fan of one channel is what it calls fan_out.
-    initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=own_seed)
     return prunable(
         PrunableDepthwise(
-            op.window, op.strides, padding="same", use_bias=False, depthwise_initializer=initializer, name=name
+            op.window, op.strides, padding="same", use_bias=False, depthwise_initializer=he_normal(own_seed), name=name
         )
     )

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import kgrow
+from kgrow._keras import keras, tf
 from kgrow.architecture.genotype import Genotype
-from kgrow.architecture.link import Link
+from kgrow.architecture.link import OPERATIONS, Link, steps_of
 from kgrow.cells import CellArchitecture, train_cells
+from kgrow.cells.layers import apply_steps
 from kgrow.cells.network import cell_network
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import Descent
@@ -78,10 +80,6 @@ def test_a_reduction_halves_the_map_and_doubles_its_channels(network):
 
 
 def test_a_dilated_convolution_of_stride_two_is_every_second_position_of_the_whole(double_precision):
-    from kgrow._keras import keras, tf
-    from kgrow.architecture.link import steps_of
-    from kgrow.cells.layers import apply_steps
-
     images = keras.Input((9, 9, 2))
     models = [
         keras.Model(images, apply_steps(images, steps_of("dil3", stride), stride, 2, seed=0, name="dil3"))
@@ -90,6 +88,16 @@ def test_a_dilated_convolution_of_stride_two_is_every_second_position_of_the_who
     features = tf.constant(np.random.default_rng(0).normal(size=(2, 9, 9, 2)))
     whole, reduced = (model(features).numpy() for model in models)
     np.testing.assert_allclose(reduced, whole[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_kernels_start_with_a_variance_of_two_by_fan_out(operation):
+    images = keras.Input((8, 8, 64))
+    made = apply_steps(images, steps_of(operation, 1), 1, 64, seed=0, name=operation)
+    for layer in keras.Model(images, made).layers:
+        if layer.weights and not layer.name.endswith("norm"):
+            kernel = layer.weights[0].numpy()
+            assert kernel.std() == pytest.approx((2 / np.prod(kernel.shape[:2]) / kernel.shape[3]) ** 0.5, rel=0.1)
 
 
 def test_cells_are_letters(small_stack):
