@@ -168,8 +168,8 @@ class Architecture(Countable):
         blocks: In growth order; the first one starts with the stem, the only cell that reads the image.
 
     Raises:
-        ValueError: If a cell reads a map that does not exist yet, or an identity shortcut joins maps of different
-            channel counts.
+        ValueError: If a cell reads a map that does not exist yet or cannot be brought to the size of its newest, or an
+            identity shortcut joins maps of different channel counts.
     """
 
     input_shape: tuple[int, int, int]
@@ -187,6 +187,12 @@ class Architecture(Countable):
                     f"`inputs` of cell {number} must number earlier cells (only cell 0, the stem, reads the image), "
                     f"but got {cell.inputs}."
                 )
+            if not operations.are_joinable(self, number):
+                raise ValueError(
+                    f"`inputs` of cell {number} must name the smallest map last, and larger ones that a whole stride "
+                    f"brings to its size, but got {cell.inputs}, of (height, width, channels) "
+                    f"{', '.join(str(self.feature_shape(source)) for source in cell.inputs)}."
+                )
             channels = operations.joined_channels(self, number)
             if cell.shortcut == "identity" and channels != cell.filters:
                 raise ValueError(
@@ -194,7 +200,7 @@ class Architecture(Countable):
                     f"to {cell.filters}."
                 )
 
-    @property
+    @functools.cached_property
     def cells(self) -> tuple[Cell, ...]:
         """All cells in order; their positions are the numbers of the feature maps."""
         return tuple(cell for block in self.blocks for cell in block.cells)

@@ -44,6 +44,15 @@ def pool_sizes(architecture: Architecture, number: int) -> tuple[tuple[int, int]
     return tuple((reduced(shape[0], height), reduced(shape[1], width)) for shape in shapes)
 
 
+def are_joinable(architecture: Architecture, number: int) -> bool:
+    """Whether the factors of `pool_sizes` bring every input of cell `number` to the newest one's resolution."""
+    size = joined_size(architecture, number)
+    return all(
+        tuple(map(reduced, feature_shape(architecture, source)[:2], pool)) == size
+        for source, pool in zip(architecture.cells[number].inputs, pool_sizes(architecture, number), strict=True)
+    )
+
+
 def head_grid(size: tuple[int, int], grid: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Returns the pooling window of a head and the size of the pooled map, each (height, width).
 

@@ -25,6 +25,7 @@ from kgrow.bayes.prior import (
     decide,
     dependent_gamma,
     settled,
+    settled_gates,
     share_of_price,
     switch,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "keep_mask",
     "published_flops",
     "settled",
+    "settled_gates",
     "share_of_price",
     "shrunk",
     "switch",

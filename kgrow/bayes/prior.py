@@ -109,6 +109,22 @@ def settled(weights: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     return np.where(cost(low) < cost(np.zeros(len(low))), low, 0.0)
 
 
+def settled_gates(gates: np.ndarray, curvature: np.ndarray, price: float) -> np.ndarray:
+    """Returns the switches of gates in units of themselves: of 1 in place of each, with the same evidence.
+
+    Args:
+        gates: (num_cells, num_gates) or (num_gates,).
+        curvature: Second derivative of the loss, in nats per example, of the shape of `gates`.
+        price: Lambda of a gate, in nats per example.
+
+    Returns:
+        See `settled`; 1e6 for a gate without curvature, as nothing speaks against it.
+    """
+    switches = settled(np.ones(np.shape(gates)), np.square(gates, dtype=float) * curvature / price)
+    silent = np.all(np.atleast_2d(curvature) <= SMALLEST_CURVATURE, axis=0)
+    return np.where(silent, LARGEST_GAMMA, switches)
+
+
 def share_of_price(loop: int, num_loops: int) -> float:
     """Returns the price in a loop over that in the last one, which is the whole: it rises by one factor.
 

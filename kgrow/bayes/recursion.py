@@ -96,3 +96,12 @@ def _add(first: Derivatives | None, second: Derivatives) -> Derivatives:
     if first is None:
         return second
     return Derivatives(first.gradient + second.gradient, first.hessian + second.hessian)
+
+
+def check_curvature(curvature: Curvature) -> None:
+    """Raises TypeError unless it is a `Curvature` that takes networks with branches."""
+    if not isinstance(curvature, Curvature) or isinstance(curvature, DiagonalRecursion):
+        raise TypeError(
+            "`curvature` must be a Curvature of networks with branches, such as MonteCarloFisher(), but got "
+            f"{curvature!r}."
+        )

@@ -20,6 +20,7 @@ from kgrow.bayes import (
     share_of_price,
     tiled_probe,
 )
+from kgrow.bayes.recursion import check_curvature
 from kgrow.cells.epochs import EpochSearch, SearchRecord
 from kgrow.cells.switches import SwitchGroup
 from kgrow.cells.training import CellTrainer, Descent, Gating
@@ -77,8 +78,9 @@ class CellSearchSettings:
         check_non_negative_int(self.weight_epochs, "weight_epochs")
         if self.max_gates is not None:
             check_positive_int(self.max_gates, "max_gates")
-        if not self.price > 0:
-            raise ValueError(f"`price` must be positive, but got {self.price!r}. It is in nats per image.")
+        if not 0 < self.price < math.inf:
+            raise ValueError(f"`price` must be positive and finite, but got {self.price!r}. It is in nats per image.")
+        check_curvature(self.curvature)
         if self.dependency not in DEPENDENCIES:
             raise ValueError(
                 f"`dependency` must be one of {', '.join(map(repr, DEPENDENCIES))}, but got {self.dependency!r}."
@@ -171,11 +173,12 @@ class CellSearch(EpochSearch[SearchRecord]):
         batches = [batch for batch, _ in zip(split, range(self.settings.num_curvature_batches), strict=False)]
         found = self.settings.curvature.diagonal(GatedModel(self.network, self.space.groups), CrossEntropy(), batches)
         price = self.settings.price * share_of_price(loop, self.settings.num_loops)
-        curvatures = iter(np.asarray(curvature) / price for curvature in found)
+        curvatures = iter(found)
         changed = []
         for group in self.space.groups:
             most = self.settings.gates_after(loop, group.num_gates)
-            changed.append(group.update([next(curvatures) for _ in group.variables], self.settings.dependency, most))
+            own = [next(curvatures) for _ in group.variables]
+            changed.append(group.update(own, price, self.settings.dependency, most))
         if any(changed):
             self._build(self.network)
 

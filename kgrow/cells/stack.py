@@ -66,8 +66,17 @@ class Stack:
             raise ValueError(f"`cells` must be a text of the letters N and R such as 'NNRN', but got {self.cells!r}.")
 
     def repeats(self, kind: str) -> int:
-        """Returns the number of cells of a kind."""
-        return [KINDS[letter] for letter in self.cells].count(kind)
+        """Returns the number of cells of a kind that is to be searched for.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        count = [KINDS[letter] for letter in self.cells].count(kind)
+        if not count:
+            raise ValueError(
+                f"`cells` must hold both letters, N and R, to search for both cells, but got {self.cells!r}."
+            )
+        return count
 
     def places(self) -> list[PlacedCell]:
         """Returns all cells in order."""

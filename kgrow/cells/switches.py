@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras, tf
-from kgrow.bayes import GAMMA_THRESHOLD, GateGraph, decide, dependent_gamma, settled
-from kgrow.bayes.prior import SMALLEST_CURVATURE
-
-# Of what is not gated at all, or of which the data say nothing: as open as a gate can be.
-OPEN = 1e6
+from kgrow.bayes import GAMMA_THRESHOLD, GateGraph, decide, dependent_gamma, settled_gates
+from kgrow.bayes.prior import LARGEST_GAMMA
 
 
 class SwitchGroup:
@@ -37,7 +34,7 @@ class SwitchGroup:
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
-        https://arxiv.org/abs/1905.04919, Algorithm 1, of which `settled` is where its loop ends.
+        https://arxiv.org/abs/1905.04919, Algorithm 1, of which `settled_gates` is where its loop ends.
     """
 
     def __init__(
@@ -79,18 +76,22 @@ class SwitchGroup:
         masked = values[0] * self._mask
         return masked * tf.gather(values[1], self.pairs, axis=-1) if len(values) > 1 else masked
 
-    def update(self, curvatures: list[np.ndarray], dependency: str, most: int | None = None) -> bool:
+    def update(self, curvatures: list[np.ndarray], price: float, dependency: str, most: int | None = None) -> bool:
         """Turns the switches and closes what the data do not support; a gate without curvature is no reason to.
 
         Args:
-            curvatures: Of `variables`, over the price of a gate.
+            curvatures: Of `variables`, in nats per image.
+            price: Lambda of a gate, in nats per image.
             dependency: See `bayes.dependent_gamma`.
             most: Gates that may stay open, those of the largest gamma; None for all.
 
         Returns:
             Whether a gate was closed.
         """
-        switches, *zeros = map(_settled, self.variables, curvatures)
+        switches, *zeros = (
+            settled_gates(variable.numpy(), curvature, price)
+            for variable, curvature in zip(self.variables, curvatures, strict=True)
+        )
         zero_switches = _with_open(zeros[0], self.graph.pairs.max() + 1) if zeros else None
         all_switches = _with_open(np.where(self.is_open, switches, 0.0), len(self.graph))
         self.gamma = dependent_gamma(self.graph, all_switches, zero_switches, dependency)[: self.num_gates]
@@ -130,11 +131,6 @@ class SwitchGroup:
         self._mask.assign(is_open.astype(float))
 
 
-def _settled(gates: Any, curvature: np.ndarray) -> np.ndarray:
-    """Returns the switches of gates in units of themselves, open where the data say nothing, (gates,)."""
-    switches = settled(np.ones(gates.shape), np.square(gates.numpy(), dtype=float) * curvature)
-    return np.where(np.all(curvature <= SMALLEST_CURVATURE, axis=0), OPEN, switches)
-
-
 def _with_open(values: np.ndarray, length: int) -> np.ndarray:
-    return np.append(values, np.full(length - len(values), OPEN))
+    """Returns the values, and behind them those of what has no gate: as open as one can be."""
+    return np.append(values, np.full(length - len(values), LARGEST_GAMMA))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from kgrow.bayes import Curvature, DiagonalRecursion, MonteCarloFisher
+from kgrow.bayes import Curvature, MonteCarloFisher
+from kgrow.bayes.recursion import check_curvature
 from kgrow.pruning.bayes_models import KernelModel, as_growing, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
@@ -59,17 +61,8 @@ class Bayes(Criterion):
 
 def check_price(min_saliency: float) -> None:
     """Raises ValueError unless a connection or a channel may have this price."""
-    if not min_saliency >= 0:
+    if not 0 <= min_saliency < math.inf:
         raise ValueError(
-            f"`min_saliency` must not be negative, but got {min_saliency!r}. It is a price in nats per example, such "
-            "as 1 / (number of training images)."
-        )
-
-
-def check_curvature(curvature: Curvature) -> None:
-    """Raises TypeError unless it is a `Curvature` that takes networks with branches."""
-    if not isinstance(curvature, Curvature) or isinstance(curvature, DiagonalRecursion):
-        raise TypeError(
-            "`curvature` must be a Curvature of networks with branches, such as MonteCarloFisher(), but got "
-            f"{curvature!r}."
+            f"`min_saliency` must be finite and not negative, but got {min_saliency!r}. It is a price in nats per "
+            "example, such as 1 / (number of training images)."
         )

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from kgrow.bayes import Curvature, MonteCarloFisher
+from kgrow.bayes.recursion import check_curvature
 from kgrow.network import GrowingNetwork
-from kgrow.pruning.bayes import Bayes, check_curvature, check_price
+from kgrow.pruning.bayes import Bayes, check_price
 from kgrow.pruning.bayes_models import LinkModel, as_growing, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.links import Links
@@ -69,5 +70,5 @@ class BayesLink(Criterion):
         links, kernels = Links(network.architecture), network.kernels()
         (diagonal,) = self.curvature.diagonal(LinkModel(network), likelihood_of(network, loss), batches)
         weights = {kernel.name: kernel.weight.numpy() for kernel in kernels}
-        kept = links.supported(diagonal / price, weights, {kernel.name: kernel.mask.numpy() for kernel in kernels})
+        kept = links.supported(diagonal, price, weights, {kernel.name: kernel.mask.numpy() for kernel in kernels})
         return links.connections(kept, {name: weight.shape for name, weight in weights.items()})

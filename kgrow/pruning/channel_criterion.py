@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from kgrow.bayes import Curvature, MonteCarloFisher
-from kgrow.pruning.bayes import check_curvature, check_price
+from kgrow.bayes.recursion import check_curvature
+from kgrow.pruning.bayes import check_price
 from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss, Prunable

@@ -12,8 +12,8 @@ from kgrow.architecture import Architecture, Cell
 from kgrow.architecture.channels import adapters, cell_names, last_cell, split_joined
 from kgrow.architecture.link import nodes_of
 from kgrow.architecture.linked import link_name
-from kgrow.bayes import GateGraph, decide, dependent_gamma, settled
-from kgrow.bayes.prior import LARGEST_GAMMA, SMALLEST_CURVATURE
+from kgrow.bayes import GateGraph, decide, dependent_gamma, settled_gates
+from kgrow.bayes.prior import LARGEST_GAMMA
 
 STEM = 0
 
@@ -106,7 +106,7 @@ class Links:
         )
 
     def supported(
-        self, curvature: np.ndarray, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
+        self, curvature: np.ndarray, price: float, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         r"""Returns the links for which the data have evidence, bool (num_links,).
 
@@ -115,7 +115,8 @@ class Links:
         on the links into its source, see `bayes.dependent_gamma`.
 
         Args:
-            curvature: Of the loss in the gates over the price of one, (num_links,).
+            curvature: Of the loss in the gates, in nats per example, (num_links,).
+            price: Lambda of a link, in nats per example.
             weights: Per kernel name, masked.
             masks: Per kernel name.
 
@@ -124,8 +125,7 @@ class Links:
             one: that of the largest gamma if none has evidence.
         """
         present = self.present(masks)
-        is_open = self.fixed | (curvature <= SMALLEST_CURVATURE)
-        switches = np.where(is_open, LARGEST_GAMMA, settled(np.ones(len(self)), curvature))
+        switches = np.where(self.fixed, LARGEST_GAMMA, settled_gates(np.ones(len(self)), curvature, price))
         switches = np.where(self.present(weights), switches, 0.0)
         kept = np.zeros(len(self), bool)
         for graph in self.graphs:

@@ -324,6 +324,19 @@ def test_part_that_makes_no_sense_is_refused(make, message):
             (STEM, Cell("residual", 6, inputs=(0,), hidden_filters=6, shortcut="identity")),
             "`shortcut` of cell 1 must be 'projection', not 'identity': it joins 4 channels to 6",
         ),
+        (
+            (STEM, Cell("conv", 6, inputs=(0,), stride=2), Cell("conv", 6, inputs=(1, 0), join="concat")),
+            r"`inputs` of cell 2 must name the smallest map last.* \(1, 0\), .* \(4, 4, 6\), \(8, 8, 4\)",
+        ),
+        (
+            (
+                STEM,
+                Cell("conv", 6, inputs=(0,), stride=2),
+                Cell("conv", 6, inputs=(0,), stride=3),
+                Cell("conv", 6, inputs=(1, 2), join="add"),
+            ),
+            r"larger ones that a whole stride brings to its size, but got \(1, 2\), of .* \(4, 4, 6\), \(3, 3, 6\)",
+        ),
     ],
 )
 def test_cells_that_do_not_fit_together_are_refused(cells, message):

@@ -117,6 +117,15 @@ def test_gradients_of_single_examples_are_squared_one_by_one(gauss_newton, relu_
     close(EmpiricalFisher().diagonal(relu_net, SOFTMAX, images), brute_force(relu_net, images, gradients))
 
 
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (2, 2)])
+def test_gradients_of_strided_kernels_are_squared_one_by_one(strides, padding, images, double):
+    first, second = Conv(double(3, 2, 2, 3), strides, padding), Conv(double(2, 1, 3, 3))
+    graph = Graph([first, Activation(tf.nn.relu), second, Route(lambda x: tf.reduce_sum(x, (1, 2)))])
+    expected = brute_force(graph, images, lambda outputs, label: SOFTMAX.factors(outputs))
+    close(GaussNewton().diagonal(graph, SOFTMAX, images), expected)
+
+
 def test_a_gate_at_zero_has_a_curvature(images, double):
     gate = double(2)
     graph = Graph([Gate(gate), Conv(double(1, 2, 2, 3)), Route(lambda x: tf.reduce_sum(x, (1, 2)))])
@@ -150,6 +159,13 @@ def test_monte_carlo_fisher_draws_each_head_by_itself(double, images):
     found = MonteCarloFisher(3, 0).diagonal(graph, likelihood, repeated(images, 500))
     assert relative_error(found, expected) < 0.05
     assert abs(np.mean(flat(found) / flat(expected)) - 1) < 0.02  # no bias from sums over heads
+
+
+def test_hutchinson_is_exact_where_nothing_is_beside_the_diagonal(images, double):
+    graph = Graph([Route(lambda x: tf.reduce_sum(x, (1, 2))), Gate(double(2))])
+    batches = [(pixels, double(len(pixels), 2)) for pixels, _ in images]
+    arguments = (graph, SquaredError(), batches)
+    close(Hutchinson(1).diagonal(*arguments), ExactDiagonal().diagonal(*arguments))
 
 
 def test_hutchinson_is_unbiased(images, double):

@@ -106,13 +106,16 @@ def test_the_gamma_of_a_group_comes_to_its_fixed_point(size, scale, curvature, p
     assert prior.support.item() == pytest.approx(evidence - 1, rel=1e-4)
 
 
-def test_a_group_with_less_evidence_than_its_price_is_off_after_ten_loops():
-    optimum, price = 0.3 * np.ones((4, 1)), 0.1
-    prior = GroupPrior.fresh(Category("out_neuron", (4, 1)))
-    assert np.sum(optimum**2) / 4 < price
-    for _ in range(10):
+@pytest.mark.parametrize(
+    ("size", "share", "num_loops"), [(1, 0.8, 6), (4, 0.8, 6), (300, 0.8, 6), (4, 0.9, 6), (300, 0.9, 7)]
+)
+def test_a_group_with_less_evidence_than_its_price_is_off_after_a_few_loops(size, share, num_loops):
+    price = 0.1
+    optimum = np.full((size, 1), (share * price) ** 0.5)
+    prior = GroupPrior.fresh(Category("out_neuron", (size, 1)))
+    for _ in range(num_loops):
         weights = shrunk(optimum, prior.omega, (0,), price).numpy()
-        prior = prior.updated(weights, np.full((4, 1), 1 / price), np.ones((4, 1), bool))
+        prior = prior.updated(weights, np.full((size, 1), 1 / price), np.ones((size, 1), bool))
     assert not weights.any()
     assert not keep_mask([prior], weights).any()
 

@@ -143,6 +143,31 @@ def test_deep_nets_agree_with_the_recursion_written_out_for_one_example(double, 
         close(found, expected, rtol=1e-10)
 
 
+def test_every_kind_of_node_agrees_with_the_recursion_written_out_in_jacobians(relu_net, images):
+    """For one example at a time, with the Jacobian of every node in all that it reads: bends of ReLUs are 0."""
+    totals = {id(parameter): np.zeros(parameter.shape) for parameter in relu_net.parameters}
+    for image in np.concatenate([pixels for pixels, _ in images]):
+        values = relu_net.values(tf.constant(image[None]))
+        probabilities = tf.nn.softmax(values[-1]).numpy().ravel()
+        hessians = [np.zeros(np.size(value)) for value in values]
+        hessians[-1] = probabilities * (1 - probabilities)
+        for index in reversed(range(len(relu_net.nodes))):
+            node, sources = relu_net.nodes[index], relu_net.sources[index]
+            with tf.GradientTape(persistent=True) as tape:
+                read = [tf.identity(values[source]) for source in sources]
+                tape.watch(read)
+                made, _ = node.forward(*read)
+            for source, jacobian in zip(sources, tape.jacobian(made, read), strict=True):
+                rows = jacobian.numpy().reshape(np.size(made), -1)
+                hessians[source] = hessians[source] + hessians[index + 1] @ rows**2
+            if node.parameter is not None:
+                rows = tape.jacobian(made, node.parameter).numpy().reshape(np.size(made), -1)
+                totals[id(node.parameter)] += (hessians[index + 1] @ rows**2).reshape(node.parameter.shape) / 8
+    found = DiagonalRecursion().diagonal(relu_net, SOFTMAX, images)
+    for values, parameter in zip(found, relu_net.parameters, strict=True):
+        close(values, totals[id(parameter)], rtol=1e-9, atol=1e-15)
+
+
 def test_the_last_layer_of_a_convolutional_net_is_exact(relu_net, images):
     found = DiagonalRecursion().diagonal(relu_net, SOFTMAX, images)
     for first, second in zip(found[-2:], GaussNewton().diagonal(relu_net, SOFTMAX, images)[-2:], strict=True):

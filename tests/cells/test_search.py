@@ -1,6 +1,7 @@
 """Searches on a task of 48 images."""
 
 import dataclasses
+import math
 import pickle
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from kgrow._keras import tf
 from kgrow.architecture.genotype import Genotype
-from kgrow.bayes import GAMMA_THRESHOLD, CrossEntropy, GaussNewton
+from kgrow.bayes import GAMMA_THRESHOLD, CrossEntropy, DiagonalRecursion, GaussNewton
 from kgrow.cells import (
     CellSearch,
     CellSearchSettings,
@@ -132,14 +133,24 @@ def test_a_search_that_diverges_says_so_and_closes_nothing(tiny_stack, tiny_task
 
 
 def test_settings_say_what_they_want():
-    with pytest.raises(ValueError, match="`price` must be positive"):
-        CellSearchSettings(price=0)
+    for price in (0, math.inf):
+        with pytest.raises(ValueError, match=f"`price` must be positive and finite, but got {price}"):
+            CellSearchSettings(price=price)
+    with pytest.raises(TypeError, match="`curvature` must be a Curvature of networks with branches"):
+        CellSearchSettings(curvature=DiagonalRecursion())
     with pytest.raises(ValueError, match="`dependency` must be one of"):
         CellSearchSettings(dependency="all")
     with pytest.raises(ValueError, match="`max_gates` must be a positive integer, but got 0"):
         CellSearchSettings(max_gates=0)
     with pytest.raises(ValueError, match="`weight_epochs` must be 0 or a positive integer"):
         CellSearchSettings(weight_epochs=-1)
+
+
+def test_a_stack_to_search_in_has_cells_of_both_kinds(tiny_stack, tiny_task):
+    only = dataclasses.replace(tiny_stack, cells="NN")
+    for search in (lambda: ProxySpace(only), lambda: GradientSearch(only, 1, tiny_task)):
+        with pytest.raises(ValueError, match=r"`cells` must hold both letters, N and R, .* but got 'NN'"):
+            search()
 
 
 def test_a_search_of_one_epoch_judges_fresh_kernels(tiny_stack, tiny_task):

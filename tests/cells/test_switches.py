@@ -73,7 +73,7 @@ def test_gates_that_are_closed_stay_closed_and_feed_nothing():
     switches = group()
     switches.gamma = np.array([ON, OFF, ON, ON])
     switches.close()
-    switches.update([np.full((1, 4), 4.0), np.full((1, 4), 2.0)], "both")
+    switches.update([np.full((1, 4), 4.0), np.full((1, 4), 2.0)], 1.0, "both")
     assert switches.gamma[1] == 0
     # The switch of a gate of 1 is 1 - 1 / h: 3/4 of gates and 1/2 of zero gates; of either two are on the path.
     assert switches.gamma[2] == pytest.approx(1 / (2 / 0.75 + 2 / 0.5))
@@ -87,29 +87,30 @@ def test_repeated_cells_count_as_one_cell_with_the_same_gates():
     for switches in (once, often):
         num_cells = switches.gates.shape[0]
         switches.gates.assign(np.repeat(weights, num_cells, axis=0))
-        switches.update([np.repeat(curvature, num_cells, axis=0), np.ones((num_cells, 4))], "none")
+        switches.update([np.repeat(curvature, num_cells, axis=0), np.ones((num_cells, 4))], 1.0, "none")
     np.testing.assert_allclose(often.gamma, once.gamma, atol=1e-12)
     assert once.gamma.any()
 
 
 def test_a_gate_with_less_evidence_than_its_price_closes_whatever_its_size():
-    for size in (0.01, 1.0, 30.0):
+    for size, price in ((0.01, 1.0), (1.0, 0.02), (30.0, 1.0)):
         switches = group(2)
         switches.gates.assign(np.full((2, 4), size))
         evidence = np.array([[1.5, 0.9, 3.0, 0.8], [0.9, 0.9, 3.0, 0.8]])
-        assert switches.update([evidence / size**2, np.full((2, 4), 100.0)], "none")
+        assert switches.update([price * evidence / size**2, np.full((2, 4), 100.0)], price, "none")
         assert tuple(switches.is_open) == (True, False, True, False)
 
 
 def test_a_zero_gate_closes_all_operations_between_two_nodes():
     links = (Link(2, 0, "max3"), Link(2, 0, "sep3"), Link(2, 1, "max3"))
     switches = SwitchGroup(gate_graph(links), 3, 1)
-    switches.update([np.full((1, 3), 9.0), np.array([[0.9, 9.0]])], "own_zero")
+    switches.update([np.full((1, 3), 9.0), np.array([[0.9, 9.0]])], 1.0, "own_zero")
     assert tuple(switches.is_open) == (False, False, True)
 
 
-def test_a_gate_that_the_data_say_nothing_about_stays_open():
+@pytest.mark.parametrize("price", [1.0, 1e13])
+def test_a_gate_that_the_data_say_nothing_about_stays_open(price):
     switches = group(2)
     curvature = np.array([[0.0, 0.0, 9.0, 9.0], [0.0, 0.9, 9.0, 9.0]])
-    assert switches.update([curvature, np.full((2, 4), 100.0)], "none")
+    assert switches.update([price * curvature, np.full((2, 4), 100.0 * price)], price, "none")
     assert tuple(switches.is_open) == (True, False, True, True)

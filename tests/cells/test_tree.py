@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from kgrow._keras import tf
 from kgrow.cells.proxyless import TreeSpace
 from kgrow.cells.tree import TREE_CELL_A, TreeGenotype, TreeStack, names, tree_graph, walk
-from kgrow.cells.tree_network import tree_network
+from kgrow.cells.tree_network import _below, tree_network
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 
@@ -71,9 +72,17 @@ def test_gates_of_one_make_no_difference_but_gates_of_zero_do(tree_stack):
     answers = [network([images(), *gates]).numpy() for gates in ((ones, ones), (ones, zeros), (zeros, zeros))]
     assert not np.allclose(answers[0], answers[1])
     assert not np.allclose(answers[1], answers[2])
+    plain = tree_network(TreeGenotype.complete(2), tree_stack, seed=0)  # fresh normalisations pass on what they read
+    plain.get_layer("logits").kernel.assign(head)
+    np.testing.assert_allclose(answers[0], plain(images()).numpy(), rtol=1e-3, atol=1e-3)
 
 
 def test_half_of_a_split_that_is_gone_is_zeros(tree_stack):
+    features = tf.random.normal((2, 4, 4, 6), seed=0)
+    made = _below(
+        "node", TREE_CELL_A[:2], True, features, lambda name, edge, share: share if name == "node_1" else None
+    )
+    np.testing.assert_array_equal(made, np.concatenate([np.zeros((2, 4, 4, 3)), features[..., 3:]], axis=-1))
     kept = ("root_0", "root_0_0", "root_0_0_1")  # dw7 reads the second half of the channels
     assert tree_network(TreeGenotype((kept, ())), tree_stack, seed=0)(images()).shape == (2, 3)
 

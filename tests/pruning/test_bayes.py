@@ -1,6 +1,8 @@
 """Evidence against gradients taken example by example, and the count that it decides."""
 
 import dataclasses
+import itertools
+import math
 
 import numpy as np
 import pytest
@@ -155,9 +157,9 @@ def test_channels_are_scored_by_the_same_evidence(unsure, batches, cross_entropy
 
 
 def test_wrong_prices_and_draws_are_refused():
-    for criterion in (Bayes, BayesGate):
-        with pytest.raises(ValueError, match="`min_saliency` must not be negative, but got -1"):
-            criterion(min_saliency=-1)
+    for criterion, price in itertools.product((Bayes, BayesGate), (-1, math.inf)):
+        with pytest.raises(ValueError, match=f"`min_saliency` must be finite and not negative, but got {price}"):
+            criterion(min_saliency=price)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
         Bayes(curvature="exact")
     with pytest.raises(TypeError, match="networks with branches"):

@@ -44,6 +44,7 @@ DENSE = Architecture(
 CHAIN = Architecture(
     (8, 8, 3), 3, SCALING, (Block((Cell("conv", 4), Cell("conv", 4, (0,)), residual((1,), shortcut="identity"))),)
 )
+PRICE = 0.02  # of a link, in nats per example
 NAMES = [(link.source, link.reader) for link in Links(DENSE)]
 
 
@@ -80,7 +81,7 @@ def decided(evidence, *, weights=None, masks=None):
     curvature = np.full(len(NAMES), 1e3)
     for name, value in evidence.items():
         curvature[NAMES.index(name)] = value
-    kept = Links(DENSE).supported(curvature, weights or ones(DENSE), masks or ones(DENSE))
+    kept = Links(DENSE).supported(PRICE * curvature, PRICE, weights or ones(DENSE), masks or ones(DENSE))
     return {name for name, stays in zip(NAMES, kept, strict=True) if stays}
 
 
@@ -371,7 +372,7 @@ def test_the_network_is_never_cut(architecture, seed):
     links, masks = Links(architecture), ones(architecture)
     for _ in range(3):  # events, each at its own evidence
         curvature = 10.0 ** generator.uniform(-2, 2, len(links)) * (generator.random(len(links)) < 0.9)
-        kept = links.supported(curvature, masks, masks)
+        kept = links.supported(curvature, 1.0, masks, masks)
         found = links.connections(kept, {name: mask.shape for name, mask in masks.items()})
         masks = {name: mask * found[name] for name, mask in masks.items()}
         depends = reached(architecture, masks)
@@ -408,7 +409,7 @@ def test_name_is_accepted_and_its_price_is_a_nat_over_the_training_images(tiny_s
 
 
 def test_wrong_prices_draws_and_models_are_refused():
-    with pytest.raises(ValueError, match="`min_saliency` must not be negative, but got -1"):
+    with pytest.raises(ValueError, match="`min_saliency` must be finite and not negative, but got -1"):
         BayesLink(min_saliency=-1)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
         BayesLink(curvature=None)
