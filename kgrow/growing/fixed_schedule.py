@@ -19,7 +19,12 @@ class FixedSchedule(GrowthPolicy):
     epochs: tuple[int, ...]
 
     def grown_before(self, epoch: int, target: Architecture) -> Architecture:
-        """Returns what a network has grown into by the end of the epoch before."""
+        """Returns what a network has grown into by the end of the epoch before.
+
+        Raises:
+            ValueError: If the target has more blocks than there are epochs for.
+        """
+        self._check(target)
         count = min(1, len(target.blocks))
         while count < len(target.blocks) and self.epochs[count - 1] < epoch:
             count += 1
@@ -30,10 +35,13 @@ class FixedSchedule(GrowthPolicy):
         grown = len(state.architecture.blocks)
         if grown == len(state.target.blocks):
             return None
-        if grown > len(self.epochs):
-            raise ValueError(
-                f"`epochs` must hold an epoch for every block after the first ({len(state.target.blocks) - 1}), but "
-                f"got {self.epochs}."
-            )
+        self._check(state.target)
         due = self.epochs[grown - 1] if grown else 0
         return Growth(state.target.blocks[grown]) if state.epoch >= due else None
+
+    def _check(self, target: Architecture) -> None:
+        if len(target.blocks) - 1 > len(self.epochs):
+            raise ValueError(
+                f"`grow_epochs` must hold an epoch for every block after the first ({len(target.blocks) - 1}), but got "
+                f"{self.epochs}. Pass a preset with more of them, or a space of fewer blocks."
+            )

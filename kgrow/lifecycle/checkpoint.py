@@ -12,7 +12,7 @@ from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
 from kgrow.run import Run
 
-MOMENTUM = "momentum/"
+MOMENTUM, BEST_ARRAYS = "momentum/", "best/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Snapshot:
         arrays: Weights, masks and BN statistics by name, and the optimizer's slots under `momentum/`.
         step_number: Optimizer steps taken.
         events: The run's log so far.
+        best: At the end of the best epoch so far, for whoever goes on from here; None if there is none, or if it lies
+            beside this one.
     """
 
     epoch: int
@@ -34,6 +36,7 @@ class Snapshot:
     arrays: dict[str, np.ndarray]
     step_number: int
     events: tuple[dict[str, Any], ...]
+    best: Snapshot | None = None
 
     @staticmethod
     def take(trainer: Trainer, epoch: int, events: tuple[dict[str, Any], ...]) -> Snapshot:
@@ -58,6 +61,9 @@ class Snapshot:
 
     def save(self, run: Run, name: str) -> None:
         """Writes the snapshot atomically."""
+        run.save_arrays(name, *self._parts())
+
+    def _parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         metadata = {
             "epoch": self.epoch,
             "architecture": self.architecture.to_json(),
@@ -65,17 +71,26 @@ class Snapshot:
             "step_number": self.step_number,
             "events": list(self.events),
         }
-        run.save_arrays(name, self.arrays, metadata)
+        if self.best is None:
+            return self.arrays, metadata
+        arrays, best = self.best._parts()
+        named = {BEST_ARRAYS + name: value for name, value in arrays.items()}
+        return {**self.arrays, **named}, {**metadata, "best": best}
 
     @staticmethod
     def load(run: Run, name: str) -> Snapshot:
         """Reads what `save` wrote."""
-        arrays, metadata = run.load_arrays(name)
-        return Snapshot(
-            epoch=metadata["epoch"],
-            architecture=Architecture.from_json(metadata["architecture"]),
-            seed=metadata["seed"],
-            arrays=arrays,
-            step_number=metadata["step_number"],
-            events=tuple(metadata["events"]),
-        )
+        return _of(*run.load_arrays(name))
+
+
+def _of(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> Snapshot:
+    best = {n.removeprefix(BEST_ARRAYS): value for n, value in arrays.items() if n.startswith(BEST_ARRAYS)}
+    return Snapshot(
+        epoch=metadata["epoch"],
+        architecture=Architecture.from_json(metadata["architecture"]),
+        seed=metadata["seed"],
+        arrays={name: value for name, value in arrays.items() if not name.startswith(BEST_ARRAYS)},
+        step_number=metadata["step_number"],
+        events=tuple(metadata["events"]),
+        best=_of(best, metadata["best"]) if best else None,
+    )

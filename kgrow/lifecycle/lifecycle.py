@@ -145,6 +145,8 @@ class Lifecycle:
             self.run.truncate(0)
             for event in self.events:
                 self.run.append(event)
+            if snapshot.best is not None:
+                snapshot.best.save(self.run, BEST)
         for event in self.events:
             self.observer.event(self.run.path.name, event)
         waiting = self.pool.take(snapshot.architecture)

@@ -164,7 +164,7 @@ class Trials:
         except TrainingDivergedError as problem:
             status, error, trace = "failed", str(problem), traceback.format_exc()
         best = [event["val_accuracy"][-1] for event in lifecycle.events if event.get("is_best")]
-        # One that goes on from a prefix knows the best epoch before it, but not its weights.
+        # Of a prefix that an earlier version left the best epoch is known, but not its weights.
         accuracy = best[-1] if best and status != "failed" and directory.has(BEST) else None
         trial = self._trial(index, proposal, status, accuracy, epochs)
         trained = sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK)["epoch"]
@@ -172,7 +172,9 @@ class Trials:
         if accuracy is not None:  # whole channels take connections along that the keep ratios would have left
             trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
         if status == "done" and epochs < self.settings.preset.epochs:  # another trial may go on from here
-            Snapshot.load(directory, LAST).save(self.run, self._prefix_name(candidate, epochs))
+            best = Snapshot.load(directory, BEST) if accuracy is not None else None
+            prefix = dataclasses.replace(Snapshot.load(directory, LAST), best=best)
+            prefix.save(self.run, self._prefix_name(candidate, epochs))
             trial = dataclasses.replace(trial, estimated=True)
         if status == "cut":  # whoever cut it says how good it would have become
             return dataclasses.replace(trial, estimated=True)
