@@ -207,12 +207,12 @@ def explained(error: OSError, path: Path) -> OSError:
     if error.errno in _REFUSED:
         return PermissionError(
             error.errno,
-            f"`directory` must be writable, but got '{path}': {reason}. Pass another `directory` (`--out`).",
+            f"'{path}' must be writable, but is not: {reason}. Name another place (`directory`, `--out`).",
         )
     return OSError(
         error.errno,
         f"{path} could not be written: {reason}. What it held before is intact. "
-        "If the disk is full, free some space; the same command then resumes.",
+        "If the disk is full, free some space and give the same command again.",
     )
 
 

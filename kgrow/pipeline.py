@@ -22,6 +22,7 @@ from kgrow.configuration import (
     with_prices,
 )
 from kgrow.execution import Plan, Search
+from kgrow.exporting.export import check_representative_dataset
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
@@ -169,6 +170,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         image_size=image_size,
         seed=seed,
     )
+    check_representative_dataset(task, quantization)
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
     proposals = Proposals(
         chosen,

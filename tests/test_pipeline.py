@@ -217,6 +217,13 @@ def test_gray_float_images_and_one_hot_labels_of_an_odd_shape_work(tmp_path):
     assert result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
 
 
+def test_too_few_images_for_8_bits_are_told_before_anything_is_trained(tmp_path):
+    images = np.zeros((14, 8, 8, 1), np.uint8)
+    with pytest.raises(ValueError, match="`dataset` must have at least 16 training images for an int8 file, but got"):
+        kgrow.search((images, np.arange(14) % 2), quantize="int8", directory=tmp_path, verbose=0)
+    assert not any(tmp_path.iterdir())
+
+
 def test_limits_of_a_device_are_met_by_the_measured_file(tmp_path):
     limits = kgrow.Limits(flash_bytes=14_000, ram_bytes=4_000, latency_ms=50.0)
     result = kgrow.search("digits", limits=limits, trials=2, epochs=2, directory=tmp_path, verbose=0)

@@ -157,7 +157,7 @@ def test_empty_directory_is_used(tmp_path):
 
 def test_directory_below_a_file_is_a_permission_error(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(PermissionError, match=r"`directory` must be writable, but got .*file.*Pass another"):
+    with pytest.raises(PermissionError, match=r"file.* must be writable, but is not: .*Name another"):
         Run.open(tmp_path / "file" / "run", CONFIG)
 
 
@@ -171,7 +171,7 @@ def test_unwritable_directory_is_a_permission_error():
             os.seteuid(65534)
         try:
             for path in (folder, f"{folder}/run"):
-                with pytest.raises(PermissionError, match="`directory` must be writable, but got") as caught:
+                with pytest.raises(PermissionError, match="must be writable, but is not") as caught:
                     Run.open(path, CONFIG)
                 assert folder in str(caught.value)
         finally:

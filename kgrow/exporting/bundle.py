@@ -71,7 +71,7 @@ def _check_parent(target: Path) -> None:
     parent = next(folder for folder in target.absolute().parents if folder.exists())
     if not parent.is_dir():
         raise ValueError(f"`path` must be in a folder, but '{parent}' is a file.")
-    if not os.access(parent, os.W_OK):
+    if not (os.access(parent, os.W_OK) or (target.is_dir() and os.access(target, os.W_OK))):
         raise PermissionError(f"`path` must be in a folder that can be written, but '{parent}' cannot.")
 
 
@@ -209,14 +209,11 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
     under the hidden name.
     """
     target = target.resolve()  # what a link stands for is meant, not the link
-    if target == Path.cwd():  # whoever stands in it would stay in the earlier one
+    # Whoever stands in it would stay in the earlier one.
+    scratch = None if target == Path.cwd() else _scratch_beside(target)
+    if scratch is None:
         _fill_folder(target, files)
         return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise explained(error, target) from error
     new, old = scratch / "new", scratch / "old"
     try:
         for name, data in files.items():
@@ -235,6 +232,18 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
         # Not there, the earlier folder could not be put back: it stays in the scratch folder.
         if target.is_dir() or not old.exists():
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch_beside(target: Path) -> Path | None:
+    """Returns a new folder beside another one, None if its parent is closed, as that of a mount may be."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        told = explained(error, target)
+        if isinstance(told, PermissionError) and target.is_dir():
+            return None
+        raise told from error
 
 
 def _moved(folder: Path, to: Path) -> bool:

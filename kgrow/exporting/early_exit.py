@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,6 +55,20 @@ class EarlyExit:
         fallbacks = (self.fallback,) if self.fallback else ("last",) if is_per_head else FALLBACKS
         return [ExitRule(self.threshold, fallback) for fallback in fallbacks]
 
+    def of_heads(self, exit_indices: Sequence[int]) -> EarlyExit:
+        """Returns the same for the heads that may answer: without the thresholds of others.
+
+        Args:
+            exit_indices: Those heads, increasing.
+
+        Raises:
+            ValueError: If there is a threshold per head, but not one for each before the last of them.
+        """
+        if not isinstance(self.threshold, tuple):
+            return self
+        given = ExitRule(self.threshold, "last").thresholds(exit_indices[-1] + 1)
+        return dataclasses.replace(self, threshold=[given[index] for index in exit_indices[:-1]])
+
     def resolve(
         self, network: GrowingNetwork, task: Task, exit_indices: Sequence[int], exported: Architecture
     ) -> ExitRule:
@@ -70,9 +85,8 @@ class EarlyExit:
         most = self.max_cost if self.threshold is None else None
         whole = exported.macs(exit_indices[-1])
         if most is not None and costs[0] > most * whole:
-            raise ValueError(
-                f"`max_cost` must be at least {costs[0] / whole:.3g}, what the first head costs, but got {most}."
-            )
+            least = math.ceil(1000 * costs[0] / whole) / 1000
+            raise ValueError(f"`max_cost` must be at least {least}, what the first head costs, but got {most}.")
         limit = None if most is None else most * whole
         logits = network.logits(np.asarray(task.validation.images))[list(exit_indices)]
         labels, fallbacks = task.validation.labels, (self.fallback,) if self.fallback else FALLBACKS

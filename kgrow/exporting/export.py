@@ -20,6 +20,7 @@ from kgrow.exporting.int8 import Int8
 from kgrow.exporting.measure import Artefact
 from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.proof import Converted, write_proved
+from kgrow.exporting.quantized import MIN_IMAGES
 from kgrow.exporting.verify import advice, network_answers
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import ExitRule
@@ -75,11 +76,12 @@ def export(
     _check_task(network, task)
     network.apply_masks()
     heads = _live_heads(network, head) if options.early_exit else (head,)
+    early_exit = options.early_exit and options.early_exit.of_heads(heads)
     if options.fine_tune_epochs:
         exporter = Int8(tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed))
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     converted = exporter.convert(smaller, heads, options.pixels(task.dtype.name), images)
-    rule = options.early_exit.resolve(network, task, heads, smaller.architecture) if options.early_exit else None
+    rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None
     result = Converted(
         models=_cut(converted, heads, rule, options),
         expected=network_answers(network, task.test.images, heads, rule),
@@ -89,6 +91,15 @@ def export(
         advice=lambda: advice(exporter.layer_errors(smaller, images), exporter.remedy),
     )
     return write_proved(result, task, target, options)
+
+
+def check_representative_dataset(task: Task, quantization: str) -> None:
+    """Raises ValueError if a task has too few training images to fix the ranges of activations in 8 bits."""
+    if quantization == "int8" and len(task.train) < MIN_IMAGES:
+        raise ValueError(
+            f"`dataset` must have at least {MIN_IMAGES} training images for an int8 file, but got {len(task.train)}. "
+            "Add images, or choose `quantize='float32'`."
+        )
 
 
 def representative_dataset(task: Task, seed: int = 0) -> np.ndarray:

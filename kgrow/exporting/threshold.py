@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from kgrow.exporting import cut
 from kgrow.exporting.bundle import TIMES, read_bundle, self_describing, write
 from kgrow.network.early_exit import ExitRule
@@ -34,6 +36,11 @@ def set_threshold(path: str | os.PathLike[str], threshold: float | Sequence[floa
     exits = description["early_exit"]
     if not exits:
         raise ValueError(f"`path` must have early exits, but '{target}' has none. Export it with `early_exit=True`.")
+    if np.ndim(threshold) and exits["fallback"] != "last":
+        raise ValueError(
+            f"`threshold` must be one confidence, but got {threshold!r}: if no head of '{target}' is sure enough, its "
+            "most confident one answers. Export it with `EarlyExit(fallback='last')` to give each head its own."
+        )
     rule = ExitRule(threshold, exits["fallback"])
     rule.thresholds(len(exits["exit_indices"]))  # checks their number
     changed = {**dict.fromkeys(exits), **rule.to_json(), "exit_indices": exits["exit_indices"]}

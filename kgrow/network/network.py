@@ -86,11 +86,13 @@ class GrowingNetwork(keras.Model):
         """Assigns what `state` returned.
 
         Raises:
-            ValueError: If a variable is missing or has another shape.
+            ValueError: If a variable is missing or has another shape; nothing is changed then.
         """
-        for name, variable in self.named_variables().items():
+        variables = self.named_variables()
+        for name, variable in variables.items():
             if name not in state or np.shape(state[name]) != tuple(variable.shape):
                 raise ValueError(f"`state` must hold {name} of shape {tuple(variable.shape)}, but does not.")
+        for name, variable in variables.items():
             variable.assign(state[name])
 
     def copy(self) -> "GrowingNetwork":
@@ -102,8 +104,8 @@ class GrowingNetwork(keras.Model):
     def logits(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """Runs inference over many raw images; returns float32 (heads, num_images, num_classes)."""
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        parts = [np.stack(self._infer(tf.cast(batch, tf.float32))) for batch in batches]
-        return np.concatenate(parts, axis=1)
+        none = np.zeros((len(self.blocks), 0, self.architecture.num_classes), np.float32)  # of no images, no logits
+        return np.concatenate([none, *(np.stack(self._infer(tf.cast(b, tf.float32))) for b in batches)], axis=1)
 
     def predict_early(
         self,
@@ -129,7 +131,8 @@ class GrowingNetwork(keras.Model):
         """
         rule = ExitRule(threshold, fallback)
         starts = range(0, len(images), batch_size)
-        parts = [self._predict_early_batch(images[start : start + batch_size], rule) for start in starts]
+        none = np.zeros((0, self.architecture.num_classes), np.float32), np.zeros(0, int), np.zeros(0, int)
+        parts = [none, *(self._predict_early_batch(images[start : start + batch_size], rule) for start in starts)]
         answers, heads, evaluated = zip(*parts, strict=True)
         return np.concatenate(answers), np.concatenate(heads), np.concatenate(evaluated)
 

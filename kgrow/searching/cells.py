@@ -60,7 +60,8 @@ class Cells(SearchSpace):
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
     def __post_init__(self) -> None:
-        if not self.blocks or not all(self.blocks) or set("".join(self.blocks)) - set(KINDS):
+        is_text = isinstance(self.blocks, str)  # one text would be a block per letter
+        if is_text or not self.blocks or not all(self.blocks) or set("".join(self.blocks)) - set(KINDS):
             raise ValueError(
                 f"`blocks` must hold a text of the letters N and R per block, such as ('N', 'RN'), but got "
                 f"{self.blocks!r}."

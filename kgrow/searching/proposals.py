@@ -158,7 +158,7 @@ class Proposals:
         most = self.limits.params
         if most is None or known.footprint(ratios, self.scope).params <= most:
             return ratios
-        floors = _smallest_ratios(known)
+        floors = self._smallest_ratios(known)
         low, high = 0, PRECISION
         while high - low > 1:
             middle = (low + high) // 2
@@ -166,11 +166,16 @@ class Proposals:
             low, high = (middle, high) if fits else (low, middle)
         return _lowered(ratios, low, floors)
 
+    def _smallest_ratios(self, known: Costs) -> tuple[float, ...]:
+        """Returns per block the ratio that leaves each kernel a connection: one without any cuts the network in two."""
+        shares = (1 / min(sizes) if self.scope == "layer" else len(sizes) / sum(sizes) for sizes in known.kernels)
+        return tuple(math.ceil(share * PRECISION) / PRECISION for share in shares)
+
     def _least(self, architecture: Architecture) -> dict[str, int]:
         """Returns the smallest footprint of an architecture."""
         known = costs(architecture, self.quantization)
         given = self.keep_ratios and self.keep_ratios[: len(architecture.blocks)]
-        return dataclasses.asdict(known.footprint(given or _smallest_ratios(known), self.scope))
+        return dataclasses.asdict(known.footprint(given or self._smallest_ratios(known), self.scope))
 
     def _nearest_miss(self, offered: Mapping[Variant, Architecture]) -> str:
         given = self.limits.given
@@ -199,11 +204,6 @@ def _shortened(built: dict[tuple[float, str], Architecture]) -> Iterator[tuple[V
     for (width, links), deepest in built.items():
         for depth in range(len(deepest.blocks), 0, -1):
             yield (depth, width, links), dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
-
-
-def _smallest_ratios(known: Costs) -> tuple[float, ...]:
-    """Returns per block the ratio that leaves each kernel a connection: one without any cuts the network in two."""
-    return tuple(math.ceil(len(sizes) / sum(sizes) * PRECISION) / PRECISION for sizes in known.kernels)
 
 
 def _lowered(ratios: Sequence[float], factor: int, floors: Sequence[float]) -> tuple[float, ...]:

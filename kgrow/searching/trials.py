@@ -163,9 +163,9 @@ class Trials:
             status = "stopped"
         except TrainingDivergedError as problem:
             status, error, trace = "failed", str(problem), traceback.format_exc()
-        best = [event["val_accuracy"][-1] for event in lifecycle.events if event.get("is_best")]
+        bests = [event["val_accuracy"][-1] for event in lifecycle.events if event.get("is_best")]
         # Of a prefix that an earlier version left the best epoch is known, but not its weights.
-        accuracy = best[-1] if best and status != "failed" and directory.has(BEST) else None
+        accuracy = bests[-1] if bests and status != "failed" and directory.has(BEST) else None
         trial = self._trial(index, proposal, status, accuracy, epochs)
         trained = sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK)["epoch"]
         trial = dataclasses.replace(trial, epochs_trained=trained, error=error, traceback=trace)

@@ -123,6 +123,29 @@ def test_neighbours_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp
     assert (tmp_path / "out.old" / "letter.txt").read_text() == "mine"
 
 
+@pytest.mark.skipif(not hasattr(os, "setresuid"), reason="root cannot become somebody else and back there")
+def test_folder_whose_parent_is_closed_is_filled():
+    # Root ignores permission bits, so root becomes "nobody" for a moment; pytest's own tmp_path is closed to others.
+    with tempfile.TemporaryDirectory() as parent:
+        target = Path(parent) / "out"
+        target.mkdir()
+        os.chmod(target, 0o777)
+        os.chmod(parent, 0o555)
+        user = os.geteuid()
+        if user == 0:
+            os.setresuid(65534, 65534, 0)
+        try:
+            assert check_target(target, ExportOptions()) == target
+            for content in (b"old", b"new"):
+                _replace_folder(target, {"a.txt": content, "metadata.json": b'{"files": []}'})
+            with pytest.raises(PermissionError, match="`path` must be in a folder that can be written"):
+                check_target(target.parent / "other", ExportOptions())
+        finally:
+            os.setresuid(user, user, user)
+            os.chmod(parent, 0o755)
+        assert (target / "a.txt").read_bytes() == b"new"
+
+
 def test_earlier_bundle_comes_back_if_it_cannot_be_replaced(tmp_path, monkeypatch):
     target = tmp_path / "out"
     _replace_folder(target, {"a.txt": b"old"})
@@ -373,6 +396,11 @@ def test_thresholds_per_head_reach_the_device(stages, tiny_task, varied_network,
     assert exits_on_device() == exits_of((1.5, second))
     with pytest.raises(ValueError, match="one for each of the 2 heads before the last"):
         set_threshold(tmp_path / "out", (0.5,))
+    export(
+        varied_network, tiny_task, tmp_path / "out", ExportOptions(early_exit=EarlyExit(0.5, fallback="most_confident"))
+    )
+    with pytest.raises(ValueError, match=r"`threshold` must be one confidence, .* its most confident one answers"):
+        set_threshold(tmp_path / "out", (0.5, 0.6))
 
 
 def test_threshold_of_what_has_no_exits_is_refused(tiny_network, tiny_task, tmp_path):

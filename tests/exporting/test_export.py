@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -159,8 +160,11 @@ def test_head_that_says_the_same_of_every_image_is_no_exit(varied_copy, tiny_tas
     images, logits = tiny_task.test.images, varied_copy.logits(tiny_task.test.images)[[0, 2]]
     threshold = float(np.median(softmax(logits[0]).max(axis=-1)))
     head, evaluated = answering_head(logits, ExitRule(threshold, "last"))
-    for stages, path in ((False, tmp_path / "two.tflite"), (True, tmp_path / "stages")):
-        exits = EarlyExit(threshold, fallback="last", stages=stages)
+    for given, stages, path in (
+        (threshold, False, tmp_path / "two.tflite"),
+        ((threshold, 0.9), True, tmp_path / "stages"),
+    ):
+        exits = EarlyExit(given, fallback="last", stages=stages)
         artefact = export(varied_copy, tiny_task, path, ExportOptions(early_exit=exits))
         assert artefact.early_exit["exit_indices"] == [0, 2]
         assert artefact.early_exit["exits"] == [np.mean(evaluated == 1), np.mean(evaluated == 2)]
@@ -169,6 +173,8 @@ def test_head_that_says_the_same_of_every_image_is_no_exit(varied_copy, tiny_tas
         assert [index for _, index in answers] == [(0, 2)[number - 1] for number in evaluated]
         expected = logits.argmax(axis=-1)[head, np.arange(len(images))]
         assert [int(probabilities.argmax()) for probabilities, _ in answers] == expected.tolist()
+    with pytest.raises(ValueError, match="one for each of the 2 heads before the last"):
+        export(varied_copy, tiny_task, path, ExportOptions(early_exit=EarlyExit((threshold,))))
 
 
 def test_rule_is_chosen_on_validation_images(varied_network, tiny_task):
@@ -194,8 +200,10 @@ def test_rule_is_chosen_on_validation_images(varied_network, tiny_task):
     costs = np.array([architecture.macs(head, passing=range(3)) for head in range(3)])
     mean = costs[early(cheap)[2] - 1].mean()
     assert mean <= 0.9 * architecture.macs()
-    with pytest.raises(ValueError, match="`max_cost` must be at least 0"):
+    with pytest.raises(ValueError, match="`max_cost` must be at least 0") as caught:
         resolved(EarlyExit(max_cost=0.001))
+    least = float(re.search(r"at least (0\.\d+)", str(caught.value)).group(1))
+    assert resolved(EarlyExit(max_cost=least)).threshold >= 0
 
 
 @pytest.mark.parametrize(

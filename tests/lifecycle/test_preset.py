@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kgrow.architecture import Architecture, Block, Cell, Scaling
+from kgrow.growing import GrowthState
 from kgrow.lifecycle import PRESETS, Preset
 from kgrow.lifecycle.preset import STRATEGIES
 
@@ -186,3 +188,13 @@ def test_run_of_any_length_starts_at_a_low_rate_and_reaches_its_peak(epochs):
     rates = [preset.learning_rate_at(epoch, step / 100) for epoch in range(epochs) for step in range(100)]
     assert rates[0] <= 0.1 * preset.learning_rate
     assert max(rates) > 0.9 * preset.learning_rate
+
+
+def test_a_network_of_more_blocks_than_epochs_of_growth_is_refused():
+    cells = tuple(Cell("conv", 4, inputs=(number - 1,) * (number > 0)) for number in range(5))
+    target = Architecture((8, 8, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), tuple(Block((cell,)) for cell in cells))
+    policy = PRESETS["default"].growth_policy()
+    state = GrowthState(0, dataclasses.replace(target, blocks=()), target)
+    for ask in (lambda: policy.propose(state), lambda: policy.grown_before(1, target)):
+        with pytest.raises(ValueError, match=r"`grow_epochs` must hold an epoch for every block .* \(4\), but got"):
+            ask()

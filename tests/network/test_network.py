@@ -164,6 +164,20 @@ def test_logits_do_not_depend_on_the_batch_size(varied_network, images):
     np.testing.assert_allclose(varied_network.logits(images, batch_size=7), varied_network.logits(images), atol=1e-5)
 
 
+def test_no_images_have_no_answers(tiny_network, images):
+    assert tiny_network.logits(images[:0]).shape == (2, 0, 3)
+    answers, heads, evaluated = tiny_network.predict_early(images[:0], 0.5)
+    assert (answers.shape, heads.shape, evaluated.shape) == ((0, 3), (0,), (0,))
+
+
+def test_state_that_is_not_whole_changes_nothing(tiny_network):
+    before = tiny_network.state()
+    partial = {name: value + 1 for name, value in before.items() if not name.startswith("block_1/head")}
+    with pytest.raises(ValueError, match="`state` must hold block_1/head"):
+        tiny_network.load_state(partial)
+    assert all(np.array_equal(value, before[name]) for name, value in tiny_network.state().items())
+
+
 def test_whole_numbers_and_floats_of_the_same_pixels_give_the_same_logits(tiny_network, images):
     whole = tiny_network.logits(images)
     assert np.array_equal(tiny_network.logits(images.astype(np.float32)), whole)

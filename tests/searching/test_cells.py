@@ -37,7 +37,7 @@ def test_cells_that_nothing_reads_are_left_out():
     assert (last.stride, last.input_stride, last.hidden_filters) == (1, 2, 2 * first.hidden_filters)
 
 
-@pytest.mark.parametrize("blocks", [(), ("",), ("N", "X"), ("N", "")], ids=str)
+@pytest.mark.parametrize("blocks", [(), ("",), ("N", "X"), ("N", ""), "NRN"], ids=str)
 def test_blocks_are_letters(blocks):
     with pytest.raises(ValueError, match="`blocks` must hold a text of the letters N and R per block"):
         Cells(blocks=blocks)

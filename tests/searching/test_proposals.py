@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrow.pruning import SCOPES, kept_params
+from kgrow.pruning.select import kept_count
 from kgrow.searching import SPACES, Candidate
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.proposals import RATIO_STEP, Proposals
@@ -118,6 +119,9 @@ def test_every_candidate_keeps_to_the_connections_and_nearly_uses_them(scope, pa
     found = proposals(limits=Limits(params=params), scope=scope).sample(Drawn(seed))
     kept = kept_params(found.candidate.architecture, found.candidate.keep_ratios, scope)
     assert kept == found.footprint.params <= params
+    if scope == "layer":
+        architecture, ratios = found.candidate.architecture, found.candidate.keep_ratios
+        assert all(kept_count(ratios[op.block_index], op.kernel_size) for op in architecture.kernels())
     was_lowered = any(ratio % RATIO_STEP for ratio in found.candidate.keep_ratios)
     assert not was_lowered or kept > 0.99 * params - 100
 
