@@ -135,8 +135,9 @@ class Head:
     """The internal classifier at the end of a block: mixed max/average pooling, then Dense.
 
     Args:
-        grid: Cells per side that the pooled map is cut into, as far as the resolution allows. 4 is the published
-            design (Kaya, Hong and Dumitras, "Shallow-Deep Networks", ICML 2019); 1 pools the whole map.
+        grid: Cells per side, at least, that the pooled map is cut into; a side shorter than twice that is not pooled.
+            4 is the published design (Kaya, Hong and Dumitras, "Shallow-Deep Networks", ICML 2019); 1 pools the whole
+            map.
     """
 
     grid: int = 4

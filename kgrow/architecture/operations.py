@@ -57,7 +57,7 @@ def head_grid(size: tuple[int, int], grid: int) -> tuple[tuple[int, int], tuple[
     """Returns the pooling window of a head and the size of the pooled map, each (height, width).
 
     The window is `floor(side / grid)` and the map `floor(side / window)` (SDN's rule for `grid=4`); a side shorter
-    than the grid is not pooled.
+    than twice the grid is not pooled.
     """
     window = tuple(max(1, side // grid) for side in size)
     return (window[0], window[1]), (size[0] // window[0], size[1] // window[1])

@@ -28,7 +28,8 @@ class CompressionSettings:
     Args:
         categories: Of every kernel the names of its categories, small groups first; see `Category`.
         prices: Of every kernel the price lambda of a weight, in nats per example: for a loss
-            :math:`\frac{1}{2} H \|W - W_0\|^2` a group of n weights is off if :math:`\|W_0\|^2 H / n` is below it.
+            :math:`\frac{1}{2} H \|W - W_0\|^2` a group of n weights is off if :math:`\|W_0\|^2 H / n` is below it, or
+            above by less than a tenth.
         learning_rate: Of SGD.
         momentum: Of SGD.
         l2: Coupled weight decay of the kernels: the gradient of a weight gains `l2 * weight`.

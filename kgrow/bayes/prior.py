@@ -9,6 +9,9 @@ A gate w has the prior N(0, gamma); gamma is learned with w. The last term of th
 evidence :math:`w_0^2 H` than the price :math:`\lambda` of a gate, in nats per example. For a mean loss over N examples
 that price is 1 / N if the prior is taken at its word; a larger one counts the data for less.
 
+`switch` is one turn of that loop for gates, `groups.GroupPrior` for groups of weights. Searches for cells train their
+gates without the penalty and take what `settled_gates` says: where the loop would end.
+
 References:
     Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
     https://arxiv.org/abs/1905.04919, Algorithm 1; Wipf and Nagarajan, "A New View of Automatic Relevance

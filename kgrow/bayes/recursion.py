@@ -25,8 +25,9 @@ class DiagonalRecursion(Curvature):
 
     For h = W'a and a = f(h'): :math:`\mathrm{diag} H_W = a^2 \otimes H_h` and
     :math:`H_{h'} = f'^2 \odot (W^2 H_h) + f'' \odot \partial L / \partial a`, for every example by itself, averaged
-    last. What is dropped are the entries beside the diagonal of each layer: it is exact for the last layer, and for
-    squared error also for the one before it; further down it is an approximation that can be negative.
+    last. What is dropped are the entries beside the diagonal of each layer: it is exact for the last Dense layer,
+    and for squared error also for the one before it; further down, and where positions of a convolution mix, it is an
+    approximation that can be negative.
 
     Args:
         conv_reduction: `"exact"`: the Hessian in a kernel is the sum over positions. `"thesis"`: their mean, smaller

@@ -1,4 +1,4 @@
-"""`ProxySpace`: one normal and one reduction cell with gates, searched in a small stack and used in a larger one."""
+"""`ProxySpace`: one normal and one reduction cell with gates, searched in one stack and used in any other."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Every model carries its description twice: as JSON in a metadata buffer named "k
 reads, and as a zip after its end, which `unzip` and `zipfile` read together with the labels. Interpreters ignore both.
 
 A folder holds `model.tflite` (or `stage_0.tflite` and so on), `labels.txt`, `metadata.json`, `run.py`, which classifies
-images where neither kgrow nor TensorFlow is installed, and for one model in float32 or int8 `model_data.h` and
-`model_data.cc` for microcontrollers.
+images where neither kgrow nor TensorFlow is installed, and for one model that TensorFlow Lite Micro runs `model_data.h`
+and `model_data.cc`.
 """
 
 from __future__ import annotations

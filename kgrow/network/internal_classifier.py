@@ -14,7 +14,7 @@ class InternalClassifier(keras.layers.Layer):
     r"""Mixed max/average pooling, then Dense: features to logits.
 
     The pooled map is :math:`\alpha\,\mathrm{max} + (1 - \alpha)\,\mathrm{avg}` with one trainable scalar per head,
-    drawn from U(0, 1) and unconstrained. Maps smaller than the head's grid are flattened as they are.
+    drawn from U(0, 1) and unconstrained. Sides shorter than twice the head's grid are not pooled.
 
     Args:
         head: The grid to pool to.

@@ -13,7 +13,7 @@ from kgrow.architecture.link import inputs_of, nodes_of, reading_newest
 from kgrow.searching.residual import SMALL_SIDE, STEM_SIDE
 from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
 
-# What `python recipes/bench_cells.py --only cells` found by evidence: source, target and operation of each link.
+# What a run of `recipes/bench_cells.py --only cells` found by evidence: source, target and operation of each link.
 FOUND = Genotype.from_json(
     {
         "normal": [

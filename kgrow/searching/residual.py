@@ -21,7 +21,7 @@ Plan = Sequence[Sequence[tuple[int, int]]]
 class ResidualSpace(SearchSpace):
     """Networks of residual cells, each of which reads the one before; a subclass says what their blocks are.
 
-    A side above 40 pixels gets a strided stem. The last head pools to one position and the others to 2x2.
+    A side above 40 pixels gets a strided stem. The last head pools to one position the others to 2x2 or 3x3.
     """
 
     @abc.abstractmethod

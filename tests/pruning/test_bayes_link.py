@@ -413,5 +413,5 @@ def test_wrong_prices_draws_and_models_are_refused():
         BayesLink(min_saliency=-1)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
         BayesLink(curvature=None)
-    with pytest.raises(ValueError, match="must not be 'bayes' for a model of your own"):
+    with pytest.raises(ValueError, match=r"must not be 'bayes' or 'bayes_link', .* for a model of your own"):
         BayesLink().saliency(object(), [], None)
