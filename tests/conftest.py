@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.architecture.link import Link
+from kgrow.architecture.edge import Edge
 from kgrow.task import Augmentation, Split, Task
 
 hypothesis.settings.register_profile("kgrow", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("kgrow")
 
-VARIED_LINKS = (
-    Link(2, 0, "sep3"),
-    Link(2, 1, "max3"),
-    Link(3, 2, "identity"),
-    Link(3, 0, "avg3"),
-    Link(3, 1, "dil3"),
+VARIED_EDGES = (
+    Edge(2, 0, "sep3"),
+    Edge(2, 1, "max3"),
+    Edge(3, 2, "identity"),
+    Edge(3, 0, "avg3"),
+    Edge(3, 1, "dil3"),
 )
 SCALING = Scaling((128.0, 128.0, 128.0), (64.0, 64.0, 64.0))
 
@@ -100,7 +100,7 @@ def varied_architecture():
                 (
                     Cell("conv", 5, inputs=(0, 1, 2), join="add", kernel_size=1),
                     residual(4, inputs=(3,), stride=2, shortcut="none"),
-                    Cell("linked", 6, inputs=(3, 4), hidden_filters=3, links=VARIED_LINKS),
+                    Cell("graph", 6, inputs=(3, 4), hidden_filters=3, edges=VARIED_EDGES),
                 ),
                 Head(4),
             ),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import kgrow
+from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import Genotype
-from kgrow.architecture.link import Link
 from kgrow.exporting import classify
 from kgrow.pruning import Bayes, BayesGate
 from kgrow.searching import Cells
@@ -278,15 +278,15 @@ def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_p
 
 
 def test_a_genotype_grows_and_loses_channels_and_becomes_a_file(tiny_task, tmp_path):
-    links = (Link(2, 0, "sep3"), Link(2, 1, "max3"), Link(3, 2, "dil3"))
-    space = Cells(Genotype(links, links), ("N", "R"), filters=8)
+    edges = (Edge(2, 0, "sep3"), Edge(2, 1, "max3"), Edge(3, 2, "dil3"))
+    space = Cells(Genotype(edges, edges), ("N", "R"), filters=8)
     options = {"epochs": 24, "batch_size": 8, "channel_keep_ratio": 0.5, "quantize": "int8", "verbose": 0}
     result = kgrow.search(tiny_task, space=space, directory=tmp_path, **options)
     best = result.document["best"]
     assert [cell["kind"] for block in best["architecture"]["blocks"] for cell in block["cells"]] == [
         "conv",
-        "linked",
-        "linked",
+        "graph",
+        "graph",
     ]
     (artefact,) = best["artefacts"]
     assert artefact["macs"] < 0.5 * best["macs_dense"]

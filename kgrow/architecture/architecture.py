@@ -9,10 +9,10 @@ from typing import Any
 
 from kgrow.architecture import operations
 from kgrow.architecture.countable import Countable
-from kgrow.architecture.link import Link, inputs_of, nodes_of, sorted_links
+from kgrow.architecture.edge import Edge, inputs_of, nodes_of, sorted_edges
 from kgrow.architecture.operation import Operation
 
-CELL_KINDS = ("conv", "residual", "linked")
+CELL_KINDS = ("conv", "residual", "graph")
 JOINS = ("none", "add", "concat")
 SHORTCUTS = ("identity", "projection", "none")
 
@@ -49,26 +49,26 @@ class Scaling:
 class Cell:
     """The repeated unit of a block; it reads feature maps and makes one.
 
-    A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. A `linked` cell
-    is that of a genotype: each input through Conv-BN is a node, each further node the sum of its links, and the output
+    A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. A `graph` cell
+    is that of a genotype: each input through Conv-BN is a node, each further node the sum of its edges, and the output
     these further nodes, stacked, then ReLU. Feature maps are numbered over the whole network: map `j` is the output of
     the `j`-th cell, the stem being cell 0. None is negative.
 
     Args:
-        kind: `"conv"`, `"residual"` or `"linked"`.
+        kind: `"conv"`, `"residual"` or `"graph"`.
         filters: Channels of the output.
-        inputs: Numbers of the feature maps read, the newest last; empty for the image. Of a linked cell the last one is
+        inputs: Numbers of the feature maps read, the newest last; empty for the image. Of a graph cell the last one is
             node 0, and the other, if there is one, node 1.
-        hidden_filters: Channels between the two convolutions of a residual cell, or of each node of a linked one; 0 for
+        hidden_filters: Channels between the two convolutions of a residual cell, or of each node of a graph cell; 0 for
             a conv cell.
-        kernel_size: Side of the square kernels, odd; links have their own.
-        stride: Down-sampling factor of the first convolution, or of the links that read an input, 1 or 2 then.
+        kernel_size: Side of the square kernels, odd; edges have their own.
+        stride: Down-sampling factor of the first convolution, or of the edges that read an input, 1 or 2 then.
         join: How several inputs become one: `"concat"`, `"add"` (every earlier map through its own 1x1 convolution to
             the newest one's channels), or `"none"` for a single input. Maps of a higher resolution are average-pooled.
-            A linked cell does not join: the 1x1 convolutions that it reads its inputs through step over positions.
+            A graph cell does not join: the 1x1 convolutions that it reads its inputs through step over positions.
         shortcut: `"identity"`, `"projection"` (1x1 convolution and BN) or `"none"`; a stride is average-pooled.
-        links: Of a linked cell, in any order; several may join two nodes.
-        input_stride: Of the 1x1 convolution that a linked cell reads its only input through.
+        edges: Of a graph cell, in any order; several may join two nodes.
+        input_stride: Of the 1x1 convolution that a graph cell reads its only input through.
     """
 
     kind: str
@@ -79,7 +79,7 @@ class Cell:
     stride: int = 1
     join: str = "none"
     shortcut: str = "none"
-    links: tuple[Link, ...] = ()
+    edges: tuple[Edge, ...] = ()
     input_stride: int = 1
 
     def __post_init__(self) -> None:
@@ -95,16 +95,16 @@ class Cell:
             raise ValueError("`hidden_filters` and `shortcut` do not belong to a conv cell.")
         if self.kind != "conv":
             _check_counts(hidden_filters=self.hidden_filters)
-        if self.kind == "linked":
-            self._check_links()
-        elif self.links or self.input_stride > 1:
-            raise ValueError(f"`links` and `input_stride` belong to linked cells, but this is a {self.kind} cell.")
+        if self.kind == "graph":
+            self._check_edges()
+        elif self.edges or self.input_stride > 1:
+            raise ValueError(f"`edges` and `input_stride` belong to graph cells, but this is a {self.kind} cell.")
         elif self.join == "none" and len(self.inputs) > 1:
             raise ValueError(f"`inputs` must be a single map when `join` is 'none', but got {self.inputs}.")
 
-    def _check_links(self) -> None:
-        object.__setattr__(self, "links", sorted_links(self.links, "links"))
-        num_nodes, read = len(nodes_of(self.links)), inputs_of(self.links)
+    def _check_edges(self) -> None:
+        object.__setattr__(self, "edges", sorted_edges(self.edges, "edges"))
+        num_nodes, read = len(nodes_of(self.edges)), inputs_of(self.edges)
         if self.filters != num_nodes * self.hidden_filters:
             raise ValueError(
                 f"`filters` must be `hidden_filters` of each of {num_nodes} nodes together, but got {self.filters} for "
@@ -112,7 +112,7 @@ class Cell:
             )
         if read != tuple(range(len(self.inputs))):
             raise ValueError(
-                f"`inputs` must be one map per input that `links` read, the newest being 0, but got {self.inputs} for "
+                f"`inputs` must be one map per input that `edges` read, the newest being 0, but got {self.inputs} for "
                 f"inputs {read}."
             )
         if self.input_stride > 1 and len(self.inputs) > 1:
@@ -121,13 +121,13 @@ class Cell:
             )
         if self.stride > 2 or self.kernel_size != 3 or (self.join, self.shortcut) != ("none", "none"):
             raise ValueError(
-                "`stride` of a linked cell must be 1 or 2, and it has no `kernel_size`, `join` or `shortcut`, but got "
+                "`stride` of a graph cell must be 1 or 2, and it has no `kernel_size`, `join` or `shortcut`, but got "
                 f"{self}."
             )
 
-    def linked_inputs(self) -> dict[int, int]:
-        """Returns per input that links read, as a node, the number of its map; empty for other kinds of cells."""
-        return {node: self.inputs[-1 - node] for node in inputs_of(self.links)}
+    def graph_inputs(self) -> dict[int, int]:
+        """Returns per input that edges read, as a node, the number of its map; empty for other kinds of cells."""
+        return {node: self.inputs[-1 - node] for node in inputs_of(self.edges)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,8 +250,8 @@ class Architecture(Countable):
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON types; `from_json` gives back an equal value."""
         value = dataclasses.asdict(self)
-        for cell in (cell for block in value["blocks"] for cell in block["cells"] if cell["kind"] != "linked"):
-            del cell["links"], cell["input_stride"]  # as documents were before there were linked cells
+        for cell in (cell for block in value["blocks"] for cell in block["cells"] if cell["kind"] != "graph"):
+            del cell["edges"], cell["input_stride"]  # as documents were before there were graph cells
         return value
 
     @staticmethod
@@ -272,5 +272,5 @@ def block_from_json(value: Mapping[str, Any]) -> Block:
 
 
 def _cell_from_json(value: Mapping[str, Any]) -> Cell:
-    links = tuple(Link(**link) for link in value.get("links", ()))
-    return Cell(**{**value, "inputs": tuple(value["inputs"]), "links": links})
+    edges = tuple(Edge(**edge) for edge in value.get("edges", ()))
+    return Cell(**{**value, "inputs": tuple(value["inputs"]), "edges": edges})

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from kgrow.architecture.architecture import Architecture, Cell
-from kgrow.architecture.linked import input_name
+from kgrow.architecture.graph_cell import input_name
 from kgrow.architecture.operation import Operation
 
 
 class Channels(NamedTuple):
     """An array per cell over the channels of its output, between its convolutions, and of its joined inputs.
 
-    All nodes of a linked cell have the same channels: an identity, a pool or a depthwise convolution hands each to its
+    All nodes of a graph cell have the same channels: an identity, a pool or a depthwise convolution hands each to its
     like. They are what stands between its convolutions, and what it makes of its inputs.
     """
 
@@ -38,7 +38,7 @@ def last_cell(architecture: Architecture, block_index: int) -> int:
 def adapters(cell: Cell, name: str) -> Iterator[tuple[str, int]]:
     """Yields the names of the kernels through which a cell reads a map by itself, each with the map's number.
 
-    They are those of all but the newest input of a sum, and of all inputs of a linked cell.
+    They are those of all but the newest input of a sum, and of all inputs of a graph cell.
 
     Args:
         cell: The reader.
@@ -46,13 +46,13 @@ def adapters(cell: Cell, name: str) -> Iterator[tuple[str, int]]:
     """
     if cell.join == "add":
         yield from ((f"{name}/adapter_{source}", source) for source in cell.inputs[:-1])
-    for node, source in sorted(cell.linked_inputs().items(), reverse=True):  # in the order of the inputs
+    for node, source in sorted(cell.graph_inputs().items(), reverse=True):  # in the order of the inputs
         yield f"{input_name(name, node)}/0", source
 
 
 def direct_inputs(cell: Cell) -> tuple[int, ...]:
     """Returns the maps whose channels, side by side, are the channels that a cell reads."""
-    if cell.kind == "linked":
+    if cell.kind == "graph":
         return ()
     return cell.inputs if cell.join == "concat" else cell.inputs[-1:]
 
@@ -79,15 +79,15 @@ def all_joined(
     Args:
         cells: Of the network.
         maps: What belongs to the channels of their outputs.
-        hidden: To those between their convolutions; a linked cell reads its inputs into them.
+        hidden: To those between their convolutions; a graph cell reads its inputs into them.
         image: To those of the image, which the stem reads.
     """
-    inside = {number: hidden[number] for number, cell in enumerate(cells) if cell.kind == "linked"} | {0: image}
+    inside = {number: hidden[number] for number, cell in enumerate(cells) if cell.kind == "graph"} | {0: image}
     return [inside[n] if n in inside else join_maps(cell, maps) for n, cell in enumerate(cells)]
 
 
 def stacked_nodes(cell: Cell, hidden: np.ndarray) -> np.ndarray:
-    """Returns what belongs to the output of a linked cell, from what belongs to the channels of its nodes."""
+    """Returns what belongs to the output of a graph cell, from what belongs to the channels of its nodes."""
     return np.tile(hidden, cell.filters // cell.hidden_filters)
 
 
@@ -107,8 +107,8 @@ def kernel_channels(
         maps, hidden, joined = channels.maps[number], channels.hidden[number], channels.joined[number]
         for adapter, source in adapters(cell, name):
             yield adapter, channels.maps[source], joined
-        if cell.kind == "linked":
-            for op in linked_kernels(architecture, number):
+        if cell.kind == "graph":
+            for op in graph_kernels(architecture, number):
                 yield op.name, hidden, np.array([itself]) if op.kind == "depthwise" else hidden
             continue
         yield f"{name}/first", joined, hidden if cell.kind == "residual" else maps
@@ -121,7 +121,7 @@ def kernel_channels(
         yield name, np.tile(maps, rows_of_heads[name] // len(maps)), np.full(architecture.num_classes, outside)
 
 
-def linked_kernels(architecture: Architecture, number: int) -> list[Operation]:
-    """Returns the kernels between the nodes of a linked cell, those that read its inputs left out."""
+def graph_kernels(architecture: Architecture, number: int) -> list[Operation]:
+    """Returns the kernels between the nodes of a graph cell, those that read its inputs left out."""
     own = {adapter for adapter, _ in adapters(architecture.cells[number], cell_names(architecture)[number])}
     return [op for op in architecture.cell_operations(number) if op.kernel_shape and op.name not in own]

@@ -48,6 +48,6 @@ class Countable(abc.ABC):
         """Estimates the memory for activations: the most that is alive at once when operations run in order.
 
         Scaling, BN, and ReLU that alone reads what was computed are taken as fused into the operation before them, and
-        what links of a cell compute alike without weights as computed once. Another order may need more or less.
+        what edges of a cell compute alike without weights as computed once. Another order may need more or less.
         """
         return peak_live_values(self.operations, math.prod(self.input_shape)) * bytes_per_value

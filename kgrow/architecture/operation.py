@@ -67,7 +67,7 @@ def reduced(size: int, stride: int) -> int:
 def on_device(operations: Sequence[Operation]) -> list[Operation]:
     """Returns the operations that a device runs.
 
-    A ReLU is part of the operation before it if nothing else reads that, and what several links compute alike without
+    A ReLU is part of the operation before it if nothing else reads that, and what several edges compute alike without
     weights is computed once.
     """
     held = _held_in(operations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kgrow.architecture.linked import LinkedPlace
+from kgrow.architecture.graph_cell import GraphPlace
 from kgrow.architecture.operation import IMAGE, Operation, reduced
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def joined_size(architecture: Architecture, number: int) -> tuple[int, int]:
 
 
 def joined_channels(architecture: Architecture, number: int) -> int:
-    """Returns the channels that cell `number` reads after its inputs are joined, each node's if it is linked."""
+    """Returns the channels that cell `number` reads after its inputs are joined, each node's if it is a graph cell."""
     cell = architecture.cells[number]
     if not cell.inputs:
         return architecture.input_shape[2]
-    if cell.kind == "linked":
+    if cell.kind == "graph":
         return cell.hidden_filters
     filters = [architecture.cells[i].filters for i in cell.inputs]
     return sum(filters) if cell.join == "concat" else filters[-1]
@@ -78,11 +78,11 @@ def _cell_operations(
     architecture: Architecture, block_index: int, number: int, outputs: Sequence[str]
 ) -> Iterator[Operation]:
     cell: Cell = architecture.cells[number]
-    if cell.kind == "linked":
-        shapes = {node: feature_shape(architecture, source) for node, source in cell.linked_inputs().items()}
-        inputs = {node: (outputs[source], shapes[node]) for node, source in cell.linked_inputs().items()}
+    if cell.kind == "graph":
+        shapes = {node: feature_shape(architecture, source) for node, source in cell.graph_inputs().items()}
+        inputs = {node: (outputs[source], shapes[node]) for node, source in cell.graph_inputs().items()}
         name, size = f"block_{block_index}/cell_{number}", joined_size(architecture, number)
-        yield from LinkedPlace(name, block_index, cell.links, cell.hidden_filters, cell.stride, size, inputs).walk()
+        yield from GraphPlace(name, block_index, cell.edges, cell.hidden_filters, cell.stride, size, inputs).walk()
         return
     source = outputs[cell.inputs[-1]] if cell.inputs else IMAGE
     for op in _join_operations(architecture, block_index, number, outputs):

@@ -1,7 +1,7 @@
-"""Cells that are searched: links with gates, what the data leave of them, and the networks they are stacked to."""
+"""Cells that are searched: edges with gates, what the data leave of them, and the networks they are stacked to."""
 
+from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import Genotype
-from kgrow.architecture.link import Link
 from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.drawing import genotype_svg
 from kgrow.cells.epochs import SearchRecord
@@ -21,10 +21,10 @@ __all__ = [
     "CellSearch",
     "CellSearchSettings",
     "Descent",
+    "Edge",
     "Genotype",
     "GradientSearch",
     "GradientSearchSettings",
-    "Link",
     "ProxySpace",
     "SearchRecord",
     "Stack",

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kgrow.architecture import Countable, Operation, Scaling
+from kgrow.architecture.edge import inputs_of
 from kgrow.architecture.genotype import Genotype
-from kgrow.architecture.link import inputs_of
-from kgrow.architecture.linked import LinkedPlace
+from kgrow.architecture.graph_cell import GraphPlace
 from kgrow.architecture.operation import IMAGE, reduced
 from kgrow.cells.stack import PlacedCell, Stack
 
@@ -42,7 +42,7 @@ class CellArchitecture(Countable):
         used = {len(placed)}
         for cell in reversed(placed):
             if cell.number in used:
-                used |= {cell.inputs[node] for node in inputs_of(self.genotype.links(cell.kind))}
+                used |= {cell.inputs[node] for node in inputs_of(self.genotype.edges(cell.kind))}
         return tuple(cell for cell in placed if cell.number in used)
 
     @functools.cached_property
@@ -101,10 +101,10 @@ class CellArchitecture(Countable):
         yield Operation("logits", "dense", block, ("pool",), (1, 1, classes), kernel_shape=shape, other_params=classes)
 
 
-def _placed(cell: PlacedCell, genotype: Genotype, maps: Mapping[int, Operation]) -> LinkedPlace:
-    links = genotype.links(cell.kind)
-    inputs = {node: (maps[cell.inputs[node]].name, maps[cell.inputs[node]].output_shape) for node in inputs_of(links)}
+def _placed(cell: PlacedCell, genotype: Genotype, maps: Mapping[int, Operation]) -> GraphPlace:
+    edges = genotype.edges(cell.kind)
+    inputs = {node: (maps[cell.inputs[node]].name, maps[cell.inputs[node]].output_shape) for node in inputs_of(edges)}
     node, (_, (height, width, _)) = next(iter(inputs.items()))
     stride = cell.input_strides[node]
     size = (reduced(height, stride), reduced(width, stride))
-    return LinkedPlace(f"cell_{cell.number}", cell.number, links, cell.filters, cell.stride, size, inputs)
+    return GraphPlace(f"cell_{cell.number}", cell.number, edges, cell.filters, cell.stride, size, inputs)

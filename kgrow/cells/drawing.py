@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.architecture.link import Link
-from kgrow.cells.links import OUTPUT
+from kgrow.cells.edges import OUTPUT
 
 ROW, COLUMN = 26, 150  # pixels
 STYLE = "font-family:sans-serif;font-size:11px;text-anchor:middle"
@@ -14,7 +14,7 @@ INPUTS: dict[int | str, str] = {0: "cell before", 1: "one before"}
 
 
 def genotype_svg(genotype: Genotype) -> str:
-    """Returns both cells as one SVG document: nodes from left to right, an arc for every link.
+    """Returns both cells as one SVG document: nodes from left to right, an arc for every edge.
 
     Arcs of one row do not share their middle, so that labels stay apart.
 
@@ -25,10 +25,10 @@ def genotype_svg(genotype: Genotype) -> str:
     top = 0
     width = COLUMN * (3 + max(len(genotype.nodes(kind)) for kind in KINDS.values()))
     for kind in KINDS.values():
-        height = ROW * (len(genotype.links(kind)) + 4)
+        height = ROW * (len(genotype.edges(kind)) + 4)
         parts.append(f'<g transform="translate(0 {top})">')
         parts.append(f'<text x="{width / 2}" y="{ROW}" font-weight="bold">{kind}</text>')
-        parts += _cell(genotype.links(kind), genotype.nodes(kind), height)
+        parts += _cell(genotype.edges(kind), genotype.nodes(kind), height)
         parts.append("</g>")
         top += height
     body = "\n".join(parts)
@@ -38,7 +38,7 @@ def genotype_svg(genotype: Genotype) -> str:
     )
 
 
-def _cell(links: tuple[Link, ...], nodes: tuple[int, ...], height: int) -> Iterator[str]:
+def _cell(edges: tuple[Edge, ...], nodes: tuple[int, ...], height: int) -> Iterator[str]:
     middle = height / 2 + ROW / 2
     places: dict[int | str, tuple[float, float]] = {
         0: (COLUMN / 2, middle - 2 * ROW),
@@ -48,9 +48,9 @@ def _cell(links: tuple[Link, ...], nodes: tuple[int, ...], height: int) -> Itera
     places[OUTPUT] = (COLUMN * (1.5 + len(nodes)), middle)
     for number in nodes:
         yield _arc(places[number], places[OUTPUT], middle + ROW, "", "#bbb")
-    for index, link in enumerate(links):
+    for index, edge in enumerate(edges):
         level = ROW * (index + 2)
-        yield _arc(places[link.source], places[link.target], level, link.operation, "#357")
+        yield _arc(places[edge.source], places[edge.target], level, edge.operation, "#357")
     for node, (x, y) in places.items():
         name = INPUTS.get(node, str(node))
         half = 6 + 3.2 * len(name)

@@ -10,8 +10,8 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
+from kgrow.architecture.edge import OPERATIONS, Edge
 from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.architecture.link import OPERATIONS, Link
 from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.epochs import EpochSearch, SearchRecord
 from kgrow.cells.network import gated_network
@@ -67,13 +67,13 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
         super().__init__(task, self.settings.num_epochs, seed)
         self.stack, self.num_nodes = stack, num_nodes
         complete = Genotype.complete(num_nodes)
-        self.columns = {kind: complete.links(kind) for kind in KINDS.values()}
+        self.columns = {kind: complete.edges(kind) for kind in KINDS.values()}
         self._repeats = [stack.repeats(kind) for kind in KINDS.values()]
         self.network = gated_network(CellArchitecture(stack, complete), seed, self.columns)
         generator = np.random.default_rng(seed)
         self.alphas = [
-            tf.Variable(1e-3 * generator.standard_normal((len(links) // len(OPERATIONS), len(OPERATIONS))), dtype=float)
-            for links in self.columns.values()
+            tf.Variable(1e-3 * generator.standard_normal((len(edges) // len(OPERATIONS), len(OPERATIONS))), dtype=float)
+            for edges in self.columns.values()
         ]
         self._optimizer = keras.optimizers.Adam(self.settings.alpha_rate, beta_1=0.5, beta_2=0.999, jit_compile=False)
         self._optimizer.build(self.alphas)
@@ -92,8 +92,8 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
     def result(self) -> tuple[Genotype, SearchRecord]:
         """See `EpochSearch.result`; the genotype is derived from the alphas."""
         alphas = [alpha.numpy() for alpha in self.alphas]
-        kept = [derived(alpha, links) for alpha, links in zip(alphas, self.columns.values(), strict=True)]
-        counts = (tuple(len(links) for links in kept),)
+        kept = [derived(alpha, edges) for alpha, edges in zip(alphas, self.columns.values(), strict=True)]
+        counts = (tuple(len(edges) for edges in kept),)
         return Genotype(*kept), SearchRecord(tuple(self.losses), counts, False, self.seconds)
 
     def config(self) -> dict[str, Any]:
@@ -135,19 +135,19 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
         self._optimizer.apply_gradients(zip(decayed, self.alphas, strict=True))
 
 
-def derived(alphas: np.ndarray, links: Sequence[Link]) -> tuple[Link, ...]:
+def derived(alphas: np.ndarray, edges: Sequence[Edge]) -> tuple[Edge, ...]:
     """Returns the best operation of the two pairs into each node whose best operation is strongest.
 
     Args:
         alphas: (pairs, operations).
-        links: Of all pairs and operations, in that order.
+        edges: Of all pairs and operations, in that order.
     """
     shares = np.exp(alphas - alphas.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
-    strongest: dict[int, list[tuple[float, Link]]] = {}
+    strongest: dict[int, list[tuple[float, Edge]]] = {}
     for index, best in enumerate(shares.argmax(axis=1)):
-        link = links[index * alphas.shape[1] + int(best)]
-        strongest.setdefault(link.target, []).append((float(shares[index, best]), link))
+        edge = edges[index * alphas.shape[1] + int(best)]
+        strongest.setdefault(edge.target, []).append((float(shares[index, best]), edge))
     return tuple(
-        link for found in strongest.values() for _, link in sorted(found, key=lambda entry: -entry[0])[:INCOMING]
+        edge for found in strongest.values() for _, edge in sorted(found, key=lambda entry: -entry[0])[:INCOMING]
     )

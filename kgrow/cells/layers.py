@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgrow._keras import keras, tf
-from kgrow.architecture.link import Step
+from kgrow.architecture.edge import Step
 from kgrow.network.conv_norm import BATCH_NORM, he_normal, kernel_seed
 
 

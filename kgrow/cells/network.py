@@ -1,4 +1,4 @@
-"""The Keras network of a `CellArchitecture`, with gates on its links or without."""
+"""The Keras network of a `CellArchitecture`, with gates on its edges or without."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from kgrow._keras import keras
 from kgrow.architecture import Scaling
+from kgrow.architecture.edge import NUM_INPUTS, PROJECTION, Edge, Step, inputs_of, steps_of
 from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.architecture.link import NUM_INPUTS, PROJECTION, Link, Step, inputs_of, steps_of
-from kgrow.architecture.linked import input_name, link_name, sum_name
+from kgrow.architecture.graph_cell import edge_name, input_name, sum_name
 from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.layers import GatedSum, apply_steps
 from kgrow.cells.stack import PlacedCell, Stack
@@ -27,20 +27,20 @@ def cell_network(architecture: CellArchitecture, seed: int) -> keras.Model:
     return _build(architecture, seed, None)
 
 
-def gated_network(architecture: CellArchitecture, seed: int, columns: Mapping[str, Sequence[Link]]) -> keras.Model:
-    """Returns the network with a gate on every link of every cell, behind a normalisation.
+def gated_network(architecture: CellArchitecture, seed: int, columns: Mapping[str, Sequence[Edge]]) -> keras.Model:
+    """Returns the network with a gate on every edge of every cell, behind a normalisation.
 
     It maps raw pixels, the gates of normal and those of reduction cells, (batch or 1, cells, gates), to logits.
 
     Args:
         architecture: To build.
         seed: As for `cell_network`.
-        columns: Per kind the links in the order of the gates; the genotype may have lost some of them.
+        columns: Per kind the edges in the order of the gates; the genotype may have lost some of them.
     """
     return _build(architecture, seed, columns)
 
 
-def _build(architecture: CellArchitecture, seed: int, columns: Mapping[str, Sequence[Link]] | None) -> keras.Model:
+def _build(architecture: CellArchitecture, seed: int, columns: Mapping[str, Sequence[Edge]] | None) -> keras.Model:
     stack = architecture.stack
     images = keras.Input(stack.input_shape, name="images")
     gates = {}
@@ -81,20 +81,20 @@ def _cell(
     genotype: Genotype,
     maps: Mapping[int, Any],
     seed: int,
-    gates: tuple[Any, Sequence[Link]] | None,
+    gates: tuple[Any, Sequence[Edge]] | None,
 ) -> Any:
-    links, prefix = genotype.links(cell.kind), f"cell_{cell.number}"
+    edges, prefix = genotype.edges(cell.kind), f"cell_{cell.number}"
     nodes = {}
-    for node in inputs_of(links):
+    for node in inputs_of(edges):
         features, stride = maps[cell.inputs[node]], cell.input_strides[node]
         name = input_name(prefix, node)
         nodes[node] = apply_steps(features, PROJECTION, stride, cell.filters, seed=seed, name=name)
     for target in genotype.nodes(cell.kind):
-        incoming = [link for link in links if link.target == target]
-        made = [_linked(cell, link, nodes[link.source], seed, gates is not None) for link in incoming]
+        incoming = [edge for edge in edges if edge.target == target]
+        made = [_along(cell, edge, nodes[edge.source], seed, gates is not None) for edge in incoming]
         if gates is not None:
             (tensor, order), name = gates, f"{prefix}/node_{target}"
-            nodes[target] = GatedSum(cell.repeat, [order.index(link) for link in incoming], name=name)([tensor, *made])
+            nodes[target] = GatedSum(cell.repeat, [order.index(edge) for edge in incoming], name=name)([tensor, *made])
         else:
             nodes[target] = made[0]
             for place in range(1, len(made)):
@@ -105,7 +105,7 @@ def _cell(
     return keras.layers.ReLU(name=f"{prefix}/relu")(stacked)
 
 
-def _linked(cell: PlacedCell, link: Link, features: Any, seed: int, gated: bool) -> Any:
-    stride = cell.stride if link.source < NUM_INPUTS else 1
-    name, steps = link_name(f"cell_{cell.number}", link), steps_of(link.operation, stride)
+def _along(cell: PlacedCell, edge: Edge, features: Any, seed: int, gated: bool) -> Any:
+    stride = cell.stride if edge.source < NUM_INPUTS else 1
+    name, steps = edge_name(f"cell_{cell.number}", edge), steps_of(edge.operation, stride)
     return apply_steps(features, steps, stride, cell.filters, seed=seed, name=name, gated=gated)

@@ -10,14 +10,14 @@ import numpy as np
 from kgrow._keras import keras
 from kgrow.architecture.genotype import KINDS, Genotype
 from kgrow.cells.cell_architecture import CellArchitecture
-from kgrow.cells.links import gate_graph
+from kgrow.cells.edges import gate_graph
 from kgrow.cells.network import gated_network
 from kgrow.cells.stack import Stack
 from kgrow.cells.switches import SwitchGroup
 
 
 class ProxySpace:
-    """All operations between all nodes; the gates of a link are a group over the cells of a kind.
+    """All operations between all nodes; the gates of an edge are a group over the cells of a kind.
 
     Args:
         stack: That is searched in.
@@ -28,17 +28,17 @@ class ProxySpace:
     def __init__(self, stack: Stack, num_nodes: int = 3, seed: int = 0):
         self.stack, self.num_nodes, self.seed = stack, num_nodes, seed
         complete = Genotype.complete(num_nodes)
-        self.columns = {kind: complete.links(kind) for kind in KINDS.values()}
+        self.columns = {kind: complete.edges(kind) for kind in KINDS.values()}
         self.groups = [
-            SwitchGroup(gate_graph(links), len(links), stack.repeats(kind)) for kind, links in self.columns.items()
+            SwitchGroup(gate_graph(edges), len(edges), stack.repeats(kind)) for kind, edges in self.columns.items()
         ]
         self._built = complete
 
     def genotype(self) -> Genotype:
-        """Returns the links whose gates are open."""
+        """Returns the edges whose gates are open."""
         kept = [
-            tuple(link for link, is_open in zip(links, group.is_open, strict=True) if is_open)
-            for links, group in zip(self.columns.values(), self.groups, strict=True)
+            tuple(edge for edge, is_open in zip(edges, group.is_open, strict=True) if is_open)
+            for edges, group in zip(self.columns.values(), self.groups, strict=True)
         ]
         return Genotype(*kept)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.architecture.link import Link
 from kgrow.cells.cell_architecture import CellArchitecture
-from kgrow.cells.links import gate_graph
+from kgrow.cells.edges import gate_graph
 from kgrow.cells.stack import Stack
 
 MOST_DRAWS = 1000
@@ -16,7 +16,7 @@ MOST_DRAWS = 1000
 def random_genotype(stack: Stack, num_nodes: int, params: int, seed: int, tolerance: float = 0.05) -> Genotype:
     """Draws a genotype with nearly as many parameters as wanted.
 
-    Links of both cells are shuffled and opened one by one; what does not lie on a path to the output does not count.
+    Edges of both cells are shuffled and opened one by one; what does not lie on a path to the output does not count.
 
     Args:
         stack: That parameters are counted in.
@@ -30,16 +30,16 @@ def random_genotype(stack: Stack, num_nodes: int, params: int, seed: int, tolera
     """
     generator = np.random.default_rng(seed)
     complete = Genotype.complete(num_nodes)
-    candidates = [(kind, link) for kind in KINDS.values() for link in complete.links(kind)]
+    candidates = [(kind, edge) for kind in KINDS.values() for edge in complete.edges(kind)]
     for _ in range(MOST_DRAWS):
-        opened: dict[str, list[Link]] = {kind: [] for kind in KINDS.values()}
+        opened: dict[str, list[Edge]] = {kind: [] for kind in KINDS.values()}
         for index in generator.permutation(len(candidates)):
-            kind, link = candidates[index]
-            opened[kind].append(link)
-            links = [_fed(opened[kind]) for kind in KINDS.values()]
-            size = CellArchitecture(stack, Genotype(*links)).params() if all(links) else 0
+            kind, edge = candidates[index]
+            opened[kind].append(edge)
+            edges = [_fed(opened[kind]) for kind in KINDS.values()]
+            size = CellArchitecture(stack, Genotype(*edges)).params() if all(edges) else 0
             if size and abs(size - params) <= tolerance * params:
-                return Genotype(*links)
+                return Genotype(*edges)
             if size > params:
                 break
     smallest, largest = _bounds(stack, complete)
@@ -49,14 +49,14 @@ def random_genotype(stack: Stack, num_nodes: int, params: int, seed: int, tolera
     )
 
 
-def _fed(links: list[Link]) -> tuple[Link, ...]:
-    """Returns the links that a path of links leads to from an input."""
-    if not any(link.source < 2 for link in links):  # no path at all, which no `GateGraph` can be made of
+def _fed(edges: list[Edge]) -> tuple[Edge, ...]:
+    """Returns the edges that a path of edges leads to from an input."""
+    if not any(edge.source < 2 for edge in edges):  # no path at all, which no `GateGraph` can be made of
         return ()
-    kept = gate_graph(links).connected(np.ones(len(gate_graph(links)), bool))
-    return tuple(link for link, is_kept in zip(links, kept, strict=False) if is_kept)
+    kept = gate_graph(edges).connected(np.ones(len(gate_graph(edges)), bool))
+    return tuple(edge for edge, is_kept in zip(edges, kept, strict=False) if is_kept)
 
 
 def _bounds(stack: Stack, complete: Genotype) -> tuple[int, int]:
-    smallest = tuple(link for link in complete.normal if link.operation == "max3")[:1]
+    smallest = tuple(edge for edge in complete.normal if edge.operation == "max3")[:1]
     return CellArchitecture(stack, Genotype(smallest, smallest)).params(), CellArchitecture(stack, complete).params()

@@ -33,7 +33,7 @@ class PlacedCell:
 
     @property
     def stride(self) -> int:
-        """Of the links that read an input."""
+        """Of the edges that read an input."""
         return 2 if self.kind == "reduction" else 1
 
 

@@ -14,7 +14,7 @@ LEAF = "leaf"
 
 
 @dataclasses.dataclass(frozen=True)
-class Edge:
+class TreeEdge:
     """An edge from a node to the one below it.
 
     Args:
@@ -26,26 +26,26 @@ class Edge:
     """
 
     operation: str
-    children: tuple[Edge, ...] = ()
+    children: tuple[TreeEdge, ...] = ()
     splits: bool = False
 
 
-def _leaves(*operations: str) -> tuple[Edge, ...]:
-    return tuple(Edge(operation) for operation in operations)
+def _leaves(*operations: str) -> tuple[TreeEdge, ...]:
+    return tuple(TreeEdge(operation) for operation in operations)
 
 
 # The tree that Cai, Yang, Zhang, Han and Yu found and called TreeCell-A: "Path-Level Network Transformation for
 # Efficient Architecture Search", ICML 2018, https://arxiv.org/abs/1806.02639.
 TREE_CELL_A = (
-    Edge(
+    TreeEdge(
         "group3",
-        (Edge("conv1", _leaves("avg3", "dw7"), splits=True), Edge("max3", _leaves("dw3", "dw5"))),
+        (TreeEdge("conv1", _leaves("avg3", "dw7"), splits=True), TreeEdge("max3", _leaves("dw3", "dw5"))),
     ),
-    Edge("group3", (Edge("dw5", _leaves("dw5", "avg3", "avg3")), Edge("dw3", _leaves("avg3", "dw3")))),
+    TreeEdge("group3", (TreeEdge("dw5", _leaves("dw5", "avg3", "avg3")), TreeEdge("dw3", _leaves("avg3", "dw3")))),
 )
 
 
-def walk(edges: tuple[Edge, ...], parent: str = "root") -> Iterator[tuple[str, str, Edge]]:
+def walk(edges: tuple[TreeEdge, ...], parent: str = "root") -> Iterator[tuple[str, str, TreeEdge]]:
     """Yields name, parent's name and edge, parents first; the names number the way from the root."""
     for index, edge in enumerate(edges):
         name = f"{parent}_{index}"
@@ -53,12 +53,12 @@ def walk(edges: tuple[Edge, ...], parent: str = "root") -> Iterator[tuple[str, s
         yield from walk(edge.children, name)
 
 
-def names(edges: tuple[Edge, ...] = TREE_CELL_A) -> tuple[str, ...]:
+def names(edges: tuple[TreeEdge, ...] = TREE_CELL_A) -> tuple[str, ...]:
     """Returns the names of all edges, in the order of their gates."""
     return tuple(name for name, _, _ in walk(edges))
 
 
-def tree_graph(edges: tuple[Edge, ...] = TREE_CELL_A) -> GateGraph:
+def tree_graph(edges: tuple[TreeEdge, ...] = TREE_CELL_A) -> GateGraph:
     """Returns a gate on every edge, whose only predecessor is the edge above; leaves lead to the sink."""
     ends = [(parent, name if edge.children else LEAF) for name, parent, edge in walk(edges)]
     return GateGraph(tuple(ends), sources=("root",), sink=LEAF)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from kgrow._keras import keras, tf
-from kgrow.architecture.link import Step
+from kgrow.architecture.edge import Step
 from kgrow.cells.layers import PathGate, apply_steps, standardised
 from kgrow.cells.network import classified, scaled
-from kgrow.cells.tree import TREE_CELL_A, Edge, TreeGenotype, TreeStack, names
+from kgrow.cells.tree import TREE_CELL_A, TreeEdge, TreeGenotype, TreeStack, names
 
 OPERATIONS: dict[str, tuple[Step, ...]] = {
     "group3": (Step("conv", 3, groups=2, starts=True, ends=True),),
@@ -57,10 +57,10 @@ def _residual(features: Any, block: int, cell: tuple[str, ...], stack: TreeStack
 
 
 # Maps the name of an edge, the edge and what it reads to what the leaves below it make, or to None.
-Branch = Callable[[str, Edge, Any], Any]
+Branch = Callable[[str, TreeEdge, Any], Any]
 
 
-def _below(node: str, children: tuple[Edge, ...], splits: bool, features: Any, branch: Branch) -> Any:
+def _below(node: str, children: tuple[TreeEdge, ...], splits: bool, features: Any, branch: Branch) -> Any:
     """Returns what the edges from a node make together; the share of a child that is gone is zeros."""
     shares = tf.split(features, len(children), axis=-1) if splits else [features] * len(children)
     made = [branch(f"{node}_{index}", edge, shares[index]) for index, edge in enumerate(children)]
@@ -76,7 +76,7 @@ def _below(node: str, children: tuple[Edge, ...], splits: bool, features: Any, b
 def _brancher(prefix: str, cell: tuple[str, ...], width: int, seed: int, gates: Any) -> Branch:
     """Returns the function that follows an edge of a cell down to its leaves, and gives None where it is gone."""
 
-    def branch(name: str, edge: Edge, features: Any) -> Any:
+    def branch(name: str, edge: TreeEdge, features: Any) -> Any:
         if name not in cell:
             return None
         filters, label = features.shape[-1], f"{prefix}/{name}"

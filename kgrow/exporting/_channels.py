@@ -77,8 +77,8 @@ def fold_constants(weighted: Weighted) -> Weighted:
     architecture, state = weighted.architecture, dict(weighted.state)
     constants: list[np.ndarray] = []  # per map and channel: its value, NaN where it depends on the image
     for number, (name, cell) in enumerate(zip(cell_names(architecture), architecture.cells, strict=True)):
-        if cell.kind == "linked":
-            constants.append(_linked_constants(architecture, state, number, constants))
+        if cell.kind == "graph":
+            constants.append(_graph_constants(architecture, state, number, constants))
             continue
         joined = _joined_constants(state, name, cell, constants, architecture.input_shape[2])
         constants.append(_fold_cell(state, name, cell, joined))
@@ -114,10 +114,10 @@ def _fold_cell(state: State, name: str, cell: Cell, joined: np.ndarray) -> np.nd
     return np.maximum(values, 0.0)  # keeps NaN
 
 
-def _linked_constants(
+def _graph_constants(
     architecture: Architecture, state: State, number: int, constants: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Follows constants through the operations of a linked cell, of which every node is as wide."""
+    """Follows constants through the operations of a graph cell, of which every node is as wide."""
     name, cell = cell_names(architecture)[number], architecture.cells[number]
     read = {kernel: constants[source] for kernel, source in adapters(cell, name)}
     made: dict[str, np.ndarray] = {}
@@ -159,7 +159,7 @@ def _fold(state: State, name: str, inputs: np.ndarray) -> None:
 def drop_unread(weighted: Weighted, wanted: Collection[int]) -> Weighted:
     """Removes the channels that no wanted head depends on; what cannot be removed without them is zeroed.
 
-    An identity shortcut ties the channels it joins, and a linked cell those of one place in all nodes: they go together
+    An identity shortcut ties the channels it joins, and a graph cell those of one place in all nodes: they go together
     or stay together. Every map and every hidden layer keeps one channel, because a convolution without channels does
     not exist.
 
@@ -197,7 +197,7 @@ def _read_channels(weighted: Weighted, wanted: Collection[int]) -> Channels:
     # A map's readers have higher numbers, so in this order `maps[number]` is complete when its cell is reached.
     for number, name in reversed(list(enumerate(cell_names(architecture)))):
         cell = cells[number]
-        if cell.kind == "linked":
+        if cell.kind == "graph":
             hidden[number] = joined[number] = _read_nodes(architecture, state, number, maps[number])
             maps[number] = stacked_nodes(cell, hidden[number])
         else:
@@ -222,7 +222,7 @@ def _read_by_cell(state: State, name: str, cell: Cell, outputs: np.ndarray) -> t
 
 
 def _read_nodes(architecture: Architecture, state: State, number: int, outputs: np.ndarray) -> np.ndarray:
-    """Zeroes what no output of a linked cell depends on; returns which channels of its nodes matter in any place."""
+    """Zeroes what no output of a graph cell depends on; returns which channels of its nodes matter in any place."""
     width = architecture.cells[number].hidden_filters
     operations = architecture.cell_operations(number)
     reads = {op.name: np.zeros(op.output_shape[2], bool) for op in operations}
@@ -255,7 +255,7 @@ def _kept_channels(architecture: Architecture, read: Channels) -> Channels:
                 maps[number] = maps[number] | join_maps(cell, maps)
                 for source, part in split_joined(cells, cell, maps[number]):
                     maps[source] = maps[source] | part
-            elif cell.kind == "linked":
+            elif cell.kind == "graph":
                 hidden[number] = hidden[number] | np.any(maps[number].reshape(-1, cell.hidden_filters), axis=0)
                 maps[number] = stacked_nodes(cell, hidden[number])
         maps = [_at_least_one(channels) for channels in maps]

@@ -14,8 +14,8 @@ import numpy as np
 
 from kgrow.architecture import Architecture, Cell
 from kgrow.architecture.channels import cell_names, last_cell, split_joined
-from kgrow.architecture.link import NUM_INPUTS, Link, inputs_of, reading_newest, steps_of
-from kgrow.architecture.linked import input_name, link_name
+from kgrow.architecture.edge import NUM_INPUTS, Edge, inputs_of, reading_newest, steps_of
+from kgrow.architecture.graph_cell import edge_name, input_name
 from kgrow.exporting._channels import (
     State,
     Weighted,
@@ -32,9 +32,9 @@ def compact(network: GrowingNetwork, exit_indices: Sequence[int] | None = None) 
     """Returns a physically smaller network with the same logits in inference, float32 rounding aside.
 
     Removed are channels that nothing reads, that are zero, or whose constant value fits into a bias or a moving mean;
-    inputs of a join that nothing is read of; links of a linked cell that give a constant which another link to the node
-    can hold, and inputs that no link reads; projections and cells that do nothing. Every map and hidden layer keeps a
-    channel, every node a link, every block a cell and its head, and the stem stays. Running it again removes nothing
+    inputs of a join that nothing is read of; edges of a graph cell that give a constant which another edge to the node
+    can hold, and inputs that no edge reads; projections and cells that do nothing. Every map and hidden layer keeps a
+    channel, every node an edge, every block a cell and its head, and the stem stays. Running it again removes nothing
     more.
 
     Args:
@@ -84,8 +84,8 @@ def _simplify_cells(weighted: Weighted) -> Weighted:
     architecture, state = weighted.architecture, dict(weighted.state)
     cells = []
     for name, cell in zip(cell_names(architecture), architecture.cells, strict=True):
-        if cell.kind == "linked":
-            cells.append(_without_dead_links(state, name, architecture, cell))
+        if cell.kind == "graph":
+            cells.append(_without_dead_edges(state, name, architecture, cell))
             continue
         cell = _without_dead_projection(state, name, cell)
         cell = _without_unread_inputs(state, name, architecture, cell)
@@ -129,12 +129,12 @@ def _read_inputs(state: State, name: str, architecture: Architecture, cell: Cell
     return kept
 
 
-def _without_dead_links(state: State, name: str, architecture: Architecture, cell: Cell) -> Cell:
-    """Takes away links whose convolutions give a constant, which the offset of another link to the node can hold."""
-    links = list(cell.links)
-    for link in cell.links:
-        last = _last_kernel(name, cell, link)
-        others = [other for other in links if other.target == link.target and other != link]
+def _without_dead_edges(state: State, name: str, architecture: Architecture, cell: Cell) -> Cell:
+    """Takes away edges whose convolutions give a constant, which the offset of another edge to the node can hold."""
+    edges = list(cell.edges)
+    for edge in cell.edges:
+        last = _last_kernel(name, cell, edge)
+        others = [other for other in edges if other.target == edge.target and other != edge]
         if last is None or not others or state[f"{last}/kernel"].any():
             continue
         constant = norm_of_zero(state, last)
@@ -143,28 +143,28 @@ def _without_dead_links(state: State, name: str, architecture: Architecture, cel
             state[f"{holders[0]}/beta"] = (state[f"{holders[0]}/beta"] + constant).astype(np.float32)
         elif constant.any():
             continue
-        links.remove(link)
-    return _with_links(state, name, architecture, cell, tuple(links))
+        edges.remove(edge)
+    return _with_edges(state, name, architecture, cell, tuple(edges))
 
 
-def _last_kernel(name: str, cell: Cell, link: Link) -> str | None:
-    """Returns the name of the convolution that ends a link, None if it has none."""
-    steps = steps_of(link.operation, cell.stride if link.source < NUM_INPUTS else 1)
-    return f"{link_name(name, link)}/{len(steps) - 1}" if steps and steps[-1].kind == "conv" else None
+def _last_kernel(name: str, cell: Cell, edge: Edge) -> str | None:
+    """Returns the name of the convolution that ends an edge, None if it has none."""
+    steps = steps_of(edge.operation, cell.stride if edge.source < NUM_INPUTS else 1)
+    return f"{edge_name(name, edge)}/{len(steps) - 1}" if steps and steps[-1].kind == "conv" else None
 
 
-def _with_links(state: State, name: str, architecture: Architecture, cell: Cell, links: tuple[Link, ...]) -> Cell:
-    """Returns a linked cell with fewer links, and with the inputs that they read."""
-    if inputs_of(links) != (1,):
-        return dataclasses.replace(cell, links=links, inputs=cell.inputs[-1 - max(inputs_of(links)) :])
-    moved = reading_newest(links)
-    names = {link_name(name, old): link_name(name, new) for old, new in zip(links, moved, strict=True)}
+def _with_edges(state: State, name: str, architecture: Architecture, cell: Cell, edges: tuple[Edge, ...]) -> Cell:
+    """Returns a graph cell with fewer edges, and with the inputs that they read."""
+    if inputs_of(edges) != (1,):
+        return dataclasses.replace(cell, edges=edges, inputs=cell.inputs[-1 - max(inputs_of(edges)) :])
+    moved = reading_newest(edges)
+    names = {edge_name(name, old): edge_name(name, new) for old, new in zip(edges, moved, strict=True)}
     names[input_name(name, 1)] = input_name(name, 0)
     for old, new in names.items():
         state.update({key.replace(old, new, 1): state[key] for key in list(state) if key.startswith(f"{old}/")})
     older, newest = (architecture.feature_shape(source)[:2] for source in cell.inputs)
     stride = max(-(-side // wanted) for side, wanted in zip(older, newest, strict=True))
-    return dataclasses.replace(cell, links=moved, inputs=cell.inputs[:1], input_stride=stride)
+    return dataclasses.replace(cell, edges=moved, inputs=cell.inputs[:1], input_stride=stride)
 
 
 def _with_smallest_kernels(state: State, name: str, cell: Cell) -> Cell:

@@ -8,7 +8,7 @@ from kgrow._tfmot import prunable
 from kgrow.architecture import Architecture
 from kgrow.architecture.operations import pool_sizes
 from kgrow.network.conv_norm import ConvNorm, he_normal, kernel_seed
-from kgrow.network.linked_cell import LinkedCell
+from kgrow.network.graph_cell import GraphCell
 
 
 class Join(keras.layers.Layer):
@@ -56,7 +56,7 @@ class Join(keras.layers.Layer):
 
 
 class Apart(keras.layers.Layer):
-    """Leaves a cell's inputs as they are: a linked cell reads each by itself. Made like a `Join`."""
+    """Leaves a cell's inputs as they are: a graph cell reads each by itself. Made like a `Join`."""
 
     def __init__(self, architecture: Architecture, number: int, *, seed: int, prefix: str):
         super().__init__(name="apart")
@@ -124,4 +124,4 @@ class ResidualCell(keras.layers.Layer):
 
 
 # Per kind of cell what brings its inputs together, and the cell itself.
-CELLS = {"conv": (Join, ConvCell), "residual": (Join, ResidualCell), "linked": (Apart, LinkedCell)}
+CELLS = {"conv": (Join, ConvCell), "residual": (Join, ResidualCell), "graph": (Apart, GraphCell)}

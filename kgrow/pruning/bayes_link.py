@@ -28,7 +28,7 @@ class BayesLink(Criterion):
     link, of which the price is known to be passed, and their own: a price takes links whole, and of those that stay
     only a keep ratio takes more.
 
-    A cell that is left without links goes with all its kernels, and of a linked cell what only a lost input leads to.
+    A cell that is left without links goes with all its kernels, and of a graph cell what only a lost input leads to.
     Every head keeps a path. Where a cell has one link, as without dense links, that one goes only with its cell, so
     what a chain loses is nothing. The identity shortcut of a cell and the newest input of a sum pass on what no mask
     can stop: such a link stays as long as its cell does. Blocks that are not grown yet have no say; they read what is

@@ -106,7 +106,7 @@ class LinkModel:
     """A network whose parameters are gates on its links, all open, one per entry of `Cell.inputs` in that order.
 
     A gate multiplies the source's map where one cell reads it. Pooling, adapters and joins are linear, so that is what
-    the link contributes to what the cell reads: a slice of the joined map, a term of the sum, or all of it; of a linked
+    the link contributes to what the cell reads: a slice of the joined map, a term of the sum, or all of it; of a graph
     cell, an input as its 1x1 convolution reads it.
 
     Args:

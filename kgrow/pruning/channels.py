@@ -2,7 +2,7 @@
 
 A channel that is removed takes along what makes it (output columns and normalisation) and what reads it (input rows of
 every reader). An identity shortcut ties the channels that it adds, so they are one group; so are those of one place in
-all nodes of a linked cell.
+all nodes of a graph cell.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _labels(architecture: Architecture) -> tuple[Channels, tuple[np.ndarray, ...
     for number, cell in enumerate(cells):
         if cell.shortcut == "identity":
             tied = join_maps(cell, maps)
-        elif cell.kind == "linked":
+        elif cell.kind == "graph":
             tied = stacked_nodes(cell, hidden[number])
         else:
             continue

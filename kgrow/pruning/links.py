@@ -10,8 +10,8 @@ import numpy as np
 
 from kgrow.architecture import Architecture, Cell
 from kgrow.architecture.channels import adapters, cell_names, last_cell, split_joined
-from kgrow.architecture.link import nodes_of
-from kgrow.architecture.linked import link_name
+from kgrow.architecture.edge import nodes_of
+from kgrow.architecture.graph_cell import edge_name
 from kgrow.bayes import GateGraph, decide, dependent_gamma, settled_gates
 from kgrow.bayes.prior import LARGEST_GAMMA
 
@@ -26,7 +26,7 @@ class Link(NamedTuple):
         reader: Number of the cell that reads it.
         rows: By the name of a kernel the input rows of it that nothing but this link feeds. There are none where masks
             cannot take the link away: an identity shortcut passes it on, and the newest input of a sum has no adapter.
-        behind: Kernels of a linked cell that then read nothing but constants.
+        behind: Kernels of a graph cell that then read nothing but constants.
     """
 
     source: int
@@ -59,7 +59,7 @@ class Links:
         for number, (name, cell) in enumerate(zip(self._names, self._cells, strict=True)):
             adapted = list(adapters(cell, name))
             for place, (kernel, source) in enumerate(adapted):
-                behind = tuple(self._behind(number, len(adapted) - 1 - place)) if cell.kind == "linked" else ()
+                behind = tuple(self._behind(number, len(adapted) - 1 - place)) if cell.kind == "graph" else ()
                 yield Link(source, number, {kernel: slice(None)}, behind)
             if not cell.inputs:
                 continue
@@ -70,12 +70,12 @@ class Links:
                 yield Link(source, number, {kernel: rows for kernel in _readers(name, cell)} if is_own else {})
 
     def _behind(self, number: int, node: int) -> Iterator[str]:
-        """Yields the kernels of a linked cell to which nothing leads but one of its inputs."""
+        """Yields the kernels of a graph cell to which nothing leads but one of its inputs."""
         cell, lost = self._cells[number], {node}
-        for target in nodes_of(cell.links):
-            if all(link.source in lost for link in cell.links if link.target == target):
+        for target in nodes_of(cell.edges):
+            if all(edge.source in lost for edge in cell.edges if edge.target == target):
                 lost.add(target)
-        starts = tuple(f"{link_name(self._names[number], link)}/" for link in cell.links if link.source in lost)
+        starts = tuple(f"{edge_name(self._names[number], edge)}/" for edge in cell.edges if edge.source in lost)
         yield from (
             op.name
             for op in self._architecture.cell_operations(number)

@@ -8,12 +8,12 @@ import math
 from collections.abc import Sequence
 
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.architecture.edge import inputs_of, nodes_of, reading_newest
 from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.architecture.link import inputs_of, nodes_of, reading_newest
 from kgrow.searching.residual import SMALL_SIDE, STEM_SIDE
 from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
 
-# What a run of `recipes/bench_cells.py --only cells` found by evidence: source, target and operation of each link.
+# What a run of `recipes/bench_cells.py --only cells` found by evidence: source, target and operation of each edge.
 FOUND = Genotype.from_json(
     {
         "normal": [
@@ -80,7 +80,7 @@ class Cells(SearchSpace):
         side, filters = max(input_shape[:2]), scaled_filters(self.filters, width)
         stride = 1 if side <= SMALL_SIDE else max(2, 2 ** math.ceil(math.log2(side / STEM_SIDE)))
         stem = Cell("conv", 3 * filters, kernel_size=max(3, 2 * stride - 1), stride=stride)
-        cells = {0: stem} | self._linked(filters)
+        cells = {0: stem} | self._graph_cells(filters)
         numbers = {place: number for number, place in enumerate(cells)}
         architecture = Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]))
         for index, end in enumerate(self._ends()):
@@ -95,8 +95,8 @@ class Cells(SearchSpace):
         """Returns the place of each block's last cell, that of the stem being 0."""
         return list(itertools.accumulate(map(len, self.blocks)))
 
-    def _linked(self, filters: int) -> dict[int, Cell]:
-        """Returns the linked cells by their place, without those that neither a head nor a later cell reads."""
+    def _graph_cells(self, filters: int) -> dict[int, Cell]:
+        """Returns the graph cells by their place, without those that neither a head nor a later cell reads."""
         letters = "".join(self.blocks)
         halvings = [letters[:place].count("R") for place in range(len(letters) + 1)]  # of each map
         cells: dict[int, Cell] = {}
@@ -108,17 +108,17 @@ class Cells(SearchSpace):
         return dict(sorted(cells.items()))
 
     def _cell(self, kind: str, filters: int, place: int, halvings: Sequence[int]) -> Cell:
-        links, newest, before = self.genotype.links(kind), place - 1, max(place - 2, 0)
-        inputs, input_stride = (before, newest)[-1 - max(inputs_of(links)) :], 1
-        if inputs_of(links) == (1,):
-            inputs, links, input_stride = (before,), reading_newest(links), 2 ** (halvings[newest] - halvings[before])
+        edges, newest, before = self.genotype.edges(kind), place - 1, max(place - 2, 0)
+        inputs, input_stride = (before, newest)[-1 - max(inputs_of(edges)) :], 1
+        if inputs_of(edges) == (1,):
+            inputs, edges, input_stride = (before,), reading_newest(edges), 2 ** (halvings[newest] - halvings[before])
         nodes = filters * 2 ** halvings[place]
         return Cell(
-            "linked",
-            nodes * len(nodes_of(links)),
+            "graph",
+            nodes * len(nodes_of(edges)),
             inputs,
             hidden_filters=nodes,
             stride=2 if kind == "reduction" else 1,
-            links=links,
+            edges=edges,
             input_stride=input_stride,
         )

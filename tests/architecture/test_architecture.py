@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.architecture.architecture import block_from_json
-from kgrow.architecture.link import Link
+from kgrow.architecture.edge import Edge
 from kgrow.architecture.operations import pool_sizes
 from kgrow.searching import SPACES
 from kgrow.searching.seed import Seed
@@ -138,7 +138,7 @@ def test_peak_of_activations_is_that_worked_out_by_hand():
     assert architecture.peak_activation_bytes(bytes_per_value=1) == 112
 
 
-def test_dense_links_keep_every_map_alive():
+def test_dense_edges_keep_every_map_alive():
     a_map = 32 * 32 * 16
     # The ten maps, their concatenation, and the answers of three heads; plain cells need their input and two maps.
     assert build("seed_dense").peak_activation_bytes() == 4 * (20 * a_map + 3 * 10)
@@ -202,14 +202,14 @@ def test_compact_network_has_the_counted_kernels_and_variables(input_shape):
     check_against_network(build("compact", input_shape))
 
 
-def test_documents_from_before_there_were_linked_cells_are_written_and_read_alike():
+def test_documents_from_before_there_were_graph_cells_are_written_and_read_alike():
     document = build("compact", DIGITS).to_json()
     fields = {"kind", "filters", "inputs", "hidden_filters", "kernel_size", "stride", "join", "shortcut"}
     assert {key for block in document["blocks"] for cell in block["cells"] for key in cell} == fields
     assert Architecture.from_json(document) == build("compact", DIGITS)
 
 
-def test_network_of_linked_cells_has_the_counted_kernels_and_variables():
+def test_network_of_graph_cells_has_the_counted_kernels_and_variables():
     check_against_network(build("cells", MNIST))
 
 
@@ -252,17 +252,17 @@ def test_skips_over_two_down_samplings_of_an_odd_side_fit():
 
 STEM = Cell("conv", 4)
 LINKED = {
-    "kind": "linked",
+    "kind": "graph",
     "hidden_filters": 2,
     "inputs": (0, 0),
-    "links": (Link(2, 0, "sep3"), Link(3, 1, "max3")),
+    "edges": (Edge(2, 0, "sep3"), Edge(3, 1, "max3")),
 }
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "dense"}, "`kind` must be one of 'conv', 'residual', 'linked', but got 'dense'"),
+        ({"kind": "dense"}, "`kind` must be one of 'conv', 'residual', 'graph', but got 'dense'"),
         ({"join": "multiply"}, "`join` must be one of 'none', 'add', 'concat', but got 'multiply'"),
         ({"shortcut": "skip"}, "`shortcut` must be one of 'identity', 'projection', 'none', but got 'skip'"),
         ({"filters": 0}, "`filters` must be a positive integer, but got 0"),
@@ -274,22 +274,22 @@ LINKED = {
         ({"shortcut": "identity"}, "`hidden_filters` and `shortcut` do not belong to a conv cell"),
         ({"inputs": (0, 1)}, r"`inputs` must be a single map when `join` is 'none', but got \(0, 1\)"),
         (
-            {"links": (Link(2, 0, "sep3"),)},
-            "`links` and `input_stride` belong to linked cells, but this is a conv cell",
+            {"edges": (Edge(2, 0, "sep3"),)},
+            "`edges` and `input_stride` belong to graph cells, but this is a conv cell",
         ),
-        ({**LINKED, "links": ()}, "`links` must hold distinct links that read inputs or nodes with links"),
-        ({**LINKED, "links": (Link(3, 0, "sep3"), Link(4, 2, "max3"))}, "`links` must hold distinct links"),
+        ({**LINKED, "edges": ()}, "`edges` must hold distinct edges that read inputs or nodes with edges"),
+        ({**LINKED, "edges": (Edge(3, 0, "sep3"), Edge(4, 2, "max3"))}, "`edges` must hold distinct edges"),
         ({**LINKED, "hidden_filters": 0}, "`hidden_filters` must be a positive integer, but got 0"),
         ({**LINKED, "filters": 3}, "`filters` must be `hidden_filters` of each of 2 nodes together, but got 3"),
-        ({**LINKED, "inputs": ()}, r"`inputs` must be one map per input that `links` read, .* but got \(\)"),
-        ({**LINKED, "inputs": (0,)}, r"`inputs` must be one map per input that `links` read, .* but got \(0,\)"),
+        ({**LINKED, "inputs": ()}, r"`inputs` must be one map per input that `edges` read, .* but got \(\)"),
+        ({**LINKED, "inputs": (0,)}, r"`inputs` must be one map per input that `edges` read, .* but got \(0,\)"),
         (
-            {**LINKED, "links": (Link(2, 1, "sep3"), Link(3, 1, "max3"))},
+            {**LINKED, "edges": (Edge(2, 1, "sep3"), Edge(3, 1, "max3"))},
             "`inputs` must be one map per input",
         ),
         ({**LINKED, "input_stride": 2}, "`input_stride` must be 1 if there are two inputs"),
-        ({"input_stride": 2}, "`links` and `input_stride` belong to linked cells, but this is a conv cell"),
-        ({**LINKED, "stride": 3}, "`stride` of a linked cell must be 1 or 2"),
+        ({"input_stride": 2}, "`edges` and `input_stride` belong to graph cells, but this is a conv cell"),
+        ({**LINKED, "stride": 3}, "`stride` of a graph cell must be 1 or 2"),
         ({**LINKED, "join": "add"}, "it has no `kernel_size`, `join` or `shortcut`"),
         ({**LINKED, "kernel_size": 5}, "it has no `kernel_size`, `join` or `shortcut`"),
     ],

@@ -3,8 +3,8 @@
 import pytest
 
 from kgrow.architecture import Scaling
+from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import Genotype
-from kgrow.architecture.link import Link
 from kgrow.cells.stack import Stack
 
 SCALING = Scaling((128.0,) * 3, (64.0,) * 3)
@@ -19,8 +19,8 @@ def small_stack():
 @pytest.fixture(scope="session")
 def varied_genotype():
     """Every operation, with and without stride, from inputs and from nodes."""
-    normal = (Link(2, 0, "sep3"), Link(2, 1, "max3"), Link(3, 2, "identity"), Link(3, 0, "dil5"), Link(3, 2, "avg3"))
-    reduction = (Link(2, 0, "identity"), Link(2, 1, "avg3"), Link(4, 2, "sep5"), Link(4, 1, "dil3"))
+    normal = (Edge(2, 0, "sep3"), Edge(2, 1, "max3"), Edge(3, 2, "identity"), Edge(3, 0, "dil5"), Edge(3, 2, "avg3"))
+    reduction = (Edge(2, 0, "identity"), Edge(2, 1, "avg3"), Edge(4, 2, "sep5"), Edge(4, 1, "dil3"))
     return Genotype(normal, reduction)
 
 

@@ -6,11 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import Genotype
-from kgrow.architecture.link import Link
 from kgrow.cells import CellArchitecture
 from kgrow.cells.drawing import INPUTS, genotype_svg
-from kgrow.cells.links import gate_graph
+from kgrow.cells.edges import gate_graph
 from kgrow.cells.random_cells import random_genotype
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -20,23 +20,23 @@ def test_it_survives_a_trip_through_json(varied_genotype):
     assert Genotype.from_json(json.loads(json.dumps(varied_genotype.to_json()))) == varied_genotype
 
 
-def test_the_order_of_links_makes_no_difference(varied_genotype):
+def test_the_order_of_edges_makes_no_difference(varied_genotype):
     assert Genotype(varied_genotype.normal[::-1], varied_genotype.reduction) == varied_genotype
 
 
 @pytest.mark.parametrize(
-    "links", [(), (Link(2, 0, "max3"), Link(2, 0, "max3")), (Link(2, 0, "max3"), Link(4, 3, "max3"))]
+    "edges", [(), (Edge(2, 0, "max3"), Edge(2, 0, "max3")), (Edge(2, 0, "max3"), Edge(4, 3, "max3"))]
 )
-def test_links_that_make_no_cell_are_refused(links):
-    with pytest.raises(ValueError, match="`reduction` must hold distinct links"):
-        Genotype((Link(2, 0, "max3"),), links)
+def test_edges_that_make_no_cell_are_refused(edges):
+    with pytest.raises(ValueError, match="`reduction` must hold distinct edges"):
+        Genotype((Edge(2, 0, "max3"),), edges)
 
 
-def test_a_link_reads_an_earlier_node():
+def test_an_edge_reads_an_earlier_node():
     with pytest.raises(ValueError, match="`source` must be a node before"):
-        Link(2, 2, "max3")
+        Edge(2, 2, "max3")
     with pytest.raises(ValueError, match="`operation` must be one of"):
-        Link(2, 0, "sep")
+        Edge(2, 0, "sep")
 
 
 def test_the_complete_genotype_has_all_operations_between_all_nodes():
@@ -58,9 +58,9 @@ def test_a_size_that_no_genotype_has_is_refused(small_stack):
         random_genotype(small_stack, 1, 10, 0)
 
 
-def test_the_picture_shows_every_link_between_its_nodes(varied_genotype):
+def test_the_picture_shows_every_edge_between_its_nodes(varied_genotype):
     cells = ElementTree.fromstring(genotype_svg(varied_genotype)).findall(f"{SVG}g")
-    for cell, links in zip(cells, (varied_genotype.normal, varied_genotype.reduction), strict=True):
+    for cell, edges in zip(cells, (varied_genotype.normal, varied_genotype.reduction), strict=True):
         elements = list(cell)
         places = {
             (text.get("x"), str(int(text.get("y")) - 4)): text.text
@@ -73,5 +73,5 @@ def test_the_picture_shows_every_link_between_its_nodes(varied_genotype):
             if arc.tag == f"{SVG}path" and arc.get("stroke") == "#357"
             for ends in [arc.get("d").split()]
         ]
-        named = [(INPUTS.get(link.source, str(link.source)), str(link.target), link.operation) for link in links]
+        named = [(INPUTS.get(edge.source, str(edge.source)), str(edge.target), edge.operation) for edge in edges]
         assert sorted(drawn) == sorted(named)

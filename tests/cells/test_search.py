@@ -169,11 +169,11 @@ def test_a_search_of_one_epoch_judges_fresh_kernels(tiny_stack, tiny_task):
 
 
 def test_the_two_strongest_pairs_of_a_node_keep_their_best_operation():
-    links = Genotype.complete(2).normal
+    edges = Genotype.complete(2).normal
     alphas = np.zeros((5, 7))
     alphas[0, 3] = alphas[1, 6] = 1  # node 2 has two pairs
     alphas[2, 0], alphas[3, 1], alphas[4, 2] = 1, 3, 2  # node 3 has three
-    assert set(derived(alphas, links)) == {links[3], links[7 + 6], links[3 * 7 + 1], links[4 * 7 + 2]}
+    assert set(derived(alphas, edges)) == {edges[3], edges[7 + 6], edges[3 * 7 + 1], edges[4 * 7 + 2]}
 
 
 def test_the_gradient_search_follows_its_seed(tiny_stack, tiny_task):

@@ -8,8 +8,8 @@ import pytest
 
 import kgrow
 from kgrow._keras import keras, tf
+from kgrow.architecture.edge import OPERATIONS, Edge, steps_of
 from kgrow.architecture.genotype import Genotype
-from kgrow.architecture.link import OPERATIONS, Link, steps_of
 from kgrow.cells import CellArchitecture, train_cells
 from kgrow.cells.layers import apply_steps
 from kgrow.cells.network import cell_network
@@ -50,7 +50,7 @@ def test_operations_are_the_layers_with_what_they_read(network, architecture):
 
 
 def test_memory_is_that_of_the_widest_moment(small_stack):
-    only = Genotype((Link(2, 0, "max3"),), (Link(2, 0, "max3"),))
+    only = Genotype((Edge(2, 0, "max3"),), (Edge(2, 0, "max3"),))
     stack = dataclasses.replace(small_stack, cells="N")
     # The stem's 6 channels, and the 3 of the scaled image, at 8 x 8 positions.
     assert CellArchitecture(stack, only).peak_activation_bytes(1) == 64 * 9
@@ -68,7 +68,7 @@ def test_macs_are_kernels_times_positions_of_the_layers(network, architecture):
 
 
 def test_cells_that_nothing_reads_are_left_out(small_stack):
-    skipping = Genotype((Link(2, 1, "max3"),), (Link(2, 1, "max3"),))
+    skipping = Genotype((Edge(2, 1, "max3"),), (Edge(2, 1, "max3"),))
     architecture = CellArchitecture(small_stack, skipping)
     assert [cell.number for cell in architecture.cells] == [1, 3]
     assert cell_network(architecture, 0).count_params() == architecture.params()

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from kgrow.architecture.link import Link
+from kgrow.architecture.edge import Edge
 from kgrow.bayes import GateGraph
-from kgrow.cells.links import gate_graph
+from kgrow.cells.edges import gate_graph
 from kgrow.cells.switches import SwitchGroup
 
-# Two links into node 2, one from it into node 3, one from an input into node 3.
-LINKS = (Link(2, 0, "max3"), Link(2, 1, "sep3"), Link(3, 2, "avg3"), Link(3, 0, "sep5"))
+# Two edges into node 2, one from it into node 3, one from an input into node 3.
+LINKS = (Edge(2, 0, "max3"), Edge(2, 1, "sep3"), Edge(3, 2, "avg3"), Edge(3, 0, "sep5"))
 OFF, ON = 0.05, 0.5
 
 
@@ -62,9 +62,9 @@ def test_of_many_open_gates_the_largest_stay(gamma, most, kept):
 
 
 def test_a_node_that_is_fed_by_one_path_keeps_it():
-    links = (Link(2, 0, "max3"), Link(3, 2, "avg3"))
+    edges = (Edge(2, 0, "max3"), Edge(3, 2, "avg3"))
     graph = GateGraph(edges=((0, 2), (2, 3)), sources=(0,), sink=3)
-    switches = SwitchGroup(graph, len(links), 1)
+    switches = SwitchGroup(graph, len(edges), 1)
     assert not switches.close(1)
     assert switches.is_open.all()
 
@@ -102,8 +102,8 @@ def test_a_gate_with_less_evidence_than_its_price_closes_whatever_its_size():
 
 
 def test_a_zero_gate_closes_all_operations_between_two_nodes():
-    links = (Link(2, 0, "max3"), Link(2, 0, "sep3"), Link(2, 1, "max3"))
-    switches = SwitchGroup(gate_graph(links), 3, 1)
+    edges = (Edge(2, 0, "max3"), Edge(2, 0, "sep3"), Edge(2, 1, "max3"))
+    switches = SwitchGroup(gate_graph(edges), 3, 1)
     switches.update([np.full((1, 3), 9.0), np.array([[0.9, 9.0]])], 1.0, "own_zero")
     assert tuple(switches.is_open) == (False, False, True)
 

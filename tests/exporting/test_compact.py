@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kgrow._keras import tf
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.architecture.link import OPERATIONS, Link, nodes_of
+from kgrow.architecture.edge import OPERATIONS, Edge, nodes_of
 from kgrow.exporting import EXPORTERS, classify, cut
 from kgrow.exporting._channels import Weighted
 from kgrow.exporting.answers import DeviceModel
@@ -104,7 +104,7 @@ def random_cells(generator, size):
         earlier = [i for i in range(number) if i != newest and (sizes[i] >= sizes[newest]).all()]
         may_shrink = sum(cell.stride * cell.input_stride - 1 for cell in cells) < 2
         if generator.random() < 0.3:
-            cells.append(random_linked_cell(generator, newest, earlier, may_shrink))
+            cells.append(random_graph_cell(generator, newest, earlier, may_shrink))
             sizes.append(-(-sizes[newest] // (cells[-1].stride * cells[-1].input_stride)))
             continue
         join = str(generator.choice(["none", "add", "concat"])) if earlier else "none"
@@ -130,20 +130,20 @@ def random_cells(generator, size):
     return cells
 
 
-def random_linked_cell(generator, newest, earlier, may_shrink):
-    """Up to six links of any operation between one or two inputs and one to three nodes."""
+def random_graph_cell(generator, newest, earlier, may_shrink):
+    """Up to six edges of any operation between one or two inputs and one to three nodes."""
     inputs = (int(generator.choice(earlier)), newest) if earlier and generator.random() < 0.7 else (newest,)
     nodes = [*range(len(inputs)), 2]
-    links = {Link(2, node, str(generator.choice(list(OPERATIONS)))) for node in range(len(inputs))}
+    edges = {Edge(2, node, str(generator.choice(list(OPERATIONS)))) for node in range(len(inputs))}
     for _ in range(generator.integers(0, 5)):
         target = int(generator.integers(2, max(nodes) + 2))
         source = int(generator.choice([node for node in nodes if node < target]))
-        links.add(Link(target, source, str(generator.choice(list(OPERATIONS)))))
+        edges.add(Edge(target, source, str(generator.choice(list(OPERATIONS)))))
         nodes = sorted({*nodes, target})
     width, shrinks = int(generator.integers(2, 4)), generator.random() < 0.3 and may_shrink
     strides = {"input_stride" if shrinks and len(inputs) == 1 and generator.random() < 0.5 else "stride": 1 + shrinks}
-    filters = width * len(nodes_of(tuple(links)))
-    return Cell("linked", filters, inputs, hidden_filters=width, links=tuple(links), **strides)
+    filters = width * len(nodes_of(tuple(edges)))
+    return Cell("graph", filters, inputs, hidden_filters=width, edges=tuple(edges), **strides)
 
 
 def random_architecture(generator):
@@ -530,7 +530,7 @@ def test_network_without_connections_keeps_a_channel_of_everything(varied_archit
     network.apply_masks()
     smaller = compact(compacted(network))
     cells = smaller.architecture.cells
-    assert {cell.filters for cell in cells if cell.kind != "linked"} == {1}
+    assert {cell.filters for cell in cells if cell.kind != "graph"} == {1}
     assert {cell.hidden_filters for cell in cells if cell.kind != "conv"} == {1}
     assert len(smaller.architecture.blocks) == 3
     assert np.ptp(logits(smaller), axis=1).max() == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.architecture.link import OPERATIONS, Link
+from kgrow.architecture.edge import OPERATIONS, Edge
 from kgrow.exporting import EXPORTERS, cut
 from kgrow.exporting.assembly import pack, parse
 from kgrow.exporting.cost import arena_bytes
@@ -18,9 +18,9 @@ OUTPUTS = [name for index in range(2) for name in head_outputs(index)]
 
 @pytest.fixture(scope="module")
 def model():
-    """Two heads behind nodes of seven links each."""
-    links = tuple(Link(2, 0, name) for name in OPERATIONS)
-    cells = [Cell("conv", 4), *(Cell("linked", 8, (number,), hidden_filters=8, links=links) for number in range(2))]
+    """Two heads behind nodes of seven edges each."""
+    edges = tuple(Edge(2, 0, name) for name in OPERATIONS)
+    cells = [Cell("conv", 4), *(Cell("graph", 8, (number,), hidden_filters=8, edges=edges) for number in range(2))]
     blocks = (Block(tuple(cells[:2]), Head(2)), Block(tuple(cells[2:]), Head(2)))
     network = GrowingNetwork(Architecture((8, 8, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), blocks))
     return EXPORTERS["float32"].convert(network, (0, 1))

@@ -5,7 +5,7 @@ import pytest
 
 from kgrow._keras import tf
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.architecture.link import Link
+from kgrow.architecture.edge import Edge
 from kgrow.exporting import EXPORTERS, cut
 from kgrow.exporting.assembly import parse, tensor_types
 from kgrow.exporting.folded import FoldedNetwork
@@ -119,9 +119,9 @@ def test_file_computes_what_the_simulation_computes(quantized, int8_model, varie
         assert np.abs(found - simulated[head]).mean() < 4 * step
 
 
-def test_a_node_of_several_links_stays_in_8_bits(noise):
-    links = (Link(2, 0, "sep3"), Link(2, 0, "max3"), Link(2, 0, "avg3"), Link(2, 0, "dil3"))
-    cells = (Cell("conv", 4), Cell("linked", 3, (0,), hidden_filters=3, links=links))
+def test_a_node_of_several_edges_stays_in_8_bits(noise):
+    edges = (Edge(2, 0, "sep3"), Edge(2, 0, "max3"), Edge(2, 0, "avg3"), Edge(2, 0, "dil3"))
+    cells = (Cell("conv", 4), Cell("graph", 3, (0,), hidden_filters=3, edges=edges))
     network = GrowingNetwork(Architecture((8, 8, 3), 3, SCALING, (Block(cells, Head(2)),)))
     model = EXPORTERS["int8"].convert(network, (0,), representative_dataset=noise(network, 16))
     assert tensor_types(parse(model)) <= {"UINT8", "INT8", "INT32"}

@@ -72,7 +72,7 @@ class Oracle:
         return np.stack(answers)
 
     def read(self, cell, maps, prefix):
-        if cell.kind == "linked":
+        if cell.kind == "graph":
             return [maps[source] for source in cell.inputs]
         return self.join(cell, maps, prefix)
 
@@ -106,19 +106,19 @@ class Oracle:
             total = total + (self.normalised(shortcut, f"{prefix}/projection") if projected else shortcut)
         return np.maximum(total, 0)
 
-    def linked(self, cell, features, prefix):
+    def graph(self, cell, features, prefix):
         nodes, size = {}, features[-1].shape
         for node, source in enumerate(reversed(features)):
-            if any(link.source == node for link in cell.links):
+            if any(edge.source == node for edge in cell.edges):
                 strides = tuple(-(-source.shape[axis] // size[axis]) for axis in (1, 2))
                 nodes[node] = self.normalised(source, f"{prefix}/input_{node}/0", strides)
-        for target in sorted({link.target for link in cell.links}):
+        for target in sorted({edge.target for edge in cell.edges}):
             nodes[target] = 0
-            for link in cell.links:
-                if link.target == target:
-                    strides = (cell.stride if link.source < 2 else 1,) * 2
-                    name = f"{prefix}/{link.operation}_{link.source}_{target}"
-                    nodes[target] = nodes[target] + self.operation(link.operation, nodes[link.source], strides, name)
+            for edge in cell.edges:
+                if edge.target == target:
+                    strides = (cell.stride if edge.source < 2 else 1,) * 2
+                    name = f"{prefix}/{edge.operation}_{edge.source}_{target}"
+                    nodes[target] = nodes[target] + self.operation(edge.operation, nodes[edge.source], strides, name)
         stacked = np.concatenate([nodes[target] for target in sorted(nodes) if target > 1], axis=-1)
         return np.maximum(stacked, 0)
 

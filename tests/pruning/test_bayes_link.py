@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kgrow._keras import tf
 from kgrow._tfmot import assign_masks
 from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.architecture.link import Link
+from kgrow.architecture.edge import Edge
 from kgrow.bayes import CrossEntropy, GaussNewton, MonteCarloFisher
 from kgrow.configuration import with_prices
 from kgrow.exporting.compact import compact
@@ -99,14 +99,14 @@ def slopes(network, image, vector):
     adapters = [products[f"block_2/cell_3/adapter_{source}"].sum() for source in (0, 1)]
     newest = products["block_2/cell_3/first"].sum() - sum(adapters)
     only = products["block_2/cell_4/first"].sum()
-    linked = [products[f"block_2/cell_5/input_{node}/0"].sum() for node in (1, 0)]
+    read = [products[f"block_2/cell_5/input_{node}/0"].sum() for node in (1, 0)]
     return np.array(
         [
             *(sum(part[rows].sum() for part in cell_2) for rows in (slice(4), slice(4, 8))),
             *adapters,
             newest,
             only,
-            *linked,
+            *read,
         ]
     )
 
@@ -286,10 +286,10 @@ def test_compaction_drops_a_term_of_a_sum(varied_copy, batches, cross_entropy, n
     np.testing.assert_allclose(smaller.logits(images), varied_copy.logits(images), atol=1e-5)
 
 
-def test_a_lost_input_of_a_linked_cell_takes_along_what_only_it_leads_to(noise):
+def test_a_lost_input_of_a_graph_cell_takes_along_what_only_it_leads_to(noise):
     # Node 2 sums both inputs, node 3 reads the older one alone, and node 4 node 3 alone.
-    ways = (Link(2, 0, "sep3"), Link(2, 1, "sep5"), Link(3, 1, "dil3"), Link(4, 3, "sep3"))
-    cells = (Cell("conv", 4), Cell("conv", 4, (0,)), Cell("linked", 9, (0, 1), hidden_filters=3, links=ways))
+    ways = (Edge(2, 0, "sep3"), Edge(2, 1, "sep5"), Edge(3, 1, "dil3"), Edge(4, 3, "sep3"))
+    cells = (Cell("conv", 4), Cell("conv", 4, (0,)), Cell("graph", 9, (0, 1), hidden_filters=3, edges=ways))
     network = GrowingNetwork(Architecture((8, 8, 3), 3, SCALING, (Block(cells, Head(2)),)))
     for name, variable in network.named_variables().items():
         if name.endswith("/beta"):  # what reads a lost input reads constants, not zeros
@@ -303,19 +303,19 @@ def test_a_lost_input_of_a_linked_cell_takes_along_what_only_it_leads_to(noise):
     assign_masks(network.kernels(), [found[kernel.name].astype(np.float32) for kernel in network.kernels()])
     smaller = compact(network)
     assert smaller.architecture.macs() < network.architecture.macs()
-    assert Link(2, 0, "sep3") in smaller.architecture.cells[2].links
-    assert Link(2, 1, "sep5") not in smaller.architecture.cells[2].links
+    assert Edge(2, 0, "sep3") in smaller.architecture.cells[2].edges
+    assert Edge(2, 1, "sep5") not in smaller.architecture.cells[2].edges
     images = noise(network, 8)
     np.testing.assert_allclose(smaller.logits(images), network.logits(images), rtol=1e-4, atol=1e-4)
 
 
-def linked_cell(draw, number):
+def graph_cell(draw, number):
     """A cell of one node of two channels, which reads one map or two."""
     inputs = tuple(sorted(draw(st.tuples(*[st.integers(0, number - 1)] * draw(st.integers(1, 2))))))
     operations = st.sampled_from(("sep3", "dil3", "max3", "identity"))
-    links = tuple(Link(2, node, draw(operations)) for node in range(len(inputs)))
+    edges = tuple(Edge(2, node, draw(operations)) for node in range(len(inputs)))
     strides = {"stride": draw(st.sampled_from((1, 1, 2))), "input_stride": 1 if len(inputs) > 1 else 2}
-    return Cell("linked", 2, inputs, hidden_filters=2, links=links, **strides)
+    return Cell("graph", 2, inputs, hidden_filters=2, edges=edges, **strides)
 
 
 @st.composite
@@ -324,7 +324,7 @@ def architectures(draw):
     cells = [Cell("conv", 2)]
     for number in range(1, draw(st.integers(1, 6)) + 1):
         if draw(st.integers(0, 3)) == 0:
-            cells.append(linked_cell(draw, number))
+            cells.append(graph_cell(draw, number))
             continue
         inputs = tuple(sorted(draw(st.sets(st.integers(0, number - 1), min_size=1))))
         join = draw(st.sampled_from(("concat", "add"))) if len(inputs) > 1 else "none"
@@ -343,12 +343,12 @@ def reached(architecture, masks):
     owners = [index for index, block in enumerate(architecture.blocks) for _ in block.cells]
     for number, cell in enumerate(architecture.cells):
         name, width = f"block_{owners[number]}/cell_{number}", 2
-        if cell.kind == "linked":
+        if cell.kind == "graph":
             inputs = {f"{name}/input_{node}/0": source for node, source in enumerate(reversed(cell.inputs))}
             ways = []
-            for link, (key, source) in zip(cell.links, inputs.items(), strict=True):
+            for edge, (key, source) in zip(cell.edges, inputs.items(), strict=True):
                 own = [
-                    mask.any() for n, mask in masks.items() if n.startswith(f"{name}/{link.operation}_{link.source}_")
+                    mask.any() for n, mask in masks.items() if n.startswith(f"{name}/{edge.operation}_{edge.source}_")
                 ]
                 ways.append(masks[key].any() and found[source] and all(own))
             found.append(bool(any(ways)))

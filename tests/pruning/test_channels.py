@@ -35,17 +35,17 @@ def test_an_identity_shortcut_ties_and_nothing_else_does(groups, varied_architec
     assert not set(rows) & set(columns)
 
 
-def test_the_nodes_of_a_linked_cell_have_the_same_groups(groups, varied_architecture):
-    linked = {name: both for name, both in groups.kernels.items() if name.startswith("block_2/cell_5/")}
+def test_the_nodes_of_a_graph_cell_have_the_same_groups(groups, varied_architecture):
+    inside = {name: both for name, both in groups.kernels.items() if name.startswith("block_2/cell_5/")}
     own = groups.kernels["block_2/cell_5/sep3_0_2/1"][0]
     assert len(set(own)) == 3
-    for name, (rows, columns) in linked.items():
+    for name, (rows, columns) in inside.items():
         np.testing.assert_array_equal(columns, [-2] if name.endswith(("sep3_0_2/0", "sep3_0_2/2")) else own)
         if "/input_" not in name:
             np.testing.assert_array_equal(rows, own)
     rows, _ = groups.kernels["block_2/head/dense"]
     np.testing.assert_array_equal(rows, np.tile(own, 2 * 2 * 2))  # two nodes at 2 x 2 positions
-    np.testing.assert_array_equal(linked["block_2/cell_5/input_0/0"][0], groups.kernels["block_2/cell_4/second"][1])
+    np.testing.assert_array_equal(inside["block_2/cell_5/input_0/0"][0], groups.kernels["block_2/cell_4/second"][1])
 
 
 def test_cost_is_that_of_all_kernels_that_make_or_read(groups, varied_architecture):

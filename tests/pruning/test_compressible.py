@@ -25,7 +25,7 @@ def drawn(compressible, density, seed):
 
 @pytest.fixture
 def joined(varied_network):
-    """As `compressible`, without the linked cell."""
+    """As `compressible`, without the graph cell."""
     architecture = varied_network.architecture
     *first, last = architecture.blocks
     last = dataclasses.replace(last, cells=last.cells[:-1])
@@ -46,7 +46,7 @@ def test_what_is_not_connected_is_gone_for_good(joined, density, seed, noise):
 
 
 @DRAWN
-def test_what_is_not_connected_is_gone_with_a_linked_cell_too(compressible, density, seed, noise):
+def test_what_is_not_connected_is_gone_with_a_graph_cell_too(compressible, density, seed, noise):
     check_removed(compressible, density, seed, noise)  # a dead path inside it gives a constant, which training changes
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
+from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import Genotype
-from kgrow.architecture.link import Link
 from kgrow.searching import Cells
 
-BOTH, OLDER = (Link(2, 0, "sep3"), Link(3, 1, "max3")), (Link(2, 1, "dil3"), Link(3, 2, "identity"))
+BOTH, OLDER = (Edge(2, 0, "sep3"), Edge(3, 1, "max3")), (Edge(2, 1, "dil3"), Edge(3, 2, "identity"))
 
 
 def cells_of(genotype, blocks, **options):
@@ -27,7 +27,7 @@ def test_cells_read_the_two_maps_before_them():
 def test_a_cell_that_reads_the_older_map_alone_knows_it_as_its_only_input():
     _, first, second = cells_of(Genotype(OLDER, OLDER), ("N", "N"))
     assert [cell.inputs for cell in (first, second)] == [(0,), (0,)]
-    assert [link.source for link in first.links] == [0, 2]
+    assert [edge.source for edge in first.edges] == [0, 2]
     assert (first.input_stride, second.input_stride) == (1, 1)
 
 
@@ -44,6 +44,6 @@ def test_blocks_are_letters(blocks):
 
 
 @pytest.mark.parametrize("nodes", [(2, "0"), ("2", 0), (2, True), (2, 0.0), (2, -1), (2, 2), (1, 0)], ids=str)
-def test_a_link_joins_numbered_nodes(nodes):
+def test_an_edge_joins_numbered_nodes(nodes):
     with pytest.raises(ValueError, match="`source` must be a node before `target`"):
-        Link(*nodes, "sep3")
+        Edge(*nodes, "sep3")

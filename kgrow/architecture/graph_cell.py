@@ -1,31 +1,31 @@
-"""The operations of a linked cell: the one walk that searched and grown networks of such cells have in common."""
+"""The operations of a graph cell: the one walk that searched and grown networks of such cells have in common."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from kgrow.architecture.link import CONVOLUTIONS, NUM_INPUTS, PROJECTION, Link, Step, nodes_of, steps_of
+from kgrow.architecture.edge import CONVOLUTIONS, NUM_INPUTS, PROJECTION, Edge, Step, nodes_of, steps_of
 from kgrow.architecture.operation import Operation, Shape, reduced
 
 
 @dataclasses.dataclass(frozen=True)
-class LinkedPlace:
-    """A linked cell at its place in a network.
+class GraphPlace:
+    """A graph cell at its place in a network.
 
     Args:
         name: What the names of its operations start with.
         block_index: The block it belongs to.
-        links: Between its nodes, sorted.
+        edges: Between its nodes, sorted.
         filters: Channels of each node.
-        stride: Of the links that read an input.
+        stride: Of the edges that read an input.
         size: (height, width) to which its inputs are brought.
         inputs: Per input that is read, as a node, the name of the operation that makes it and its shape.
     """
 
     name: str
     block_index: int
-    links: tuple[Link, ...]
+    edges: tuple[Edge, ...]
     filters: int
     stride: int
     size: tuple[int, int]
@@ -34,15 +34,15 @@ class LinkedPlace:
     def walk(self) -> Iterator[Operation]:
         """Yields its operations in the order the network runs them; the last one makes its output."""
         nodes: dict[int, Operation] = {}
-        for target in nodes_of(self.links):
-            incoming = [link for link in self.links if link.target == target]
-            for place, link in enumerate(incoming):
-                if link.source not in nodes:  # an input is read when it is wanted, as a device does it
-                    nodes[link.source] = self._read(link.source)
-                    yield nodes[link.source]
-                made = list(self._linked(link, nodes[link.source]))
+        for target in nodes_of(self.edges):
+            incoming = [edge for edge in self.edges if edge.target == target]
+            for place, edge in enumerate(incoming):
+                if edge.source not in nodes:  # an input is read when it is wanted, as a device does it
+                    nodes[edge.source] = self._read(edge.source)
+                    yield nodes[edge.source]
+                made = list(self._along(edge, nodes[edge.source]))
                 yield from made
-                summand = made[-1] if made else nodes[link.source]
+                summand = made[-1] if made else nodes[edge.source]
                 if place == 0:
                     nodes[target] = summand
                     continue
@@ -50,7 +50,7 @@ class LinkedPlace:
                 name = sum_name(target, place, len(incoming))
                 nodes[target] = self._joined(name, "add", (nodes[target], summand), self.filters)
                 yield nodes[target]
-        outputs = [nodes[target] for target in nodes_of(self.links)]
+        outputs = [nodes[target] for target in nodes_of(self.edges)]
         if len(outputs) > 1:
             outputs = [self._joined("output", "concat", outputs, self.filters * len(outputs))]
             yield outputs[0]
@@ -66,10 +66,10 @@ class LinkedPlace:
         shape = (*parts[0].output_shape[:2], channels)
         return Operation(f"{self.name}/{name}", kind, self.block_index, tuple(part.name for part in parts), shape)
 
-    def _linked(self, link: Link, source: Operation) -> Iterator[Operation]:
-        stride = self.stride if link.source < NUM_INPUTS else 1
-        steps = steps_of(link.operation, stride)
-        return self._chain(link_name(self.name, link), source.name, source.output_shape, steps, (stride, stride))
+    def _along(self, edge: Edge, source: Operation) -> Iterator[Operation]:
+        stride = self.stride if edge.source < NUM_INPUTS else 1
+        steps = steps_of(edge.operation, stride)
+        return self._chain(edge_name(self.name, edge), source.name, source.output_shape, steps, (stride, stride))
 
     def _chain(
         self, name: str, source: str, shape: Shape, steps: Sequence[Step], strides: tuple[int, ...]
@@ -98,15 +98,15 @@ class LinkedPlace:
             source = label
 
 
-def sum_name(node: int, place: int, num_links: int) -> str:
-    """Returns what the sum of a node's first links is called by, in its cell.
+def sum_name(node: int, place: int, num_edges: int) -> str:
+    """Returns what the sum of a node's first edges is called by, in its cell.
 
     Args:
         node: The node.
-        place: Of the last link that is added, from 1 on.
-        num_links: Of the node; the sum of all of them has the node's own name.
+        place: Of the last edge that is added, from 1 on.
+        num_edges: Of the node; the sum of all of them has the node's own name.
     """
-    return f"node_{node}" if place == num_links - 1 else f"node_{node}/{place - 1}"
+    return f"node_{node}" if place == num_edges - 1 else f"node_{node}/{place - 1}"
 
 
 def input_name(cell_name: str, node: int) -> str:
@@ -114,6 +114,6 @@ def input_name(cell_name: str, node: int) -> str:
     return f"{cell_name}/input_{node}"
 
 
-def link_name(cell_name: str, link: Link) -> str:
-    """Returns what the layers of a link are called by."""
-    return f"{cell_name}/{link.operation}_{link.source}_{link.target}"
+def edge_name(cell_name: str, edge: Edge) -> str:
+    """Returns what the layers of an edge are called by."""
+    return f"{cell_name}/{edge.operation}_{edge.source}_{edge.target}"

@@ -1,4 +1,4 @@
-"""The linked cell: the operations of a genotype between the nodes of a cell."""
+"""The graph cell: the operations of a genotype between the nodes of a cell."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from kgrow._keras import keras
 from kgrow._tfmot import PrunableDepthwise, prunable
 from kgrow.architecture import Architecture, Operation
-from kgrow.architecture.linked import input_name
+from kgrow.architecture.graph_cell import input_name
 from kgrow.network.conv_norm import ConvNorm, he_normal, kernel_seed
 from kgrow.network.weightless import grid, on_grid, weightless
 
 
-class LinkedCell(keras.layers.Layer):
+class GraphCell(keras.layers.Layer):
     """Runs the operations of its cell one by one.
 
     Args:
@@ -24,10 +24,10 @@ class LinkedCell(keras.layers.Layer):
     """
 
     def __init__(self, architecture: Architecture, number: int, *, seed: int, prefix: str):
-        super().__init__(name="linked_cell")
+        super().__init__(name="graph_cell")
         self.operations = architecture.cell_operations(number)
         # Which of the maps that the cell reads an operation reads: those that do not read another operation of it.
-        nodes = architecture.cells[number].linked_inputs()
+        nodes = architecture.cells[number].graph_inputs()
         self.reads = {f"{input_name(prefix, node)}/0": -1 - node for node in nodes}
         self.weighted = {op.name: _layer(op, seed) for op in self.operations if op.kernel_shape}
 

@@ -1,4 +1,4 @@
-"""`Link`: an operation between two nodes of a linked cell, and what operations are made of."""
+"""`Edge`: an operation between two nodes of a graph cell, and what operations are made of."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def steps_of(operation: str, stride: int) -> tuple[Step, ...]:
 
 
 @dataclasses.dataclass(frozen=True, order=True)
-class Link:
+class Edge:
     """One operation between two nodes of a cell.
 
     Args:
@@ -82,29 +82,29 @@ class Link:
             raise ValueError(f"`source` must be a node before `target`, which is at least 2, but got {self}.")
 
 
-def sorted_links(links: tuple[Link, ...], name: str) -> tuple[Link, ...]:
-    """Returns the links of a cell in their order.
+def sorted_edges(edges: tuple[Edge, ...], name: str) -> tuple[Edge, ...]:
+    """Returns the edges of a cell in their order.
 
     Raises:
-        ValueError: If there is none, the same one twice, or one that reads a node without links.
+        ValueError: If there is none, the same one twice, or one that reads a node without edges.
     """
-    links = tuple(sorted(links))
-    fed = {*range(NUM_INPUTS), *(link.target for link in links)}
-    if not links or len(set(links)) < len(links) or any(link.source not in fed for link in links):
-        raise ValueError(f"`{name}` must hold distinct links that read inputs or nodes with links, but got {links}.")
-    return links
+    edges = tuple(sorted(edges))
+    fed = {*range(NUM_INPUTS), *(edge.target for edge in edges)}
+    if not edges or len(set(edges)) < len(edges) or any(edge.source not in fed for edge in edges):
+        raise ValueError(f"`{name}` must hold distinct edges that read inputs or nodes with edges, but got {edges}.")
+    return edges
 
 
-def nodes_of(links: tuple[Link, ...]) -> tuple[int, ...]:
-    """Returns the nodes that have links, in order; a cell's output is as many times as wide."""
-    return tuple(sorted({link.target for link in links}))
+def nodes_of(edges: tuple[Edge, ...]) -> tuple[int, ...]:
+    """Returns the nodes that have edges, in order; a cell's output is as many times as wide."""
+    return tuple(sorted({edge.target for edge in edges}))
 
 
-def inputs_of(links: tuple[Link, ...]) -> tuple[int, ...]:
-    """Returns the inputs that links read, as nodes, in order."""
-    return tuple(sorted({link.source for link in links if link.source < NUM_INPUTS}))
+def inputs_of(edges: tuple[Edge, ...]) -> tuple[int, ...]:
+    """Returns the inputs that edges read, as nodes, in order."""
+    return tuple(sorted({edge.source for edge in edges if edge.source < NUM_INPUTS}))
 
 
-def reading_newest(links: tuple[Link, ...]) -> tuple[Link, ...]:
-    """Returns links that read the input 1 alone as links that read the input 0 in its place, in the same order."""
-    return tuple(dataclasses.replace(link, source=0) if link.source == 1 else link for link in links)
+def reading_newest(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
+    """Returns edges that read the input 1 alone as edges that read the input 0 in its place, in the same order."""
+    return tuple(dataclasses.replace(edge, source=0) if edge.source == 1 else edge for edge in edges)

@@ -1,21 +1,21 @@
-"""A linked cell computes what its genotype computes where cells are searched."""
+"""A graph cell computes what its genotype computes where cells are searched."""
 
 import numpy as np
 import pytest
 
 from kgrow._keras import keras
-from kgrow.architecture.link import OPERATIONS, Link
+from kgrow.architecture.edge import OPERATIONS, Edge
 from kgrow.cells import CellArchitecture, Genotype, Stack, cell_network
 from kgrow.network import GrowingNetwork
 from kgrow.searching.cells import Cells
 
-FIRST = tuple(Link(2, index % 2, name) for index, name in enumerate(OPERATIONS))
-EVERY = (*FIRST, Link(3, 2, "sep3"), Link(3, 0, "dil3"))
+FIRST = tuple(Edge(2, index % 2, name) for index, name in enumerate(OPERATIONS))
+EVERY = (*FIRST, Edge(3, 2, "sep3"), Edge(3, 0, "dil3"))
 GENOTYPES = {
     "every operation": Genotype(EVERY, EVERY),
-    "one before in reductions": Genotype((Link(2, 0, "sep3"), Link(2, 1, "max3")), (Link(2, 1, "dil5"),)),
-    "one before only": Genotype((Link(2, 1, "sep5"), Link(3, 2, "identity")), (Link(2, 1, "avg3"),)),
-    "before only": Genotype((Link(2, 0, "identity"),), (Link(2, 0, "identity"), Link(4, 2, "dil3"))),
+    "one before in reductions": Genotype((Edge(2, 0, "sep3"), Edge(2, 1, "max3")), (Edge(2, 1, "dil5"),)),
+    "one before only": Genotype((Edge(2, 1, "sep5"), Edge(3, 2, "identity")), (Edge(2, 1, "avg3"),)),
+    "before only": Genotype((Edge(2, 0, "identity"),), (Edge(2, 0, "identity"), Edge(4, 2, "dil3"))),
 }
 
 
