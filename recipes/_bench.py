@@ -128,19 +128,26 @@ def main(
     for name in [options.only] if options.only else measures:
         for measured in known[name](options.quick):
             figures.append(measured)
-            print(
-                f"{measured.figure}: {measured.value:.4g} {measured.unit} {measured.goal}", file=sys.stderr, flush=True
-            )
+            line = f"{measured.figure}: {_rounded(measured.value)} {measured.unit} {measured.goal}"
+            print(line, file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps([dataclasses.asdict(measured) for measured in figures], indent=2))
     else:
-        Console().print(_table(figures))
+        for command in dict.fromkeys(measured.command for measured in figures):
+            Console().print(_table(command, [measured for measured in figures if measured.command == command]))
     return int(any(measured.met is False for measured in figures))
 
 
-def _table(figures: list[Figure]) -> Table:
-    table = Table("figure", "value", "unit", "goal", "met", "command")
+def _table(command: str, figures: list[Figure]) -> Table:
+    table = Table(title=command, title_justify="left")
+    for name in ("figure", "value", "unit", "goal", "met"):  # names are folded, never cut: many begin alike
+        table.add_column(name, overflow="fold", justify="right" if name == "value" else "left")
     for row in figures:
         met = {True: "yes", False: "no", None: "-"}[row.met]
-        table.add_row(row.figure, f"{row.value:.4g}", row.unit, row.goal, met, row.command)
+        table.add_row(row.figure, _rounded(row.value), row.unit, row.goal, met)
     return table
+
+
+def _rounded(value: float) -> str:
+    """Returns four digits, or a large number whole."""
+    return f"{value:,.0f}".replace(",", " ") if abs(value) >= 10_000 else f"{value:.4g}"

@@ -97,7 +97,9 @@ def cells(quick: bool) -> Iterator[Figure]:
     draws = [random_genotype(stack, scale.num_nodes, found.params(), seed) for seed in range(scale.num_draws)]
     drawn = [CellArchitecture(stack, genotype) for genotype in draws]
     chances = [[_accuracy(one, task, scale, seed) for seed in range(scale.num_seeds)] for one in drawn]
-    yield figure("cells_random_accuracy", statistics.mean(map(statistics.mean, chances)), "%", "", command)
+    means = [statistics.mean(row) for row in chances]
+    yield figure("cells_random_accuracy", statistics.mean(means), "%", "", command)
+    yield figure("cells_random_accuracy_std", statistics.pstdev(means), "% over cells", "", command)
     yield figure("cells_random_params", statistics.mean(one.params() for one in drawn), "parameters", "", command)
     yield figure("cells_random_macs", statistics.mean(one.macs() for one in drawn) / 1e6, "million MACs", "", command)
     gains = [[ours - theirs for ours, theirs in zip(found_accuracies, row, strict=True)] for row in chances]
@@ -153,6 +155,7 @@ def trees(quick: bool) -> Iterator[Figure]:
         networks = [tree_network(genotype, stack, seed) for seed in range(scale.num_seeds)]
         accuracies = [_trained(network, task, scale, seed) for seed, network in enumerate(networks)]
         yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", command)
+        yield figure(f"{name}_accuracy_std", statistics.pstdev(accuracies), "% over seeds", "", command)
         yield figure(f"{name}_params", networks[0].count_params(), "parameters", "", command)
         yield figure(f"{name}_edges", sum(map(len, genotype.cells)), "edges", "", command)
 
@@ -173,7 +176,7 @@ def grown(quick: bool) -> Iterator[Figure]:
         accuracies[name] = [_grown_accuracy(architecture, task, scale, seed) for seed in range(scale.num_seeds)]
         seconds = (time.monotonic() - started) / scale.num_seeds
         yield figure(f"grown_{name}_accuracy", statistics.mean(accuracies[name]), "%", "", command)
-        yield figure(f"grown_{name}_std", statistics.pstdev(accuracies[name]), "% over seeds", "", command)
+        yield figure(f"grown_{name}_accuracy_std", statistics.pstdev(accuracies[name]), "% over seeds", "", command)
         yield figure(f"grown_{name}_params", architecture.kernel_params(), "connections before pruning", "", command)
         yield figure(f"grown_{name}_macs", architecture.macs() / 1e6, "million MACs", "", command)
         yield figure(f"grown_{name}_seconds", seconds, "s per training", "", command)

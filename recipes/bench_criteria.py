@@ -22,6 +22,7 @@ from _bench import Figure, cifar10, figure, main
 
 if TYPE_CHECKING:
     from kgrow.lifecycle import Settings, Snapshot
+    from kgrow.network import GrowingNetwork
     from kgrow.task import Task
 
 REDUCTIONS = "640 training and 1000 test images, three epochs, one seed, keep ratio 0.2 (the figures then mean nothing)"
@@ -47,11 +48,16 @@ def criteria(quick: bool) -> Iterator[Figure]:
     """Test accuracy by criterion and keep ratio, and what evidence gains over the others."""
     scale = QUICK if quick else FULL
     found: dict[tuple[str, float], list[float]] = {}
+    kept: dict[float, list[int]] = {}
     for seed in range(scale.num_seeds):
-        for key, accuracy in _accuracies(scale, seed):
-            found.setdefault(key, []).append(accuracy)
-            print(f"seed {seed}, {key[0]} at {key[1]:g}: {accuracy:.2f} %", file=sys.stderr, flush=True)
+        for (criterion, ratio), accuracy, num_kept in _accuracies(scale, seed):
+            found.setdefault((criterion, ratio), []).append(accuracy)
+            kept.setdefault(ratio, []).append(num_kept)
+            line = f"seed {seed}, {criterion} at {ratio:g}: {accuracy:.2f} %, {num_kept} connections"
+            print(line, file=sys.stderr, flush=True)
     for ratio in scale.keep_ratios:
+        yield figure(f"criteria_{ratio:g}_kept_least", min(kept[ratio]), "connections of any network", "", COMMAND)
+        yield figure(f"criteria_{ratio:g}_kept_most", max(kept[ratio]), "connections of any network", "", COMMAND)
         for criterion in CRITERIA:
             accuracies, name = found[criterion, ratio], f"criteria_{criterion}_{ratio:g}"
             yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", COMMAND)
@@ -64,8 +70,12 @@ def criteria(quick: bool) -> Iterator[Figure]:
             yield figure(f"{name}_error", error, "points, two standard errors", "", COMMAND)
 
 
-def _accuracies(scale: Scale, seed: int) -> Iterator[tuple[tuple[str, float], float]]:
-    """Trains to the first pruning once, and from there under each criterion and keep ratio."""
+def _accuracies(scale: Scale, seed: int) -> Iterator[tuple[tuple[str, float], float, int]]:
+    """Trains to the first pruning once, and from there under each criterion and keep ratio.
+
+    Yields:
+        Criterion and keep ratio, the test accuracy in %, and how many connections are kept.
+    """
     from kgrow.pruning import CRITERIA as KNOWN
 
     task, settings = cifar10(scale.num_images, scale.num_test_images), _settings(scale, seed)
@@ -75,8 +85,8 @@ def _accuracies(scale: Scale, seed: int) -> Iterator[tuple[tuple[str, float], fl
         for ratio in scale.keep_ratios:
             for criterion in CRITERIA:
                 own = dataclasses.replace(settings, criterion=KNOWN[criterion](seed))
-                ended = _trained(task, own, ratio, Path(folder) / f"{criterion}_{ratio:g}", start)
-                yield (criterion, ratio), _test_accuracy(ended, task)
+                network = _trained(task, own, ratio, Path(folder) / f"{criterion}_{ratio:g}", start).network()
+                yield (criterion, ratio), _test_accuracy(network, task), network.kept_params()
 
 
 def _trained(
@@ -93,8 +103,8 @@ def _trained(
         return Snapshot.load(run, LAST)
 
 
-def _test_accuracy(snapshot: Snapshot, task: Task) -> float:
-    logits = snapshot.network().logits(task.test.images)[-1]
+def _test_accuracy(network: GrowingNetwork, task: Task) -> float:
+    logits = network.logits(task.test.images)[-1]
     return 100 * float((logits.argmax(axis=-1) == task.test.labels).mean())
 
 

@@ -25,6 +25,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
         ("bench_search", "candidates"),
         ("bench_cells", "cells"),
         ("bench_cells", "trees"),
+        ("bench_cells", "grown"),
     ],
 )
 def test_a_bench_prints_one_json_document(bench, name):
