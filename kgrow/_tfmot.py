@@ -3,7 +3,7 @@
 TFMOT's wrapper holds a kernel and its mask; kgrow decides which connections the mask keeps. Its own magnitude rule
 would revive connections (it keeps ties and turns an all-zero kernel into an all-ones mask), so the schedule given to
 it never fires. Its `call` multiplies the mask in on every forward pass, also in inference, with some thirty operations
-per layer that can be neither converted nor traced cheaply; `PrunableLayer` leaves them out, and `apply_masks` keeps
+per layer that can be neither converted nor traced cheaply; `MaskedLayer` leaves them out, and `apply_masks` keeps
 the same invariant from outside: a masked weight is zero whenever a forward pass reads it.
 """
 
@@ -33,7 +33,7 @@ class NeverUpdate(tfmot.sparsity.keras.PruningSchedule):
         return {"class_name": type(self).__name__, "config": {}}
 
 
-class PrunableLayer(PruneLowMagnitude):
+class MaskedLayer(PruneLowMagnitude):
     """TFMOT's pruning wrapper, without the operations it adds to each forward pass.
 
     Args:
@@ -90,7 +90,7 @@ class Kernel:
         layer: The built wrapper that holds both variables.
     """
 
-    def __init__(self, name: str, layer: PrunableLayer):
+    def __init__(self, name: str, layer: MaskedLayer):
         ((weight, mask, _),) = layer.pruning_vars
         self.name, self.layer, self.weight, self.mask = name, layer, weight, mask
 
@@ -105,9 +105,9 @@ class Kernel:
         return int(np.count_nonzero(self.mask.numpy()))
 
 
-def prunable(layer: keras.layers.Layer) -> PrunableLayer:
+def prunable(layer: keras.layers.Layer) -> MaskedLayer:
     """Wraps one layer so that its kernel can be pruned: the only way kgrow makes a layer with a kernel."""
-    return PrunableLayer(layer)
+    return MaskedLayer(layer)
 
 
 def apply_masks(kernels: Iterable[Masked]) -> None:
@@ -133,7 +133,7 @@ def assign_masks(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None
     apply_masks(kernels)
 
 
-def strip(layer: PrunableLayer) -> keras.layers.Layer:
+def strip(layer: MaskedLayer) -> keras.layers.Layer:
     """Returns the plain layer inside a wrapper, its masked weights exactly zero."""
     ((weight, mask, _),) = layer.pruning_vars
     weight.assign(weight * mask)

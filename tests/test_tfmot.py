@@ -6,8 +6,8 @@ import pytest
 from kgrow._keras import keras, tf
 from kgrow._tfmot import (
     Kernel,
+    MaskedLayer,
     NeverUpdate,
-    PrunableLayer,
     PruneLowMagnitude,
     apply_masks,
     assign_masks,
@@ -86,7 +86,7 @@ def test_whole_subclassed_models_are_refused(tiny_network):
 
 def test_kernels_of_a_network_are_all_its_wrappers(tiny_network, varied_network):
     for network in (tiny_network, varied_network):
-        layers = [layer for layer in network.submodules if isinstance(layer, PrunableLayer)]
+        layers = [layer for layer in network.submodules if isinstance(layer, MaskedLayer)]
         assert {id(layer) for layer in layers} == {id(kernel.layer) for kernel in network.kernels()}
         assert len(layers) == len(network.architecture.kernels())
 
@@ -215,6 +215,6 @@ def test_stripped_wrapper_is_the_plain_layer_with_exact_zeros(kernel):
     kernel.mask.assign(HALF)
     layer = strip(kernel.layer)
     assert type(layer) is keras.layers.Dense
-    assert not isinstance(layer, PrunableLayer)
+    assert not isinstance(layer, MaskedLayer)
     assert np.array_equal(layer.kernel.numpy() != 0, HALF > 0)
     np.testing.assert_allclose(layer(INPUTS), INPUTS @ layer.kernel.numpy(), rtol=1e-6)

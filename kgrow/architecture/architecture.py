@@ -242,7 +242,7 @@ class Architecture(Countable):
         if not 0 <= head < len(self.blocks):
             raise ValueError(f"`head` must be in [0, {len(self.blocks) - 1}], but got {head}.")
         return sum(
-            (op.kernel_size if kept is None else kept[op.name]) * op.positions
+            (op.kernel_params if kept is None else kept[op.name]) * op.positions
             for op in self.kernels()
             if op.block_index <= head and (not op.is_head or op.block_index in (head, *passing))
         )

@@ -34,11 +34,11 @@ class Countable(abc.ABC):
 
     def kernel_params(self, block_index: int | None = None) -> int:
         """Counts connections: convolution and Dense kernels, no bias and no normalisation."""
-        return sum(op.kernel_size for op in self.kernels(block_index))
+        return sum(op.kernel_params for op in self.kernels(block_index))
 
     def trainable_params(self) -> int:
         """Counts kernels, biases, BN scale and offset, and one mixing weight per head that pools."""
-        return sum(op.kernel_size + 2 * op.norm_channels + op.other_params for op in self.operations)
+        return sum(op.kernel_params + 2 * op.norm_channels + op.other_params for op in self.operations)
 
     def params(self) -> int:
         """Counts all variables, BN's moving statistics included: what Keras' `count_params` gives."""

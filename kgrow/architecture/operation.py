@@ -49,7 +49,7 @@ class Operation:
     is_head: bool = False
 
     @property
-    def kernel_size(self) -> int:
+    def kernel_params(self) -> int:
         """Prunable connections."""
         return math.prod(self.kernel_shape) if self.kernel_shape else 0
 

@@ -60,7 +60,7 @@ class CellArchitecture(Countable):
 
     def macs(self) -> int:
         """Counts the multiply-accumulates of convolutions and of the Dense layer, for one image."""
-        return sum(op.kernel_size * op.positions for op in self.operations)
+        return sum(op.kernel_params * op.positions for op in self.operations)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON types; `from_json` gives back an equal value."""

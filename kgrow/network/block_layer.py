@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kgrow._keras import keras, tf
-from kgrow._tfmot import Kernel, PrunableLayer
+from kgrow._tfmot import Kernel, MaskedLayer
 from kgrow.architecture import Architecture
 from kgrow.network.cells import CELLS
 from kgrow.network.internal_classifier import InternalClassifier
@@ -71,13 +71,13 @@ class BlockLayer(keras.layers.Layer):
 
     def kernels(self) -> list[Kernel]:
         """Returns the prunable kernels, named and ordered as in `Architecture.kernels`."""
-        return [Kernel(name, part) for name, part in self.parts() if isinstance(part, PrunableLayer)]
+        return [Kernel(name, part) for name, part in self.parts() if isinstance(part, MaskedLayer)]
 
     def named_variables(self) -> dict[str, Any]:
         """Returns weights, masks and BN statistics by names that do not depend on the process."""
         named: dict[str, Any] = {}
         for name, part in self.parts():
-            if isinstance(part, PrunableLayer):
+            if isinstance(part, MaskedLayer):
                 ((named[f"{name}/kernel"], named[f"{name}/mask"], _),) = part.pruning_vars
                 if part.layer.use_bias:
                     named[f"{name}/bias"] = part.layer.bias

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras, tf
-from kgrow._tfmot import PrunableLayer
+from kgrow._tfmot import MaskedLayer
 from kgrow.bayes import CrossEntropy, ForwardPass, Probe, tiled_probe
 from kgrow.bayes.squared_gradients import conv_squares, dense_squares, depthwise_squares
 from kgrow.network import GrowingNetwork
@@ -53,7 +53,7 @@ class KernelModel:
         probes: dict[str, Probe] = {}
 
         def tap(name: str, layer: Any, inputs: Any, outputs: Any) -> Any:
-            if isinstance(layer, PrunableLayer):
+            if isinstance(layer, MaskedLayer):
                 probes[name] = _probe(layer.layer, inputs, outputs)
             return outputs
 

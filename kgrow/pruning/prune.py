@@ -121,7 +121,7 @@ def _groups(network: Prunable, keep_ratios: Mapping[int, float], scope: str) -> 
 
 def kept_params(architecture: Architecture, keep_ratios: Sequence[float], scope: str = "block") -> int:
     """Counts the connections left after all blocks are pruned, without building or training anything."""
-    blocks = [[op.kernel_size for op in architecture.kernels(index)] for index in range(len(architecture.blocks))]
+    blocks = [[op.kernel_params for op in architecture.kernels(index)] for index in range(len(architecture.blocks))]
     return kept_of(blocks, keep_ratios, scope)
 
 

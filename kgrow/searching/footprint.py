@@ -89,12 +89,12 @@ def costs(architecture: Countable, quantization: str = "int8") -> Costs:
     """
     last, parts = architecture.operations[-1].block_index, FORMATS[quantization]
     operations = on_device([op for op in architecture.operations if not op.is_head or op.block_index == last])
-    weights = sum(op.kernel_size for op in operations)
+    weights = sum(op.kernel_params for op in operations)
     channels = sum(op.output_shape[-1] for op in operations if op.kernel_shape)
     # The pixels' mean is subtracted by an operation of its own: for a while the image is there twice.
     images = 2 * math.prod(architecture.input_shape) * parts.activation
     return Costs(
-        kernels=tuple(tuple(op.kernel_size for op in architecture.kernels(index)) for index in range(last + 1)),
+        kernels=tuple(tuple(op.kernel_params for op in architecture.kernels(index)) for index in range(last + 1)),
         macs=architecture.macs(),
         flash_bytes=weights * parts.weight + channels * parts.channel + len(operations) * parts.operation + parts.file,
         ram_bytes=max(architecture.peak_activation_bytes(parts.activation), images),

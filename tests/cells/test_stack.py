@@ -62,7 +62,7 @@ def test_macs_are_kernels_times_positions_of_the_layers(network, architecture):
         for layer in network.layers
         if layer.weights and not layer.name.endswith("norm")
     }
-    counted = {op.name: op.kernel_size * op.positions for op in architecture.operations}
+    counted = {op.name: op.kernel_params * op.positions for op in architecture.operations}
     assert {name: macs for name, macs in counted.items() if macs} == kernels
     assert architecture.macs() == sum(kernels.values())
 

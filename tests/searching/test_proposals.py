@@ -121,7 +121,7 @@ def test_every_candidate_keeps_to_the_connections_and_nearly_uses_them(scope, pa
     assert kept == found.footprint.params <= params
     if scope == "layer":
         architecture, ratios = found.candidate.architecture, found.candidate.keep_ratios
-        assert all(kept_count(ratios[op.block_index], op.kernel_size) for op in architecture.kernels())
+        assert all(kept_count(ratios[op.block_index], op.kernel_params) for op in architecture.kernels())
     was_lowered = any(ratio % RATIO_STEP for ratio in found.candidate.keep_ratios)
     assert not was_lowered or kept > 0.99 * params - 100
 
