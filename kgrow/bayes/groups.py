@@ -99,10 +99,6 @@ class GroupPrior:
         ones = np.ones(category.group_shape)
         return GroupPrior(category, ones, ones, np.inf * ones)
 
-    def penalty(self, kernel: np.ndarray) -> float:
-        """Returns the sum over groups of omega times the norm; times the price lambda it is in nats per example."""
-        return float(np.sum(self.omega * self.category.norms(kernel)))
-
     def updated(self, kernel: np.ndarray, curvature: np.ndarray, alive: np.ndarray) -> GroupPrior:
         r"""Returns the prior after a loop of training.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.architecture import Architecture, Cell, Scaling
 from kgrow.architecture.edge import inputs_of, nodes_of, reading_newest
 from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.searching.residual import SMALL_SIDE, STEM_SIDE
-from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
+from kgrow.searching.residual import SMALL_SIDE
+from kgrow.searching.space import SearchSpace, scaled_filters, stem, unscaled, with_heads
 
 # What a run of `recipes/bench_cells.py --only cells` found by evidence: source, target and operation of each edge.
 FOUND = Genotype.from_json(
@@ -78,18 +77,18 @@ class Cells(SearchSpace):
     ) -> Architecture:
         """See `SearchSpace.build`."""
         side, filters = max(input_shape[:2]), scaled_filters(self.filters, width)
-        stride = 1 if side <= SMALL_SIDE else max(2, 2 ** math.ceil(math.log2(side / STEM_SIDE)))
-        stem = Cell("conv", 3 * filters, kernel_size=max(3, 2 * stride - 1), stride=stride)
-        cells = {0: stem} | self._graph_cells(filters)
+        cells = {0: stem(3 * filters, side, 2 if side > SMALL_SIDE else 1)} | self._graph_cells(filters)
         numbers = {place: number for number, place in enumerate(cells)}
-        architecture = Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]))
-        for index, end in enumerate(self._ends()):
-            first = sum(len(block.cells) for block in architecture.blocks)
-            block = [cell for place, cell in cells.items() if place <= end][first:]
-            renumbered = (dataclasses.replace(cell, inputs=tuple(numbers[i] for i in cell.inputs)) for cell in block)
-            head = Head(grid=1 if index == len(self.blocks) - 1 else 2)
-            architecture = architecture.grow(Block(tuple(renumbered), head))
-        return architecture
+        renumbered = {
+            place: dataclasses.replace(cell, inputs=tuple(numbers[source] for source in cell.inputs))
+            for place, cell in cells.items()
+        }
+        ends = self._ends()
+        blocks = [
+            [cell for place, cell in renumbered.items() if before < place <= end]
+            for before, end in itertools.pairwise([-1, *ends])
+        ]
+        return Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]), with_heads(blocks))
 
     def _ends(self) -> list[int]:
         """Returns the place of each block's last cell, that of the stem being 0."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kgrow._checks import check_keep_ratio
-from kgrow.architecture import Architecture, Scaling
+from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+
+# Resolutions above this are brought down by the stem, so that cost stays near that of a 32x32 image.
+STEM_SIDE = 40
 
 
 class HyperParameters(Protocol):
@@ -79,6 +84,18 @@ class SearchSpace(abc.ABC):
 def scaled_filters(filters: int, width: float) -> int:
     """Returns a number of filters times a width, a multiple of 4, which kernels for 8 bits like, and at least 4."""
     return filters if width == 1.0 else max(4, 4 * round(filters * width / 4))
+
+
+def stem(filters: int, side: int, least: int) -> Cell:
+    """Returns the cell that reads the image, whose larger side is given; its stride is `least` for sides up to 40."""
+    stride = max(least, 2 ** math.ceil(math.log2(side / STEM_SIDE)))
+    return Cell("conv", filters, kernel_size=max(3, 2 * stride - 1), stride=stride)
+
+
+def with_heads(blocks: Sequence[Sequence[Cell]]) -> tuple[Block, ...]:
+    """Returns blocks of cells: the last head pools to one position, the others to 2x2 or 3x3."""
+    grids = [2] * (len(blocks) - 1) + [1]
+    return tuple(Block(tuple(cells), Head(grid)) for cells, grid in zip(blocks, grids, strict=True))
 
 
 def unscaled(channels: int) -> Scaling:

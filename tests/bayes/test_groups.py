@@ -64,7 +64,6 @@ def test_norms_and_updates_are_those_of_the_indices(name, shape):
         assert updated.gamma[place] == pytest.approx(gamma)
         assert updated.omega[place] == pytest.approx(np.sqrt(alpha.sum()))
         assert updated.support[place] == pytest.approx(gamma * curvature[indices].mean())
-    assert prior.penalty(weights) == pytest.approx(np.sum(prior.omega * category.norms(weights)))
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
