@@ -182,6 +182,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         counts_energy=goal.counts_energy,
     )
     num_blocks = len(proposals.full.blocks)
+    resolved.check_num_blocks(max(depth for depth, _, _ in proposals.variants))
     settings = Settings(
         preset=resolved,
         criterion=scored_by,

@@ -56,12 +56,12 @@ def criteria(quick: bool) -> Iterator[Figure]:
             line = f"seed {seed}, {criterion} at {ratio:g}: {accuracy:.2f} %, {num_kept} connections"
             print(line, file=sys.stderr, flush=True)
     for ratio in scale.keep_ratios:
-        yield figure(f"criteria_{ratio:g}_kept_least", min(kept[ratio]), "connections of any network", "", COMMAND)
-        yield figure(f"criteria_{ratio:g}_kept_most", max(kept[ratio]), "connections of any network", "", COMMAND)
+        yield figure(f"criteria_{ratio:g}_kept_least", min(kept[ratio]), "connections, of all networks", "", COMMAND)
+        yield figure(f"criteria_{ratio:g}_kept_most", max(kept[ratio]), "connections, of all networks", "", COMMAND)
         for criterion in CRITERIA:
             accuracies, name = found[criterion, ratio], f"criteria_{criterion}_{ratio:g}"
             yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", COMMAND)
-            yield figure(f"{name}_std", statistics.pstdev(accuracies), "% over seeds", "", COMMAND)
+            yield figure(f"{name}_accuracy_std", statistics.pstdev(accuracies), "% over seeds", "", COMMAND)
         for other in ("snip", "magnitude"):
             gains = [ours - theirs for ours, theirs in zip(found["bayes", ratio], found[other, ratio], strict=True)]
             name = f"criteria_bayes_over_{other}_{ratio:g}"

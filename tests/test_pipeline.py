@@ -217,6 +217,12 @@ def test_gray_float_images_and_one_hot_labels_of_an_odd_shape_work(tmp_path):
     assert result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
 
 
+def test_more_blocks_than_a_schedule_grows_are_told_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"`preset` must have .* for networks of 5 blocks, but has"):
+        kgrow.search("digits", space=Cells(blocks=("N",) * 5), directory=tmp_path, verbose=0)
+    assert not any(tmp_path.iterdir())
+
+
 def test_too_few_images_for_8_bits_are_told_before_anything_is_trained(tmp_path):
     images = np.zeros((14, 8, 8, 1), np.uint8)
     with pytest.raises(ValueError, match="`dataset` must have at least 16 training images for an int8 file, but got"):

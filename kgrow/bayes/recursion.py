@@ -100,9 +100,8 @@ def _add(first: Derivatives | None, second: Derivatives) -> Derivatives:
 
 
 def check_curvature(curvature: Curvature) -> None:
-    """Raises TypeError unless it is a `Curvature` that takes networks with branches."""
+    """Raises TypeError unless it is a `Curvature` that takes any model, not a `Graph` alone."""
     if not isinstance(curvature, Curvature) or isinstance(curvature, DiagonalRecursion):
         raise TypeError(
-            "`curvature` must be a Curvature of networks with branches, such as MonteCarloFisher(), but got "
-            f"{curvature!r}."
+            f"`curvature` must be a Curvature that takes any model, such as MonteCarloFisher(), but got {curvature!r}."
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from kgrow._keras import keras, tf
 from kgrow.architecture.edge import Step
-from kgrow.network.conv_norm import BATCH_NORM, he_normal, kernel_seed
+from kgrow.network.conv_norm import BATCH_NORM, initial_kernel, kernel_seed
 
 
 class GatedSum(keras.layers.Layer):
@@ -97,7 +97,7 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
             stride,
             padding="same",
             use_bias=False,
-            depthwise_initializer=he_normal(kernel_seed(seed, name)),
+            depthwise_initializer=initial_kernel(kernel_seed(seed, name)),
             name=name,
         )(features)
     if step.groups > 1:  # TensorFlow has no gradient of grouped convolutions on CPUs
@@ -117,6 +117,6 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
         padding="same",
         dilation_rate=dilation,
         use_bias=False,
-        kernel_initializer=he_normal(kernel_seed(seed, name)),
+        kernel_initializer=initial_kernel(kernel_seed(seed, name)),
         name=name,
     )(features)

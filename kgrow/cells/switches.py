@@ -26,7 +26,7 @@ class SwitchGroup:
     with this curvature.
 
     Args:
-        graph: Of the gates, and behind them of what is always open; see `genotype.gate_graph`.
+        graph: Of the gates, and behind them of what is always open; see `edges.gate_graph`.
         num_gates: How many of its edges have gates.
         num_cells: Cells that share the switches.
         has_zero_gates: Whether pairs of nodes have gates of their own.

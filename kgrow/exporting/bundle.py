@@ -247,11 +247,11 @@ def _scratch_beside(target: Path) -> Path | None:
 
 
 def _moved(folder: Path, to: Path) -> bool:
-    """Moves a folder; returns whether that is possible: not where another volume begins."""
+    """Moves a folder; returns whether that is possible: not where another volume begins, nor with another's folder."""
     try:
         os.replace(folder, to)
     except OSError as error:
-        if error.errno in (errno.EBUSY, errno.EXDEV):
+        if error.errno in (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM):
             return False
         raise
     return True

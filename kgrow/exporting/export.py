@@ -74,6 +74,7 @@ def export(
     head = check_exit_index(network, options.exit_index)
     target = check_target(path, options)
     _check_task(network, task)
+    check_representative_dataset(task, options.quantization)
     network.apply_masks()
     heads = _live_heads(network, head) if options.early_exit else (head,)
     early_exit = options.early_exit and options.early_exit.of_heads(heads)

@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from kgrow.exporting import cut
 from kgrow.exporting.bundle import TIMES, read_bundle, self_describing, write
 from kgrow.network.early_exit import ExitRule
@@ -24,8 +22,8 @@ def set_threshold(path: str | os.PathLike[str], threshold: float | Sequence[floa
 
     Args:
         path: What `export` wrote with early exits, in one file or in stages.
-        threshold: Smallest confidence to leave with, 0 or more, of all heads or of each before the last; above 1 no
-            image leaves.
+        threshold: Smallest confidence to leave with, 0 or more, of all heads or of each in the file before the last;
+            above 1 no image leaves.
 
     Raises:
         FileNotFoundError: If there is nothing there that kgrow exported.
@@ -36,7 +34,8 @@ def set_threshold(path: str | os.PathLike[str], threshold: float | Sequence[floa
     exits = description["early_exit"]
     if not exits:
         raise ValueError(f"`path` must have early exits, but '{target}' has none. Export it with `early_exit=True`.")
-    if np.ndim(threshold) and exits["fallback"] != "last":
+    is_per_head = isinstance(ExitRule(threshold, "last").threshold, tuple)
+    if is_per_head and exits["fallback"] != "last":
         raise ValueError(
             f"`threshold` must be one confidence, but got {threshold!r}: if no head of '{target}' is sure enough, its "
             "most confident one answers. Export it with `EarlyExit(fallback='last')` to give each head its own."

@@ -42,6 +42,6 @@ class FixedSchedule(GrowthPolicy):
     def _check(self, target: Architecture) -> None:
         if len(target.blocks) - 1 > len(self.epochs):
             raise ValueError(
-                f"`grow_epochs` must hold an epoch for every block after the first ({len(target.blocks) - 1}), but got "
-                f"{self.epochs}. Pass a preset with more of them, or a space of fewer blocks."
+                f"`epochs` must hold an epoch for every block after the first ({len(target.blocks) - 1}), but got "
+                f"{self.epochs}."
             )

@@ -95,6 +95,14 @@ class Preset:
                 f"`batch_size` must be at most the {num_examples} training images, but got {self.batch_size}."
             )
 
+    def check_num_blocks(self, num_blocks: int) -> None:
+        """Raises ValueError if the schedule says not of every block when it is grown, and when it is pruned."""
+        if len(self.grow_epochs) < num_blocks - 1 or 0 < len(self.prune_epochs) < num_blocks:
+            raise ValueError(
+                f"`preset` must have `grow_epochs` and `prune_epochs` for networks of {num_blocks} blocks, but has "
+                f"{self.grow_epochs} and {self.prune_epochs}. Pass one with more of them, or a space of fewer blocks."
+            )
+
     def learning_rate_at(self, epoch: int, fraction: float = 0.0, num_blocks: int | None = None) -> float:
         """Returns the rate `fraction` of the way through a 0-based epoch.
 

@@ -7,7 +7,7 @@ from kgrow._keras import keras, tf
 from kgrow._tfmot import prunable
 from kgrow.architecture import Architecture
 from kgrow.architecture.operations import pool_sizes
-from kgrow.network.conv_norm import ConvNorm, he_normal, kernel_seed
+from kgrow.network.conv_norm import ConvNorm, initial_kernel, kernel_seed
 from kgrow.network.graph_cell import GraphCell
 
 
@@ -32,7 +32,7 @@ class Join(keras.layers.Layer):
                         filters,
                         1,
                         use_bias=False,
-                        kernel_initializer=he_normal(kernel_seed(seed, name)),
+                        kernel_initializer=initial_kernel(kernel_seed(seed, name)),
                         name=f"adapter_{source}",
                     )
                 )

@@ -16,8 +16,8 @@ def kernel_seed(seed: int, name: str) -> int:
     return zlib.crc32(f"{seed}/{name}".encode()) % 2**31
 
 
-def he_normal(seed: int) -> keras.initializers.Initializer:
-    """Returns the initial values of kernels in front of ReLUs: normal, variance 2 / fan_out (He et al. 2015, backward).
+def initial_kernel(seed: int) -> keras.initializers.Initializer:
+    """Returns what draws a kernel in front of ReLUs: normal, variance 2 / fan_out (He et al. 2015, the backward form).
 
     Of a depthwise kernel Keras takes all channels for inputs of each, and one for its outputs: fan_out is the window.
     """
@@ -32,7 +32,7 @@ class ConvNorm(keras.layers.Layer):
         kernel_size: Side of the square kernel.
         stride: Down-sampling factor, one or (height, width).
         dilation: Distance of the kernel's taps; with a stride it is 1.
-        seed: Of the kernel's initial values, see `he_normal`.
+        seed: Of the kernel's initial values, see `initial_kernel`.
         name: Of the layer.
     """
 
@@ -55,7 +55,7 @@ class ConvNorm(keras.layers.Layer):
                 padding="same",
                 dilation_rate=dilation,
                 use_bias=False,
-                kernel_initializer=he_normal(seed),
+                kernel_initializer=initial_kernel(seed),
                 name="conv",
             )
         )

@@ -9,7 +9,7 @@ from kgrow._keras import keras
 from kgrow._tfmot import PrunableDepthwise, prunable
 from kgrow.architecture import Architecture, Operation
 from kgrow.architecture.graph_cell import input_name
-from kgrow.network.conv_norm import ConvNorm, he_normal, kernel_seed
+from kgrow.network.conv_norm import ConvNorm, initial_kernel, kernel_seed
 from kgrow.network.weightless import grid, on_grid, weightless
 
 
@@ -64,6 +64,11 @@ def _layer(op: Operation, seed: int) -> keras.layers.Layer:
         return ConvNorm(op.norm_channels, side, strides, dilation=dilation, seed=own_seed, name=name)
     return prunable(
         PrunableDepthwise(
-            op.window, op.strides, padding="same", use_bias=False, depthwise_initializer=he_normal(own_seed), name=name
+            op.window,
+            op.strides,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=initial_kernel(own_seed),
+            name=name,
         )
     )

@@ -10,7 +10,7 @@ from kgrow.architecture import Architecture, Cell, Scaling
 from kgrow.architecture.edge import inputs_of, nodes_of, reading_newest
 from kgrow.architecture.genotype import KINDS, Genotype
 from kgrow.searching.residual import SMALL_SIDE
-from kgrow.searching.space import SearchSpace, scaled_filters, stem, unscaled, with_heads
+from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
 
 # What a run of `recipes/bench_cells.py --only cells` found by evidence: source, target and operation of each edge.
 FOUND = Genotype.from_json(
@@ -77,7 +77,7 @@ class Cells(SearchSpace):
     ) -> Architecture:
         """See `SearchSpace.build`."""
         side, filters = max(input_shape[:2]), scaled_filters(self.filters, width)
-        cells = {0: stem(3 * filters, side, 2 if side > SMALL_SIDE else 1)} | self._graph_cells(filters)
+        cells = {0: stem_cell(3 * filters, side, 2 if side > SMALL_SIDE else 1)} | self._graph_cells(filters)
         numbers = {place: number for number, place in enumerate(cells)}
         renumbered = {
             place: dataclasses.replace(cell, inputs=tuple(numbers[source] for source in cell.inputs))

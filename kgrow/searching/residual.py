@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterator, Sequence
 
 from kgrow.architecture import Architecture, Cell, Scaling
-from kgrow.searching.space import SearchSpace, scaled_filters, stem, unscaled, with_heads
+from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
 
 # Up to this side images are not reduced before the first cell.
 SMALL_SIDE = 16
@@ -38,7 +38,7 @@ class ResidualSpace(SearchSpace):
         """See `SearchSpace.build`."""
         side = max(input_shape[:2])
         filters, least = self.stem(side)
-        cells = [stem(scaled_filters(filters, width), side, least)]
+        cells = [stem_cell(scaled_filters(filters, width), side, least)]
         blocks: list[list[Cell]] = []
         for block in self.plan(side):
             first = len(cells) if blocks else 0

@@ -86,7 +86,7 @@ def scaled_filters(filters: int, width: float) -> int:
     return filters if width == 1.0 else max(4, 4 * round(filters * width / 4))
 
 
-def stem(filters: int, side: int, least: int) -> Cell:
+def stem_cell(filters: int, side: int, least: int) -> Cell:
     """Returns the cell that reads the image, whose larger side is given; its stride is `least` for sides up to 40."""
     stride = max(least, 2 ** math.ceil(math.log2(side / STEM_SIDE)))
     return Cell("conv", filters, kernel_size=max(3, 2 * stride - 1), stride=stride)

@@ -242,8 +242,9 @@ class Trials:
 
     def _snapshots(self, candidate: Candidate, epochs: int) -> dict[int, Callable[[Snapshot], None]]:
         """Returns where other candidates may leave this one's path."""
-        ratios, growing = candidate.keep_ratios, self.settings.preset.grow_epochs
-        forks = (epoch for epoch in range(1, epochs) if epoch in growing or self.schedule.due(epoch, ratios))
+        ratios, preset = candidate.keep_ratios, self.settings.preset
+        last = min(epochs - 1, preset.final_structure_epoch(len(ratios)))  # nothing tells candidates apart later
+        forks = (e for e in range(1, last + 1) if e in preset.grow_epochs or self.schedule.due(e, ratios))
         names = {epoch: self._prefix_name(candidate, epoch) for epoch in forks}
         return {
             epoch: lambda snapshot, name=name: snapshot.save(self.run, name)  # type: ignore[misc]

@@ -138,7 +138,7 @@ def test_peak_of_activations_is_that_worked_out_by_hand():
     assert architecture.peak_activation_bytes(bytes_per_value=1) == 112
 
 
-def test_dense_edges_keep_every_map_alive():
+def test_dense_links_keep_every_map_alive():
     a_map = 32 * 32 * 16
     # The ten maps, their concatenation, and the answers of three heads; plain cells need their input and two maps.
     assert build("seed_dense").peak_activation_bytes() == 4 * (20 * a_map + 3 * 10)
@@ -251,7 +251,7 @@ def test_skips_over_two_down_samplings_of_an_odd_side_fit():
 
 
 STEM = Cell("conv", 4)
-LINKED = {
+GRAPH = {
     "kind": "graph",
     "hidden_filters": 2,
     "inputs": (0, 0),
@@ -277,21 +277,21 @@ LINKED = {
             {"edges": (Edge(2, 0, "sep3"),)},
             "`edges` and `input_stride` belong to graph cells, but this is a conv cell",
         ),
-        ({**LINKED, "edges": ()}, "`edges` must hold distinct edges that read inputs or nodes with edges"),
-        ({**LINKED, "edges": (Edge(3, 0, "sep3"), Edge(4, 2, "max3"))}, "`edges` must hold distinct edges"),
-        ({**LINKED, "hidden_filters": 0}, "`hidden_filters` must be a positive integer, but got 0"),
-        ({**LINKED, "filters": 3}, "`filters` must be `hidden_filters` of each of 2 nodes together, but got 3"),
-        ({**LINKED, "inputs": ()}, r"`inputs` must be one map per input that `edges` read, .* but got \(\)"),
-        ({**LINKED, "inputs": (0,)}, r"`inputs` must be one map per input that `edges` read, .* but got \(0,\)"),
+        ({**GRAPH, "edges": ()}, "`edges` must hold distinct edges that read inputs or nodes with edges"),
+        ({**GRAPH, "edges": (Edge(3, 0, "sep3"), Edge(4, 2, "max3"))}, "`edges` must hold distinct edges"),
+        ({**GRAPH, "hidden_filters": 0}, "`hidden_filters` must be a positive integer, but got 0"),
+        ({**GRAPH, "filters": 3}, "`filters` must be `hidden_filters` of each of 2 nodes together, but got 3"),
+        ({**GRAPH, "inputs": ()}, r"`inputs` must be one map per input that `edges` read, .* but got \(\)"),
+        ({**GRAPH, "inputs": (0,)}, r"`inputs` must be one map per input that `edges` read, .* but got \(0,\)"),
         (
-            {**LINKED, "edges": (Edge(2, 1, "sep3"), Edge(3, 1, "max3"))},
+            {**GRAPH, "edges": (Edge(2, 1, "sep3"), Edge(3, 1, "max3"))},
             "`inputs` must be one map per input",
         ),
-        ({**LINKED, "input_stride": 2}, "`input_stride` must be 1 if there are two inputs"),
+        ({**GRAPH, "input_stride": 2}, "`input_stride` must be 1 if there are two inputs"),
         ({"input_stride": 2}, "`edges` and `input_stride` belong to graph cells, but this is a conv cell"),
-        ({**LINKED, "stride": 3}, "`stride` of a graph cell must be 1 or 2"),
-        ({**LINKED, "join": "add"}, "it has no `kernel_size`, `join` or `shortcut`"),
-        ({**LINKED, "kernel_size": 5}, "it has no `kernel_size`, `join` or `shortcut`"),
+        ({**GRAPH, "stride": 3}, "`stride` of a graph cell must be 1 or 2"),
+        ({**GRAPH, "join": "add"}, "it has no `kernel_size`, `join` or `shortcut`"),
+        ({**GRAPH, "kernel_size": 5}, "it has no `kernel_size`, `join` or `shortcut`"),
     ],
 )
 def test_cell_that_makes_no_sense_is_refused(options, message):

@@ -15,6 +15,7 @@ from kgrow.bayes.prior import (
     dependent_gamma,
     floored,
     settled,
+    settled_gates,
     share_of_price,
     switch,
 )
@@ -54,6 +55,13 @@ def test_evidence_just_below_the_price_takes_more_loops():
 def test_a_settled_gate_is_where_the_loops_end(optimum, curvature, price):
     found = settled(np.array([optimum]), np.array([curvature / price]))
     assert found == pytest.approx(list(loops(optimum, curvature, price, 60))[-1], abs=1e-6)
+
+
+def test_gates_are_settled_in_units_of_themselves_and_open_only_where_the_data_are_silent():
+    gates, curvature = np.array([[2.0, 1.0, 0.1, 0.5]]), np.array([[1.0, 0.5, 300.0, 0.0]])
+    found = settled_gates(gates, curvature, 0.4)
+    np.testing.assert_allclose(found, [1 - 0.4 / 4, 1 - 0.4 / 0.5, 1 - 0.4 / 3, LARGEST_GAMMA], rtol=1e-6)
+    assert settled_gates(gates, curvature, 1e13).tolist() == [0, 0, 0, LARGEST_GAMMA]
 
 
 @example(cells=[(0.0, 16.0), (2.0, 1.25), (2.0, 1.25), (2.0, 1.25)])  # the evidence has two optima

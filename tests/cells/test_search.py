@@ -136,7 +136,7 @@ def test_settings_say_what_they_want():
     for price in (0, math.inf):
         with pytest.raises(ValueError, match=f"`price` must be positive and finite, but got {price}"):
             CellSearchSettings(price=price)
-    with pytest.raises(TypeError, match="`curvature` must be a Curvature of networks with branches"):
+    with pytest.raises(TypeError, match="`curvature` must be a Curvature that takes any model"):
         CellSearchSettings(curvature=DiagonalRecursion())
     with pytest.raises(ValueError, match="`dependency` must be one of"):
         CellSearchSettings(dependency="all")

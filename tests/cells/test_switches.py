@@ -9,12 +9,12 @@ from kgrow.cells.edges import gate_graph
 from kgrow.cells.switches import SwitchGroup
 
 # Two edges into node 2, one from it into node 3, one from an input into node 3.
-LINKS = (Edge(2, 0, "max3"), Edge(2, 1, "sep3"), Edge(3, 2, "avg3"), Edge(3, 0, "sep5"))
+EDGES = (Edge(2, 0, "max3"), Edge(2, 1, "sep3"), Edge(3, 2, "avg3"), Edge(3, 0, "sep5"))
 OFF, ON = 0.05, 0.5
 
 
 def group(num_cells=1, **options):
-    return SwitchGroup(gate_graph(LINKS), len(LINKS), num_cells, **options)
+    return SwitchGroup(gate_graph(EDGES), len(EDGES), num_cells, **options)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,8 @@ def test_a_zero_gate_closes_all_operations_between_two_nodes():
     assert tuple(switches.is_open) == (False, False, True)
 
 
-@pytest.mark.parametrize("price", [1.0, 1e13])
-def test_a_gate_that_the_data_say_nothing_about_stays_open(price):
+def test_a_gate_that_the_data_say_nothing_about_stays_open():
     switches = group(2)
     curvature = np.array([[0.0, 0.0, 9.0, 9.0], [0.0, 0.9, 9.0, 9.0]])
-    assert switches.update([price * curvature, np.full((2, 4), 100.0 * price)], price, "none")
+    assert switches.update([curvature, np.full((2, 4), 100.0)], 1.0, "none")
     assert tuple(switches.is_open) == (True, False, True, True)

@@ -124,13 +124,14 @@ def test_neighbours_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp
 
 
 @pytest.mark.skipif(not hasattr(os, "setresuid"), reason="root cannot become somebody else and back there")
-def test_folder_whose_parent_is_closed_is_filled():
+@pytest.mark.parametrize("mode", [0o555, 0o1777], ids=["closed", "sticky"])
+def test_folder_that_cannot_be_replaced_is_filled(mode):
     # Root ignores permission bits, so root becomes "nobody" for a moment; pytest's own tmp_path is closed to others.
     with tempfile.TemporaryDirectory() as parent:
         target = Path(parent) / "out"
         target.mkdir()
         os.chmod(target, 0o777)
-        os.chmod(parent, 0o555)
+        os.chmod(parent, mode)
         user = os.geteuid()
         if user == 0:
             os.setresuid(65534, 65534, 0)
@@ -138,8 +139,9 @@ def test_folder_whose_parent_is_closed_is_filled():
             assert check_target(target, ExportOptions()) == target
             for content in (b"old", b"new"):
                 _replace_folder(target, {"a.txt": content, "metadata.json": b'{"files": []}'})
-            with pytest.raises(PermissionError, match="`path` must be in a folder that can be written"):
-                check_target(target.parent / "other", ExportOptions())
+            if mode == 0o555:
+                with pytest.raises(PermissionError, match="`path` must be in a folder that can be written"):
+                    check_target(target.parent / "other", ExportOptions())
         finally:
             os.setresuid(user, user, user)
             os.chmod(parent, 0o755)

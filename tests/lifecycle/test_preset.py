@@ -196,5 +196,14 @@ def test_a_network_of_more_blocks_than_epochs_of_growth_is_refused():
     policy = PRESETS["default"].growth_policy()
     state = GrowthState(0, dataclasses.replace(target, blocks=()), target)
     for ask in (lambda: policy.propose(state), lambda: policy.grown_before(1, target)):
-        with pytest.raises(ValueError, match=r"`grow_epochs` must hold an epoch for every block .* \(4\), but got"):
+        with pytest.raises(ValueError, match=r"`epochs` must hold an epoch for every block .* \(4\), but got"):
             ask()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_schedule_is_for_up_to_four_blocks(name):
+    PRESETS[name].check_num_blocks(4)
+    with pytest.raises(
+        ValueError, match="`preset` must have `grow_epochs` and `prune_epochs` for networks of 5 blocks"
+    ):
+        PRESETS[name].check_num_blocks(5)
