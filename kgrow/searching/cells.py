@@ -12,7 +12,7 @@ from kgrow.architecture.genotype import KINDS, Genotype
 from kgrow.searching.residual import SMALL_SIDE
 from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
 
-# What a run of `recipes/bench_cells.py --only cells` found by evidence: source, target and operation of each edge.
+# What an early run of `recipes/bench_cells.py --only cells` found: source, target and operation of each edge.
 FOUND = Genotype.from_json(
     {
         "normal": [
