@@ -93,18 +93,18 @@ class GateGraph:
             waiting.extend(new)
         return reached
 
-    def widest_path(self, gamma: np.ndarray, alive: np.ndarray) -> np.ndarray:
-        """Returns the path from a source to the sink whose smallest gamma is the largest, bool (num_gates,).
+    def widest_path(self, strength: np.ndarray, alive: np.ndarray) -> np.ndarray:
+        """Returns the path from a source to the sink whose weakest gate is the strongest, bool (num_gates,).
 
         Args:
-            gamma: Float (num_gates,).
+            strength: Of each gate, float (num_gates,).
             alive: The gates to choose from, bool (num_gates,); some path of them must lead to the sink.
         """
         width: dict[Hashable, float] = dict.fromkeys(self.sources, np.inf)
         via: dict[Hashable, int] = {}
         for gate in self.order:
             source, target = self.edges[gate]
-            narrowest = min(width.get(source, -np.inf), gamma[gate])
+            narrowest = min(width.get(source, -np.inf), strength[gate])
             if alive[gate] and target not in self.sources and narrowest > width.get(target, -np.inf):
                 width[target], via[target] = narrowest, gate
         path = np.zeros(len(self), bool)

@@ -103,8 +103,8 @@ class GroupPrior:
         r"""Returns the prior after a loop of training.
 
         :math:`\gamma_g = \|W_g\|_2 / \omega_g` with the omega under which the weights were trained, then
-        :math:`\omega_g = \sqrt{\sum_{i \in g} h_i / (1 + \gamma_g h_i)}`. The source takes omega at the gamma before:
-        the fixed points are the same, but in this order every loop is a majorise-minimise step, and the error halves.
+        :math:`\omega_g = \sqrt{\sum_{i \in g} h_i / (1 + \gamma_g h_i)}`, in the order of the source's Algorithm 2:
+        every loop is a majorise-minimise step.
 
         Args:
             kernel: The weights.

@@ -10,7 +10,10 @@ evidence :math:`w_0^2 H` than the price :math:`\lambda` of a gate, in nats per e
 that price is 1 / N if the prior is taken at its word; a larger one counts the data for less.
 
 `switch` is one turn of that loop for gates, `groups.GroupPrior` for groups of weights. Searches for cells train their
-gates without the penalty and take what `settled_gates` says: where the loop would end.
+gates without the penalty and take what `settled_gates` says: where the loop would end for a gate by itself. With
+dependency the loop of the source ends a little elsewhere, since the gamma of a gate, made smaller by the gates before
+it, feeds back into its omega: in a chain of two it closes gates with less evidence than 1.166 prices, where the fixed
+points by themselves, joined afterwards, close those below 1.133.
 
 References:
     Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -179,14 +182,16 @@ class Decision:
 
     Args:
         kept: bool (num_gates,); each lies on a path from a source to the sink.
-        readmitted: Whether the sink had lost its last path, and the one with the largest gamma came back.
+        readmitted: Whether the sink had lost its last path, and the strongest one came back.
     """
 
     kept: np.ndarray
     readmitted: bool
 
 
-def decide(graph: GateGraph, gamma: np.ndarray, alive: np.ndarray | None = None) -> Decision:
+def decide(
+    graph: GateGraph, gamma: np.ndarray, strength: np.ndarray | None = None, alive: np.ndarray | None = None
+) -> Decision:
     """Closes the gates of low entropy, and then all that are no longer on a path from a source to the sink.
 
     Predecessors that are all closed can still add up to a gamma above the threshold, so the second step is needed.
@@ -194,10 +199,12 @@ def decide(graph: GateGraph, gamma: np.ndarray, alive: np.ndarray | None = None)
     Args:
         graph: Of the gates.
         gamma: (num_gates,).
+        strength: Of each gate by itself, (num_gates,), by which the last path is chosen: a gamma is smaller the deeper
+            its gate is. None takes gamma.
         alive: The gates that are still open, bool (num_gates,); None for all. Some path of them leads to the sink.
     """
     alive = np.ones(len(graph), bool) if alive is None else alive
     kept = graph.connected(alive & (gamma > GAMMA_THRESHOLD))
     if kept.any():
         return Decision(kept, readmitted=False)
-    return Decision(graph.widest_path(gamma, alive), readmitted=True)
+    return Decision(graph.widest_path(gamma if strength is None else strength, alive), readmitted=True)

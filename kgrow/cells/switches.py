@@ -12,6 +12,9 @@ from kgrow._keras import keras, tf
 from kgrow.bayes import GAMMA_THRESHOLD, GateGraph, decide, dependent_gamma, settled_gates
 from kgrow.bayes.prior import LARGEST_GAMMA
 
+# What a gate is worth by itself: its switch, together with the zero gate that closes it.
+WITHOUT_PREDECESSORS = {"both": "own_zero", "own_zero": "own_zero", "predecessors": "none", "none": "none"}
+
 
 class SwitchGroup:
     r"""Gates w of repeated cells: one scalar per cell, one switch for all of them.
@@ -25,6 +28,10 @@ class SwitchGroup:
     units of itself: its evidence :math:`w^2 h` has no unit, and its switch comes to rest at the gamma of a gate of 1
     with this curvature.
 
+    A gate closes by its gamma, which depends on the gates before it, but gates are ranked by their *strength*, which
+    does not: a gamma is at most the sum of those before it, each at most one half, so an inner gate of endless evidence
+    has no larger one than an input gate of 22 times its price, and cells ranked by gamma have a depth of one.
+
     Args:
         graph: Of the gates, and behind them of what is always open; see `edges.gate_graph`.
         num_gates: How many of its edges have gates.
@@ -34,7 +41,8 @@ class SwitchGroup:
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
-        https://arxiv.org/abs/1905.04919, Algorithm 1, of which `settled_gates` is where its loop ends.
+        https://arxiv.org/abs/1905.04919, Algorithm 1. `settled_gates` is where its loop ends without dependency; with
+        it the loop would close a few gates more, see `kgrow.bayes.prior`.
     """
 
     def __init__(
@@ -45,7 +53,7 @@ class SwitchGroup:
         self.gates = tf.Variable(tf.ones((num_cells, num_gates), keras.backend.floatx()))
         shape = (num_cells, int(self.pairs.max()) + 1)
         self.zero_gates = tf.Variable(tf.ones(shape, keras.backend.floatx())) if has_zero_gates else None
-        self.gamma = np.ones(num_gates)
+        self.gamma, self.strength = np.ones(num_gates), np.ones(num_gates)
         self.is_open = np.ones(num_gates, bool)
         self._mask = tf.Variable(tf.ones(num_gates, keras.backend.floatx()), trainable=False)
         self.was_readmitted = False
@@ -58,13 +66,15 @@ class SwitchGroup:
     def state(self) -> dict[str, np.ndarray]:
         """Returns gates and switches."""
         gates = {f"gates_{index}": variable.numpy() for index, variable in enumerate(self.variables)}
-        return {**gates, "gamma": self.gamma, "is_open": self.is_open, "was_readmitted": np.array(self.was_readmitted)}
+        switches = {"gamma": self.gamma, "strength": self.strength, "is_open": self.is_open}
+        return {**gates, **switches, "was_readmitted": np.array(self.was_readmitted)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Assigns what `state` returned."""
         for index, variable in enumerate(self.variables):
             variable.assign(state[f"gates_{index}"])
-        self.gamma, self.was_readmitted = state["gamma"], bool(state["was_readmitted"])
+        self.gamma, self.strength = state["gamma"], state["strength"]
+        self.was_readmitted = bool(state["was_readmitted"])
         self._open_only(state["is_open"])
 
     def products(self, values: list[Any]) -> Any:
@@ -83,7 +93,7 @@ class SwitchGroup:
             curvatures: Of `variables`, in nats per image.
             price: Lambda of a gate, in nats per image.
             dependency: See `bayes.dependent_gamma`.
-            most: Gates that may stay open, those of the largest gamma; None for all.
+            most: Number of gates that may stay open, the strongest; None for all.
 
         Returns:
             Whether a gate was closed.
@@ -95,6 +105,8 @@ class SwitchGroup:
         zero_switches = _with_open(zeros[0], self.graph.pairs.max() + 1) if zeros else None
         all_switches = _with_open(np.where(self.is_open, switches, 0.0), len(self.graph))
         self.gamma = dependent_gamma(self.graph, all_switches, zero_switches, dependency)[: self.num_gates]
+        own = WITHOUT_PREDECESSORS[dependency]
+        self.strength = dependent_gamma(self.graph, all_switches, zero_switches, own)[: self.num_gates]
         return self.close(most)
 
     def close(self, most: int | None = None) -> bool:
@@ -104,10 +116,10 @@ class SwitchGroup:
             most: See `update`.
         """
         before = self.is_open
-        gamma = _with_open(self.gamma, len(self.graph))
+        gamma, strength = (_with_open(values, len(self.graph)) for values in (self.gamma, self.strength))
         alive = np.append(before, np.ones(len(self.graph) - self.num_gates, bool))
         if self.keeps_path:
-            decision = decide(self.graph, gamma, alive)
+            decision = decide(self.graph, gamma, strength, alive)
             kept, self.was_readmitted = decision.kept, self.was_readmitted or decision.readmitted
         else:
             kept = self.graph.connected(alive & (gamma > GAMMA_THRESHOLD))
@@ -115,11 +127,11 @@ class SwitchGroup:
         return bool(np.any(before & ~self.is_open))
 
     def _at_most(self, most: int, kept: np.ndarray) -> np.ndarray:
-        """Returns what is left when the gates of smallest gamma go one by one, each with all that needs it.
+        """Returns what is left when the weakest gates go one by one, each with all that needs it.
 
         Those with which too many would go stay, if others can go; a last path of more than `most` gates is kept whole.
         """
-        order = np.argsort(self.gamma, kind="stable")
+        order = np.argsort(self.strength, kind="stable")
         for fewest, gate in itertools.product((most, 1), order):
             without = self.graph.connected(kept & (np.arange(len(kept)) != gate))
             if kept[: self.num_gates].sum() > most and without[: self.num_gates].sum() >= fewest:

@@ -122,7 +122,7 @@ class Links:
 
         Returns:
             Each of them is on a path of such links from the stem to a head, and every head to which a path is left has
-            one: that of the largest gamma if none has evidence.
+            one: that of the largest switches if none has evidence.
         """
         present = self.present(masks)
         switches = np.where(self.fixed, LARGEST_GAMMA, settled_gates(np.ones(len(self)), curvature, price))
@@ -130,7 +130,7 @@ class Links:
         kept = np.zeros(len(self), bool)
         for graph in self.graphs:
             gamma = dependent_gamma(graph, switches, dependency="predecessors")
-            kept |= decide(graph, gamma, present).kept
+            kept |= decide(graph, gamma, switches, present).kept
         return kept
 
     def connections(self, kept: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

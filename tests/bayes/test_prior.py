@@ -190,4 +190,23 @@ def test_the_sink_keeps_its_widest_path():
     assert decision.readmitted
     assert decision.kept.tolist() == [False, False, True, True, False]
     alive = np.array([True, True, True, False, True])
-    assert decide(graph, gamma, alive).kept.tolist() == [False, False, False, False, True]
+    assert decide(graph, gamma, alive=alive).kept.tolist() == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(("length", "closes_below", "settled_below"), [(1, 1.062, 1.062), (2, 1.166, 1.133)])
+def test_the_loop_with_dependency_closes_more_than_fixed_points_that_are_joined(length, closes_below, settled_below):
+    graph = GateGraph(tuple((i, i + 1) for i in range(length)), sources=(0,), sink=length)
+
+    def looped(evidence):
+        gamma = np.ones(length)
+        for _ in range(5000):
+            omega = np.sqrt(evidence / (1 + gamma * evidence))
+            weights = np.maximum(0, 1 - omega / evidence)  # where the loss and the penalty are smallest
+            gamma = dependent_gamma(graph, switch(weights, np.full(length, evidence), gamma)[1])
+        return gamma[-1]
+
+    def joined(evidence):
+        return dependent_gamma(graph, settled_gates(np.ones(length), np.full(length, evidence), 1.0))[-1]
+
+    for closing, bound in ((looped, closes_below), (joined, settled_below)):
+        assert closing(bound - 0.004) < GAMMA_THRESHOLD < closing(bound + 0.004)

@@ -165,7 +165,7 @@ def test_a_search_of_one_epoch_judges_fresh_kernels(tiny_stack, tiny_task):
     assert record.open_gates == ((2, 2),)
     for group in space.groups:
         assert np.count_nonzero(group.gamma > GAMMA_THRESHOLD) > 2  # the data would support more
-        assert set(np.argsort(group.gamma)[-2:]) == set(np.flatnonzero(group.is_open))
+        assert set(np.argsort(group.strength)[-2:]) == set(np.flatnonzero(group.is_open))
 
 
 def test_the_two_strongest_pairs_of_a_node_keep_their_best_operation():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kgrow.architecture.edge import Edge
+from kgrow.architecture.edge import NUM_INPUTS, Edge
+from kgrow.architecture.genotype import Genotype
 from kgrow.bayes import GateGraph
 from kgrow.cells.edges import gate_graph
 from kgrow.cells.switches import SwitchGroup
@@ -29,7 +30,7 @@ def group(num_cells=1, **options):
 )
 def test_what_stays_lies_on_a_path(gamma, kept, readmitted):
     switches = group()
-    switches.gamma = np.array(gamma)
+    switches.gamma = switches.strength = np.array(gamma)
     assert switches.close() == (not all(kept))
     assert tuple(switches.is_open) == kept
     assert switches.was_readmitted == readmitted
@@ -56,7 +57,7 @@ def test_a_cell_that_need_not_keep_a_path_can_lose_all():
 )
 def test_of_many_open_gates_the_largest_stay(gamma, most, kept):
     switches = group()
-    switches.gamma = np.array(gamma)
+    switches.gamma = switches.strength = np.array(gamma)
     assert switches.close(most) == (not all(kept))
     assert tuple(switches.is_open) == kept
 
@@ -113,3 +114,25 @@ def test_a_gate_that_the_data_say_nothing_about_stays_open():
     curvature = np.array([[0.0, 0.0, 9.0, 9.0], [0.0, 0.9, 9.0, 9.0]])
     assert switches.update([curvature, np.full((2, 4), 100.0)], 1.0, "none")
     assert tuple(switches.is_open) == (True, False, True, True)
+
+
+def test_the_share_of_inner_edges_that_stay_is_that_of_all_edges_where_evidence_does_not_depend_on_depth():
+    edges = Genotype.complete(3).normal
+    is_inner = np.array([edge.source >= NUM_INPUTS for edge in edges])
+    draws, stays = np.random.default_rng(0), []
+    for _ in range(60):
+        switches = SwitchGroup(gate_graph(edges), len(edges), 1)
+        evidence = [draws.lognormal(3, 1, (1, count)) for count in (len(edges), switches.pairs.max() + 1)]
+        for most in (38, 23, 14, 8):
+            switches.update(evidence, 1.0, "both", most)
+        stays.append(is_inner[switches.is_open].mean())
+    error = np.std(stays, ddof=1) / np.sqrt(len(stays))
+    assert np.mean(stays) == pytest.approx(is_inner.mean(), abs=3 * error)
+
+
+def test_the_last_path_is_the_strongest_however_deep_it_lies():
+    graph = GateGraph(edges=((0, 1), (1, 2), (2, 3), (0, 3)), sources=(0,), sink=3)
+    switches = SwitchGroup(graph, 4, 1, has_zero_gates=False)
+    switches.update([np.array([[1.06, 1.06, 1.06, 1.05]])], 1.0, "both")  # all below the threshold
+    assert tuple(switches.is_open) == (True, True, True, False)
+    assert switches.was_readmitted
