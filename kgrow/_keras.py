@@ -2,15 +2,22 @@
 
 TFMOT accepts Keras 2 layers only, and whoever touches ``tf.keras`` first decides which Keras it is for the whole
 process. So kgrow takes `tf_keras` by its own name and every other module says ``from kgrow._keras import keras, tf``.
+
+TensorFlow switches oneDNN on by itself on some Intel processors only. On an AMD processor with AVX2 training takes half
+the time with it, so it is switched on everywhere; TF_ENABLE_ONEDNN_OPTS=0 in the environment keeps it off.
 """
 
 import contextlib
 import os
+import platform
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+_comes_too_late = "tensorflow" in sys.modules and _ONEDNN not in os.environ  # TensorFlow reads it once
+os.environ.setdefault(_ONEDNN, "1")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -47,7 +54,14 @@ with quiet_stderr(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
     import tf_keras as keras
+    from tensorflow.python.util import _pywrap_util_port  # the only place that tells
 
 tf.get_logger().setLevel("ERROR")
+if _comes_too_late and platform.machine() in ("x86_64", "AMD64") and not _pywrap_util_port.IsMklEnabled():
+    warnings.warn(
+        "TensorFlow was imported before kgrow, with oneDNN off: training may take twice as long. Set "
+        f"{_ONEDNN}=1 in the environment before TensorFlow is imported, or 0 to keep it off.",
+        stacklevel=2,
+    )
 
 __all__ = ["keras", "quiet_stderr", "tf"]

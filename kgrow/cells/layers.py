@@ -9,6 +9,7 @@ from typing import Any
 from kgrow._keras import keras, tf
 from kgrow.architecture.edge import Step
 from kgrow.network.conv_norm import BATCH_NORM, initial_kernel, kernel_seed
+from kgrow.network.dilation import differentiable
 
 
 class GatedSum(keras.layers.Layer):
@@ -110,7 +111,7 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
         # Taps two apart around every second position lie on the grid of every second position.
         features = keras.layers.MaxPooling2D(1, 2, padding="same", name=f"{name}/grid")(features)
         stride = dilation = 1
-    return keras.layers.Conv2D(
+    layer = keras.layers.Conv2D(
         filters,
         step.side,
         stride,
@@ -119,4 +120,5 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
         use_bias=False,
         kernel_initializer=initial_kernel(kernel_seed(seed, name)),
         name=name,
-    )(features)
+    )
+    return differentiable(layer)(features)

@@ -10,6 +10,7 @@ import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow.compressing.layers import LAYERS, Node
+from kgrow.network.dilation import differentiable
 
 Values = Mapping[str, np.ndarray]
 LARGEST_MOMENTUM = 0.9
@@ -101,7 +102,8 @@ def build(graph: Graph, values: Values, name: str = "classifier") -> keras.Model
     tensors = {image.name: keras.Input(image.shape, name=image.name)}
     layers = {}
     for node in graph.nodes[1:]:
-        layers[node.name] = LAYERS[node.kind].from_config(dict(node.config))
+        layer = LAYERS[node.kind].from_config(dict(node.config))
+        layers[node.name] = differentiable(layer) if node.kind == "Conv2D" else layer
         read = [tensors[source] for source in node.inputs]
         tensors[node.name] = layers[node.name](read if len(read) > 1 else read[0])
     model = keras.Model(tensors[image.name], tensors[graph.nodes[-1].name], name=name)

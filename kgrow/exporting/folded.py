@@ -12,6 +12,7 @@ from kgrow.architecture import Architecture, Operation
 from kgrow.architecture.operation import IMAGE
 from kgrow.network import GrowingNetwork
 from kgrow.network.conv_norm import BATCH_NORM
+from kgrow.network.dilation import dilated_conv2d
 from kgrow.network.weightless import grid, on_grid, weightless
 
 Observe = Callable[[str, Any], Any]
@@ -85,10 +86,11 @@ class FoldedNetwork:
         if op.kind == "depthwise":
             # Of other ways to add the last axis the converter loses track of the channels' ranges.
             return tf.nn.depthwise_conv2d(features, tf.reshape(kernel, op.kernel_shape), (1, *op.strides, 1), "SAME")
-        strides, dilation = op.strides, op.dilation
-        if on_grid(op):
-            features, strides, dilation = grid(op, features), (1, 1), 1
-        out = tf.nn.conv2d(features, kernel, strides, "SAME", dilations=dilation)
+        if op.dilation > 1 and not on_grid(op):
+            out = dilated_conv2d(features, kernel, (op.dilation, op.dilation), "SAME")
+        else:
+            features, strides = (grid(op, features), (1, 1)) if on_grid(op) else (features, op.strides)
+            out = tf.nn.conv2d(features, kernel, strides, "SAME")
         if op.norm_channels:
             out = tf.nn.bias_add(out, self.variables[f"{op.name}/bias"])
         return tf.nn.relu(out) if op.relu else out

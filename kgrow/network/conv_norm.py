@@ -6,6 +6,7 @@ from typing import Any
 
 from kgrow._keras import keras
 from kgrow._tfmot import prunable
+from kgrow.network.dilation import differentiable
 
 # Keras' defaults (0.99, 1e-3) leave the moving statistics of a short growth stage far behind the weights.
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
@@ -48,15 +49,17 @@ class ConvNorm(keras.layers.Layer):
     ):
         super().__init__(name=name)
         self.conv = prunable(
-            keras.layers.Conv2D(
-                filters,
-                kernel_size,
-                stride,
-                padding="same",
-                dilation_rate=dilation,
-                use_bias=False,
-                kernel_initializer=initial_kernel(seed),
-                name="conv",
+            differentiable(
+                keras.layers.Conv2D(
+                    filters,
+                    kernel_size,
+                    stride,
+                    padding="same",
+                    dilation_rate=dilation,
+                    use_bias=False,
+                    kernel_initializer=initial_kernel(seed),
+                    name="conv",
+                )
             )
         )
         self.norm = keras.layers.BatchNormalization(**BATCH_NORM, name="norm")
