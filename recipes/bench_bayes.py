@@ -134,8 +134,7 @@ def _compressed(plan: Plan, seed: int, quick: bool) -> Outcome:
 
 def _shifted(images: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Moves every image by at most a pixel each way; what moves in is black."""
-    import tensorflow as tf
-
+    from kgrow._keras import tf
     from kgrow.task import Augmentation
 
     black = float(images.min())

@@ -3,8 +3,8 @@
     python recipes/bench_cells.py [--only NAME] [--quick] [--json]
 
 CIFAR-10 comes from TensorFlow Datasets. Searches and trainings see 10 000 training images; accuracies are those of the
-last epoch on the test split, which chooses nothing. A found cell is compared with random cells of its parameter count,
-seed by seed. Its network is then grown and pruned beside one of residual cells.
+last epoch on the test split, which chooses nothing. The cell of each search is compared with a random cell of its
+parameter count. The network of the space `cells` is grown and pruned beside one of residual cells.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ from _bench import Figure, cifar10, figure, main, own_peak_memory
 
 if TYPE_CHECKING:
     from kgrow.architecture import Architecture
-    from kgrow.cells import CellArchitecture, CellSearchSettings
+    from kgrow.architecture.genotype import Genotype
+    from kgrow.cells import CellArchitecture, CellSearchSettings, Stack
     from kgrow.searching import SearchSpace
 
 REDUCTIONS = (
@@ -46,7 +47,7 @@ class Scale:
     max_gates: int = 8  # of 63 in each cell, of which the gradient leaves six, and of 15 in each tree
     num_loops: int = 4
     num_epochs: int = 12
-    num_draws: int = 3
+    num_searches: int = 3
     num_seeds: int = 3
     blocks: tuple[int, ...] = (1, 1, 1)
     grown_epochs: int = 20
@@ -55,86 +56,119 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
-    640, 1000, 2, "NR", 4, 2, num_loops=1, num_epochs=2, num_draws=1, num_seeds=1, blocks=(1, 1), grown_epochs=3
+    640, 1000, 2, "NR", 4, 2, num_loops=1, num_epochs=2, num_searches=1, num_seeds=1, blocks=(1, 1), grown_epochs=3
 )
 
 
 def cells(quick: bool) -> Iterator[Figure]:
-    """Normal and reduction cells, found in the stack in which they are used."""
-    from kgrow.cells import (
-        CellArchitecture,
-        CellSearch,
-        GradientSearch,
-        GradientSearchSettings,
-        ProxySpace,
-        Stack,
-        random_genotype,
-    )
+    """Normal and reduction cells, found in the stack in which they are used, by searches of several seeds.
 
+    The cell of each search is trained once, and beside it, from the same seed, a random cell of its size.
+    """
     scale = QUICK if quick else FULL
-    task = _task(scale)
-    stack = Stack(task.input_shape, task.num_classes, _scaling(task), scale.cells, scale.filters)
     command = "python recipes/bench_cells.py --only cells"
-
-    space = ProxySpace(stack, scale.num_nodes)
-    record = CellSearch(space, task, _settings(scale)).run()
-    found = CellArchitecture(stack, space.genotype())
-    print(json.dumps(found.to_json()), record, file=sys.stderr, flush=True)
-    yield figure("cells_search_memory", own_peak_memory(), "MiB at most, data and TensorFlow included", "", command)
-    started = time.monotonic()
-    found_accuracies = [_accuracy(found, task, scale, 0)]
-    training_seconds = time.monotonic() - started
-    found_accuracies += [_accuracy(found, task, scale, seed) for seed in range(1, scale.num_seeds)]
-    yield from _described("cells_bayes", found_accuracies, found, record.seconds, command)
-    yield figure("cells_minutes", (record.seconds + training_seconds) / 60, "min to search and train", "<= 40", command)
-
-    by_gradient = GradientSearch(stack, scale.num_nodes, task, GradientSearchSettings(len(record.losses)))
-    genotype, gradient_record = by_gradient.run()
-    derived = CellArchitecture(stack, genotype)
-    accuracies = [_accuracy(derived, task, scale, seed) for seed in range(scale.num_seeds)]
-    yield from _described("cells_gradient", accuracies, derived, gradient_record.seconds, command)
-
-    draws = [random_genotype(stack, scale.num_nodes, found.params(), seed) for seed in range(scale.num_draws)]
-    drawn = [CellArchitecture(stack, genotype) for genotype in draws]
-    chances = [[_accuracy(one, task, scale, seed) for seed in range(scale.num_seeds)] for one in drawn]
-    means = [statistics.mean(row) for row in chances]
-    yield figure("cells_random_accuracy", statistics.mean(means), "%", "", command)
-    yield figure("cells_random_accuracy_std", statistics.pstdev(means), "% over cells", "", command)
-    yield figure("cells_random_params", statistics.mean(one.params() for one in drawn), "parameters", "", command)
-    yield figure("cells_random_macs", statistics.mean(one.macs() for one in drawn) / 1e6, "million MACs", "", command)
-    gains = [[ours - theirs for ours, theirs in zip(found_accuracies, row, strict=True)] for row in chances]
-    yield from _gain(gains, command)
+    task = _task(scale)
+    searches = []
+    for seed in range(scale.num_searches):
+        searches.append(_searches(scale, task, seed))
+        if seed == 0:
+            memory, seconds = own_peak_memory(), searches[0]["evidence"].seconds
+            yield figure("cells_search_memory", memory, "MiB at most, data and TensorFlow included", "", command)
+            yield figure("cells_minutes", seconds / 60, "min to search and train", "<= 40", command)
+    for method in ("evidence", "gradient", "random"):
+        yield from _described(f"cells_{method}", [found[method] for found in searches], command)
+    yield from _gain([found["evidence"].accuracy - found["random"].accuracy for found in searches], command)
 
 
-def _described(
-    name: str, accuracies: list[float], architecture: CellArchitecture, seconds: float, command: str
-) -> Iterator[Figure]:
-    yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", command)
-    yield figure(f"{name}_accuracy_std", statistics.pstdev(accuracies), "% over seeds", "", command)
-    yield figure(f"{name}_params", architecture.params(), "parameters", "", command)
-    yield figure(f"{name}_macs", architecture.macs() / 1e6, "million MACs", "", command)
-    yield figure(f"{name}_seconds", seconds, "s of search", "", command)
-
-
-def _gain(gains: list[list[float]], command: str) -> Iterator[Figure]:
-    """Says whether the found cell is better than chance by more than two standard errors.
-
-    Differences of one random cell have that cell in common, those of one seed the found network: both vary by chance,
-    and their variances add up.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A cell in its network.
 
     Args:
-        gains: Points, per random cell one for every seed.
+        architecture: The network.
+        accuracy: Test accuracy after training, in %.
+        seconds: Time of search and training.
+    """
+
+    architecture: CellArchitecture
+    accuracy: float
+    seconds: float
+
+
+def _searches(scale: Scale, task: Any, seed: int) -> dict[str, Found]:
+    """Returns the cell that evidence finds, that of the gradient, and a random one of the size of the first."""
+    from kgrow.cells import CellSearch, GradientSearch, GradientSearchSettings, ProxySpace, Stack, random_genotype
+
+    stack = Stack(task.input_shape, task.num_classes, _scaling(task), scale.cells, scale.filters)
+
+    def by_evidence() -> Genotype:
+        space = ProxySpace(stack, scale.num_nodes, seed)
+        CellSearch(space, task, _settings(scale), seed).run()
+        return space.genotype()
+
+    def by_gradient() -> Genotype:
+        settings = GradientSearchSettings(_settings(scale).num_epochs)
+        return GradientSearch(stack, scale.num_nodes, task, settings, seed).run()[0]
+
+    evidence = _found(by_evidence, stack, task, scale, seed)
+    size = evidence.architecture.params()
+    return {
+        "evidence": evidence,
+        "gradient": _found(by_gradient, stack, task, scale, seed),
+        "random": _found(lambda: random_genotype(stack, scale.num_nodes, size, seed), stack, task, scale, seed),
+    }
+
+
+def _found(find: Callable[[], Genotype], stack: Stack, task: Any, scale: Scale, seed: int) -> Found:
+    from kgrow.cells import CellArchitecture, cell_network
+
+    started = time.monotonic()
+    architecture = CellArchitecture(stack, find())
+    print(json.dumps(architecture.genotype.to_json()), file=sys.stderr, flush=True)
+    accuracy = _trained(cell_network(architecture, seed), task, scale, seed)
+    return Found(architecture, accuracy, time.monotonic() - started)
+
+
+def _described(name: str, found: list[Found], command: str) -> Iterator[Figure]:
+    accuracies = [one.accuracy for one in found]
+    yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%, mean over searches", "", command)
+    yield figure(f"{name}_accuracy_std", statistics.pstdev(accuracies), "% over searches", "", command)
+    for unit, sizes in (
+        ("parameters", [one.architecture.params() for one in found]),
+        ("million MACs", [one.architecture.macs() / 1e6 for one in found]),
+    ):
+        yield figure(f"{name}_{unit.split()[-1].lower()}", statistics.mean(sizes), f"{unit}, mean", "", command)
+        yield figure(f"{name}_{unit.split()[-1].lower()}_std", statistics.pstdev(sizes), f"{unit}", "", command)
+    yield figure(
+        f"{name}_inner", _share_of_inner_edges(found), "% of edges that read a node of their cell", "", command
+    )
+    seconds = statistics.mean(one.seconds for one in found)
+    yield figure(f"{name}_seconds", seconds, "s to search and train", "", command)
+
+
+def _share_of_inner_edges(found: list[Found]) -> float:
+    from kgrow.architecture.edge import NUM_INPUTS
+
+    genotypes = [one.architecture.genotype for one in found]
+    edges = [edge for genotype in genotypes for edge in (*genotype.normal, *genotype.reduction)]
+    return 100 * sum(edge.source >= NUM_INPUTS for edge in edges) / len(edges)
+
+
+def _gain(gains: list[float], command: str) -> Iterator[Figure]:
+    """Says whether searched cells are better than chance by more than two standard errors.
+
+    Args:
+        gains: Test accuracy of a searched cell less that of a random one of its size, in points, per search.
         command: That measures them.
     """
-    by_cell, by_seed = ([statistics.mean(row) for row in rows] for rows in (gains, zip(*gains, strict=True)))
-    mean = statistics.mean(by_cell)
+    mean = statistics.mean(gains)
     yield figure("cells_gain", mean, "points over random cells, paired", "", command)
-    if len(by_cell) == 1 or len(by_seed) == 1:
-        print("One pair does not tell whether the found cell beats a random one.", file=sys.stderr)
+    if len(gains) == 1:
+        print("One search does not tell whether searched cells beat random ones.", file=sys.stderr)
         return
-    error = sum(statistics.variance(means) / len(means) for means in (by_cell, by_seed)) ** 0.5
-    verdict = "beats" if mean > 2 * error else "does not beat"
-    print(f"The found cell {verdict} random cells of its size.", file=sys.stderr, flush=True)
+    error = statistics.stdev(gains) / len(gains) ** 0.5
+    verdict = "beat" if mean > 2 * error else "do not beat"
+    print(f"Searched cells {verdict} random cells of their size.", file=sys.stderr, flush=True)
     yield figure("cells_gain_lower", mean - 2 * error, "points, less two standard errors", ">= 0", command)
 
 
@@ -210,12 +244,6 @@ def _settings(scale: Scale) -> CellSearchSettings:
     from kgrow.cells import CellSearchSettings
 
     return CellSearchSettings(scale.price, num_loops=scale.num_loops, max_gates=scale.max_gates)
-
-
-def _accuracy(architecture: CellArchitecture, task: Any, scale: Scale, seed: int) -> float:
-    from kgrow.cells import cell_network
-
-    return _trained(cell_network(architecture, seed), task, scale, seed)
 
 
 def _trained(network: Any, task: Any, scale: Scale, seed: int) -> float:

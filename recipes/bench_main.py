@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from _bench import Figure, figure, main, search
 
-REDUCTIONS = "one seed, two epochs for MNIST and CIFAR-10 (their goals are then out of reach), fewer timed steps"
+REDUCTIONS = "one seed, one epoch on 1 000 images of MNIST and CIFAR-10, fewer timed steps"
+FEW = 1_000
 CIFAR_72K = "0.1229"
 CIFAR_38K = "0.0654"
 
@@ -28,7 +29,7 @@ CIFAR_38K = "0.0654"
 def digits(quick: bool) -> Iterator[Figure]:
     """Accuracy at 10 000 kept parameters, and the time of the whole command."""
     arguments = ["digits", "--max-params", "10000"]
-    runs = [search([*arguments, "--seed", str(seed)]) for seed in range(1 if quick else 3)]
+    runs = [search([*arguments, "--seed", str(seed)]) for seed in range(1 if quick else 5)]
     accuracies = [result["best"]["test_accuracy"] for result, _, _ in runs]
     command = f"kgrow search {' '.join(arguments)} --seed 0..{len(runs) - 1}"
     yield figure("digits_accuracy", statistics.mean(accuracies), "mean", ">= 0.98", command)
@@ -40,9 +41,8 @@ def digits(quick: bool) -> Iterator[Figure]:
 
 def mnist(quick: bool) -> Iterator[Figure]:
     """Accuracy at 25 000 kept parameters in 10 epochs."""
-    epochs = "2" if quick else "10"
-    arguments = ["mnist", "--epochs", epochs, "--trials", "1", "--max-params", "25000"]
-    yield from _accuracy("mnist", arguments, ">= 0.992", "<= 25000")
+    arguments = ["mnist", "--epochs", "1" if quick else "10", "--trials", "1", "--max-params", "25000"]
+    yield from _accuracy("mnist", arguments, ">= 0.992", "<= 25000", quick)
 
 
 def cifar_72k(quick: bool) -> Iterator[Figure]:
@@ -56,14 +56,14 @@ def cifar_38k(quick: bool) -> Iterator[Figure]:
 
 
 def _cifar(name: str, ratios: str, params: int, goal: str, quick: bool) -> Iterator[Figure]:
-    arguments = ["cifar10", "--epochs", "2" if quick else "40", "--keep-ratio", ratios, "--max-params", str(params)]
+    arguments = ["cifar10", "--epochs", "1" if quick else "40", "--keep-ratio", ratios, "--max-params", str(params)]
     arguments += ["--space", "large", "--criterion", "magnitude", "--scope", "global"]
     arguments += ["--validation-split", "0.02"]  # one candidate: it decides between the last epochs alone
-    yield from _accuracy(name, arguments, goal, f"<= {params}")
+    yield from _accuracy(name, arguments, goal, f"<= {params}", quick)
 
 
-def _accuracy(name: str, arguments: Sequence[str], goal: str, size: str) -> Iterator[Figure]:
-    result, seconds, command = search(arguments)
+def _accuracy(name: str, arguments: Sequence[str], goal: str, size: str, quick: bool) -> Iterator[Figure]:
+    result, seconds, command = search(arguments, FEW if quick else None)
     best = result["best"]
     yield figure(f"{name}_accuracy", best["test_accuracy"], "one seed", goal, command)
     yield figure(f"{name}_kept_params", best["kept_params"], "parameters", size, command)
@@ -91,7 +91,7 @@ def growth(quick: bool) -> Iterator[Figure]:
     """Wall time of growing in stages against training the full network for the same epochs."""
     from kgrow.lifecycle import PRESETS
 
-    images = 2_000 if quick else 10_000
+    images = 640 if quick else 10_000
     seconds = {}
     for name, grow_epochs in {"grown": (1, 2, 3), "full": (0, 0, 0)}.items():
         preset = dataclasses.replace(PRESETS["default"], epochs=10, grow_epochs=grow_epochs, prune_epochs=())
@@ -104,7 +104,7 @@ def growth(quick: bool) -> Iterator[Figure]:
 
 def retracing(quick: bool) -> Iterator[Figure]:
     """The time from a structural event to the end of the next step, beyond a usual step."""
-    import tensorflow as tf
+    from kgrow._keras import tf
 
     command = "python recipes/bench_main.py --only retracing"
     trainer, batch = _trainer(num_blocks=1)
@@ -149,7 +149,7 @@ def _trainer(num_blocks: int | None = None) -> tuple[Any, tuple[Any, Any]]:
 
 
 def _step(trainer: Any) -> Callable[[Any, Any], Any]:
-    import tensorflow as tf
+    from kgrow._keras import tf
 
     weights = tf.ones(len(trainer.network.blocks))
     return lambda images, labels: trainer._step(images, labels, tf.constant([0, 0]), weights).numpy()
@@ -194,15 +194,13 @@ def _train_seconds(preset: Any, num_images: int) -> float:
 
 def _plain_step(trainer: Any) -> Callable[[Any, Any], Any]:
     """Returns the same training step for a network of stock Keras layers, without masks."""
-    import tensorflow as tf
-    from tf_keras import optimizers
-
+    from kgrow._keras import keras, tf
     from kgrow.lifecycle.loss import joint_loss
 
     model = _plain_network(trainer.network.architecture)
     preset = trainer.preset
     variables = model.trainable_variables
-    optimizer = optimizers.SGD(
+    optimizer = keras.optimizers.SGD(
         preset.learning_rate, preset.momentum, preset.nesterov, global_clipnorm=preset.clip_norm, jit_compile=False
     )
     optimizer.build(variables)
@@ -222,7 +220,9 @@ def _plain_step(trainer: Any) -> Callable[[Any, Any], Any]:
 
 
 def _plain_network(architecture: Any) -> Any:
-    from tf_keras import Model, layers
+    from kgrow._keras import keras
+
+    layers = keras.layers
 
     def conv_norm(x: Any, filters: int, size: int, stride: int = 1) -> Any:
         x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False)(x)
@@ -242,7 +242,7 @@ def _plain_network(architecture: Any) -> Any:
         window = x.shape[1] // block.head.grid
         pooled = layers.Average()([layers.MaxPooling2D(window)(x), layers.AveragePooling2D(window)(x)])
         outputs.append(layers.Dense(architecture.num_classes)(layers.Flatten()(pooled)))
-    return Model(image, outputs)
+    return keras.Model(image, outputs)
 
 
 MEASURES = {
