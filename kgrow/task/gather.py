@@ -10,7 +10,7 @@ from kgrow.task.partition import carve, content_order, reorder
 from kgrow.task.reader import StreamReader
 from kgrow.task.split import Split
 from kgrow.task.stream import Options, Size, Source
-from kgrow.task.wording import counted, list_some, times
+from kgrow.task.wording import counted, times
 
 TEST_RATIO = 0.2
 
@@ -34,16 +34,12 @@ def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[st
         images = collector.finish()
         settle(images, labels, {role for role, stream in streams.items() if not stream.is_ordered})
         splits = divide(images, labels, source.validation_ratio, options.seed)
-    notes = [*source.notes, *class_notes]
+    notes = [*source.notes, *(note for stream in streams.values() for note in stream.notes), *class_notes]
     if reader.num_resized:
         reason = "" if options.image_size else " (the median size, or the cap; pass `image_size` for another)"
         notes.append(f"Resized {counted(reader.num_resized, 'image')} to {times(reader.image_shape[:2])}{reason}.")
     for stream in streams.values():
-        if stream.skipped:
-            notes.append(
-                f"Skipped {counted(len(stream.skipped), 'image file')} that could not be read: "
-                f"{list_some(stream.skipped)}."
-            )
+        notes.extend(f"Skipped {words}." for words in stream.words_skipped())
     if collector.is_spilled:
         notes.append(
             f"Put {collector.num_bytes / 2**20:.0f} MiB of pixels, more than `cache_bytes`, in a temporary file."

@@ -9,7 +9,7 @@ from kgrow.task.collector import PixelCollector
 from kgrow.task.labels import as_labels
 from kgrow.task.pixels import as_pixels, check_image_size, resize
 from kgrow.task.stream import Size, Stream
-from kgrow.task.wording import counted, list_some, times
+from kgrow.task.wording import counted, times
 
 
 @dataclass
@@ -55,7 +55,7 @@ class StreamReader:
             ValueError: If it holds no example, or pixels that are not finite, or labels that are no class indices.
         """
         tally = _Tally(stream)
-        for images, labels in stream.read():
+        for images, labels in stream.read_near(self._size) if stream.read_near and self._size else stream.read():
             self._read_chunk(images, labels, tally)
         _check_tally(tally)
         self._tallies.append(tally)
@@ -122,10 +122,8 @@ def _find_not_finite(pixels: np.ndarray) -> np.ndarray:
 def _check_tally(tally: _Tally) -> None:
     stream = tally.stream
     if not tally.num_read:
-        skipped = f" Not readable were {counted(len(stream.skipped), 'file')}: {list_some(stream.skipped)}."
-        raise ValueError(
-            f"`{stream.argument}` must hold at least one image, but got none.{skipped if stream.skipped else ''}"
-        )
+        skipped = "".join(f" Skipped {words}." for words in stream.words_skipped())
+        raise ValueError(f"`{stream.argument}` must hold at least one image, but got none.{skipped}")
     if tally.not_finite:
         raise ValueError(
             f"`{stream.argument}` must hold finite pixels, but got {counted(len(tally.not_finite), 'image')} with NaN, "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgrow.task.pixels import check_image_shape
+from kgrow.task.wording import counted, list_some
 
 Size = tuple[int, int]
 Chunk = tuple[Any, Any]
@@ -41,16 +42,32 @@ class Stream:
         argument: Argument of `Task.of` it came from, named in errors.
         num_examples: Number of examples, or an upper bound of it; None when unknown.
         sizes: Yields `(height, width)` of images, for sources where they may differ; None where they may not.
-        skipped: Files the latest reading could not decode.
+        skipped: Files the latest reading left out, with what goes on from "image file".
         is_ordered: Whether its order is that of every process; what a caller hands over may be shuffled anew in each.
+        read_near: As `read`, for images that will be resized: at least twice as large, no more than needed.
+        notes: What the user should be told once.
     """
 
     read: Callable[[], Iterator[Chunk]]
     argument: str = "source"
     num_examples: int | None = None
     sizes: Callable[[], Iterable[Size]] | None = None
-    skipped: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
     is_ordered: bool = True
+    read_near: Callable[[Size], Iterator[Chunk]] | None = None
+    notes: tuple[str, ...] = ()
+
+    def words_skipped(self) -> list[str]:
+        """Words what the latest reading left out.
+
+        Returns:
+            Such as "2 image files that could not be read: 'a.png', 'b.png'", one for each reason.
+        """
+        return [
+            f"{counted(len(names), 'image file')} {reason}: {list_some(names)}"
+            for reason in dict.fromkeys(self.skipped.values())
+            if (names := [name for name, given in self.skipped.items() if given == reason])
+        ]
 
 
 @dataclass(frozen=True)
