@@ -15,6 +15,7 @@ from typing import Any
 
 import kgrow
 from kgrow.arguments import parser
+from kgrow.task.sources import check_text
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
     try:
+        if options.dataset is not None:
+            check_text(options.dataset, options.data_dir)  # before TensorFlow is imported, which takes its time
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         if options.command not in ("search", "worker"):

@@ -260,7 +260,7 @@ def default_project_name(task: Task) -> str:
 def _source(dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None) -> dict[str, Any]:
     """Returns how `load` finds the data again; `dataset` is None for data held in memory."""
     name = os.fspath(dataset) if isinstance(dataset, str | os.PathLike) else None
-    if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name)):
+    if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name, data_dir)):
         name = os.path.abspath(os.path.expanduser(name))
     is_local = data_dir is not None and "://" not in os.fspath(data_dir)
     return {

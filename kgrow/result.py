@@ -154,6 +154,7 @@ def load(
     from kgrow.lifecycle import BEST
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
+    from kgrow.task.catalog import DataSetName
 
     path = Path(directory).absolute()
     if not (path / RESULT).is_file():
@@ -168,8 +169,10 @@ def load(
     source = document["source"]
     if dataset is None and source["dataset"] is None:
         raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
+    if dataset is None:  # folders are remembered by their absolute paths
+        dataset = source["dataset"] if os.path.isabs(source["dataset"]) else DataSetName(source["dataset"])
     task = Task.of(
-        source["dataset"] if dataset is None else dataset,
+        dataset,
         validation_data=validation_data,
         test_data=test_data,
         data_dir=data_dir or source["data_dir"],

@@ -218,3 +218,25 @@ def test_a_narrow_terminal_shows_the_whole_run_and_gets_its_cursor_back(tmp_path
     assert "Traceback" not in text
     assert "WARNING" not in text  # TensorFlow's start-up noise
     assert shown.count(b"\x1b[?25h") >= shown.count(b"\x1b[?25l")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search", "nosuch"),
+        ("search", "./nosuch"),
+        ("worker", "nosuch"),
+        ("export", "RUN", "--out", "x", "--dataset", "nosuch"),
+    ],
+)
+def test_no_is_said_before_tensorflow_is_imported(arguments, tmp_path):
+    program = (
+        "import sys; from kgrow.cli import main; print(main(sys.argv[1:]), *sys.modules.keys() & "
+        "{'tensorflow', 'tensorflow_datasets', 'tf_keras', 'keras_tuner'})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "2\n"
+    assert "nosuch'" in done.stderr
+    assert not any(tmp_path.iterdir())

@@ -11,7 +11,8 @@ import numpy as np
 from kgrow.task import catalog
 from kgrow.task.arrays import open_arrays
 from kgrow.task.datasets import is_dataset, open_dataset
-from kgrow.task.folder import open_class_folders, open_folder
+from kgrow.task.folder import check_folder, open_class_folders, open_folder, suggest
+from kgrow.task.layout import holds_classes
 from kgrow.task.split import Split
 from kgrow.task.stream import Chunk, Options, Source, Stream, as_chunk
 
@@ -70,22 +71,70 @@ def open_split(source: Any, argument: str, class_names: tuple[str, ...] | None) 
     return _open_examples(source, argument)[1]
 
 
-def is_folder(source: str) -> bool:
-    """Returns whether a string names a folder, not a data set: see `Task.of`."""
+def check_text(source: str, data_dir: str | os.PathLike[str] | None = None) -> None:
+    """Refuses a string that is neither a folder nor the name of a data set, at once: TensorFlow is not imported.
+
+    Args:
+        source: See `Task.of`.
+        data_dir: See `Task.of`.
+
+    Raises:
+        ValueError: If it is neither, or could be both.
+        FileNotFoundError: If it is a path that leads nowhere.
+    """
+    path = Path(source).expanduser()
+    if is_folder(source, data_dir):
+        return
+    if path.is_file() or (source and (source.startswith((".", "~")) or path.is_absolute())):
+        check_folder(path, "source")
+    if not source:
+        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got ''. There is no such folder.")
+    near = suggest(path)
+    try:
+        catalog.check_name(source, data_dir)
+    except ValueError as error:
+        raise ValueError(f"{error} {near}".strip()) from None
+
+
+def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Tells whether a string names a folder, not a data set.
+
+    A folder with the name of a data set is the one that is meant if it holds class folders; kgrow's own runs and the
+    files of TensorFlow Datasets lie in folders of such names too.
+
+    Args:
+        source: See `Task.of`.
+        data_dir: See `Task.of`.
+
+    Raises:
+        ValueError: If a folder of that name holds no images, and the data set of that name is not at hand.
+    """
     if not source:
         return False  # an empty variable of a shell, not the working directory
+    path = Path(source).expanduser()
     has_separator = any(separator and separator in source for separator in (os.sep, os.altsep))
-    is_path = has_separator or source.startswith((".", "~"))
-    return Path(source).expanduser().is_dir() and (is_path or not catalog.is_known(source))
+    if not path.is_dir() or isinstance(source, catalog.DataSetName):
+        return False
+    if has_separator or source.startswith((".", "~")) or not catalog.is_known(source) or holds_classes(path):
+        return True
+    if not catalog.is_at_hand(source, data_dir):
+        raise ValueError(
+            "`source` must be a folder with one sub-folder of images per class, or a data set that is at hand, but got "
+            f"{source!r}: a folder of that name lies here, without such sub-folders, and the data set of that name is "
+            f"not prepared. Write './{source}' if you mean the folder; if not, start where no such folder lies."
+        )
+    return False
 
 
 def _open_text(source: str, options: Options) -> Source:
-    path = Path(source).expanduser()
-    if is_folder(source):
-        return open_folder(path, options.class_names)
-    if not source or source.startswith((".", "~")) or path.is_absolute():
-        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got {source!r}. There is no such folder.")
-    return catalog.open_named(source, options)
+    check_text(source, options.data_dir)
+    if not is_folder(source, options.data_dir):
+        return catalog.open_named(source, options)
+    opened = open_folder(Path(source), options.class_names)
+    if not catalog.is_known(source) or Path(source).name != source:
+        return opened
+    note = f"Read the folder {source!r} that lies here, not the data set of that name."
+    return replace(opened, notes=(note, *opened.notes))
 
 
 def _open_examples(source: Any, argument: str) -> tuple[str, Stream]:

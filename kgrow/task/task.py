@@ -104,7 +104,8 @@ class Task:
                 * "digits", which comes with scikit-learn;
                 * a name of TensorFlow Datasets: "mnist", "cifar10:3.0.2", "emnist/letters";
                 * a folder (string or path) with one sub-folder per class, or with "train" and "test" (and
-                  "validation", "val" or "valid") sub-folders that are such folders; PNG, JPEG, BMP, GIF or WebP;
+                  "validation", "val" or "valid") sub-folders that are such folders; PNG, JPEG, BMP, GIF, WebP or TIFF,
+                  and HEIC where `pillow-heif` is installed;
                 * `(images, labels)`, arrays, lists or tensors; or `((images, labels), (images, labels))`, the second
                   pair being the test split;
                 * a `tf.data.Dataset` or a `keras.utils.Sequence` of such pairs, batched or not;
@@ -112,7 +113,7 @@ class Task:
 
                 Images are `(height, width)` or `(height, width, channels)`, labels class indices from 0 or one-hot. A
                 string is a folder if that folder exists and the string looks like a path (has a separator, or starts
-                with "." or "~") or names no data set.
+                with "." or "~") or names no data set, or if that folder has sub-folders with images.
             name: What reports call it; None takes it from the source.
             validation_data: Validation split in place of the source's own: anything `source` may be but a name.
             validation_split: Share of the training images set aside for validation, in (0, 1), in place of those above.

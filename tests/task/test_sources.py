@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from kgrow.task import Split, Task
+from kgrow.task.catalog import DataSetName
+from kgrow.task.sources import is_folder
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 6, 7, 3), np.uint8)
 LABELS = np.arange(60) % 3
@@ -231,15 +234,81 @@ def test_sequence_of_something_else_is_refused():
         Task.of(Images())
 
 
-def test_string_is_a_folder_only_if_it_looks_like_one_or_names_nothing(tmp_path, monkeypatch):
+def fill(path):
+    for label in range(2):
+        (path / "ab"[label]).mkdir(parents=True)
+        for index in range(6):
+            Image.new("RGB", (8, 8), (200, 100 * label, index)).save(path / "ab"[label] / f"{index}.png")
+    return path
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("no connection is needed")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "beans", "emnist/letters"])
+def test_folder_wins_over_the_data_set_of_its_name(name, tmp_path, monkeypatch, no_network):
+    fill(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "digits").mkdir()
+    monkeypatch.setattr("kgrow.task.catalog._make_builder", None)
+    task = Task.of(name)
+    assert task.class_names == ("a", "b")
+    assert is_folder(name)
+    if "/" not in name:
+        assert task.notes[0] == f"Read the folder '{name}' that lies here, not the data set of that name."
+
+
+def test_folder_without_images_leaves_its_name_to_a_data_set_at_hand(tmp_path, monkeypatch, no_network):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()  # such as a run with `--out digits`
     assert Task.of("digits").num_classes == 10
+    (tmp_path / "stored" / "beans").mkdir(parents=True)
+    (tmp_path / "beans").mkdir()
+    assert not is_folder("beans", tmp_path / "stored")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match=r"a folder of that name lies here, .* and the data set .* is not prepared"):
+        Task.of("beans")
     with pytest.raises(ValueError, match="one sub-folder of images per class, but got an empty folder"):
         Task.of("./digits")
 
 
+def test_name_that_is_known_to_be_of_a_data_set_is_no_folder(tmp_path, monkeypatch):
+    fill(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert Task.of(DataSetName("digits")).num_classes == 10
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [("phtos", "Did you mean 'photos'"), ("data/phtos", "Did you mean 'photos'"), ("./phtos", "Did you mean 'photos'")],
+)
+def test_typo_near_the_name_of_a_folder_is_told(source, hint, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "data" / "photos").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, FileNotFoundError), match=f"^`source` must .*{hint}"):
+        Task.of(source)
+
+
+@pytest.mark.parametrize("place", ["", "./", "{}/"])
+def test_archive_is_to_be_unpacked_first(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    source = place.format(tmp_path) + "photos.zip"
+    with pytest.raises(
+        ValueError, match=r"got the file .*Unpack an archive first: `python -m zipfile -e \S*photos.zip"
+    ):
+        Task.of(source)
+    with pytest.raises(ValueError, match=r"`test_data` must .* Unpack an archive first"):
+        Task.of((IMAGES, LABELS), test_data=source)
+
+
 @pytest.mark.parametrize("source", ["./nowhere", "~/nowhere-at-all", "/nowhere/at/all"])
 def test_missing_folder_is_not_taken_for_a_name(source):
-    with pytest.raises(FileNotFoundError, match="There is no such folder"):
+    with pytest.raises(FileNotFoundError, match="`source` must be an existing folder"):
         Task.of(source)
