@@ -1,6 +1,7 @@
 """Reads folders with one sub-folder of images per class."""
 
 import dataclasses
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from kgrow.task.layout import ClassFolders, list_class_folders, read_layout
 from kgrow.task.pictures import PictureError, decode, survey
 from kgrow.task.stream import Chunk, Size, Source, Stream
 from kgrow.task.walk import LeftOut
-from kgrow.task.wording import list_some
+from kgrow.task.wording import list_some, printable
 
 
 def open_folder(path: Path, class_names: Sequence[str] | None = None) -> Source:
@@ -98,7 +99,8 @@ def check_folder(path: Path, argument: str) -> None:
             f"`{argument}` must be an existing folder, but got {str(path)!r}. {suggest(path)}".strip()
         )
     if not path.is_dir():
-        command = f": `python -m zipfile -e {path} {path.with_suffix('')}`" if path.suffix.lower() == ".zip" else ""
+        unzip = shlex.join(["python", "-m", "zipfile", "-e", str(path), str(path.with_suffix(""))])
+        command = f": `{printable(unzip)}`" if path.suffix.lower() == ".zip" else ""
         raise ValueError(
             f"`{argument}` must be a folder with one sub-folder of images per class, but got the file {str(path)!r}. "
             f"Unpack an archive first{command}."

@@ -1,5 +1,6 @@
 """Brings labels of any form into class indices, and checks that they make a classification."""
 
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,6 @@ def name_classes(
         # Before the classes are named: one label of 10**9 must not ask for as many names.
         _check_enough(len(labels["train"]), num_classes)
         names = tuple(str(index) for index in range(num_classes))
-    _check_text(names)
     for role, stream in source.streams().items():
         check_labels(labels[role], names, stream.argument)
     notes = []
@@ -94,6 +94,12 @@ def _check_text(names: tuple[str, ...]) -> None:
             raise ValueError(
                 f"`class_names` must be text that UTF-8 can hold, but got {name!a}. Rename the class or its folder."
             ) from None
+        # A terminal would obey them, and a line break would shift all lines of `labels.txt`.
+        if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
+            raise ValueError(
+                f"`class_names` must be text without control characters, but got {name!a}. Rename the class or its "
+                "folder."
+            )
 
 
 def check_labels(labels: np.ndarray, class_names: tuple[str, ...], argument: str = "source") -> None:
@@ -124,8 +130,10 @@ def check_classes(labels: np.ndarray, class_names: tuple[str, ...]) -> None:
         class_names: One name per class.
 
     Raises:
-        ValueError: If there is one class only, or fewer images than classes, or a class without an image.
+        ValueError: If there is one class only, or fewer images than classes, or a class without an image, or a name
+            that cannot be shown.
     """
+    _check_text(class_names)
     if len(class_names) < 2:
         raise ValueError(
             f"`source` must have at least 2 classes, but got {len(class_names)}: {list(class_names)!r}. "

@@ -182,7 +182,7 @@ def _check_no_split(path: Path, folders: Sequence[Path], class_names: Sequence[s
         if one != other and (inner[one] == inner[other] or is_flat):
             raise ValueError(
                 f"`source` must be a folder with one sub-folder per class, or with the sub-folders 'train', 'test' and "
-                f"'validation' alone, but '{one}' and '{other}' in {str(path)!r} hold "
+                f"'validation' alone, but {one!r} and {other!r} in {str(path)!r} hold "
                 f"{'images without a class' if is_flat else 'the same sub-folders'}. Rename the splits and move "
                 "anything else out, or pass one folder and the other as `test_data`."
             )

@@ -121,7 +121,8 @@ def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None) -> bo
         raise ValueError(
             "`source` must be a folder with one sub-folder of images per class, or a data set that is at hand, but got "
             f"{source!r}: a folder of that name lies here, without such sub-folders, and the data set of that name is "
-            f"not prepared. Write './{source}' if you mean the folder; if not, start where no such folder lies."
+            f"not prepared. Write {os.path.join('.', source)!r} for the "
+            "folder; for the data set, start where no such folder lies."
         )
     return False
 

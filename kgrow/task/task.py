@@ -17,7 +17,7 @@ from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
 from kgrow.task.sources import open_source, open_split
 from kgrow.task.split import Split, slices
 from kgrow.task.stream import Options, Size, Source
-from kgrow.task.wording import times
+from kgrow.task.wording import printable, times
 
 DEFAULT_CACHE_BYTES = 2 * 2**30
 
@@ -52,6 +52,7 @@ class Task:
     has_eight_bits: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(str(self.name)))
         object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         object.__setattr__(self, "notes", tuple(self.notes))
         for role in ("train", "validation", "test"):

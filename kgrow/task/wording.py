@@ -42,3 +42,15 @@ def counted(number: int, noun: str) -> str:
     """
     ending = "es" if noun.endswith("s") else "s"
     return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"
+
+
+def printable(text: str) -> str:
+    """Makes a name of foreign files safe to show in a terminal.
+
+    Args:
+        text: Name.
+
+    Returns:
+        The name, with a space for each character that controls instead of being seen.
+    """
+    return "".join(character if character.isprintable() else " " for character in text)

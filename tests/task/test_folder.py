@@ -222,3 +222,18 @@ def test_pixels_of_files_reach_from_black_to_white_however_few_do(tmp_path):
     task = Task.of(tmp_path)
     assert task.train.images.max() == 1
     assert task.pixel_range == (0, 255)
+
+
+def test_nothing_that_a_terminal_would_obey_comes_from_names_of_files(tmp_path):
+    root = fill(tmp_path / "pho\x1b[2Jtos")
+    (root / "red" / "bro\x1b[31mken.png").write_bytes(b"")
+    (root / "red" / "no\x07tes.txt").write_text("")
+    (root / "emp\x1bty").mkdir()
+    task = Task.of(root)
+    assert task.name.isprintable()
+    assert len(task.notes) == 3
+    assert all(note.isprintable() for note in task.notes)
+    (root / "red").rename(root / "re\x1b[31md")
+    with pytest.raises(ValueError, match="without control characters") as refused:
+        Task.of(root)
+    assert str(refused.value).isprintable()
