@@ -1,6 +1,7 @@
 """Collects pixels chunk by chunk, in memory or, above a budget, in a temporary file."""
 
 import tempfile
+from collections.abc import Callable
 from typing import IO
 
 import numpy as np
@@ -56,8 +57,20 @@ class PixelCollector:
         if self._image_shape is None:
             self._image_shape, self._dtype = images.shape[1:], images.dtype
         if images.dtype == np.float32 and self._dtype == np.uint8:
-            self._promote()
+            self.convert(lambda held: held.astype(np.float32))
         self._write(np.ascontiguousarray(images, dtype=self._dtype))
+
+    def convert(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Changes the type or the shape of all images collected so far, some at a time.
+
+        Args:
+            change: Converts images `(n, height, width, channels)`.
+        """
+        held, num_bytes = self.finish(), self._image_bytes()
+        self._image_shape = self._memory = self._file = None
+        self._num_images = 0
+        for rows in slices(len(held), num_bytes):
+            self.append(change(held[rows]))
 
     def finish(self) -> np.ndarray:
         """Hands over the pixels; nothing may be appended after it.
@@ -118,11 +131,3 @@ class PixelCollector:
                 f"{error.strerror or error}: the pixels exceed `cache_bytes` and do not fit into "
                 f"{tempfile.gettempdir()}. Set TMPDIR to a larger disk, or pass a smaller `image_size`.",
             ) from error
-
-    def _promote(self) -> None:
-        held = self.finish()
-        self._dtype = np.dtype(np.float32)
-        self._memory = self._file = None
-        self._num_images = 0
-        for rows in slices(len(held), self._image_bytes()):
-            self._write(held[rows].astype(np.float32))

@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.util
 import struct
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -93,29 +94,32 @@ def decode(file: Path, is_coloured: bool, size: Size | None = None) -> np.ndarra
     with _opened(file) as image:
         _bound(image, size)
         ImageOps.exif_transpose(image, in_place=True)
-        return pixels_of(image, is_coloured, size)
+        return _pixels(image, is_coloured, size)
 
 
-def pixels_of(image: Any, is_coloured: bool, size: Size | None = None) -> np.ndarray:
-    """Converts a picture of Pillow; see `decode`.
+def is_picture(value: object) -> bool:
+    """Recognises a `PIL.Image.Image` without importing Pillow.
+
+    Args:
+        value: Anything.
+    """
+    return "PIL.Image" in sys.modules and isinstance(value, sys.modules["PIL.Image"].Image)
+
+
+def from_picture(image: Any) -> np.ndarray:
+    """Converts a picture that Pillow holds as `decode` would, coloured unless its mode is gray.
 
     Args:
         image: `PIL.Image.Image`.
-        is_coloured: Whether to give three channels instead of one.
-        size: See `decode`.
+
+    Returns:
+        uint8 `(height, width, 3)` or `(height, width, 1)`; float32 of floating-point pixels.
     """
-    reduced = _on_white(_reduced(_with_eight_bits(image), size))
-    pixels = np.asarray(reduced.convert("RGB" if is_coloured else "L"))
-    return pixels if is_coloured else pixels[..., np.newaxis]
+    from PIL import ImageOps
 
-
-def has_gray_mode(image: Any) -> bool:
-    """Returns whether a picture of Pillow has one channel, transparency aside.
-
-    Args:
-        image: `PIL.Image.Image`.
-    """
-    return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+    if image.mode == "F":
+        return np.asarray(image)[..., np.newaxis]
+    return _pixels(ImageOps.exif_transpose(image), not _has_gray_mode(image))
 
 
 @contextlib.contextmanager
@@ -168,7 +172,7 @@ def _with_eight_bits(image: Any) -> Any:
         return Image.fromarray(((np.asarray(image).astype(np.int32).clip(0, 65535) + 128) // 257).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
-    return image if has_gray_mode(image) and image.mode != "1" else image.convert("L" if image.mode == "1" else "RGB")
+    return image if _has_gray_mode(image) and image.mode != "1" else image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _on_white(image: Any) -> Any:
@@ -180,8 +184,18 @@ def _on_white(image: Any) -> Any:
     return Image.alpha_composite(white, image)
 
 
+def _pixels(image: Any, is_coloured: bool, size: Size | None = None) -> np.ndarray:
+    reduced = _on_white(_reduced(_with_eight_bits(image), size))
+    pixels = np.asarray(reduced.convert("RGB" if is_coloured else "L"))
+    return pixels if is_coloured else pixels[..., np.newaxis]
+
+
+def _has_gray_mode(image: Any) -> bool:
+    return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+
+
 def _is_coloured(image: Any) -> bool:
-    if has_gray_mode(image):
+    if _has_gray_mode(image):
         return False
     rows = max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):

@@ -7,7 +7,7 @@ import numpy as np
 
 from kgrow.task.collector import PixelCollector
 from kgrow.task.labels import as_labels
-from kgrow.task.pixels import as_pixels, check_image_size, resize
+from kgrow.task.pixels import as_coloured, as_pixels, check_image_size, common_channels, resize
 from kgrow.task.stream import Size, Stream
 from kgrow.task.wording import counted, times
 
@@ -93,8 +93,7 @@ class StreamReader:
         if not self.image_shape:
             check_image_size(pixels.shape, stream.argument)
             self.image_shape = pixels.shape[1:]
-        if pixels.shape[3] == 1 and self.image_shape[2] == 3:
-            pixels = np.repeat(pixels, 3, axis=3)
+        pixels = self._join_channels(pixels)
         if pixels.shape[1:] != self.image_shape:
             raise ValueError(
                 f"`{stream.argument}` must hold images that all have the shape of the first one, "
@@ -102,6 +101,14 @@ class StreamReader:
                 "their channels must agree beforehand."
             )
         return pixels
+
+    def _join_channels(self, pixels: np.ndarray) -> np.ndarray:
+        channels = common_channels(self.image_shape[2], pixels.shape[3])
+        is_first_split = not self._tallies  # what comes later has to follow the training images
+        if is_first_split and channels == 3 != self.image_shape[2]:
+            self._collector.convert(as_coloured)
+            self.image_shape = (*self.image_shape[:2], 3)
+        return as_coloured(pixels) if channels == self.image_shape[2] == 3 else pixels
 
     def _check_scale(self, stream: Stream) -> None:
         whole = [tally.stream for tally in self._tallies if not tally.is_fractional and tally.highest > 1]

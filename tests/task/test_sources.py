@@ -120,6 +120,77 @@ def test_list_of_images_of_several_sizes_is_resized_to_the_median_once_said():
     assert [note for note in task.notes if "Resized 20 images to 10x12" in note] == list(task.notes)
 
 
+GRAY, COLOURED = IMAGES[..., :1], np.repeat(IMAGES[..., :1], 3, axis=3)
+CLEAR = np.concatenate([COLOURED, np.full_like(GRAY, 255)], axis=3)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("container", ["list", "sequence", "small cache"])
+def test_colour_wins_whatever_comes_first(order, container):
+    kinds = [(GRAY, COLOURED, CLEAR)[kind] for kind in order]
+    images = [kinds[index // 3 % 3][index] for index in range(60)]
+    options = {"cache_bytes": 1000} if container == "small cache" else {}
+
+    class Each:
+        def __len__(self):
+            return 60
+
+        def __getitem__(self, index):
+            return images[index][np.newaxis], LABELS[index : index + 1]
+
+    task = Task.of(Each() if container == "sequence" else (images, LABELS), **options)
+    assert task.input_shape == (6, 7, 3)
+    assert task.fingerprint == fingerprint((COLOURED, LABELS))
+
+
+def test_colour_wins_in_data_sets_too():
+    from kgrow._keras import tf
+
+    def examples():
+        for index, label in enumerate(LABELS):
+            yield (GRAY, COLOURED, CLEAR)[index % 3][index], label
+
+    signature = tf.TensorSpec((None, None, None), tf.uint8), tf.TensorSpec((), tf.int64)
+    dataset = tf.data.Dataset.from_generator(examples, output_signature=signature)
+    assert fingerprint(dataset) == fingerprint((COLOURED, LABELS))
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(255, np.float32), (1, np.uint8), (1, np.float64)])
+def test_transparent_pixels_become_white_where_others_are_opaque(scale, dtype):
+    clear = CLEAR.copy()
+    clear[..., 3] = 0
+    images = [(COLOURED, clear)[index % 2][index] / dtype(scale) for index in range(60)]
+    task = Task.of((images, np.arange(60) % 2))
+    white = 255 / scale
+    assert (task.train.images[task.train.labels == 1] == white).all()
+    assert (task.train.images[task.train.labels == 0] != white).any()
+
+
+def test_images_that_all_have_four_channels_keep_them():
+    assert Task.of((list(CLEAR), LABELS)).input_shape == (6, 7, 4)
+
+
+def test_coloured_test_images_do_not_change_gray_training_images():
+    with pytest.raises(
+        ValueError, match="`test_data` must hold images that all have the shape of the first one, 6x7x1"
+    ):
+        Task.of((GRAY, LABELS), test_data=(COLOURED, LABELS))
+
+
+def test_pictures_of_pillow_are_read_as_their_files_are():
+    palette = Image.fromarray(IMAGES[0]).quantize(4)
+    clear = Image.fromarray(CLEAR[1])
+    clear.putalpha(0)
+    pictures = [palette, clear, *(Image.fromarray(image[..., 0]) for image in GRAY[2:])]
+    task = Task.of((pictures, LABELS))
+    assert task.input_shape == (6, 7, 3)
+    expected = [np.asarray(palette.convert("RGB")), np.full((6, 7, 3), 255, np.uint8), *COLOURED[2:]]
+    assert task.fingerprint == fingerprint((expected, LABELS))
+    turned = Image.fromarray(IMAGES[0])
+    turned.getexif()[0x0112] = 6
+    assert Task.of(([turned] * 60, LABELS)).input_shape == (7, 6, 3)
+
+
 @pytest.mark.parametrize(("image_size", "shape"), [(5, (5, 5, 3)), ((12, 8), (12, 8, 3))])
 def test_image_size_resizes_arrays_too(image_size, shape):
     task = Task.of((IMAGES, LABELS), image_size=image_size)
