@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kgrow._checks import check_positive_int, lookup
+from kgrow._keras import pinned
 from kgrow.configuration import (
     channel_pruning,
     chosen_augmentation,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from kgrow.searching.chief import Server
 
 
+@pinned()
 def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
     dataset: Any,
     *,

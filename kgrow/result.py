@@ -151,6 +151,7 @@ def load(
         FileNotFoundError: If the directory holds no finished search.
         ValueError: If the data are not those that were searched on.
     """
+    from kgrow._keras import pinned
     from kgrow.lifecycle import BEST
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
@@ -189,6 +190,7 @@ def load(
     if not best.is_file():
         raise FileNotFoundError(f"`directory` must hold the weights of the best trial, but there is no '{best}'.")
     arrays, _ = decode_arrays(best.read_bytes(), str(best))
-    network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
+    with pinned():
+        network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
     network.load_state(arrays)
     return Result(path, document, network, task)

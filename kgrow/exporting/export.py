@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrow._checks import lookup
+from kgrow._keras import pinned
 from kgrow.exporting import cut
 from kgrow.exporting.bundle import check_target
 from kgrow.exporting.compact import compact
@@ -37,6 +38,7 @@ EXPORTERS: dict[str, Exporter] = {
 REPRESENTATIVE_IMAGES = 512
 
 
+@pinned()
 def export(
     network: GrowingNetwork, task: Task, path: str | os.PathLike[str], options: ExportOptions | None = None
 ) -> Artefact:

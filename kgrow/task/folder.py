@@ -79,8 +79,8 @@ def open_class_folders(path: Path, class_names: Sequence[str] | None, argument: 
             f"{list_some(unknown)}."
         )
     is_coloured = survey(file for file, _ in split.files)[1]
-    notes = tuple(f"`{argument}`: {note}" for note in left_out.notes())
-    return dataclasses.replace(_open_files(split, names, argument, is_coloured), notes=notes)
+    remarks = [f"`{argument}`: {note}" for note in left_out.notes()]
+    return dataclasses.replace(_open_files(split, names, argument, is_coloured), remarks=remarks)
 
 
 def check_folder(path: Path, argument: str) -> None:

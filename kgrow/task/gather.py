@@ -34,11 +34,12 @@ def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[st
         images = collector.finish()
         settle(images, labels, {role for role, stream in streams.items() if not stream.is_ordered})
         splits = divide(images, labels, source.validation_ratio, options.seed)
-    notes = [*source.notes, *(note for stream in streams.values() for note in stream.notes), *class_notes]
+    notes = [*source.notes, *class_notes]
     if reader.num_resized:
         reason = "" if options.image_size else " (the median size, or the cap; pass `image_size` for another)"
         notes.append(f"Resized {counted(reader.num_resized, 'image')} to {times(reader.image_shape[:2])}{reason}.")
     for stream in streams.values():
+        notes.extend(stream.remarks)
         notes.extend(f"Skipped {words}." for words in stream.words_skipped())
     if collector.is_spilled:
         notes.append(

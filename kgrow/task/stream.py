@@ -45,7 +45,7 @@ class Stream:
         skipped: Files the latest reading left out, with what goes on from "image file".
         is_ordered: Whether its order is that of every process; what a caller hands over may be shuffled anew in each.
         read_near: As `read`, for images that will be resized: at least twice as large, no more than needed.
-        notes: What the user should be told once.
+        remarks: What is worth saying of it.
     """
 
     read: Callable[[], Iterator[Chunk]]
@@ -55,7 +55,7 @@ class Stream:
     skipped: dict[str, str] = field(default_factory=dict)
     is_ordered: bool = True
     read_near: Callable[[Size], Iterator[Chunk]] | None = None
-    notes: tuple[str, ...] = ()
+    remarks: list[str] = field(default_factory=list)
 
     def words_skipped(self) -> list[str]:
         """Words what the latest reading left out.
