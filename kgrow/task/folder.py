@@ -11,7 +11,7 @@ from kgrow._checks import nearest
 from kgrow.task.layout import ClassFolders, list_class_folders, read_layout
 from kgrow.task.pictures import PictureError, decode, survey
 from kgrow.task.stream import Chunk, Size, Source, Stream
-from kgrow.task.walk import LeftOut
+from kgrow.task.walk import LeftOut, is_of_system
 from kgrow.task.wording import list_some, printable
 
 
@@ -92,7 +92,7 @@ def check_folder(path: Path, argument: str) -> None:
 
     Raises:
         FileNotFoundError: If nothing is there.
-        ValueError: If a file is.
+        ValueError: If a file is, or the top of a file system.
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -104,6 +104,11 @@ def check_folder(path: Path, argument: str) -> None:
         raise ValueError(
             f"`{argument}` must be a folder with one sub-folder of images per class, but got the file {str(path)!r}. "
             f"Unpack an archive first{command}."
+        )
+    if is_of_system(path):
+        raise ValueError(
+            f"`{argument}` must be a folder with one sub-folder of images per class, but got {str(path)!r}, which "
+            "holds the whole system. Give the folder of the images."
         )
 
 

@@ -82,7 +82,10 @@ def check_text(source: str, data_dir: str | os.PathLike[str] | None = None) -> N
         ValueError: If it is neither, or could be both.
         FileNotFoundError: If it is a path that leads nowhere.
     """
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError:  # "~" and the name of nobody
+        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got {source!r}: no such user.") from None
     if is_folder(source, data_dir):
         return
     if path.is_file() or (source and (source.startswith((".", "~")) or path.is_absolute())):

@@ -115,4 +115,14 @@ def _mode(path: Path) -> int:
 def _leads_astray(link: Path, root: Path) -> bool:
     target = link.resolve()
     above = (root.resolve(), *root.resolve().parents, Path.home())
-    return target in above or len(target.parts) <= 2 or target.parts[1] in SYSTEM_FOLDERS
+    return target in above or len(target.parts) <= 2 or is_of_system(target)
+
+
+def is_of_system(path: Path) -> bool:
+    """Tells whether a folder is the top of a file system, or one where files stand for something else.
+
+    Args:
+        path: Existing folder.
+    """
+    parts = path.resolve().parts
+    return len(parts) == 1 or parts[1] in SYSTEM_FOLDERS

@@ -154,6 +154,13 @@ def test_links_never_lead_in_circles_or_through_the_system(tmp_path, monkeypatch
     assert "that could lead in circles or through the system" in notes
 
 
+@pytest.mark.parametrize("path", ["/", "/proc", "/sys/class", "/tmp/.."])
+def test_whole_system_is_no_data_set(path, monkeypatch):
+    monkeypatch.setattr("kgrow.task.walk.os.listdir", None)
+    with pytest.raises(ValueError, match=r"`source` must be .* which holds the whole system"):
+        Task.of(path)
+
+
 def test_pipes_sockets_and_broken_links_are_named_and_never_opened(tmp_path, monkeypatch):
     fill(tmp_path)
     os.mkfifo(tmp_path / "red" / "pipe.png")

@@ -379,6 +379,11 @@ def test_archive_is_to_be_unpacked_first(place, tmp_path, monkeypatch):
         Task.of((IMAGES, LABELS), test_data=source)
 
 
+def test_home_of_nobody_is_no_folder():
+    with pytest.raises(FileNotFoundError, match=r"^`source` must be .*'~nobody-at-all/x': no such user"):
+        Task.of("~nobody-at-all/x")
+
+
 @pytest.mark.parametrize("source", ["./nowhere", "~/nowhere-at-all", "/nowhere/at/all"])
 def test_missing_folder_is_not_taken_for_a_name(source):
     with pytest.raises(FileNotFoundError, match="`source` must be an existing folder"):
