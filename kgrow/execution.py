@@ -95,7 +95,7 @@ class Search:
     def result(self, max_time: float | None = None) -> Result:
         """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
         started = time.monotonic()
-        for note in (*self.task.notes, *self.plan.settings.augmentation.notes):
+        for note in (*self.task.overview, *self.task.notes, *self.plan.settings.augmentation.notes):
             self.observer.note(note)
         max_time = float("inf") if max_time is None else max_time
         calibration = self._train(started, max_time)

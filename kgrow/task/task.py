@@ -13,6 +13,7 @@ import numpy as np
 
 from kgrow.task.gather import gather
 from kgrow.task.labels import check_classes, check_labels
+from kgrow.task.overview import describe
 from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
 from kgrow.task.sources import open_source, open_split
 from kgrow.task.split import Split, slices
@@ -36,6 +37,7 @@ class Task:
         class_names: One name per class, in the order of the labels.
         notes: What the user should be told once: images resized, files skipped.
         has_eight_bits: Whether the pixels are known to reach from 0, black, to 255, white, however few of them do.
+        set_aside: Splits that were taken from the training images.
 
     Example:
         >>> task = Task.of("digits")
@@ -50,6 +52,7 @@ class Task:
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     has_eight_bits: bool = False
+    set_aside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
@@ -158,7 +161,14 @@ class Task:
         if validation_split is not None:
             opened = replace(opened, validation_ratio=_as_share(validation_split, opened))
         splits, names, notes = gather(opened, options)
-        return cls(name or opened.name, **splits, class_names=names, notes=notes, has_eight_bits=opened.has_eight_bits)
+        return cls(
+            name or opened.name,
+            **splits,
+            class_names=names,
+            notes=notes,
+            has_eight_bits=opened.has_eight_bits,
+            set_aside=tuple(role for role in ("validation", "test") if role not in opened.streams()),
+        )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -193,6 +203,11 @@ class Task:
             return 0.0, 255.0
         pieces = [self.train.images[rows] for rows in slices(len(self.train), self.train.images[0].nbytes)]
         return usual_range(min(float(piece.min()) for piece in pieces), max(float(piece.max()) for piece in pieces))
+
+    @functools.cached_property
+    def overview(self) -> tuple[str, ...]:
+        """What a search says of its data before it begins: sizes, classes, copies, and what is doubtful."""
+        return describe(self)
 
     @functools.cached_property
     def fingerprint(self) -> str:
