@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     test_data: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
     image_size: int | tuple[int, int] | None = None,
+    class_names: Iterable[str] | None = None,
     max_time: float | None = None,
     seed: int = 0,
     directory: str | os.PathLike[str] = "kgrow_runs",
@@ -122,6 +123,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         test_data: Used once, for the final figures.
         data_dir: Where TensorFlow Datasets keeps its data.
         image_size: Images are resized to it.
+        class_names: Names of the classes, in the order of the labels; for a folder, its order. By default those that
+            the data carry, or else numbers.
         max_time: Seconds after which no epoch is started; the best network so far is exported. With workers the
             chief's counts.
         seed: Of everything that is drawn.
@@ -161,6 +164,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     limits = limits or Limits()
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
     lookup(FORMATS, quantization, "quantize")
+    names = None if class_names is None else tuple(class_names)
     task = Task.of(
         dataset,
         validation_data=validation_data,
@@ -169,6 +173,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         data_dir=data_dir,
         image_size=image_size,
         seed=seed,
+        class_names=names,
     )
     check_representative_dataset(task, quantization)
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
@@ -223,7 +228,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             latency = functools.partial(untrained_latency_ms, task, quantization)
             plan = dataclasses.replace(plan, proposals=measured(proposals, run, latency, observer))
         return Search(
-            task, plan, run, observer, _source(dataset, data_dir, image_size, validation_split), server
+            task, plan, run, observer, _source(dataset, data_dir, image_size, validation_split, names), server
         ).result(max_time)
 
 
@@ -257,7 +262,9 @@ def default_project_name(task: Task) -> str:
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in task.name)
 
 
-def _source(dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None) -> dict[str, Any]:
+def _source(
+    dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None, class_names: tuple[str, ...] | None
+) -> dict[str, Any]:
     """Returns how `load` finds the data again; `dataset` is None for data held in memory."""
     name = os.fspath(dataset) if isinstance(dataset, str | os.PathLike) else None
     if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name)):
@@ -268,4 +275,5 @@ def _source(dataset: Any, data_dir: Any, image_size: Any, validation_split: floa
         "data_dir": os.path.abspath(data_dir) if is_local else data_dir,
         "image_size": None if image_size is None else np.asarray(image_size).tolist(),  # NumPy's numbers are no JSON
         "validation_split": None if validation_split is None else float(validation_split),
+        "class_names": class_names,
     }

@@ -176,6 +176,7 @@ def load(
         image_size=None if isinstance(dataset, Task) else source["image_size"],
         validation_split=None if isinstance(dataset, Task) else source["validation_split"],
         seed=document["seed"],
+        class_names=None if isinstance(dataset, Task) else source.get("class_names"),
     )
     if task.fingerprint != document["config"]["task"]["fingerprint"]:
         raise ValueError(

@@ -169,11 +169,12 @@ def test_result_that_is_not_whole_is_refused(result, tmp_path):
         kgrow.load(run)
 
 
-def test_data_in_memory_are_loaded_as_they_were_resized_and_divided(tmp_path):
+def test_data_in_memory_are_loaded_as_they_were_resized_divided_and_named(tmp_path):
     generator = np.random.default_rng(0)
     data = generator.integers(0, 256, (60, 12, 12)).astype(np.uint8), np.arange(60) % 3
     options = {
         "image_size": 8,
+        "class_names": ["x", "y", "z"],
         "validation_split": 0.3,
         "epochs": 1,
         "batch_size": 8,
@@ -185,6 +186,7 @@ def test_data_in_memory_are_loaded_as_they_were_resized_and_divided(tmp_path):
     loaded = kgrow.load(searched.directory, data)
     assert loaded.task.fingerprint == searched.task.fingerprint
     assert len(loaded.task.validation) == 18
+    assert loaded.task.class_names == tuple(loaded.document["task"]["class_names"]) == ("x", "y", "z")
 
 
 def test_the_same_call_again_returns_at_once_and_another_configuration_is_refused(result):

@@ -48,7 +48,7 @@ def open_folder(path: Path, class_names: Sequence[str] | None = None) -> Source:
     Args:
         path: Folder with one sub-folder per class; or with the sub-folders "train" and "test" (and "validation",
             "val" or "valid"), each of which has one sub-folder per class.
-        class_names: Order of the classes; None sorts the names of the sub-folders.
+        class_names: Order of the classes; None sorts the names of the sub-folders, the numbers in them by value.
 
     Returns:
         Source, not decoded yet. Gray images stay gray unless one of the training images is coloured.
@@ -60,13 +60,15 @@ def open_folder(path: Path, class_names: Sequence[str] | None = None) -> Source:
     path = path.expanduser()
     _check_folder(path, "source")
     listed = {role: list_class_folders(folder) for role, folder in _find_splits(path).items()}
-    found = sorted({name for split in listed.values() for name in split.class_names})
+    found = sorted({name for split in listed.values() for name in split.class_names}, key=natural_order)
     names = tuple(found) if class_names is None else tuple(class_names)
-    if sorted(names) != found:
+    if sorted(names, key=natural_order) != found:
         raise ValueError(f"`class_names` must be the names of the class folders, {found!r}, but got {list(names)!r}.")
     sizes, is_coloured = survey(listed["train"].files)
     streams = {role: _open_files(split, names, "source", is_coloured) for role, split in listed.items()}
     notes = [] if is_coloured else ["All training images are gray: one channel."]
+    if class_names is None and found != sorted(found):
+        notes.append(f"Classes are in the order of the numbers in their names: {list_some(names)}.")
     num_others = sum(split.num_others for split in listed.values())
     if num_others:
         notes.append(f"Left out {counted(num_others, 'file')} without the suffix of an image.")
@@ -98,7 +100,7 @@ def open_class_folders(path: Path, class_names: Sequence[str] | None, argument: 
     """
     _check_folder(path, argument)
     split = list_class_folders(path, argument)
-    names = tuple(class_names or split.class_names)
+    names = tuple(class_names or sorted(split.class_names, key=natural_order))
     unknown = [name for name in split.class_names if name not in names]
     if unknown:
         raise ValueError(
@@ -106,6 +108,12 @@ def open_class_folders(path: Path, class_names: Sequence[str] | None, argument: 
             f"{list_some(unknown)}."
         )
     return _open_files(split, names, argument, survey(split.files)[1])
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Returns what to sort names by so that "2" comes before "10", as in a file manager."""
+    parts = re.split("([0-9]+)", name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
 def list_class_folders(path: Path, argument: str = "source") -> ClassFolders:

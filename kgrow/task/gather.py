@@ -34,7 +34,7 @@ def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[st
         images = collector.finish()
         settle(images, labels, {role for role, stream in streams.items() if not stream.is_ordered})
         splits = divide(images, labels, source.validation_ratio, options.seed)
-    notes = [*source.notes, *class_notes]
+    notes = [*source.notes, *class_notes, *reader.doubts]
     if reader.num_resized:
         reason = "" if options.image_size else " (the median size, or the cap; pass `image_size` for another)"
         notes.append(f"Resized {counted(reader.num_resized, 'image')} to {times(reader.image_shape[:2])}{reason}.")

@@ -8,6 +8,7 @@ import numpy as np
 from kgrow.task.collector import PixelCollector
 from kgrow.task.labels import as_labels
 from kgrow.task.pixels import as_pixels, check_image_size, resize
+from kgrow.task.scale import Scale, compare_scales
 from kgrow.task.stream import Size, Stream
 from kgrow.task.wording import counted, list_some, times
 
@@ -20,12 +21,11 @@ class _Tally:
     labels: list[np.ndarray] = field(default_factory=list)
     num_read: int = 0
     not_finite: list[int] = field(default_factory=list)
-    is_fractional: bool = False
-    highest: float = 0.0
+    scale: Scale = field(default_factory=Scale)
 
 
 class StreamReader:
-    """Reads streams one after the other into one collector, so that all splits share shape, type and budget.
+    """Reads streams, "train" first, into one collector, so that all splits share shape, type, scale and budget.
 
     Args:
         collector: Receives the pixels.
@@ -36,11 +36,12 @@ class StreamReader:
     def __init__(self, collector: PixelCollector, size: Size | None, is_resizing: bool) -> None:
         self.num_resized = 0
         self.num_classes = 0
+        self.doubts: list[str] = []
         self.image_shape: tuple[int, ...] = ()
         self._collector = collector
         self._size = size
         self._is_resizing = is_resizing
-        self._tallies: list[_Tally] = []
+        self._train_scale: Scale | None = None
 
     def read(self, stream: Stream) -> np.ndarray:
         """Reads a stream to its end.
@@ -52,14 +53,17 @@ class StreamReader:
             Class indices of its examples, int64 `(num_examples,)`.
 
         Raises:
-            ValueError: If it holds no example, or pixels that are not finite, or labels that are no class indices.
+            ValueError: If it holds no example, or pixels that are not finite or on another scale than those read first,
+                or labels that are no class indices.
         """
         tally = _Tally(stream)
         for images, labels in stream.read():
             self._read_chunk(images, labels, tally)
         _check_tally(tally)
-        self._tallies.append(tally)
-        self._check_scale(stream)
+        self._train_scale = self._train_scale or tally.scale
+        doubt = compare_scales(self._train_scale, tally.scale, stream.argument)
+        if doubt:
+            self.doubts.append(doubt)
         return np.concatenate(tally.labels)
 
     def _read_chunk(self, images: Any, labels: Any, tally: _Tally) -> None:
@@ -78,8 +82,7 @@ class StreamReader:
         if not tally.not_finite:
             pixels = self._fit(pixels, tally.stream)
             self._collector.append(pixels)
-            tally.is_fractional |= pixels.dtype == np.float32
-            tally.highest = max(tally.highest, float(pixels.max()))
+            tally.scale.add(pixels)
         tally.labels.append(indices)
         tally.num_read += len(indices)
         self.num_classes = max(self.num_classes, width, int(indices.max()) + 1)
@@ -102,15 +105,6 @@ class StreamReader:
                 "their channels must agree beforehand."
             )
         return pixels
-
-    def _check_scale(self, stream: Stream) -> None:
-        whole = [tally.stream for tally in self._tallies if not tally.is_fractional and tally.highest > 1]
-        scaled = [tally.stream for tally in self._tallies if tally.is_fractional and tally.highest <= 1]
-        if whole and scaled:
-            raise ValueError(
-                f"`{stream.argument}` must have pixels on the scale of the other splits, but got at most 1 in "
-                f"`{scaled[0].argument}` and whole numbers in `{whole[0].argument}`. Pass raw pixels everywhere."
-            )
 
 
 def _find_not_finite(pixels: np.ndarray) -> np.ndarray:

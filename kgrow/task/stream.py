@@ -68,6 +68,8 @@ class Source:
         validation_ratio: Share of `train` set aside when there is no validation split.
         has_unused_classes: Whether classes without a single example in any split are left out, not refused.
         has_eight_bits: Whether all images are decoded to 8 bits, 0 being black and 255 white.
+        has_inherited_names: Whether the class names are those of another data set that this one was made of; where
+            their number does not fit they are left out.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Source:
     validation_ratio: float = 0.15
     has_unused_classes: bool = False
     has_eight_bits: bool = False
+    has_inherited_names: bool = False
 
     def streams(self) -> dict[str, Stream]:
         """Collects the splits that the source gives.

@@ -15,7 +15,7 @@ from kgrow.task.gather import gather
 from kgrow.task.labels import check_classes, check_labels
 from kgrow.task.overview import describe
 from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
-from kgrow.task.sources import open_source, open_split
+from kgrow.task.sources import add_split, open_source
 from kgrow.task.split import Split, slices
 from kgrow.task.stream import Options, Size, Source
 from kgrow.task.wording import times
@@ -124,7 +124,8 @@ class Task:
             image_size: Side, or height and width, that every image is resized to.
             seed: Decides which images are set aside.
             cache_bytes: Pixels above this size live in a temporary file instead of memory.
-            class_names: Names of the classes, in the order of the labels; for a folder, its order.
+            class_names: Names of the classes, in the order of the labels; for a folder, its order. None takes those
+                that the source carries, such as `class_names` or `class_indices`, or else numbers them.
 
         Returns:
             The task. What the user should know is in its `notes`.
@@ -153,11 +154,8 @@ class Task:
             class_names=names,
         )
         opened = open_source(source, options)
-        names = names or opened.class_names
-        if validation_data is not None:
-            opened = replace(opened, validation=open_split(validation_data, "validation_data", names))
-        if test_data is not None:
-            opened = replace(opened, test=open_split(test_data, "test_data", names))
+        for role, data in {"validation": validation_data, "test": test_data}.items():
+            opened = opened if data is None else add_split(opened, role, data, options)
         if validation_split is not None:
             opened = replace(opened, validation_ratio=_as_share(validation_split, opened))
         splits, names, notes = gather(opened, options)
