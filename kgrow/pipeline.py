@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from kgrow._checks import check_positive_int, lookup
 from kgrow.configuration import (
     channel_pruning,
     chosen_augmentation,
+    chosen_class_weights,
     chosen_keep_ratio,
     configuration,
     resolve_preset,
@@ -74,6 +75,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     data_dir: str | os.PathLike[str] | None = None,
     image_size: int | tuple[int, int] | None = None,
     class_names: Iterable[str] | None = None,
+    class_weight: str | Mapping[str | int, float] | None = "auto",
     max_time: float | None = None,
     seed: int = 0,
     directory: str | os.PathLike[str] = "kgrow_runs",
@@ -125,6 +127,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         image_size: Images are resized to it.
         class_names: Names of the classes, in the order of the labels; for a folder, its order. By default those that
             the data carry, or else numbers.
+        class_weight: How much an image of each class counts in the training loss: `"balanced"` (inversely to the number
+            of images of its class), `"none"`, or a number by name or index of a class, 1 for the others. `"auto"`
+            balances classes of which the largest has more than three times as many images as the smallest.
         max_time: Seconds after which no epoch is started; the best network so far is exported. With workers the
             chief's counts.
         seed: Of everything that is drawn.
@@ -196,6 +201,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         seed=seed,
         channels=channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, num_blocks, seed),
         strategy=None if distribute is None else make_strategy(distribute, resolved.batch_size),
+        class_weights=chosen_class_weights(class_weight, task.class_names, task.train.labels),
     )
     plan = Plan(
         proposals=proposals,
