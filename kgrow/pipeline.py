@@ -179,6 +179,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         image_size=image_size,
         seed=seed,
         class_names=names,
+        on_progress=display_for(verbose).note,
     )
     check_representative_dataset(task, quantization)
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)

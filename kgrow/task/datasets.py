@@ -83,7 +83,13 @@ def open_dataset(dataset: Any, argument: str = "source") -> Stream:
         sized = (image.shape[:2] for images, _ in read() for image in images)
         return itertools.islice(sized, NUM_SIZED)
 
-    return Stream(read, argument, num_examples, sizes if None in sides else None)
+    return Stream(
+        read,
+        argument,
+        num_examples,
+        sizes if None in sides else None,
+        has_end=cardinality != tf.data.UNKNOWN_CARDINALITY,
+    )
 
 
 def _shape(spec: Any) -> tuple[int | None, ...] | None:

@@ -28,7 +28,9 @@ def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[st
     streams = source.streams()
     size = options.image_size or choose_size(source)
     with PixelCollector(options.cache_bytes, _count_expected(source)) as collector:
-        reader = StreamReader(collector, size, is_resizing=options.image_size is not None)
+        reader = StreamReader(
+            collector, size, is_resizing=options.image_size is not None, on_progress=options.on_progress
+        )
         indices = {role: reader.read(stream) for role, stream in streams.items()}
         class_names, labels, class_notes = name_classes(source, options.class_names, indices, reader.num_classes)
         images = collector.finish()
@@ -39,6 +41,7 @@ def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[st
         reason = "" if options.image_size else " (the median size, or the cap; pass `image_size` for another)"
         notes.append(f"Resized {counted(reader.num_resized, 'image')} to {times(reader.image_shape[:2])}{reason}.")
     for stream in streams.values():
+        notes.extend(stream.remarks)
         if stream.skipped:
             notes.append(
                 f"Skipped {counted(len(stream.skipped), 'image file')} that could not be read: "

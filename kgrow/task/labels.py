@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_num_classes
 from kgrow.task.stream import Source
 from kgrow.task.wording import counted, list_some
 
@@ -34,6 +35,7 @@ def as_labels(labels: Any, argument: str = "source", offset: int = 0) -> tuple[n
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2:
+        check_num_classes(labels.shape[1], argument)
         return _from_one_hot(labels, argument, offset), labels.shape[1]
     if labels.ndim != 1:
         raise ValueError(
@@ -74,6 +76,7 @@ def name_classes(
     if names is None:
         # Before the classes are named: one label of 10**9 must not ask for as many names.
         _check_enough(len(labels["train"]), num_classes)
+        check_num_classes(num_classes, "source")
         names = tuple(str(index) for index in range(num_classes))
         notes.append(f"Classes are named by number, 0 to {num_classes - 1}. Pass `class_names` to name them.")
     _check_text(names)

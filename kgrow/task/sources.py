@@ -152,8 +152,21 @@ def _open_given_split(split: Split, argument: str) -> Stream:
 
 
 def _open_sequence(sequence: Any, argument: str) -> Stream:
-    def read() -> Iterator[Chunk]:
-        for index in range(len(sequence)):
-            yield as_chunk(sequence[index], argument)
+    remarks: list[str] = []
 
-    return Stream(read, argument)
+    def read() -> Iterator[Chunk]:
+        remarks.clear()
+        for index in range(len(sequence)):
+            chunk = as_chunk(sequence[index], argument)
+            if index == 0 and not _are_equal(chunk, as_chunk(sequence[0], argument)):
+                remarks.append(
+                    f"`{argument}` gives other images each time it is read. Those of this reading count, and a run on "
+                    "them cannot go on later: leave random changes to `augmentation`."
+                )
+            yield chunk
+
+    return Stream(read, argument, remarks=remarks)
+
+
+def _are_equal(one: Chunk, other: Chunk) -> bool:
+    return all(np.array_equal(first, second) for first, second in zip(one, other, strict=True))

@@ -22,6 +22,7 @@ class Options:
         seed: Decides which examples are set aside.
         cache_bytes: Pixels above this size go to a temporary file.
         class_names: Names given by the caller, in the order of the labels.
+        on_progress: Called with a sentence while a long reading goes on.
     """
 
     data_dir: str | None = None
@@ -29,6 +30,7 @@ class Options:
     seed: int = 0
     cache_bytes: int = 2 * 2**30
     class_names: tuple[str, ...] | None = None
+    on_progress: Callable[[str], None] = lambda sentence: None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Stream:
         num_examples: Number of examples, or an upper bound of it; None when unknown.
         sizes: Yields `(height, width)` of images, for sources where they may differ; None where they may not.
         skipped: Files the latest reading could not decode.
+        has_end: Whether it is known to end; else the reading stops at some millions of images.
+        remarks: What the latest reading found worth saying.
         is_ordered: Whether its order is that of every process; what a caller hands over may be shuffled anew in each.
     """
 
@@ -50,6 +54,8 @@ class Stream:
     num_examples: int | None = None
     sizes: Callable[[], Iterable[Size]] | None = None
     skipped: list[str] = field(default_factory=list)
+    has_end: bool = True
+    remarks: list[str] = field(default_factory=list)
     is_ordered: bool = True
 
 

@@ -5,7 +5,7 @@ import hashlib
 import numbers
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
 
@@ -92,6 +92,7 @@ class Task:
         seed: int = 0,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         class_names: Iterable[str] | None = None,
+        on_progress: Callable[[str], None] = lambda sentence: None,
     ) -> "Task":
         """Makes a task of almost anything.
 
@@ -126,6 +127,7 @@ class Task:
             cache_bytes: Pixels above this size live in a temporary file instead of memory.
             class_names: Names of the classes, in the order of the labels; for a folder, its order. None takes those
                 that the source carries, such as `class_names` or `class_indices`, or else numbers them.
+            on_progress: Called with a sentence after some seconds of reading, and then ever more rarely.
 
         Returns:
             The task. What the user should know is in its `notes`.
@@ -152,6 +154,7 @@ class Task:
             seed=_as_count("seed", seed),
             cache_bytes=_as_count("cache_bytes", cache_bytes),
             class_names=names,
+            on_progress=on_progress,
         )
         opened = open_source(source, options)
         for role, data in {"validation": validation_data, "test": test_data}.items():

@@ -110,6 +110,19 @@ def test_autotune_is_off(monkeypatch):
     assert set(seen) == {False}
 
 
+def test_a_generator_without_end_is_stopped(monkeypatch):
+    def generate():
+        while True:
+            yield IMAGES[0], 0
+
+    monkeypatch.setattr("kgrow.task.reader.MOST_IMAGES", 300)
+    signature = tf.TensorSpec((6, 7, 3), tf.uint8), tf.TensorSpec((), tf.int64)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    with pytest.raises(ValueError, match="`source` must end, but after 512 images"):
+        Task.of(dataset)
+    assert len(Task.of(pairs().repeat(9)).train) == 234  # says its length
+
+
 def test_fixed_sizes_are_read_once():
     assert open_dataset(pairs()).sizes is None
     assert open_dataset(pairs().batch(4)).sizes is None

@@ -60,3 +60,9 @@ def test_name_that_is_no_text_is_refused_before_anything_is_made_of_it():
     images[labels == 1] = 255
     with pytest.raises(ValueError, match=r"`class_names` must be text that UTF-8 can hold, but got 'caf\\udce9'"):
         Task.of((images, labels), class_names=("tea", "caf\udce9"))
+
+
+def test_more_classes_than_a_small_network_can_have_are_refused_before_anything_of_their_size_is_made():
+    rows = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (5, 10**11), (0, 0))
+    with pytest.raises(ValueError, match="`test_data` must have at most 100000 classes, but got 100000000000"):
+        as_labels(rows, "test_data")

@@ -272,3 +272,15 @@ def test_classes_that_are_named_by_number_are_said():
     (note,) = Task.of((IMAGES, LABELS)).notes
     assert note == "Classes are named by number, 0 to 2. Pass `class_names` to name them."
     assert Task.of((IMAGES, LABELS), class_names="abc").notes == ()
+
+
+def test_a_sequence_that_changes_its_images_at_random_is_named():
+    random = np.random.default_rng(0)
+
+    class Augmenting(Batches):
+        def __getitem__(self, index):
+            images, labels = super().__getitem__(index)
+            return images + random.integers(0, 9, images.shape), labels
+
+    assert any("gives other images each time it is read" in note for note in Task.of(Augmenting()).notes)
+    assert not any("each time" in note for note in Task.of(Batches()).notes)
