@@ -25,6 +25,7 @@ from kgrow.configuration import (
 from kgrow.execution import Plan, Search
 from kgrow.exporting.export import check_representative_dataset
 from kgrow.exporting.latency import untrained_latency_ms
+from kgrow.inventory import check_same_images, record_images
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import CRITERIA, SCOPES, ChannelCriterion, Criterion
@@ -169,8 +170,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     limits = limits or Limits()
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
     lookup(FORMATS, quantization, "quantize")
-    names = None if class_names is None else tuple(class_names)
-    task = Task.of(
+    names = list(class_names) if isinstance(class_names, Iterable) else class_names  # read again, as the data may be
+    read = functools.partial(
+        Task.of,
         dataset,
         validation_data=validation_data,
         validation_split=validation_split,
@@ -181,6 +183,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         class_names=names,
         on_progress=display_for(verbose).note,
     )
+    task = read()
     check_representative_dataset(task, quantization)
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
     proposals = Proposals(
@@ -215,6 +218,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     )
     check_oracle(oracle)
     path = Path(directory) / (project_name or default_project_name(task))
+    if not overwrite:
+        check_same_images(path, task, (lambda: task) if isinstance(dataset, str | os.PathLike) else read)
     cluster = cluster or from_environment(os.environ)
     if cluster and not isinstance(plan.estimator, Full):
         raise ValueError(
@@ -226,6 +231,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_server(cluster)) if cluster else None
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
+        record_images(run, task)
         if run.has(RESULT) and run.has(MODEL) and run.read_json(RESULT)["complete"]:
             return load(path, task)
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
@@ -270,7 +276,7 @@ def default_project_name(task: Task) -> str:
 
 
 def _source(
-    dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None, class_names: tuple[str, ...] | None
+    dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None, class_names: list[str] | None
 ) -> dict[str, Any]:
     """Returns how `load` finds the data again; `dataset` is None for data held in memory."""
     name = os.fspath(dataset) if isinstance(dataset, str | os.PathLike) else None

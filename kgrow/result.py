@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgrow._files import decode_arrays, decode_json
 from kgrow.architecture import Architecture
+from kgrow.inventory import changed_images
 
 if TYPE_CHECKING:
     from kgrow.exporting import Artefact, EarlyExit
@@ -181,9 +182,9 @@ def load(
         class_names=None if isinstance(dataset, Task) else source.get("class_names"),
     )
     if task.fingerprint != document["config"]["task"]["fingerprint"]:
+        changes = changed_images(path, task) or f"its pixels or labels differ: got {task!r}"
         raise ValueError(
-            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but its pixels or "
-            f"labels differ: got {task!r}."
+            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but {changes}."
         )
     best = path / "trials" / document["best"]["trial"] / BEST
     if not best.is_file():
