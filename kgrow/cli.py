@@ -71,6 +71,7 @@ def run_search(options: argparse.Namespace) -> int:
         channel_criterion=options.channel_criterion,
         channel_multiple=options.channel_multiple,
         augmentation=options.augmentation,
+        class_weight=options.class_weight,
         max_time=options.max_time,
         validation_split=options.validation_split,
         image_size=options.image_size,

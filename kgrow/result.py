@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgrow._files import decode_arrays, decode_json
 from kgrow.architecture import Architecture
+from kgrow.inventory import changed_images
 
 if TYPE_CHECKING:
     from kgrow.exporting import Artefact, EarlyExit
@@ -93,6 +94,8 @@ class Result:
         exits = early_exit if isinstance(early_exit, EarlyExit) else EarlyExit() if early_exit else None
         quantization = quantize or self.document["config"]["quantization"]
         options.setdefault("seed", self.document["seed"])
+        weights = self.document["config"].get("class_weights")
+        options.setdefault("class_weights", None if weights is None else tuple(weights))
         options.setdefault("fine_tune_epochs", self.fine_tune_epochs if quantization == "int8" else 0)
         chosen = ExportOptions(quantization=quantization, exit_index=exit_index, early_exit=exits, **options)
         return export(self.network, self.task, path, chosen)
@@ -180,11 +183,12 @@ def load(
         image_size=None if isinstance(dataset, Task) else source["image_size"],
         validation_split=None if isinstance(dataset, Task) else source["validation_split"],
         seed=document["seed"],
+        class_names=None if isinstance(dataset, Task) else source.get("class_names"),
     )
     if task.fingerprint != document["config"]["task"]["fingerprint"]:
+        changes = changed_images(path, task) or f"its pixels or labels differ: got {task!r}"
         raise ValueError(
-            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but its pixels or "
-            f"labels differ: got {task!r}."
+            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but {changes}."
         )
     best = path / "trials" / document["best"]["trial"] / BEST
     if not best.is_file():

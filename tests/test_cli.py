@@ -59,6 +59,7 @@ def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
         (["--criterion", "snap"], cli.BAD_USAGE, "'snip'"),
         (["--estimator", "suprnet"], cli.BAD_USAGE, "Did you mean 'supernet'?"),
         (["--calibrate"], cli.BAD_USAGE, "`calibrate` must come with an approximate estimator"),
+        (["--class-weight", "balance"], cli.BAD_USAGE, "Did you mean 'balanced'?"),
         (["--epochs", "0"], cli.BAD_USAGE, "`epochs` must be a positive integer"),
         (
             ["--max-params", "1"],

@@ -135,7 +135,7 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
 
 def _searched(tuner: DensityTuner, observer: Observer) -> DensityResult:
     trials = tuner.trials
-    for note in trials.task.notes:
+    for note in (*trials.task.overview, *trials.task.notes):
         observer.note(note)
     run_tuner(tuner)
     network = trials.best_network()

@@ -81,7 +81,10 @@ def export(
     heads = _live_heads(network, head) if options.early_exit else (head,)
     early_exit = options.early_exit and options.early_exit.of_heads(heads)
     if options.fine_tune_epochs:
-        exporter = Int8(tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed))
+        weights = options.class_weights
+        exporter = Int8(
+            tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed, class_weights=weights)
+        )
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     converted = exporter.convert(smaller, heads, options.pixels(task.dtype.name), images)
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None

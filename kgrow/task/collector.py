@@ -1,5 +1,6 @@
 """Collects pixels chunk by chunk, in memory or, above a budget, in a temporary file."""
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from typing import IO
@@ -7,6 +8,7 @@ from typing import IO
 import numpy as np
 
 from kgrow.task.split import slices
+from kgrow.task.wording import counted, times
 
 
 class PixelCollector:
@@ -47,6 +49,26 @@ class PixelCollector:
     def num_bytes(self) -> int:
         """Size of the pixels collected so far."""
         return self._num_images * self._image_bytes()
+
+    def check_room(self, image_shape: tuple[int, ...], image_bytes: int) -> None:
+        """Refuses images that would fit neither into `cache_bytes` nor on the disk, before any is made.
+
+        Args:
+            image_shape: Shape of one image.
+            image_bytes: Its size.
+
+        Raises:
+            ValueError: If they do not fit.
+        """
+        num_images, folder = max(1, self._num_expected), tempfile.gettempdir()
+        needed = num_images * image_bytes
+        if needed <= self._cache_bytes or needed <= shutil.disk_usage(folder).free:
+            return
+        raise ValueError(
+            f"`image_size` must be smaller: {counted(num_images, 'image')} of {times(image_shape)} take "
+            f"{needed / 2**30:,.1f} GiB, more than `cache_bytes` and more than is free in {folder}. Pass a smaller "
+            "`image_size`, or set TMPDIR to a larger disk."
+        )
 
     def append(self, images: np.ndarray) -> None:
         """Adds images at the end.

@@ -1,6 +1,7 @@
 """Reads folders with one sub-folder of images per class."""
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ def open_folder(path: Path, class_names: Sequence[str] | None = None) -> Source:
     Args:
         path: Folder with one sub-folder per class; or with the sub-folders "train" and "test" (and "validation",
             "val" or "valid"), each of which has one sub-folder per class.
-        class_names: Order of the classes; None sorts the names of the sub-folders.
+        class_names: Order of the classes; None sorts the names of the sub-folders, the numbers in them by value.
 
     Returns:
         Source, not decoded yet. Gray images stay gray unless one of the training images is coloured.
@@ -33,22 +34,25 @@ def open_folder(path: Path, class_names: Sequence[str] | None = None) -> Source:
     path = path.expanduser()
     check_folder(path, "source")
     layout = read_layout(path, class_names)
-    found = sorted({name for split in layout.splits.values() for name in split.class_names})
+    found = sorted({name for split in layout.splits.values() for name in split.class_names}, key=natural_order)
     names = tuple(found) if class_names is None else tuple(class_names)
-    if sorted(names) != found:
+    if sorted(names, key=natural_order) != found:
         raise ValueError(f"`class_names` must be the names of the class folders, {found!r}, but got {list(names)!r}.")
     if len(found) < 2:
         reasons = " ".join(layout.notes) or "There is nothing to tell apart."
         raise ValueError(f"`source` must have at least 2 classes, but got {len(found)}: {found!r}. {reasons}")
     sizes, is_coloured = survey(file for file, _ in layout.splits["train"].files)
     streams = {role: _open_files(split, names, "source", is_coloured) for role, split in layout.splits.items()}
+    notes = [] if is_coloured else ["All training images are gray: one channel."]
+    if class_names is None and found != sorted(found):
+        notes.append(f"Classes are in the order of the numbers in their names: {list_some(names)}.")
     return Source(
         path.resolve().name,
         dataclasses.replace(streams["train"], sizes=lambda: sizes),
         streams.get("validation"),
         streams.get("test"),
         class_names=names,
-        notes=(*([] if is_coloured else ["All training images are gray: one channel."]), *layout.notes),
+        notes=(*notes, *layout.notes),
         has_eight_bits=True,
     )
 
@@ -71,7 +75,7 @@ def open_class_folders(path: Path, class_names: Sequence[str] | None, argument: 
     check_folder(path, argument)
     left_out = LeftOut(path)
     split = list_class_folders(path, left_out, argument)
-    names = tuple(class_names or split.class_names)
+    names = tuple(class_names or sorted(split.class_names, key=natural_order))
     unknown = [name for name in split.class_names if name not in names]
     if unknown:
         raise ValueError(
@@ -81,6 +85,12 @@ def open_class_folders(path: Path, class_names: Sequence[str] | None, argument: 
     is_coloured = survey(file for file, _ in split.files)[1]
     remarks = [f"`{argument}`: {note}" for note in left_out.notes()]
     return dataclasses.replace(_open_files(split, names, argument, is_coloured), remarks=remarks)
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Returns what to sort names by so that "2" comes before "10", as in a file manager."""
+    parts = re.split("([0-9]+)", name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
 def check_folder(path: Path, argument: str) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 
 from kgrow.task import catalog
 from kgrow.task.arrays import open_arrays
-from kgrow.task.datasets import is_dataset, open_dataset
+from kgrow.task.datasets import class_names_of, is_dataset, open_dataset
 from kgrow.task.folder import check_folder, open_class_folders, open_folder, suggest
 from kgrow.task.layout import holds_classes
 from kgrow.task.split import Split
 from kgrow.task.stream import Chunk, Options, Source, Stream, as_chunk
+from kgrow.task.wording import list_some
 
 ACCEPTED = (
     "the name of a data set, (images, labels), a tf.data.Dataset, a keras.utils.Sequence or a folder with one "
@@ -47,28 +48,57 @@ def open_source(source: Any, options: Options) -> Source:
         train, test = source
         return Source("arrays", _open_examples(train, "source")[1], test=_open_examples(test, "source")[1])
     kind, stream = _open_examples(source, "source")
-    names = getattr(source, "class_names", None)
-    return Source(kind, stream, class_names=tuple(map(str, names)) if isinstance(names, (list, tuple)) else None)
+    return Source(kind, stream, class_names=names_of(source), has_inherited_names=not hasattr(source, "class_names"))
 
 
-def open_split(source: Any, argument: str, class_names: tuple[str, ...] | None) -> Stream:
-    """Opens a split that is given beside the data set.
+def names_of(source: Any) -> tuple[str, ...] | None:
+    """Finds the class names that a data set or a sequence carries.
 
     Args:
-        source: As for `Task.of`, but no name of a data set.
-        argument: "validation_data" or "test_data".
-        class_names: Names of the classes of the data set, for a folder.
+        source: As for `Task.of`, but no path or name.
 
     Returns:
-        Stream over the split.
+        The names, in the order of the labels: `class_names`, or the keys of `class_indices`, which iterators of
+        `flow_from_directory` have; None if there are none.
+    """
+    if is_dataset(source):
+        return class_names_of(source)
+    names, indices = getattr(source, "class_names", None), getattr(source, "class_indices", None)
+    if isinstance(indices, Mapping) and sorted(indices.values()) == list(range(len(indices))):
+        names = sorted(indices, key=indices.__getitem__)
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) and names else None
+
+
+def add_split(opened: Source, role: str, data: Any, options: Options) -> Source:
+    """Adds a split that is given beside the data set, in place of the source's own.
+
+    Args:
+        opened: Opened source.
+        role: "validation" or "test".
+        data: As for `Task.of`, but no name of a data set.
+        options: See `Options`.
+
+    Returns:
+        The source with the split.
 
     Raises:
         TypeError: If it is none of the accepted kinds.
         FileNotFoundError: If it is a path that leads nowhere.
+        ValueError: If it carries other class names than the source, or the same in another order.
     """
-    if isinstance(source, (str, os.PathLike)):
-        return open_class_folders(Path(source).expanduser(), class_names, argument)
-    return _open_examples(source, argument)[1]
+    argument, names = f"{role}_data", opened.class_names
+    if isinstance(data, (str, os.PathLike)):
+        stream = open_class_folders(Path(data).expanduser(), options.class_names or names, argument)
+    else:
+        stream, own = _open_examples(data, argument)[1], names_of(data)
+        if options.class_names is None and names is not None and own is not None and own != names:
+            raise ValueError(
+                f"`{argument}` must have the classes of the data set in the same order, {list_some(names)}, but got "
+                f"{list_some(own)}: its labels mean others. Read both with the same list of classes; if the labels "
+                "are numbered alike in spite of the names, pass `class_names`."
+            )
+    given: dict[str, Any] = {role: stream}
+    return replace(opened, **given)
 
 
 def check_text(source: str, data_dir: str | os.PathLike[str] | None = None) -> None:
@@ -175,8 +205,21 @@ def _open_given_split(split: Split, argument: str) -> Stream:
 
 
 def _open_sequence(sequence: Any, argument: str) -> Stream:
-    def read() -> Iterator[Chunk]:
-        for index in range(len(sequence)):
-            yield as_chunk(sequence[index], argument)
+    remarks: list[str] = []
 
-    return Stream(read, argument)
+    def read() -> Iterator[Chunk]:
+        remarks.clear()
+        for index in range(len(sequence)):
+            chunk = as_chunk(sequence[index], argument)
+            if index == 0 and not _are_equal(chunk, as_chunk(sequence[0], argument)):
+                remarks.append(
+                    f"`{argument}` gives other images each time it is read. Those of this reading count, and a run on "
+                    "them cannot go on later: leave random changes to `augmentation`."
+                )
+            yield chunk
+
+    return Stream(read, argument, remarks=remarks)
+
+
+def _are_equal(one: Chunk, other: Chunk) -> bool:
+    return all(np.array_equal(first, second) for first, second in zip(one, other, strict=True))

@@ -23,6 +23,7 @@ class Options:
         seed: Decides which examples are set aside.
         cache_bytes: Pixels above this size go to a temporary file.
         class_names: Names given by the caller, in the order of the labels.
+        on_progress: Called with a sentence while a long reading goes on.
     """
 
     data_dir: str | None = None
@@ -30,6 +31,7 @@ class Options:
     seed: int = 0
     cache_bytes: int = 2 * 2**30
     class_names: tuple[str, ...] | None = None
+    on_progress: Callable[[str], None] = lambda sentence: None
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ class Stream:
         num_examples: Number of examples, or an upper bound of it; None when unknown.
         sizes: Yields `(height, width)` of images, for sources where they may differ; None where they may not.
         skipped: Files the latest reading left out, with what goes on from "image file".
+        has_end: Whether it is known to end; else the reading stops at some millions of images.
+        remarks: What the latest reading found worth saying.
         is_ordered: Whether its order is that of every process; what a caller hands over may be shuffled anew in each.
         read_near: As `read`, for images that will be resized: at least twice as large, no more than needed.
-        remarks: What is worth saying of it.
     """
 
     read: Callable[[], Iterator[Chunk]]
@@ -53,9 +56,10 @@ class Stream:
     num_examples: int | None = None
     sizes: Callable[[], Iterable[Size]] | None = None
     skipped: dict[str, str] = field(default_factory=dict)
+    has_end: bool = True
+    remarks: list[str] = field(default_factory=list)
     is_ordered: bool = True
     read_near: Callable[[Size], Iterator[Chunk]] | None = None
-    remarks: list[str] = field(default_factory=list)
 
     def words_skipped(self) -> list[str]:
         """Words what the latest reading left out.
@@ -85,6 +89,8 @@ class Source:
         validation_ratio: Share of `train` set aside when there is no validation split.
         has_unused_classes: Whether classes without a single example in any split are left out, not refused.
         has_eight_bits: Whether all images are decoded to 8 bits, 0 being black and 255 white.
+        has_inherited_names: Whether the class names are those of another data set that this one was made of; where
+            their number does not fit they are left out.
     """
 
     name: str
@@ -97,6 +103,7 @@ class Source:
     validation_ratio: float = 0.15
     has_unused_classes: bool = False
     has_eight_bits: bool = False
+    has_inherited_names: bool = False
 
     def streams(self) -> dict[str, Stream]:
         """Collects the splits that the source gives.

@@ -237,3 +237,19 @@ def test_nothing_that_a_terminal_would_obey_comes_from_names_of_files(tmp_path):
     with pytest.raises(ValueError, match="without control characters") as refused:
         Task.of(root)
     assert str(refused.value).isprintable()
+
+
+def test_numbers_in_the_names_of_classes_are_sorted_by_value_and_that_is_said(tmp_path):
+    names = ("0", "1", "2", "10", "11")
+    fill(tmp_path / "made", names)
+    task = Task.of(tmp_path / "made")
+    assert task.class_names == names
+    assert "Classes are in the order of the numbers in their names: '0', '1', '2', '10', '11'." in task.notes
+    images, labels = np.zeros((50, 10, 12, 3), np.uint8), np.arange(50) % 5
+    beside = Task.of((images, labels), test_data=tmp_path / "made").test
+    assert np.bincount(beside.labels).tolist() == [10] * 5
+
+
+def test_names_whose_order_is_the_plain_one_are_not_spoken_of(tmp_path):
+    fill(tmp_path / "made", ("a1", "a2", "b"))
+    assert not any("order" in note for note in Task.of(tmp_path / "made").notes)

@@ -78,3 +78,9 @@ def test_names_in_any_script_are_kept():
     names = ("café", "\u0643\u062a\u0627\u0628", "\U0001f469\u200d\U0001f52c", "全角\u3000")
     images = np.zeros((80, 4, 4, 1), np.uint8)
     assert Task.of((images, np.arange(80) % 4), class_names=names).class_names == names
+
+
+def test_more_classes_than_a_small_network_can_have_are_refused_before_anything_of_their_size_is_made():
+    rows = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (5, 10**11), (0, 0))
+    with pytest.raises(ValueError, match="`test_data` must have at most 100000 classes, but got 100000000000"):
+        as_labels(rows, "test_data")

@@ -114,7 +114,7 @@ def test_only_the_missing_split_is_set_aside(given):
 
 def test_list_of_images_of_several_sizes_is_resized_to_the_median_once_said():
     images = [np.full((8 + 2 * (index % 3), 12, 3), 10 * (index % 2), np.uint8) for index in range(30)]
-    task = Task.of((images, np.arange(30) % 2))
+    task = Task.of((images, np.arange(30) % 2), class_names=("black", "gray"))
     assert task.input_shape == (10, 12, 3)
     assert sorted(np.unique(task.train.images)) == [0, 10]
     assert [note for note in task.notes if "Resized 20 images to 10x12" in note] == list(task.notes)
@@ -193,7 +193,7 @@ def test_pictures_of_pillow_are_read_as_their_files_are():
 
 @pytest.mark.parametrize(("image_size", "shape"), [(5, (5, 5, 3)), ((12, 8), (12, 8, 3))])
 def test_image_size_resizes_arrays_too(image_size, shape):
-    task = Task.of((IMAGES, LABELS), image_size=image_size)
+    task = Task.of((IMAGES, LABELS), image_size=image_size, class_names="abc")
     assert task.input_shape == shape
     assert task.dtype == np.uint8
     assert task.notes == (f"Resized 60 images to {shape[0]}x{shape[1]}.",)
@@ -388,3 +388,44 @@ def test_home_of_nobody_is_no_folder():
 def test_missing_folder_is_not_taken_for_a_name(source):
     with pytest.raises(FileNotFoundError, match="`source` must be an existing folder"):
         Task.of(source)
+
+
+class Iterator(Batches):
+    """A sequence with the attribute of those that `flow_from_directory` makes."""
+
+    def __init__(self, **class_indices):
+        super().__init__()
+        self.class_indices = class_indices
+
+
+def test_class_indices_of_a_directory_iterator_name_the_classes():
+    assert Task.of(Iterator(zero=2, four=0, ten=1)).class_names == ("four", "ten", "zero")
+
+
+def test_a_given_split_with_other_classes_or_another_order_of_them_is_refused():
+    train = Iterator(cat=0, cow=1, dog=2)
+    for other in (Iterator(cat=0, dog=1, cow=2), Iterator(cat=0, dog=1)):
+        with pytest.raises(
+            ValueError, match=r"`test_data` must have the classes .* 'cat', 'cow', 'dog', but got 'cat'"
+        ):
+            Task.of(train, test_data=other)
+        assert Task.of(train, test_data=other, class_names="abc").class_names == ("a", "b", "c")
+    assert Task.of(train, test_data=Iterator(cat=0, cow=1, dog=2)).class_names == ("cat", "cow", "dog")
+
+
+def test_classes_that_are_named_by_number_are_said():
+    (note,) = Task.of((IMAGES, LABELS)).notes
+    assert note == "Classes are named by number, 0 to 2. Pass `class_names` to name them."
+    assert Task.of((IMAGES, LABELS), class_names="abc").notes == ()
+
+
+def test_a_sequence_that_changes_its_images_at_random_is_named():
+    random = np.random.default_rng(0)
+
+    class Augmenting(Batches):
+        def __getitem__(self, index):
+            images, labels = super().__getitem__(index)
+            return images + random.integers(0, 9, images.shape), labels
+
+    assert any("gives other images each time it is read" in note for note in Task.of(Augmenting()).notes)
+    assert not any("each time" in note for note in Task.of(Batches()).notes)
