@@ -4,6 +4,7 @@ import pytest
 
 import kgrow
 from kgrow._keras import keras, pinned
+from kgrow.density import search_density
 
 
 def settings():
@@ -43,6 +44,24 @@ def test_policy_that_follows_floatx_goes_on_to_follow_it():
     assert settings()[2] == "float32"
 
 
+@pytest.mark.parametrize("search", [kgrow.search, search_density])
+@pytest.mark.usefixtures("_set_otherwise")
+def test_searches_run_with_settings_of_their_own(search, tmp_path):
+    class Probe:
+        """A sequence that tells what Keras is set to while it is read."""
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            raise KeyError(settings())
+
+    with pytest.raises(KeyError, match=r"'channels_last', 'float32', 'float32'"):
+        search(Probe(), directory=tmp_path, verbose=0)
+    assert settings() == ("channels_first", "float16", "mixed_float16")
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("_set_otherwise")
 def test_search_load_and_export_follow_no_global_setting(tiny_task, tiny_space, tmp_path):
     result = kgrow.search(
