@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+MOST_CLASSES = 100_000
 
 
 def check_keep_ratio(value: float, name: str = "keep_ratio") -> float:
@@ -96,6 +97,26 @@ def _int_from(smallest: int, value: int, name: str, expected: str) -> int:
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < smallest:
         raise ValueError(f"`{name}` must be {expected}, but got {value!r}.")
+    return int(value)
+
+
+def check_num_classes(value: int, name: str = "num_classes") -> int:
+    """Returns a number of classes as a plain int.
+
+    Args:
+        value: Python or NumPy integer.
+        name: Argument the message names.
+
+    Raises:
+        ValueError: If it is no positive integer, or one that no small network has: what is made by its size would take
+            all the memory.
+
+    Example:
+        >>> check_num_classes(10)
+        10
+    """
+    if check_positive_int(value, name) > MOST_CLASSES:
+        raise ValueError(f"`{name}` must have at most {MOST_CLASSES} classes, but got {value}.")
     return int(value)
 
 

@@ -50,6 +50,30 @@ def quiet_stderr() -> Iterator[None]:
             os.close(saved)
 
 
+@contextlib.contextmanager
+def pinned() -> Iterator[None]:
+    """Builds networks and optimizers in float32 with channels last, whatever Keras is told to do by default.
+
+    A `keras.json`, `set_floatx` and `mixed_precision.set_global_policy` hold for the whole process; a layer follows
+    what holds when it is made.
+    """
+    backend, precision = keras.backend, keras.mixed_precision
+    data_format, floatx = backend.image_data_format(), backend.floatx()
+    backend.set_image_data_format("channels_last")
+    backend.set_floatx("float32")
+    policy = precision.global_policy()  # follows floatx unless it was set
+    is_set = policy.name != "float32"
+    if is_set:
+        precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        if is_set:
+            precision.set_global_policy(policy)
+        backend.set_floatx(floatx)
+        backend.set_image_data_format(data_format)
+
+
 with quiet_stderr(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
@@ -64,4 +88,4 @@ if _comes_too_late and platform.machine() in ("x86_64", "AMD64") and not _pywrap
         stacklevel=2,
     )
 
-__all__ = ["keras", "quiet_stderr", "tf"]
+__all__ = ["keras", "pinned", "quiet_stderr", "tf"]

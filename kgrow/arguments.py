@@ -66,6 +66,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add("--channel-keep-ratio", type=numbers, metavar="R", help="kept fraction of the channels, one or per block")
     add("--channel-criterion", default="gate", help="gate (default), bayes, snip, norm or bn_scale")
     add("--channel-multiple", type=int, default=1, metavar="N", help="widths become multiples of N")
+    add("--class-weight", default="auto", help="auto (balanced beyond 3:1, default), balanced or none")
     add("--augmentation", default="suited", help="suited (default), cutout, shift (nothing is mirrored) or none")
     add(
         "--limit",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._checks import check_positive_int
+from kgrow._keras import pinned
 from kgrow.exporting import EXPORTERS
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
@@ -24,6 +25,7 @@ NUM_TIMED = 200
 WITH_EXITS = " + exits"
 
 
+@pinned()
 def benchmark(
     path: str | os.PathLike[str],
     dataset: Any = None,

@@ -15,6 +15,7 @@ from typing import Any
 
 import kgrow
 from kgrow.arguments import parser
+from kgrow.task.sources import check_text
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
     try:
+        if options.dataset is not None:
+            check_text(options.dataset, options.data_dir)  # before TensorFlow is imported, which takes its time
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         if options.command not in ("search", "worker"):
@@ -68,6 +71,7 @@ def run_search(options: argparse.Namespace) -> int:
         channel_criterion=options.channel_criterion,
         channel_multiple=options.channel_multiple,
         augmentation=options.augmentation,
+        class_weight=options.class_weight,
         max_time=options.max_time,
         validation_split=options.validation_split,
         image_size=options.image_size,

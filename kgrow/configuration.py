@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import numbers
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_keep_ratios, lookup
+from kgrow._checks import check_keep_ratios, lookup, nearest
 from kgrow.execution import Plan
 from kgrow.lifecycle import PRESETS, ChannelPruning, Preset, Settings
 from kgrow.pruning import CHANNEL_CRITERIA, ChannelCriterion
@@ -16,6 +17,10 @@ from kgrow.result import task_document
 from kgrow.run import described
 from kgrow.searching.limits import Limits
 from kgrow.task import AUGMENTATIONS, Augmentation, Task
+
+CLASS_WEIGHTS = ("auto", "balanced", "none")
+# Between the numbers of images of the largest and the smallest class: beyond it "auto" balances them.
+LARGEST_IMBALANCE = 3
 
 
 def resolve_preset(
@@ -72,6 +77,50 @@ def channel_pruning(
     return ChannelPruning(ratios, criterion, multiple_of)
 
 
+def chosen_class_weights(
+    given: str | Mapping[str | int, float] | None, class_names: Sequence[str], labels: np.ndarray
+) -> tuple[float, ...] | None:
+    """Returns the factor of the loss of a training image by its class, or None if all count alike.
+
+    Args:
+        given: See `kgrow.search`.
+        class_names: In the order of the labels.
+        labels: Class indices of the training images.
+
+    Returns:
+        One positive number per class, such that the mean over the training images is 1.
+    """
+    counts = np.bincount(labels, minlength=len(class_names))
+    if isinstance(given, Mapping):
+        weights = np.ones(len(class_names))
+        for name, weight in given.items():
+            weights[_class_index(name, class_names)] = _check_class_weight(name, weight)
+    else:
+        lookup(dict.fromkeys(CLASS_WEIGHTS), "none" if given is None else str(given), "class_weight")
+        is_balanced = given == "balanced" or (given == "auto" and counts.max() > LARGEST_IMBALANCE * counts.min())
+        weights = 1 / counts if is_balanced else np.ones(len(class_names))
+    weights = weights * (len(labels) / np.sum(weights * counts))
+    return None if np.allclose(weights, 1) else tuple(weights.tolist())
+
+
+def _class_index(name: str | int, class_names: Sequence[str]) -> int:
+    is_index = isinstance(name, numbers.Integral) and not isinstance(name, bool)
+    if is_index and 0 <= int(name) < len(class_names):
+        return int(name)
+    if name not in class_names:
+        raise ValueError(
+            f"`class_weight` must have names or numbers of classes as keys, but got {name!r}. "
+            f"{nearest(str(name), class_names)}".rstrip()
+        )
+    return list(class_names).index(str(name))
+
+
+def _check_class_weight(name: str | int, weight: float) -> float:
+    if not isinstance(weight, numbers.Real) or not 0 < weight < float("inf"):
+        raise ValueError(f"`class_weight` must hold positive numbers, but got {weight!r} for {name!r}.")
+    return float(weight)
+
+
 def with_prices(settings: Settings, num_train: int) -> Settings:
     """Returns settings by which the evidence decides, if their strategy says so.
 
@@ -117,6 +166,7 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "scope": settings.scope,
         "channels": None if settings.channels is None else _fields(settings.channels),
         "augmentation": dataclasses.asdict(settings.augmentation),
+        "class_weights": settings.class_weights,
         "replicas": 1 if settings.strategy is None else settings.strategy.num_replicas_in_sync,
         "seed": settings.seed,
     }

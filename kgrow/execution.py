@@ -95,7 +95,7 @@ class Search:
     def result(self, max_time: float | None = None) -> Result:
         """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
         started = time.monotonic()
-        for note in (*self.task.notes, *self.plan.settings.augmentation.notes):
+        for note in (*self.task.overview, *self.task.notes, *self.plan.settings.notes):
             self.observer.note(note)
         max_time = float("inf") if max_time is None else max_time
         calibration = self._train(started, max_time)
@@ -219,7 +219,8 @@ class Search:
 
     def _exported(self, network: GrowingNetwork, trial: str, deadline: float) -> Artefact:
         """Writes and measures a file; the test split, over which it is run, decides nothing."""
-        options = ExportOptions(self.plan.proposals.quantization, max_drop=1.0, seed=self.plan.settings.seed)
+        quantization, settings = self.plan.proposals.quantization, self.plan.settings
+        options = ExportOptions(quantization, max_drop=1.0, seed=settings.seed, class_weights=settings.class_weights)
         target = self.run.claim(MEASURED)
         artefact = export(network, self.task, target, options)
         drop = self._validation_drop(network, target) if options.quantization == "int8" else 0.0

@@ -6,16 +6,18 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kgrow._checks import check_positive_int, lookup
+from kgrow._keras import pinned
 from kgrow.configuration import (
     channel_pruning,
     chosen_augmentation,
+    chosen_class_weights,
     chosen_keep_ratio,
     configuration,
     resolve_preset,
@@ -24,6 +26,7 @@ from kgrow.configuration import (
 from kgrow.execution import Plan, Search
 from kgrow.exporting.export import check_representative_dataset
 from kgrow.exporting.latency import untrained_latency_ms
+from kgrow.inventory import check_same_images, record_images
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import CRITERIA, SCOPES, ChannelCriterion, Criterion
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from kgrow.searching.chief import Server
 
 
+@pinned()
 def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
     dataset: Any,
     *,
@@ -73,6 +77,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     test_data: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
     image_size: int | tuple[int, int] | None = None,
+    class_names: Iterable[str] | None = None,
+    class_weight: str | Mapping[str | int, float] | None = "auto",
     max_time: float | None = None,
     seed: int = 0,
     directory: str | os.PathLike[str] = "kgrow_runs",
@@ -122,6 +128,11 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         test_data: Used once, for the final figures.
         data_dir: Where TensorFlow Datasets keeps its data.
         image_size: Images are resized to it.
+        class_names: Names of the classes, in the order of the labels; for a folder, its order. By default those that
+            the data carry, or else numbers.
+        class_weight: How much an image of each class counts in the training loss: `"balanced"` (inversely to the number
+            of images of its class), `"none"`, or a number by name or index of a class, 1 for the others. `"auto"`
+            balances classes of which the largest has more than three times as many images as the smallest.
         max_time: Seconds after which no epoch is started; the best network so far is exported. With workers the
             chief's counts.
         seed: Of everything that is drawn.
@@ -161,7 +172,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     limits = limits or Limits()
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
     lookup(FORMATS, quantization, "quantize")
-    task = Task.of(
+    names = list(class_names) if isinstance(class_names, Iterable) else class_names  # read again, as the data may be
+    read = functools.partial(
+        Task.of,
         dataset,
         validation_data=validation_data,
         validation_split=validation_split,
@@ -169,7 +182,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         data_dir=data_dir,
         image_size=image_size,
         seed=seed,
+        class_names=names,
+        on_progress=display_for(verbose).note,
     )
+    task = read()
     check_representative_dataset(task, quantization)
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
     proposals = Proposals(
@@ -191,6 +207,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         seed=seed,
         channels=channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, num_blocks, seed),
         strategy=None if distribute is None else make_strategy(distribute, resolved.batch_size),
+        class_weights=chosen_class_weights(class_weight, task.class_names, task.train.labels),
     )
     plan = Plan(
         proposals=proposals,
@@ -203,6 +220,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     )
     check_oracle(oracle)
     path = Path(directory) / (project_name or default_project_name(task))
+    if not overwrite:
+        check_same_images(path, task, (lambda: task) if isinstance(dataset, str | os.PathLike) else read)
     cluster = cluster or from_environment(os.environ)
     if cluster and not isinstance(plan.estimator, Full):
         raise ValueError(
@@ -214,6 +233,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_server(cluster)) if cluster else None
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
+        record_images(run, task)
         if run.has(RESULT) and run.has(MODEL) and run.read_json(RESULT)["complete"]:
             return load(path, task)
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
@@ -223,7 +243,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             latency = functools.partial(untrained_latency_ms, task, quantization)
             plan = dataclasses.replace(plan, proposals=measured(proposals, run, latency, observer))
         return Search(
-            task, plan, run, observer, _source(dataset, data_dir, image_size, validation_split), server
+            task, plan, run, observer, _source(dataset, data_dir, image_size, validation_split, names), server
         ).result(max_time)
 
 
@@ -257,10 +277,12 @@ def default_project_name(task: Task) -> str:
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in task.name)
 
 
-def _source(dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None) -> dict[str, Any]:
+def _source(
+    dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None, class_names: list[str] | None
+) -> dict[str, Any]:
     """Returns how `load` finds the data again; `dataset` is None for data held in memory."""
     name = os.fspath(dataset) if isinstance(dataset, str | os.PathLike) else None
-    if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name)):
+    if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name, data_dir)):
         name = os.path.abspath(os.path.expanduser(name))
     is_local = data_dir is not None and "://" not in os.fspath(data_dir)
     return {
@@ -268,4 +290,5 @@ def _source(dataset: Any, data_dir: Any, image_size: Any, validation_split: floa
         "data_dir": os.path.abspath(data_dir) if is_local else data_dir,
         "image_size": None if image_size is None else np.asarray(image_size).tolist(),  # NumPy's numbers are no JSON
         "validation_split": None if validation_split is None else float(validation_split),
+        "class_names": class_names,
     }

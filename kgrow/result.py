@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgrow._files import decode_arrays, decode_json
 from kgrow.architecture import Architecture
+from kgrow.inventory import changed_images
 
 if TYPE_CHECKING:
     from kgrow.exporting import Artefact, EarlyExit
@@ -93,6 +94,8 @@ class Result:
         exits = early_exit if isinstance(early_exit, EarlyExit) else EarlyExit() if early_exit else None
         quantization = quantize or self.document["config"]["quantization"]
         options.setdefault("seed", self.document["seed"])
+        weights = self.document["config"].get("class_weights")
+        options.setdefault("class_weights", None if weights is None else tuple(weights))
         options.setdefault("fine_tune_epochs", self.fine_tune_epochs if quantization == "int8" else 0)
         chosen = ExportOptions(quantization=quantization, exit_index=exit_index, early_exit=exits, **options)
         return export(self.network, self.task, path, chosen)
@@ -151,9 +154,11 @@ def load(
         FileNotFoundError: If the directory holds no finished search.
         ValueError: If the data are not those that were searched on.
     """
+    from kgrow._keras import pinned
     from kgrow.lifecycle import BEST
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
+    from kgrow.task.catalog import DataSetName
 
     path = Path(directory).absolute()
     if not (path / RESULT).is_file():
@@ -168,24 +173,28 @@ def load(
     source = document["source"]
     if dataset is None and source["dataset"] is None:
         raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
+    if dataset is None:  # folders are remembered by their absolute paths
+        dataset = source["dataset"] if os.path.isabs(source["dataset"]) else DataSetName(source["dataset"])
     task = Task.of(
-        source["dataset"] if dataset is None else dataset,
+        dataset,
         validation_data=validation_data,
         test_data=test_data,
         data_dir=data_dir or source["data_dir"],
         image_size=None if isinstance(dataset, Task) else source["image_size"],
         validation_split=None if isinstance(dataset, Task) else source["validation_split"],
         seed=document["seed"],
+        class_names=None if isinstance(dataset, Task) else source.get("class_names"),
     )
     if task.fingerprint != document["config"]["task"]["fingerprint"]:
+        changes = changed_images(path, task) or f"its pixels or labels differ: got {task!r}"
         raise ValueError(
-            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but its pixels or "
-            f"labels differ: got {task!r}."
+            f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but {changes}."
         )
     best = path / "trials" / document["best"]["trial"] / BEST
     if not best.is_file():
         raise FileNotFoundError(f"`directory` must hold the weights of the best trial, but there is no '{best}'.")
     arrays, _ = decode_arrays(best.read_bytes(), str(best))
-    network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
+    with pinned():
+        network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
     network.load_state(arrays)
     return Result(path, document, network, task)

@@ -59,6 +59,7 @@ def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
         (["--criterion", "snap"], cli.BAD_USAGE, "'snip'"),
         (["--estimator", "suprnet"], cli.BAD_USAGE, "Did you mean 'supernet'?"),
         (["--calibrate"], cli.BAD_USAGE, "`calibrate` must come with an approximate estimator"),
+        (["--class-weight", "balance"], cli.BAD_USAGE, "Did you mean 'balanced'?"),
         (["--epochs", "0"], cli.BAD_USAGE, "`epochs` must be a positive integer"),
         (
             ["--max-params", "1"],
@@ -218,3 +219,25 @@ def test_a_narrow_terminal_shows_the_whole_run_and_gets_its_cursor_back(tmp_path
     assert "Traceback" not in text
     assert "WARNING" not in text  # TensorFlow's start-up noise
     assert shown.count(b"\x1b[?25h") >= shown.count(b"\x1b[?25l")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search", "nosuch"),
+        ("search", "./nosuch"),
+        ("worker", "nosuch"),
+        ("export", "RUN", "--out", "x", "--dataset", "nosuch"),
+    ],
+)
+def test_no_is_said_before_tensorflow_is_imported(arguments, tmp_path):
+    program = (
+        "import sys; from kgrow.cli import main; print(main(sys.argv[1:]), *sys.modules.keys() & "
+        "{'tensorflow', 'tensorflow_datasets', 'tf_keras', 'keras_tuner'})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "2\n"
+    assert "nosuch'" in done.stderr
+    assert not any(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """The main job from data to a proven file, and the document it leaves."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -15,6 +16,7 @@ from kgrow.exporting import classify
 from kgrow.pruning import Bayes, BayesGate
 from kgrow.searching import Cells
 from kgrow.searching.trials import NETWORKS_KEPT
+from kgrow.task import Split
 
 pytestmark = pytest.mark.slow
 
@@ -143,7 +145,8 @@ def test_the_written_file_answers_as_the_document_says(result):
 
 
 def test_disk_holds_the_best_weights_and_no_leftovers(result):
-    names = {str(path.relative_to(result.directory)) for path in result.directory.rglob("*.npz")}
+    weights = (result.directory / "trials").rglob("*.npz")
+    names = {str(path.relative_to(result.directory)) for path in weights}
     assert f"trials/{result.document['best']['trial']}/best.npz" in names
     assert len(names) == NETWORKS_KEPT
     assert all(name.endswith("/best.npz") for name in names)
@@ -169,11 +172,21 @@ def test_result_that_is_not_whole_is_refused(result, tmp_path):
         kgrow.load(run)
 
 
-def test_data_in_memory_are_loaded_as_they_were_resized_and_divided(tmp_path):
+def test_an_image_less_is_said_to_whoever_goes_on_or_loads(result):
+    task = result.task
+    fewer = dataclasses.replace(task, train=Split(task.train.images[1:], task.train.labels[1:]))
+    with pytest.raises(ValueError, match=r"1 image was removed\. Pass `overwrite=True`"):
+        kgrow.search(fewer, directory=result.directory.parent, project_name=result.directory.name, verbose=0)
+    with pytest.raises(ValueError, match=r"was searched on, 'digits', but 1 image was removed\."):
+        kgrow.load(result.directory, fewer)
+
+
+def test_data_in_memory_are_loaded_as_they_were_resized_divided_and_named(tmp_path):
     generator = np.random.default_rng(0)
     data = generator.integers(0, 256, (60, 12, 12)).astype(np.uint8), np.arange(60) % 3
     options = {
         "image_size": 8,
+        "class_names": ["x", "y", "z"],
         "validation_split": 0.3,
         "epochs": 1,
         "batch_size": 8,
@@ -185,6 +198,7 @@ def test_data_in_memory_are_loaded_as_they_were_resized_and_divided(tmp_path):
     loaded = kgrow.load(searched.directory, data)
     assert loaded.task.fingerprint == searched.task.fingerprint
     assert len(loaded.task.validation) == 18
+    assert loaded.task.class_names == tuple(loaded.document["task"]["class_names"]) == ("x", "y", "z")
 
 
 def test_the_same_call_again_returns_at_once_and_another_configuration_is_refused(result):

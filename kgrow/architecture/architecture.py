@@ -7,6 +7,7 @@ import functools
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from kgrow._checks import check_num_classes
 from kgrow.architecture import operations
 from kgrow.architecture.countable import Countable
 from kgrow.architecture.edge import Edge, inputs_of, nodes_of, sorted_edges
@@ -180,6 +181,7 @@ class Architecture(Countable):
 
     def __post_init__(self) -> None:
         _check_counts(num_classes=self.num_classes)
+        check_num_classes(self.num_classes)
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise ValueError(f"`input_shape` must be (height, width, channels), but got {self.input_shape}.")
         for number, cell in enumerate(self.cells):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._checks import check_positive_int, lookup
-from kgrow._keras import keras
+from kgrow._keras import keras, pinned
 from kgrow.compressing.compressed import Compressed
 from kgrow.compressing.figures import document, figures
 from kgrow.compressing.fine_tuning import FineTuner
@@ -30,6 +30,7 @@ from kgrow.task import Augmentation, Task
 NUM_ERRORS = 2  # standard errors of an accuracy that luck alone hardly exceeds
 
 
+@pinned()
 def compress(  # noqa: PLR0913 - one call of the README; all but model and data are keywords with a default
     model: keras.Model,
     dataset: Any,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._checks import lookup
-from kgrow._keras import keras, tf
+from kgrow._keras import keras, pinned, tf
 from kgrow.compressing.graph import Graph, build, outputs
 from kgrow.compressing.layer_errors import layer_errors
 from kgrow.compressing.reading import read
@@ -34,6 +34,7 @@ FLOAT_OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
 REMEDY = {"int8": "Keep more channels, or use 'dynamic', whose activations stay float32."}
 
 
+@pinned()
 def export_model(model: keras.Model, task: Task, path: Path, options: ExportOptions) -> Artefact:
     """Writes a user's model for a device; see `kgrow.exporting.export`.
 

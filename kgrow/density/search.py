@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import kgrow
-from kgrow._keras import keras, tf
+from kgrow._keras import keras, pinned, tf
 from kgrow.compressing.converting import export_model
 from kgrow.compressing.graph import outputs
 from kgrow.density.network import DensityNetwork
@@ -53,6 +53,7 @@ class DensityResult:
         return export_model(self.model, self.task, Path(path), ExportOptions(quantization=quantize, **options))
 
 
+@pinned()
 def search_density(  # noqa: PLR0913 - one call; all but the data are keywords with a default
     dataset: Any,
     *,
@@ -134,7 +135,7 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
 
 def _searched(tuner: DensityTuner, observer: Observer) -> DensityResult:
     trials = tuner.trials
-    for note in trials.task.notes:
+    for note in (*trials.task.overview, *trials.task.notes):
         observer.note(note)
     run_tuner(tuner)
     network = trials.best_network()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrow._checks import lookup
+from kgrow._keras import pinned
 from kgrow.exporting import cut
 from kgrow.exporting.bundle import check_target
 from kgrow.exporting.compact import compact
@@ -37,6 +38,7 @@ EXPORTERS: dict[str, Exporter] = {
 REPRESENTATIVE_IMAGES = 512
 
 
+@pinned()
 def export(
     network: GrowingNetwork, task: Task, path: str | os.PathLike[str], options: ExportOptions | None = None
 ) -> Artefact:
@@ -79,7 +81,10 @@ def export(
     heads = _live_heads(network, head) if options.early_exit else (head,)
     early_exit = options.early_exit and options.early_exit.of_heads(heads)
     if options.fine_tune_epochs:
-        exporter = Int8(tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed))
+        weights = options.class_weights
+        exporter = Int8(
+            tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed, class_weights=weights)
+        )
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     converted = exporter.convert(smaller, heads, options.pixels(task.dtype.name), images)
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None

@@ -30,6 +30,7 @@ class FineTuning:
         batch_size: Images per step.
         augmentation: Of training images; by default what suits the data.
         seed: Of data order and augmentation.
+        class_weights: Factor of the loss of each image, by its class; None for 1.
 
     References:
         Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -43,6 +44,7 @@ class FineTuning:
     batch_size: int = 64
     augmentation: Augmentation | None = None
     seed: int = 0
+    class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_positive_int(self.epochs, "epochs")
@@ -82,7 +84,8 @@ class FineTuning:
             centred = tf.cast(images, tf.float32) - tf.constant(scaling.mean)
             images = augmentation.augment(centred, seed) + tf.constant(scaling.mean)
             with tf.GradientTape() as tape:
-                loss = joint_loss(self._wanted(quantized.heads(images)), labels, weights, 0.0)
+                logits = self._wanted(quantized.heads(images))
+                loss = joint_loss(logits, labels, weights, 0.0, class_weights=self.class_weights)
             optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
             for name, mask in masks.items():
                 kernel = quantized.folded.variables[f"{name}/kernel"]

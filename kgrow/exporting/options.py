@@ -24,6 +24,7 @@ class ExportOptions:
         micro: Whether it must run on TensorFlow Lite Micro: what does not is an error.
         max_drop: Accuracy that quantization may cost, in [0, 1].
         seed: Of the representative images and of fine-tuning.
+        class_weights: Factor of the loss of each image in fine-tuning, by its class; None for 1.
     """
 
     quantization: str = "float32"
@@ -35,6 +36,7 @@ class ExportOptions:
     micro: bool = False
     max_drop: float = 0.01
     seed: int = 0
+    class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop <= 1:

@@ -159,7 +159,7 @@ class Lifecycle:
 
     def _new_trainer(self) -> Trainer:
         settings = self.settings
-        return Trainer(self.network, settings.preset, settings.augmentation, settings.seed)
+        return Trainer(self.network, settings.preset, settings.augmentation, settings.seed, settings.class_weights)
 
     def _scope(self) -> contextlib.AbstractContextManager[Any]:
         """Returns where variables of the network are made, assigned and read as those of all replicas."""
@@ -205,7 +205,9 @@ class Lifecycle:
         batches = saliency_batches(self.task.train, preset.saliency_examples, (self.settings.seed, epoch, 1))
 
         def loss(logits: Any, labels: Any) -> Any:
-            return joint_loss(logits, labels, weights, preset.label_smoothing)
+            return joint_loss(
+                logits, labels, weights, preset.label_smoothing, class_weights=self.settings.class_weights
+            )
 
         channels, network, share = self.settings.channels, self._scored(), self.schedule.price_share(epoch)
         if channels:

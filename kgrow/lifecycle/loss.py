@@ -53,7 +53,12 @@ def relative_depths(architecture: Architecture) -> list[float]:
 
 
 def joint_loss(
-    logits: Sequence[Any], labels: Any, weights: Any, label_smoothing: float, distillation: float = 0.0
+    logits: Sequence[Any],
+    labels: Any,
+    weights: Any,
+    label_smoothing: float,
+    distillation: float = 0.0,
+    class_weights: Sequence[float] | None = None,
 ) -> Any:
     r"""Returns the weighted sum over heads of the mean cross-entropy, in nats per example.
 
@@ -67,6 +72,7 @@ def joint_loss(
         weights: float32 (heads,).
         label_smoothing: In [0, 1).
         distillation: That share, in [0, 1].
+        class_weights: Factor of the loss of each example, by its class; None for 1.
 
     References:
         Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015,
@@ -75,15 +81,20 @@ def joint_loss(
     """
     num_classes = logits[0].shape[-1]
     targets = tf.one_hot(labels, num_classes) * (1.0 - label_smoothing) + label_smoothing / num_classes
-    losses = [tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, head)) for head in logits]
+    factors = None if class_weights is None else tf.gather(tf.constant(class_weights, tf.float32), labels)
+    losses = [_mean(tf.nn.softmax_cross_entropy_with_logits(targets, head), factors) for head in logits]
     if distillation:
         losses[:-1] = [
-            (1 - distillation) * loss + distillation * _distance(logits[-1], head)
+            (1 - distillation) * loss + distillation * _distance(logits[-1], head, factors)
             for loss, head in zip(losses, logits[:-1], strict=False)
         ]
     return tf.add_n([weights[index] * loss for index, loss in enumerate(losses)])
 
 
-def _distance(teacher: Any, head: Any) -> Any:
+def _mean(losses: Any, factors: Any) -> Any:
+    return tf.reduce_mean(losses if factors is None else factors * losses)
+
+
+def _distance(teacher: Any, head: Any, factors: Any) -> Any:
     soft = tf.stop_gradient(tf.nn.softmax(teacher / TEMPERATURE))
-    return TEMPERATURE**2 * tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(soft, head / TEMPERATURE))
+    return TEMPERATURE**2 * _mean(tf.nn.softmax_cross_entropy_with_logits(soft, head / TEMPERATURE), factors)

@@ -43,6 +43,7 @@ class Settings:
         seed: Of initial values, data order, augmentation and criterion.
         channels: How whole channels are pruned before the connections inside; None leaves them.
         strategy: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
+        class_weights: Factor of the loss of each training image, by its class; None for 1.
     """
 
     preset: Preset
@@ -52,6 +53,19 @@ class Settings:
     seed: int = 0
     channels: ChannelPruning | None = None
     strategy: Any = None
+    class_weights: tuple[float, ...] | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should be told once."""
+        if self.class_weights is None:
+            return self.augmentation.notes
+        least, most = min(self.class_weights), max(self.class_weights)
+        weighted = (
+            f"The training loss counts an image {least:.3g} to {most:.3g} times, by its class. To count all alike, "
+            "choose `class_weight='none'` (--class-weight none)."
+        )
+        return (*self.augmentation.notes, weighted)
 
     def __post_init__(self) -> None:
         events = self.preset.prune_epochs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,19 @@ class Trainer:
         preset: Optimizer and loss settings.
         augmentation: Applied to scaled images inside the traced step.
         seed: Of the augmentation: each step's draw depends on the seed and the step's number alone.
+        class_weights: Factor of the loss of each image, by its class; None for 1.
     """
 
-    def __init__(self, network: GrowingNetwork, preset: Preset, augmentation: Augmentation, seed: int):
+    def __init__(
+        self,
+        network: GrowingNetwork,
+        preset: Preset,
+        augmentation: Augmentation,
+        seed: int,
+        class_weights: Sequence[float] | None = None,
+    ):
         self.network, self.preset, self.augmentation, self.seed = network, preset, augmentation, seed
+        self.class_weights = class_weights
         self.optimizer: Any = None
         self.strategy, self.is_distributed = tf.distribute.get_strategy(), tf.distribute.has_strategy()
         self.step_number = 0
@@ -131,7 +140,14 @@ class Trainer:
     def _update(self, images: Any, labels: Any, head_weights: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = self.network.call_scaled(images, training=True)
-            loss = joint_loss(logits, labels, head_weights, self.preset.label_smoothing, self.preset.distillation)
+            loss = joint_loss(
+                logits,
+                labels,
+                head_weights,
+                self.preset.label_smoothing,
+                self.preset.distillation,
+                self.class_weights,
+            )
         variables = list(self.trainable.values())
         gradients = tape.gradient(loss, variables)
         decayed = [

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from kgrow.task.pictures import from_picture, is_picture
 from kgrow.task.pixels import check_image_shape
 from kgrow.task.split import slices
 from kgrow.task.stream import Chunk, Stream
@@ -15,7 +16,7 @@ def open_arrays(images: Any, labels: Any, argument: str = "source") -> Stream:
     """Opens images and labels held in memory.
 
     Args:
-        images: Array, tensor or list; a list may hold images of several sizes.
+        images: Array, tensor or list; a list may hold images of several sizes, and pictures of Pillow.
         labels: One label per image, or one-hot rows.
         argument: Argument of `Task.of` they came from.
 
@@ -48,6 +49,8 @@ def open_arrays(images: Any, labels: Any, argument: str = "source") -> Stream:
 
 
 def _as_images(images: Any, argument: str) -> np.ndarray | list[np.ndarray]:
+    if isinstance(images, (list, tuple)) and any(map(is_picture, images)):
+        images = [from_picture(image) if is_picture(image) else image for image in images]
     try:
         array = np.asarray(images)
     except ValueError:

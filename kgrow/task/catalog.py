@@ -3,10 +3,13 @@
 import contextlib
 import difflib
 import logging
+import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +22,10 @@ TFDS_VALIDATION_RATIO = 0.1
 NUM_DECODING = 16
 
 
+class DataSetName(str):
+    """The name of a data set, whatever folder of that name may lie in the working directory."""
+
+
 def is_known(name: str) -> bool:
     """Tells whether a bundled or registered data set bears a name.
 
@@ -29,6 +36,35 @@ def is_known(name: str) -> bool:
         Whether the part before ":" and "/" is such a name.
     """
     return _base(name) in BUNDLED or _base(name) in _list_registered()
+
+
+def is_at_hand(name: str, data_dir: str | os.PathLike[str] | None) -> bool:
+    """Tells whether a data set of a name comes with kgrow, or may be stored where TFDS keeps its data.
+
+    Args:
+        name: As for `Task.of`.
+        data_dir: As for `Task.of`.
+    """
+    place = os.fspath(data_dir or "") or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return _base(name) in BUNDLED or "://" in place or (Path(place).expanduser() / _base(name)).is_dir()
+
+
+def check_name(name: str, data_dir: str | os.PathLike[str] | None) -> None:
+    """Refuses what cannot be the name of a data set, without importing TFDS.
+
+    Args:
+        name: As for `Task.of`.
+        data_dir: As for `Task.of`.
+
+    Raises:
+        ValueError: If there is no such data set; the nearest names follow.
+    """
+    has_namespace = re.match("[^:/]+:[a-z]", name) is not None  # of the community: only TFDS knows them
+    if has_namespace or is_known(name) or is_at_hand(name, data_dir):
+        return
+    near = difflib.get_close_matches(_base(name), [*BUNDLED, *_list_registered()], n=5)
+    hint = f"Nearest names: {', '.join(near)}." if near else "`tensorflow_datasets.list_builders()` lists the names."
+    raise ValueError(f"`source` must be the name of a data set or an existing folder, but got {name!r}. {hint}")
 
 
 def open_named(name: str, options: Options) -> Source:
@@ -47,6 +83,7 @@ def open_named(name: str, options: Options) -> Source:
     """
     if name in BUNDLED:
         return BUNDLED[name]()
+    check_name(name, options.data_dir)
     builder = _make_builder(name, options)
     image_key, label_key = _find_keys(name, dict(builder.info.features.items()), builder.info.supervised_keys)
     _prepare(name, builder)
@@ -111,6 +148,9 @@ def _quiet_log() -> Iterator[None]:
 
 
 def _list_registered() -> list[str]:
+    first, *names = Path(__file__).with_name("registered.txt").read_text("utf-8").splitlines()
+    if "tensorflow_datasets" not in sys.modules and first.split()[-1] == version("tensorflow-datasets"):
+        return names  # to import TFDS takes seconds
     # Community data sets are listed on a server: asking for them would need the network.
     return _import_tfds().list_builders(with_community_datasets=False)
 
@@ -121,20 +161,11 @@ def _make_builder(name: str, options: Options) -> Any:
         with _quiet_log():
             return tfds.builder(name, data_dir=options.data_dir)
     except (AssertionError, ValueError) as error:
-        registered = _list_registered()
-        if _base(name) in registered:
-            # A version or configuration that does not exist; what follows TFDS's preamble says which do.
-            reason = " ".join(str(error).rpartition('}": ')[2].split())
-            raise ValueError(
-                f"`source` must name a version and configuration that exist, but got {name!r}. {reason}"
-            ) from error
-        near = difflib.get_close_matches(_base(name), [*BUNDLED, *registered], n=5)
-        hint = (
-            f"Nearest names: {', '.join(near)}." if near else "`tensorflow_datasets.list_builders()` lists the names."
-        )
+        # A version or configuration that does not exist; what follows TFDS's preamble says which do.
+        reason = " ".join(str(error).rpartition('}": ')[2].split())
         raise ValueError(
-            f"`source` must be the name of a data set or an existing folder, but got {name!r}. {hint}"
-        ) from None
+            f"`source` must name a version and configuration that exist, but got {name!r}. {reason}"
+        ) from error
 
 
 def _find_keys(name: str, features: dict[str, Any], supervised_keys: Any) -> tuple[str, str]:

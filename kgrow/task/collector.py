@@ -1,11 +1,14 @@
 """Collects pixels chunk by chunk, in memory or, above a budget, in a temporary file."""
 
+import shutil
 import tempfile
+from collections.abc import Callable
 from typing import IO
 
 import numpy as np
 
 from kgrow.task.split import slices
+from kgrow.task.wording import counted, times
 
 
 class PixelCollector:
@@ -47,6 +50,26 @@ class PixelCollector:
         """Size of the pixels collected so far."""
         return self._num_images * self._image_bytes()
 
+    def check_room(self, image_shape: tuple[int, ...], image_bytes: int) -> None:
+        """Refuses images that would fit neither into `cache_bytes` nor on the disk, before any is made.
+
+        Args:
+            image_shape: Shape of one image.
+            image_bytes: Its size.
+
+        Raises:
+            ValueError: If they do not fit.
+        """
+        num_images, folder = max(1, self._num_expected), tempfile.gettempdir()
+        needed = num_images * image_bytes
+        if needed <= self._cache_bytes or needed <= shutil.disk_usage(folder).free:
+            return
+        raise ValueError(
+            f"`image_size` must be smaller: {counted(num_images, 'image')} of {times(image_shape)} take "
+            f"{needed / 2**30:,.1f} GiB, more than `cache_bytes` and more than is free in {folder}. Pass a smaller "
+            "`image_size`, or set TMPDIR to a larger disk."
+        )
+
     def append(self, images: np.ndarray) -> None:
         """Adds images at the end.
 
@@ -56,8 +79,20 @@ class PixelCollector:
         if self._image_shape is None:
             self._image_shape, self._dtype = images.shape[1:], images.dtype
         if images.dtype == np.float32 and self._dtype == np.uint8:
-            self._promote()
+            self.convert(lambda held: held.astype(np.float32))
         self._write(np.ascontiguousarray(images, dtype=self._dtype))
+
+    def convert(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Changes the type or the shape of all images collected so far, some at a time.
+
+        Args:
+            change: Converts images `(n, height, width, channels)`.
+        """
+        held, num_bytes = self.finish(), self._image_bytes()
+        self._image_shape = self._memory = self._file = None
+        self._num_images = 0
+        for rows in slices(len(held), num_bytes):
+            self.append(change(held[rows]))
 
     def finish(self) -> np.ndarray:
         """Hands over the pixels; nothing may be appended after it.
@@ -118,11 +153,3 @@ class PixelCollector:
                 f"{error.strerror or error}: the pixels exceed `cache_bytes` and do not fit into "
                 f"{tempfile.gettempdir()}. Set TMPDIR to a larger disk, or pass a smaller `image_size`.",
             ) from error
-
-    def _promote(self) -> None:
-        held = self.finish()
-        self._dtype = np.dtype(np.float32)
-        self._memory = self._file = None
-        self._num_images = 0
-        for rows in slices(len(held), self._image_bytes()):
-            self._write(held[rows].astype(np.float32))

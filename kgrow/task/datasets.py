@@ -22,6 +22,25 @@ def is_dataset(value: object) -> bool:
     return hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator")
 
 
+def class_names_of(dataset: Any) -> tuple[str, ...] | None:
+    """Finds the class names of a data set that `image_dataset_from_directory` made, whatever was done with it since.
+
+    Args:
+        dataset: A `tf.data.Dataset`; each knows those that it was made of, but not their attributes.
+
+    Returns:
+        The names, in the order of the labels; None if there are none.
+    """
+    waiting = [dataset]
+    while waiting:
+        present = waiting.pop(0)
+        names = getattr(present, "class_names", None)
+        if isinstance(names, (list, tuple)) and names:
+            return tuple(map(str, names))
+        waiting.extend(present._inputs() if hasattr(present, "_inputs") else ())
+    return None
+
+
 def open_dataset(dataset: Any, argument: str = "source") -> Stream:
     """Opens a `tf.data.Dataset`.
 
@@ -64,7 +83,13 @@ def open_dataset(dataset: Any, argument: str = "source") -> Stream:
         sized = (image.shape[:2] for images, _ in read() for image in images)
         return itertools.islice(sized, NUM_SIZED)
 
-    return Stream(read, argument, num_examples, sizes if None in sides else None)
+    return Stream(
+        read,
+        argument,
+        num_examples,
+        sizes if None in sides else None,
+        has_end=cardinality != tf.data.UNKNOWN_CARDINALITY,
+    )
 
 
 def _shape(spec: Any) -> tuple[int | None, ...] | None:

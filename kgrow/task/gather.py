@@ -6,11 +6,11 @@ import numpy as np
 
 from kgrow.task.collector import PixelCollector
 from kgrow.task.labels import name_classes
-from kgrow.task.partition import carve, content_order, reorder
+from kgrow.task.partition import carve_whole, content_order, reorder
 from kgrow.task.reader import StreamReader
-from kgrow.task.split import Split
+from kgrow.task.split import Split, digests_of
 from kgrow.task.stream import Options, Size, Source
-from kgrow.task.wording import counted, list_some, times
+from kgrow.task.wording import counted, times
 
 TEST_RATIO = 0.2
 
@@ -28,22 +28,21 @@ def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[st
     streams = source.streams()
     size = options.image_size or choose_size(source)
     with PixelCollector(options.cache_bytes, _count_expected(source)) as collector:
-        reader = StreamReader(collector, size, is_resizing=options.image_size is not None)
+        reader = StreamReader(
+            collector, size, is_resizing=options.image_size is not None, on_progress=options.on_progress
+        )
         indices = {role: reader.read(stream) for role, stream in streams.items()}
         class_names, labels, class_notes = name_classes(source, options.class_names, indices, reader.num_classes)
         images = collector.finish()
         settle(images, labels, {role for role, stream in streams.items() if not stream.is_ordered})
         splits = divide(images, labels, source.validation_ratio, options.seed)
-    notes = [*source.notes, *class_notes]
+    notes = [*source.notes, *class_notes, *reader.doubts]
     if reader.num_resized:
         reason = "" if options.image_size else " (the median size, or the cap; pass `image_size` for another)"
         notes.append(f"Resized {counted(reader.num_resized, 'image')} to {times(reader.image_shape[:2])}{reason}.")
     for stream in streams.values():
-        if stream.skipped:
-            notes.append(
-                f"Skipped {counted(len(stream.skipped), 'image file')} that could not be read: "
-                f"{list_some(stream.skipped)}."
-            )
+        notes.extend(stream.remarks)
+        notes.extend(f"Skipped {words}." for words in stream.words_skipped())
     if collector.is_spilled:
         notes.append(
             f"Put {collector.num_bytes / 2**20:.0f} MiB of pixels, more than `cache_bytes`, in a temporary file."
@@ -87,7 +86,7 @@ def settle(images: np.ndarray, labels: dict[str, np.ndarray], roles: Collection[
 
 
 def divide(images: np.ndarray, labels: dict[str, np.ndarray], validation_ratio: float, seed: int) -> dict[str, Split]:
-    """Makes the three splits views of one array.
+    """Makes the three splits views of one array; images that are equal, pixel for pixel, stay on one side.
 
     Args:
         images: Pixels of the given splits, one after the other, "train" first; reordered in place.
@@ -101,10 +100,13 @@ def divide(images: np.ndarray, labels: dict[str, np.ndarray], validation_ratio: 
     num_given = len(labels["train"])
     ratios = {"test": TEST_RATIO, "validation": validation_ratio}
     missing = [role for role in ratios if role not in labels]
-    parts = carve(labels["train"], [ratios[role] for role in missing], seed) if missing else [np.arange(num_given)]
-    reorder(images[:num_given], np.concatenate(parts))
+    divided = {"train": labels["train"]}
+    if missing:
+        twins = digests_of(images[:num_given])
+        parts = carve_whole(labels["train"], twins, [ratios[role] for role in missing], seed)
+        reorder(images[:num_given], np.concatenate(parts))
+        divided = {role: labels["train"][rows] for role, rows in zip(["train", *missing], parts, strict=True)}
     images.flags.writeable = False
-    divided = {role: labels["train"][rows] for role, rows in zip(["train", *missing], parts, strict=True)}
     divided.update({role: indices for role, indices in labels.items() if role != "train"})
     splits, start = {}, 0
     for role, indices in divided.items():

@@ -1,9 +1,11 @@
 """Brings labels of any form into class indices, and checks that they make a classification."""
 
+import unicodedata
 from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_num_classes
 from kgrow.task.stream import Source
 from kgrow.task.wording import counted, list_some
 
@@ -34,6 +36,7 @@ def as_labels(labels: Any, argument: str = "source", offset: int = 0) -> tuple[n
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2:
+        check_num_classes(labels.shape[1], argument)
         return _from_one_hot(labels, argument, offset), labels.shape[1]
     if labels.ndim != 1:
         raise ValueError(
@@ -67,15 +70,18 @@ def name_classes(
     Raises:
         ValueError: If a label has no name, or the classes and images do not make a classification.
     """
-    names = class_names or source.class_names
+    names, notes = class_names or source.class_names, []
+    if class_names is None and names is not None and source.has_inherited_names and len(names) != num_classes:
+        notes.append(f"Left out the class names {list_some(names)}: there are {counted(num_classes, 'class')} by now.")
+        names = None
     if names is None:
         # Before the classes are named: one label of 10**9 must not ask for as many names.
         _check_enough(len(labels["train"]), num_classes)
+        check_num_classes(num_classes, "source")
         names = tuple(str(index) for index in range(num_classes))
-    _check_text(names)
+        notes.append(f"Classes are named by number, 0 to {num_classes - 1}. Pass `class_names` to name them.")
     for role, stream in source.streams().items():
         check_labels(labels[role], names, stream.argument)
-    notes = []
     used = np.unique(np.concatenate(list(labels.values())))
     if source.has_unused_classes and class_names is None and len(used) < len(names):
         unused = [name for index, name in enumerate(names) if index not in used]
@@ -94,6 +100,12 @@ def _check_text(names: tuple[str, ...]) -> None:
             raise ValueError(
                 f"`class_names` must be text that UTF-8 can hold, but got {name!a}. Rename the class or its folder."
             ) from None
+        # A terminal would obey them, and a line break would shift all lines of `labels.txt`.
+        if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
+            raise ValueError(
+                f"`class_names` must be text without control characters, but got {name!a}. Rename the class or its "
+                "folder."
+            )
 
 
 def check_labels(labels: np.ndarray, class_names: tuple[str, ...], argument: str = "source") -> None:
@@ -124,8 +136,10 @@ def check_classes(labels: np.ndarray, class_names: tuple[str, ...]) -> None:
         class_names: One name per class.
 
     Raises:
-        ValueError: If there is one class only, or fewer images than classes, or a class without an image.
+        ValueError: If there is one class only, or fewer images than classes, or a class without an image, or a name
+            that cannot be shown.
     """
+    _check_text(class_names)
     if len(class_names) < 2:
         raise ValueError(
             f"`source` must have at least 2 classes, but got {len(class_names)}: {list(class_names)!r}. "

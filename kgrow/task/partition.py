@@ -6,6 +6,38 @@ from collections.abc import Sequence
 import numpy as np
 
 
+def carve_whole(labels: np.ndarray, groups: np.ndarray, ratios: Sequence[float], seed: int) -> list[np.ndarray]:
+    """Chooses the examples to set aside so that no group is divided.
+
+    The first example of each group stands for it: the shares are those of groups, see `carve`. Where the groups are too
+    few for that, as in made-up data of flat images, the examples are divided as if no two belonged together.
+
+    Args:
+        labels: Class indices `(num_examples,)`.
+        groups: A number per example; examples of one number stay together.
+        ratios: Share of the groups for each part, in (0, 1).
+        seed: Decides which groups.
+
+    Returns:
+        Sorted indices of what is left, followed by those of each part.
+
+    Raises:
+        ValueError: If there are too few examples.
+    """
+    _, first, members = np.unique(groups, return_index=True, return_inverse=True)
+    in_order = np.sort(first)
+    if len(in_order) - len(np.unique(labels[in_order])) < len(ratios):
+        return carve(labels, ratios, seed)
+    side = np.zeros(len(labels), np.int64)
+    for part, chosen in enumerate(carve(labels[in_order], ratios, seed)):
+        side[in_order[chosen]] = part
+    side = side[first[members]]
+    for index in np.setdiff1d(labels, labels[side == 0]):
+        # Its examples are in groups that others stand for: one of these groups goes back.
+        side[members == members[np.flatnonzero(labels == index)[0]]] = 0
+    return [np.flatnonzero(side == part) for part in range(len(ratios) + 1)]
+
+
 def carve(labels: np.ndarray, ratios: Sequence[float], seed: int) -> list[np.ndarray]:
     """Chooses the examples to set aside.
 

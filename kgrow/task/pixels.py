@@ -92,6 +92,40 @@ def _narrow(images: np.ndarray) -> np.ndarray:
         return images.astype(np.float32)
 
 
+def common_channels(first: int, second: int) -> int | None:
+    """Decides how many channels images have that are gray, coloured or coloured with transparency.
+
+    Args:
+        first: Channels of some images.
+        second: Channels of others.
+
+    Returns:
+        Channels of both together: colour wins over gray, and over transparency. None if they have nothing in common.
+    """
+    if first == second:
+        return first
+    return 3 if {first, second} <= {1, 3, 4} else None
+
+
+def as_coloured(images: np.ndarray) -> np.ndarray:
+    """Converts images to three channels: gray is repeated, transparent pixels become white.
+
+    Args:
+        images: uint8 or float32 `(n, height, width, channels)` of 1, 3 or 4 channels.
+
+    Returns:
+        Images of the same type `(n, height, width, 3)`.
+    """
+    if images.shape[3] == 1:
+        return np.repeat(images, 3, axis=3)
+    if images.shape[3] == 3:
+        return images
+    high = 255.0 if images.dtype == np.uint8 else usual_range(0.0, float(images.max()))[1]
+    opacity = images[..., 3:].astype(np.float32) / np.float32(high)
+    mixed = images[..., :3] * opacity + np.float32(high) * (1 - opacity)
+    return (np.round(mixed) if images.dtype == np.uint8 else mixed).astype(images.dtype)
+
+
 def usual_range(low: float, high: float) -> tuple[float, float]:
     """Returns the range that pixels were meant for, which they need not reach.
 

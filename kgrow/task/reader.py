@@ -1,5 +1,7 @@
 """Reads streams into one collector, checking every chunk."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,9 +9,15 @@ import numpy as np
 
 from kgrow.task.collector import PixelCollector
 from kgrow.task.labels import as_labels
-from kgrow.task.pixels import as_pixels, check_image_size, resize
+from kgrow.task.pixels import as_coloured, as_pixels, check_image_size, common_channels, resize
+from kgrow.task.scale import Scale, compare_scales
+from kgrow.task.split import slices
 from kgrow.task.stream import Size, Stream
-from kgrow.task.wording import counted, list_some, times
+from kgrow.task.wording import counted, times
+
+# Of a source that does not say how many images it holds, and may have no end.
+MOST_IMAGES, MOST_BYTES = 5_000_000, 16 * 2**30
+FIRST_WAIT_S = 3.0
 
 
 @dataclass
@@ -20,27 +28,35 @@ class _Tally:
     labels: list[np.ndarray] = field(default_factory=list)
     num_read: int = 0
     not_finite: list[int] = field(default_factory=list)
-    is_fractional: bool = False
-    highest: float = 0.0
+    scale: Scale = field(default_factory=Scale)
 
 
 class StreamReader:
-    """Reads streams one after the other into one collector, so that all splits share shape, type and budget.
+    """Reads streams, "train" first, into one collector, so that all splits share shape, type, scale and budget.
 
     Args:
         collector: Receives the pixels.
         size: Height and width of every image; None takes those of the first one.
         is_resizing: Whether images of another size are resized in every stream; else only where sizes may differ.
+        on_progress: Called with a sentence while a long reading goes on.
     """
 
-    def __init__(self, collector: PixelCollector, size: Size | None, is_resizing: bool) -> None:
+    def __init__(
+        self,
+        collector: PixelCollector,
+        size: Size | None,
+        is_resizing: bool,
+        on_progress: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
         self.num_resized = 0
         self.num_classes = 0
+        self.doubts: list[str] = []
         self.image_shape: tuple[int, ...] = ()
         self._collector = collector
         self._size = size
         self._is_resizing = is_resizing
-        self._tallies: list[_Tally] = []
+        self._train_scale: Scale | None = None
+        self._progress = _Progress(on_progress)
 
     def read(self, stream: Stream) -> np.ndarray:
         """Reads a stream to its end.
@@ -52,14 +68,19 @@ class StreamReader:
             Class indices of its examples, int64 `(num_examples,)`.
 
         Raises:
-            ValueError: If it holds no example, or pixels that are not finite, or labels that are no class indices.
+            ValueError: If it holds no example, or pixels that are not finite or on another scale than those read first,
+                or labels that are no class indices.
         """
         tally = _Tally(stream)
-        for images, labels in stream.read():
+        for images, labels in stream.read_near(self._size) if stream.read_near and self._size else stream.read():
             self._read_chunk(images, labels, tally)
+            self._check_end(tally)
+            self._progress.told(stream, tally.num_read, self._collector.num_bytes)
         _check_tally(tally)
-        self._tallies.append(tally)
-        self._check_scale(stream)
+        self._train_scale = self._train_scale or tally.scale
+        doubt = compare_scales(self._train_scale, tally.scale, stream.argument)
+        if doubt:
+            self.doubts.append(doubt)
         return np.concatenate(tally.labels)
 
     def _read_chunk(self, images: Any, labels: Any, tally: _Tally) -> None:
@@ -76,25 +97,31 @@ class StreamReader:
         tally.not_finite.extend(tally.num_read + _find_not_finite(pixels))
         # Bad pixels end in an error, but the whole stream is read first: the error tells how many there are.
         if not tally.not_finite:
-            pixels = self._fit(pixels, tally.stream)
-            self._collector.append(pixels)
-            tally.is_fractional |= pixels.dtype == np.float32
-            tally.highest = max(tally.highest, float(pixels.max()))
+            self._append(pixels, tally)
         tally.labels.append(indices)
         tally.num_read += len(indices)
         self.num_classes = max(self.num_classes, width, int(indices.max()) + 1)
 
-    def _fit(self, pixels: np.ndarray, stream: Stream) -> np.ndarray:
+    def _append(self, pixels: np.ndarray, tally: _Tally) -> None:
+        """Resizes and collects images piece by piece: enlarged, a chunk may be larger than all the memory."""
         height, width = self._size or pixels.shape[1:3]
         self._size = height, width
-        if pixels.shape[1:3] != self._size and (self._is_resizing or stream.sizes is not None):
+        image_bytes = height * width * pixels.shape[3] * pixels.itemsize
+        if not self.image_shape:
+            self._collector.check_room((height, width, pixels.shape[3]), image_bytes)
+        for rows in slices(len(pixels), max(image_bytes, pixels[0].nbytes)):
+            piece = self._fit(pixels[rows], tally.stream, self._size)
+            self._collector.append(piece)
+            tally.scale.add(piece)
+
+    def _fit(self, pixels: np.ndarray, stream: Stream, size: Size) -> np.ndarray:
+        if pixels.shape[1:3] != size and (self._is_resizing or stream.sizes is not None):
             self.num_resized += len(pixels)
-            pixels = resize(pixels, self._size)
+            pixels = resize(pixels, size)
         if not self.image_shape:
             check_image_size(pixels.shape, stream.argument)
             self.image_shape = pixels.shape[1:]
-        if pixels.shape[3] == 1 and self.image_shape[2] == 3:
-            pixels = np.repeat(pixels, 3, axis=3)
+        pixels = self._join_channels(pixels)
         if pixels.shape[1:] != self.image_shape:
             raise ValueError(
                 f"`{stream.argument}` must hold images that all have the shape of the first one, "
@@ -103,14 +130,39 @@ class StreamReader:
             )
         return pixels
 
-    def _check_scale(self, stream: Stream) -> None:
-        whole = [tally.stream for tally in self._tallies if not tally.is_fractional and tally.highest > 1]
-        scaled = [tally.stream for tally in self._tallies if tally.is_fractional and tally.highest <= 1]
-        if whole and scaled:
-            raise ValueError(
-                f"`{stream.argument}` must have pixels on the scale of the other splits, but got at most 1 in "
-                f"`{scaled[0].argument}` and whole numbers in `{whole[0].argument}`. Pass raw pixels everywhere."
-            )
+    def _join_channels(self, pixels: np.ndarray) -> np.ndarray:
+        channels = common_channels(self.image_shape[2], pixels.shape[3])
+        is_training = self._train_scale is None  # what comes later has to follow the training images
+        if is_training and channels == 3 != self.image_shape[2]:
+            self._collector.convert(as_coloured)
+            self.image_shape = (*self.image_shape[:2], 3)
+        return as_coloured(pixels) if channels == self.image_shape[2] == 3 else pixels
+
+    def _check_end(self, tally: _Tally) -> None:
+        num_bytes = self._collector.num_bytes
+        if tally.stream.has_end or (tally.num_read <= MOST_IMAGES and num_bytes <= MOST_BYTES):
+            return
+        raise ValueError(
+            f"`{tally.stream.argument}` must end, but after {tally.num_read} images ({num_bytes / 10**6:.0f} MB) it "
+            "still goes on, and does not say how many there are. Use `take(n)`; if there are that many, state their "
+            "number with `apply(tf.data.experimental.assert_cardinality(n))`."
+        )
+
+
+class _Progress:
+    """Tells how far the reading is: after some seconds, then ever more rarely."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._wait_s = tell, FIRST_WAIT_S
+        self._due = time.monotonic() + self._wait_s
+
+    def told(self, stream: Stream, num_read: int, num_bytes: int) -> None:
+        if time.monotonic() < self._due:
+            return
+        self._wait_s *= 2
+        self._due = time.monotonic() + self._wait_s
+        total = "an unknown number" if stream.num_examples is None else f"{stream.num_examples}"
+        self._tell(f"Reading `{stream.argument}`: {num_read} of {total} images so far, {num_bytes / 10**6:.0f} MB.")
 
 
 def _find_not_finite(pixels: np.ndarray) -> np.ndarray:
@@ -122,10 +174,8 @@ def _find_not_finite(pixels: np.ndarray) -> np.ndarray:
 def _check_tally(tally: _Tally) -> None:
     stream = tally.stream
     if not tally.num_read:
-        skipped = f" Not readable were {counted(len(stream.skipped), 'file')}: {list_some(stream.skipped)}."
-        raise ValueError(
-            f"`{stream.argument}` must hold at least one image, but got none.{skipped if stream.skipped else ''}"
-        )
+        skipped = "".join(f" Skipped {words}." for words in stream.words_skipped())
+        raise ValueError(f"`{stream.argument}` must hold at least one image, but got none.{skipped}")
     if tally.not_finite:
         raise ValueError(
             f"`{stream.argument}` must hold finite pixels, but got {counted(len(tally.not_finite), 'image')} with NaN, "

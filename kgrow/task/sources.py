@@ -10,10 +10,12 @@ import numpy as np
 
 from kgrow.task import catalog
 from kgrow.task.arrays import open_arrays
-from kgrow.task.datasets import is_dataset, open_dataset
-from kgrow.task.folder import open_class_folders, open_folder
+from kgrow.task.datasets import class_names_of, is_dataset, open_dataset
+from kgrow.task.folder import check_folder, open_class_folders, open_folder, suggest
+from kgrow.task.layout import holds_classes
 from kgrow.task.split import Split
 from kgrow.task.stream import Chunk, Options, Source, Stream, as_chunk
+from kgrow.task.wording import list_some
 
 ACCEPTED = (
     "the name of a data set, (images, labels), a tf.data.Dataset, a keras.utils.Sequence or a folder with one "
@@ -46,46 +48,127 @@ def open_source(source: Any, options: Options) -> Source:
         train, test = source
         return Source("arrays", _open_examples(train, "source")[1], test=_open_examples(test, "source")[1])
     kind, stream = _open_examples(source, "source")
-    names = getattr(source, "class_names", None)
-    return Source(kind, stream, class_names=tuple(map(str, names)) if isinstance(names, (list, tuple)) else None)
+    return Source(kind, stream, class_names=names_of(source), has_inherited_names=not hasattr(source, "class_names"))
 
 
-def open_split(source: Any, argument: str, class_names: tuple[str, ...] | None) -> Stream:
-    """Opens a split that is given beside the data set.
+def names_of(source: Any) -> tuple[str, ...] | None:
+    """Finds the class names that a data set or a sequence carries.
 
     Args:
-        source: As for `Task.of`, but no name of a data set.
-        argument: "validation_data" or "test_data".
-        class_names: Names of the classes of the data set, for a folder.
+        source: As for `Task.of`, but no path or name.
 
     Returns:
-        Stream over the split.
+        The names, in the order of the labels: `class_names`, or the keys of `class_indices`, which iterators of
+        `flow_from_directory` have; None if there are none.
+    """
+    if is_dataset(source):
+        return class_names_of(source)
+    names, indices = getattr(source, "class_names", None), getattr(source, "class_indices", None)
+    if isinstance(indices, Mapping) and sorted(indices.values()) == list(range(len(indices))):
+        names = sorted(indices, key=indices.__getitem__)
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) and names else None
+
+
+def add_split(opened: Source, role: str, data: Any, options: Options) -> Source:
+    """Adds a split that is given beside the data set, in place of the source's own.
+
+    Args:
+        opened: Opened source.
+        role: "validation" or "test".
+        data: As for `Task.of`, but no name of a data set.
+        options: See `Options`.
+
+    Returns:
+        The source with the split.
 
     Raises:
         TypeError: If it is none of the accepted kinds.
         FileNotFoundError: If it is a path that leads nowhere.
+        ValueError: If it carries other class names than the source, or the same in another order.
     """
-    if isinstance(source, (str, os.PathLike)):
-        return open_class_folders(Path(source).expanduser(), class_names, argument)
-    return _open_examples(source, argument)[1]
+    argument, names = f"{role}_data", opened.class_names
+    if isinstance(data, (str, os.PathLike)):
+        stream = open_class_folders(Path(data).expanduser(), options.class_names or names, argument)
+    else:
+        stream, own = _open_examples(data, argument)[1], names_of(data)
+        if options.class_names is None and names is not None and own is not None and own != names:
+            raise ValueError(
+                f"`{argument}` must have the classes of the data set in the same order, {list_some(names)}, but got "
+                f"{list_some(own)}: its labels mean others. Read both with the same list of classes; if the labels "
+                "are numbered alike in spite of the names, pass `class_names`."
+            )
+    given: dict[str, Any] = {role: stream}
+    return replace(opened, **given)
 
 
-def is_folder(source: str) -> bool:
-    """Returns whether a string names a folder, not a data set: see `Task.of`."""
+def check_text(source: str, data_dir: str | os.PathLike[str] | None = None) -> None:
+    """Refuses a string that is neither a folder nor the name of a data set, at once: TensorFlow is not imported.
+
+    Args:
+        source: See `Task.of`.
+        data_dir: See `Task.of`.
+
+    Raises:
+        ValueError: If it is neither, or could be both.
+        FileNotFoundError: If it is a path that leads nowhere.
+    """
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError:  # "~" and the name of nobody
+        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got {source!r}: no such user.") from None
+    if is_folder(source, data_dir):
+        return
+    if path.is_file() or (source and (source.startswith((".", "~")) or path.is_absolute())):
+        check_folder(path, "source")
+    if not source:
+        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got ''. There is no such folder.")
+    near = suggest(path)
+    try:
+        catalog.check_name(source, data_dir)
+    except ValueError as error:
+        raise ValueError(f"{error} {near}".strip()) from None
+
+
+def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Tells whether a string names a folder, not a data set.
+
+    A folder with the name of a data set is the one that is meant if it holds class folders; kgrow's own runs and the
+    files of TensorFlow Datasets lie in folders of such names too.
+
+    Args:
+        source: See `Task.of`.
+        data_dir: See `Task.of`.
+
+    Raises:
+        ValueError: If a folder of that name holds no images, and the data set of that name is not at hand.
+    """
     if not source:
         return False  # an empty variable of a shell, not the working directory
+    path = Path(source).expanduser()
     has_separator = any(separator and separator in source for separator in (os.sep, os.altsep))
-    is_path = has_separator or source.startswith((".", "~"))
-    return Path(source).expanduser().is_dir() and (is_path or not catalog.is_known(source))
+    if not path.is_dir() or isinstance(source, catalog.DataSetName):
+        return False
+    if has_separator or source.startswith((".", "~")) or not catalog.is_known(source) or holds_classes(path):
+        return True
+    if not catalog.is_at_hand(source, data_dir):
+        raise ValueError(
+            "`source` must be a folder with one sub-folder of images per class, or a data set that is at hand, but got "
+            f"{source!r}: a folder of that name lies here, without such sub-folders, and the data set of that name is "
+            f"not prepared. Write {os.path.join('.', source)!r} for the "
+            "folder; for the data set, start where no such folder lies."
+        )
+    return False
 
 
 def _open_text(source: str, options: Options) -> Source:
-    path = Path(source).expanduser()
-    if is_folder(source):
-        return open_folder(path, options.class_names)
-    if not source or source.startswith((".", "~")) or path.is_absolute():
-        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got {source!r}. There is no such folder.")
-    return catalog.open_named(source, options)
+    check_text(source, options.data_dir)
+    if not is_folder(source, options.data_dir):
+        return catalog.open_named(source, options)
+    opened = open_folder(Path(source), options.class_names)
+    if not catalog.is_known(source) or Path(source).name != source:
+        return opened
+    note = f"Read the folder {source!r} that lies here, not the data set of that name."
+    return replace(opened, notes=(note, *opened.notes))
 
 
 def _open_examples(source: Any, argument: str) -> tuple[str, Stream]:
@@ -122,8 +205,21 @@ def _open_given_split(split: Split, argument: str) -> Stream:
 
 
 def _open_sequence(sequence: Any, argument: str) -> Stream:
-    def read() -> Iterator[Chunk]:
-        for index in range(len(sequence)):
-            yield as_chunk(sequence[index], argument)
+    remarks: list[str] = []
 
-    return Stream(read, argument)
+    def read() -> Iterator[Chunk]:
+        remarks.clear()
+        for index in range(len(sequence)):
+            chunk = as_chunk(sequence[index], argument)
+            if index == 0 and not _are_equal(chunk, as_chunk(sequence[0], argument)):
+                remarks.append(
+                    f"`{argument}` gives other images each time it is read. Those of this reading count, and a run on "
+                    "them cannot go on later: leave random changes to `augmentation`."
+                )
+            yield chunk
+
+    return Stream(read, argument, remarks=remarks)
+
+
+def _are_equal(one: Chunk, other: Chunk) -> bool:
+    return all(np.array_equal(first, second) for first, second in zip(one, other, strict=True))

@@ -1,5 +1,7 @@
 """One part of a data set, held as arrays."""
 
+import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +25,12 @@ def slices(num_rows: int, row_bytes: int) -> Iterator[slice]:
     step = max(1, CHUNK_BYTES // max(1, row_bytes))
     for start in range(0, num_rows, step):
         yield slice(start, min(start + step, num_rows))
+
+
+def digests_of(images: np.ndarray) -> np.ndarray:
+    """Returns a number per image that tells its pixels from any others, uint64 `(num_examples,)`."""
+    hashed = [hashlib.blake2b(np.ascontiguousarray(image).data.cast("B"), digest_size=8).digest() for image in images]
+    return np.frombuffer(b"".join(hashed), "<u8").astype(np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +70,11 @@ class Split:
     def __repr__(self) -> str:
         shape = "x".join(str(side) for side in self.images.shape[1:])
         return f"Split({len(self)} images of {shape}, {self.images.dtype})"
+
+    @functools.cached_property
+    def digests(self) -> np.ndarray:
+        """A number per image that tells its pixels from any others, uint64 `(num_examples,)`."""
+        return digests_of(self.images)
 
     @property
     def num_examples(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgrow.task.pixels import check_image_shape
+from kgrow.task.wording import counted, list_some
 
 Size = tuple[int, int]
 Chunk = tuple[Any, Any]
@@ -22,6 +23,7 @@ class Options:
         seed: Decides which examples are set aside.
         cache_bytes: Pixels above this size go to a temporary file.
         class_names: Names given by the caller, in the order of the labels.
+        on_progress: Called with a sentence while a long reading goes on.
     """
 
     data_dir: str | None = None
@@ -29,6 +31,7 @@ class Options:
     seed: int = 0
     cache_bytes: int = 2 * 2**30
     class_names: tuple[str, ...] | None = None
+    on_progress: Callable[[str], None] = lambda sentence: None
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,34 @@ class Stream:
         argument: Argument of `Task.of` it came from, named in errors.
         num_examples: Number of examples, or an upper bound of it; None when unknown.
         sizes: Yields `(height, width)` of images, for sources where they may differ; None where they may not.
-        skipped: Files the latest reading could not decode.
+        skipped: Files the latest reading left out, with what goes on from "image file".
+        has_end: Whether it is known to end; else the reading stops at some millions of images.
+        remarks: What the latest reading found worth saying.
         is_ordered: Whether its order is that of every process; what a caller hands over may be shuffled anew in each.
+        read_near: As `read`, for images that will be resized: at least twice as large, no more than needed.
     """
 
     read: Callable[[], Iterator[Chunk]]
     argument: str = "source"
     num_examples: int | None = None
     sizes: Callable[[], Iterable[Size]] | None = None
-    skipped: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    has_end: bool = True
+    remarks: list[str] = field(default_factory=list)
     is_ordered: bool = True
+    read_near: Callable[[Size], Iterator[Chunk]] | None = None
+
+    def words_skipped(self) -> list[str]:
+        """Words what the latest reading left out.
+
+        Returns:
+            Such as "2 image files that could not be read: 'a.png', 'b.png'", one for each reason.
+        """
+        return [
+            f"{counted(len(names), 'image file')} {reason}: {list_some(names)}"
+            for reason in dict.fromkeys(self.skipped.values())
+            if (names := [name for name, given in self.skipped.items() if given == reason])
+        ]
 
 
 @dataclass(frozen=True)
@@ -68,6 +89,8 @@ class Source:
         validation_ratio: Share of `train` set aside when there is no validation split.
         has_unused_classes: Whether classes without a single example in any split are left out, not refused.
         has_eight_bits: Whether all images are decoded to 8 bits, 0 being black and 255 white.
+        has_inherited_names: Whether the class names are those of another data set that this one was made of; where
+            their number does not fit they are left out.
     """
 
     name: str
@@ -80,6 +103,7 @@ class Source:
     validation_ratio: float = 0.15
     has_unused_classes: bool = False
     has_eight_bits: bool = False
+    has_inherited_names: bool = False
 
     def streams(self) -> dict[str, Stream]:
         """Collects the splits that the source gives.

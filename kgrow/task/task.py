@@ -5,7 +5,7 @@ import hashlib
 import numbers
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
 
@@ -13,11 +13,12 @@ import numpy as np
 
 from kgrow.task.gather import gather
 from kgrow.task.labels import check_classes, check_labels
+from kgrow.task.overview import describe
 from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
-from kgrow.task.sources import open_source, open_split
+from kgrow.task.sources import add_split, open_source
 from kgrow.task.split import Split, slices
 from kgrow.task.stream import Options, Size, Source
-from kgrow.task.wording import times
+from kgrow.task.wording import printable, times
 
 DEFAULT_CACHE_BYTES = 2 * 2**30
 
@@ -36,6 +37,7 @@ class Task:
         class_names: One name per class, in the order of the labels.
         notes: What the user should be told once: images resized, files skipped.
         has_eight_bits: Whether the pixels are known to reach from 0, black, to 255, white, however few of them do.
+        set_aside: Splits that were taken from the training images.
 
     Example:
         >>> task = Task.of("digits")
@@ -50,8 +52,10 @@ class Task:
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     has_eight_bits: bool = False
+    set_aside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(str(self.name)))
         object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         object.__setattr__(self, "notes", tuple(self.notes))
         for role in ("train", "validation", "test"):
@@ -89,6 +93,7 @@ class Task:
         seed: int = 0,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         class_names: Iterable[str] | None = None,
+        on_progress: Callable[[str], None] = lambda sentence: None,
     ) -> "Task":
         """Makes a task of almost anything.
 
@@ -104,7 +109,8 @@ class Task:
                 * "digits", which comes with scikit-learn;
                 * a name of TensorFlow Datasets: "mnist", "cifar10:3.0.2", "emnist/letters";
                 * a folder (string or path) with one sub-folder per class, or with "train" and "test" (and
-                  "validation", "val" or "valid") sub-folders that are such folders; PNG, JPEG, BMP, GIF or WebP;
+                  "validation", "val" or "valid") sub-folders that are such folders; PNG, JPEG, BMP, GIF, WebP or TIFF,
+                  and HEIC where `pillow-heif` is installed;
                 * `(images, labels)`, arrays, lists or tensors; or `((images, labels), (images, labels))`, the second
                   pair being the test split;
                 * a `tf.data.Dataset` or a `keras.utils.Sequence` of such pairs, batched or not;
@@ -112,7 +118,7 @@ class Task:
 
                 Images are `(height, width)` or `(height, width, channels)`, labels class indices from 0 or one-hot. A
                 string is a folder if that folder exists and the string looks like a path (has a separator, or starts
-                with "." or "~") or names no data set.
+                with "." or "~") or names no data set, or if that folder has sub-folders with images.
             name: What reports call it; None takes it from the source.
             validation_data: Validation split in place of the source's own: anything `source` may be but a name.
             validation_split: Share of the training images set aside for validation, in (0, 1), in place of those above.
@@ -121,7 +127,9 @@ class Task:
             image_size: Side, or height and width, that every image is resized to.
             seed: Decides which images are set aside.
             cache_bytes: Pixels above this size live in a temporary file instead of memory.
-            class_names: Names of the classes, in the order of the labels; for a folder, its order.
+            class_names: Names of the classes, in the order of the labels; for a folder, its order. None takes those
+                that the source carries, such as `class_names` or `class_indices`, or else numbers them.
+            on_progress: Called with a sentence after some seconds of reading, and then ever more rarely.
 
         Returns:
             The task. What the user should know is in its `notes`.
@@ -148,17 +156,22 @@ class Task:
             seed=_as_count("seed", seed),
             cache_bytes=_as_count("cache_bytes", cache_bytes),
             class_names=names,
+            on_progress=on_progress,
         )
         opened = open_source(source, options)
-        names = names or opened.class_names
-        if validation_data is not None:
-            opened = replace(opened, validation=open_split(validation_data, "validation_data", names))
-        if test_data is not None:
-            opened = replace(opened, test=open_split(test_data, "test_data", names))
+        for role, data in {"validation": validation_data, "test": test_data}.items():
+            opened = opened if data is None else add_split(opened, role, data, options)
         if validation_split is not None:
             opened = replace(opened, validation_ratio=_as_share(validation_split, opened))
         splits, names, notes = gather(opened, options)
-        return cls(name or opened.name, **splits, class_names=names, notes=notes, has_eight_bits=opened.has_eight_bits)
+        return cls(
+            name or opened.name,
+            **splits,
+            class_names=names,
+            notes=notes,
+            has_eight_bits=opened.has_eight_bits,
+            set_aside=tuple(role for role in ("validation", "test") if role not in opened.streams()),
+        )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -193,6 +206,11 @@ class Task:
             return 0.0, 255.0
         pieces = [self.train.images[rows] for rows in slices(len(self.train), self.train.images[0].nbytes)]
         return usual_range(min(float(piece.min()) for piece in pieces), max(float(piece.max()) for piece in pieces))
+
+    @functools.cached_property
+    def overview(self) -> tuple[str, ...]:
+        """What a search says of its data before it begins: sizes, classes, copies, and what is doubtful."""
+        return describe(self)
 
     @functools.cached_property
     def fingerprint(self) -> str:

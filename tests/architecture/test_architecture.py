@@ -355,3 +355,9 @@ def test_cells_that_do_not_fit_together_are_refused(cells, message):
 def test_task_that_makes_no_sense_is_refused(input_shape, num_classes, message):
     with pytest.raises(ValueError, match=message):
         Architecture(input_shape, num_classes, Scaling((0.0,) * 3, (1.0,) * 3))
+
+
+def test_more_classes_than_a_small_network_can_have_are_refused(tiny_architecture):
+    document = tiny_architecture.to_json() | {"num_classes": 10**9}
+    with pytest.raises(ValueError, match="`num_classes` must have at most 100000 classes, but got 1000000000"):
+        Architecture.from_json(document)

@@ -112,3 +112,12 @@ def test_head_that_answers_as_the_last_one_has_nothing_to_learn_from_it():
 def test_loss_of_equal_logits_is_the_logarithm_of_the_number_of_classes():
     loss = joint_loss((tf.zeros((5, 10)),), tf.zeros(5, tf.int32), tf.ones(1), 0.1)
     assert float(loss) == pytest.approx(np.log(10))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_class_weights_count_an_example_as_often_as_its_class_says(share):
+    heads = drawn_heads()
+    repeated = [tf.repeat(head, [1, 2, 1, 1, 1, 2], axis=0) for head in heads]  # the examples of class 1 twice
+    expected = joint_loss(repeated, tf.constant([0, 1, 1, 2, 3, 0, 1, 1]), WEIGHTS, 0.1, share) * 8 / 6
+    weighted = joint_loss(heads, LABELS, WEIGHTS, 0.1, share, class_weights=(1.0, 2.0, 1.0, 1.0))
+    assert float(weighted) == pytest.approx(float(expected), rel=1e-6)

@@ -174,3 +174,15 @@ def test_pruning_event_causes_no_retracing(story):
 def test_growth_event_retraces_only_the_outer_step_and_the_new_block(story):
     assert (story.grown.traces, story.grown.steps) == ([2, 0], 0)
     assert (story.trained_grown.traces, story.trained_grown.steps) == ([2, 2], 1)
+
+
+def test_class_weights_act_on_what_is_learned(tiny_task, tiny_architecture):
+    """Ten steps in which class 0 counts almost alone end with it as the only answer."""
+    network = GrowingNetwork(tiny_architecture, seed=1)
+    trainer = Trainer(network, PRESET, Augmentation(), seed=2, class_weights=(2.98, 0.01, 0.01))
+    for _ in range(4):
+        trainer.train_epoch(tiny_task.train.batches(16), 0, np.ones(2, np.float32), 3)
+    images, labels = next(tiny_task.train.batches(48))
+    scores = network.call_scaled(network.scale(tf.cast(images, tf.float32)), training=True)[-1].numpy()
+    assert (scores[labels == 0].argmax(axis=1) == 0).all()
+    assert (scores.argmax(axis=1) == 0).mean() > 0.8

@@ -67,6 +67,30 @@ def test_class_names_of_a_directory_dataset_are_taken_over():
     assert Task.of(dataset).class_names == ("cat", "dog")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dataset: dataset.prefetch(2),
+        lambda dataset: dataset.batch(4).map(lambda images, labels: (images // 2, labels)).cache().prefetch(1),
+        lambda dataset: dataset.shuffle(9).repeat(1),
+        lambda dataset: dataset.take(20).concatenate(dataset.skip(20)),
+        lambda dataset: tf.data.Dataset.zip((dataset, dataset)).map(lambda one, other: one),
+    ],
+)
+def test_class_names_of_a_directory_dataset_survive_what_is_done_with_it(change):
+    dataset = pairs()
+    dataset.class_names = ["cat", "dog"]
+    assert Task.of(change(dataset)).class_names == ("cat", "dog")
+
+
+def test_inherited_class_names_that_do_not_fit_any_more_are_left_out():
+    dataset = pairs(labels=np.arange(40) % 4)
+    dataset.class_names = ["ant", "bee", "cat", "dog"]
+    task = Task.of(dataset.map(lambda image, label: (image, label // 2)))
+    assert task.class_names == ("0", "1")
+    assert "Left out the class names 'ant', 'bee', 'cat', 'dog': there are 2 classes by now." in task.notes
+
+
 def test_given_splits_may_be_datasets():
     task = Task.of(pairs(), validation_data=pairs().take(5), test_data=pairs(labels=ONE_HOT).batch(4).take(2))
     assert (len(task.train), len(task.validation), len(task.test)) == (40, 5, 8)
@@ -84,6 +108,19 @@ def test_autotune_is_off(monkeypatch):
     for dataset in (pairs(), pairs().batch(4), from_generator()):
         Task.of(dataset)
     assert set(seen) == {False}
+
+
+def test_a_generator_without_end_is_stopped(monkeypatch):
+    def generate():
+        while True:
+            yield IMAGES[0], 0
+
+    monkeypatch.setattr("kgrow.task.reader.MOST_IMAGES", 300)
+    signature = tf.TensorSpec((6, 7, 3), tf.uint8), tf.TensorSpec((), tf.int64)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    with pytest.raises(ValueError, match="`source` must end, but after 512 images"):
+        Task.of(dataset)
+    assert len(Task.of(pairs().repeat(9)).train) == 234  # says its length
 
 
 def test_fixed_sizes_are_read_once():

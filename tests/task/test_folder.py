@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from kgrow.task import Augmentation, Task
-from kgrow.task.folder import decode, survey
+from kgrow.task.pictures import decode, survey
 
 RED, BLUE, GRAY = (200, 30, 30), (30, 30, 200), (90, 90, 90)
 
@@ -65,7 +65,7 @@ def test_mixed_sizes_modes_and_a_corrupt_file_are_read_and_told(tmp_path):
     told = " ".join(task.notes)
     assert "Resized 2 images to 10x12 (the median size" in told
     assert "Skipped 3 image files that could not be read: 'blue/broken.png', 'blue/cut.png', 'blue/exif.jpg'." in told
-    assert "Left out 1 file without the suffix of an image." in told
+    assert "Left out 1 file without the suffix of an image: 'blue/notes.txt'." in told
 
 
 def test_large_images_are_reduced_to_96_pixels(tmp_path):
@@ -93,7 +93,7 @@ def test_sixteen_bits_become_eight(tmp_path):
     Image.fromarray(np.array([[0, 257, 65535, 32896]], np.uint16)).save(path)
     np.testing.assert_array_equal(decode(path, False)[..., 0], [[0, 1, 255, 128]])
     np.testing.assert_array_equal(decode(path, True)[0, 3], [128, 128, 128])
-    assert survey([(path, "")]) == ([(1, 4)], False)
+    assert survey([path]) == ([(1, 4)], False)
 
 
 def test_transparent_pixels_become_white(tmp_path):
@@ -115,7 +115,7 @@ def test_orientation_noted_by_the_camera_is_followed(tmp_path):
     Image.fromarray(pixels).save(path, exif=exif)
     assert decode(path, True).shape == (8, 4, 3)
     assert decode(path, True)[0, 3].tolist() == [255] * 3
-    assert survey([(path, "")])[0] == [(8, 4)]
+    assert survey([path])[0] == [(8, 4)]
 
 
 @pytest.mark.parametrize("validation", [None, "validation", "val", "valid"])
@@ -131,7 +131,10 @@ def test_folders_named_after_the_splits_are_the_splits(tmp_path, validation):
 
 
 def test_classes_may_be_called_train_and_test(tmp_path):
-    assert Task.of(fill(tmp_path / "both", classes=("train", "test"))).class_names == ("test", "train")
+    fill(tmp_path / "both", classes=("train", "test"))
+    with pytest.raises(ValueError, match=r"named like splits: 'test', 'train'.*pass their names as `class_names`"):
+        Task.of(tmp_path / "both")
+    assert Task.of(tmp_path / "both", class_names=["train", "test"]).class_names == ("train", "test")
     fill(tmp_path / "three", classes=("train/nested", "test/nested", "plane"))
     assert Task.of(tmp_path / "three").class_names == ("plane", "test", "train")
 
@@ -195,7 +198,7 @@ def test_bad_folders_get_a_clear_error(tmp_path):
     with refused(ValueError, r"at least 2 classes, but got 1: \['red'\]"):
         Task.of(root)
     (root / "blue").mkdir()
-    with refused(ValueError, "a training image of every class, but got none of 'blue'"):
+    with refused(ValueError, "at least 2 classes, but got 1.*Left out 1 folder without images: 'blue'"):
         Task.of(root)
 
 
@@ -203,7 +206,9 @@ def test_folder_of_corrupt_files_names_them(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / "0.jpg").write_bytes(b"no JPEG")
-    with pytest.raises(ValueError, match=r"at least one image, but got none\. Not readable were 2 files: 'a/0.jpg'"):
+    with pytest.raises(
+        ValueError, match=r"at least one image, but got none\. Skipped 2 image files .* read: 'a/0.jpg'"
+    ):
         Task.of(tmp_path)
 
 
@@ -217,3 +222,34 @@ def test_pixels_of_files_reach_from_black_to_white_however_few_do(tmp_path):
     task = Task.of(tmp_path)
     assert task.train.images.max() == 1
     assert task.pixel_range == (0, 255)
+
+
+def test_nothing_that_a_terminal_would_obey_comes_from_names_of_files(tmp_path):
+    root = fill(tmp_path / "pho\x1b[2Jtos")
+    (root / "red" / "bro\x1b[31mken.png").write_bytes(b"")
+    (root / "red" / "no\x07tes.txt").write_text("")
+    (root / "emp\x1bty").mkdir()
+    task = Task.of(root)
+    assert task.name.isprintable()
+    assert len(task.notes) == 3
+    assert all(note.isprintable() for note in task.notes)
+    (root / "red").rename(root / "re\x1b[31md")
+    with pytest.raises(ValueError, match="without control characters") as refused:
+        Task.of(root)
+    assert str(refused.value).isprintable()
+
+
+def test_numbers_in_the_names_of_classes_are_sorted_by_value_and_that_is_said(tmp_path):
+    names = ("0", "1", "2", "10", "11")
+    fill(tmp_path / "made", names)
+    task = Task.of(tmp_path / "made")
+    assert task.class_names == names
+    assert "Classes are in the order of the numbers in their names: '0', '1', '2', '10', '11'." in task.notes
+    images, labels = np.zeros((50, 10, 12, 3), np.uint8), np.arange(50) % 5
+    beside = Task.of((images, labels), test_data=tmp_path / "made").test
+    assert np.bincount(beside.labels).tolist() == [10] * 5
+
+
+def test_names_whose_order_is_the_plain_one_are_not_spoken_of(tmp_path):
+    fill(tmp_path / "made", ("a1", "a2", "b"))
+    assert not any("order" in note for note in Task.of(tmp_path / "made").notes)

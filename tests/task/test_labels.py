@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kgrow.task import Task
+from kgrow.task import Split, Task
 from kgrow.task.labels import as_labels
 
 
@@ -60,3 +60,27 @@ def test_name_that_is_no_text_is_refused_before_anything_is_made_of_it():
     images[labels == 1] = 255
     with pytest.raises(ValueError, match=r"`class_names` must be text that UTF-8 can hold, but got 'caf\\udce9'"):
         Task.of((images, labels), class_names=("tea", "caf\udce9"))
+
+
+@pytest.mark.parametrize("name", ["\x1b[2Jtea", "tea\n", "te\x00a", "\x9b31mtea", "tea\u2028"])
+def test_name_that_a_terminal_would_obey_is_refused(name):
+    images, labels = np.zeros((40, 4, 4, 1), np.uint8), np.arange(40) % 2
+    images[labels == 1] = 255
+    with pytest.raises(ValueError, match="`class_names` must be text without control characters") as refused:
+        Task.of((images, labels), class_names=("coffee", name))
+    assert str(refused.value).isprintable()
+    split = Split(images, labels.astype(np.int32))
+    with pytest.raises(ValueError, match="without control characters"):
+        Task("tea", split, split, split, ("coffee", name))
+
+
+def test_names_in_any_script_are_kept():
+    names = ("café", "\u0643\u062a\u0627\u0628", "\U0001f469\u200d\U0001f52c", "全角\u3000")
+    images = np.zeros((80, 4, 4, 1), np.uint8)
+    assert Task.of((images, np.arange(80) % 4), class_names=names).class_names == names
+
+
+def test_more_classes_than_a_small_network_can_have_are_refused_before_anything_of_their_size_is_made():
+    rows = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (5, 10**11), (0, 0))
+    with pytest.raises(ValueError, match="`test_data` must have at most 100000 classes, but got 100000000000"):
+        as_labels(rows, "test_data")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kgrow.task.partition import apportion, carve, reorder
+from kgrow.task.partition import apportion, carve, carve_whole, reorder
 
 COUNTS = [
     [2, 2],
@@ -90,3 +90,35 @@ def test_reorder_does_in_place_what_indexing_does(num_rows):
     reorder(rows, order)
     np.testing.assert_array_equal(rows, expected)
     np.testing.assert_array_equal(order, kept_order)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_stay_whole_and_every_class_keeps_an_example(seed):
+    random = np.random.default_rng(seed)
+    groups = random.integers(0, 40, 120)
+    labels = random.integers(0, 3, 120)  # of one group, too
+    labels[groups == 7] = 3
+    parts = carve_whole(labels, groups, [0.2, 0.15], seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(120))
+    assert sum(len(np.unique(groups[part])) for part in parts) == len(np.unique(groups))
+    assert set(labels[parts[0]]) == {0, 1, 2, 3}
+
+
+def test_a_class_that_only_other_classes_stand_for_keeps_an_example():
+    labels = np.array([0, 0, 0, 0, 0, 1, 0, 1])  # class 1 comes second in the last two groups alone
+    groups = np.array([0, 1, 2, 3, 4, 4, 5, 5])
+    for seed in range(20):
+        assert set(labels[carve_whole(labels, groups, [0.4], seed)[0]]) == {0, 1}
+
+
+def test_without_groups_the_parts_are_those_of_the_examples():
+    labels = make_labels([17, 41, 8, 9])
+    numbers = np.random.default_rng(1).permutation(len(labels))
+    for whole, part in zip(carve_whole(labels, numbers, [0.2, 0.15], 3), carve(labels, [0.2, 0.15], 3), strict=True):
+        np.testing.assert_array_equal(whole, part)
+
+
+def test_where_groups_are_too_few_the_examples_are_divided():
+    labels = make_labels([12, 12])
+    for whole, part in zip(carve_whole(labels, labels, [0.2, 0.15], 3), carve(labels, [0.2, 0.15], 3), strict=True):
+        np.testing.assert_array_equal(whole, part)

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from kgrow.task import Split, Task
+from kgrow.task.catalog import DataSetName
+from kgrow.task.sources import is_folder
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 6, 7, 3), np.uint8)
 LABELS = np.arange(60) % 3
@@ -111,15 +114,86 @@ def test_only_the_missing_split_is_set_aside(given):
 
 def test_list_of_images_of_several_sizes_is_resized_to_the_median_once_said():
     images = [np.full((8 + 2 * (index % 3), 12, 3), 10 * (index % 2), np.uint8) for index in range(30)]
-    task = Task.of((images, np.arange(30) % 2))
+    task = Task.of((images, np.arange(30) % 2), class_names=("black", "gray"))
     assert task.input_shape == (10, 12, 3)
     assert sorted(np.unique(task.train.images)) == [0, 10]
     assert [note for note in task.notes if "Resized 20 images to 10x12" in note] == list(task.notes)
 
 
+GRAY, COLOURED = IMAGES[..., :1], np.repeat(IMAGES[..., :1], 3, axis=3)
+CLEAR = np.concatenate([COLOURED, np.full_like(GRAY, 255)], axis=3)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("container", ["list", "sequence", "small cache"])
+def test_colour_wins_whatever_comes_first(order, container):
+    kinds = [(GRAY, COLOURED, CLEAR)[kind] for kind in order]
+    images = [kinds[index // 3 % 3][index] for index in range(60)]
+    options = {"cache_bytes": 1000} if container == "small cache" else {}
+
+    class Each:
+        def __len__(self):
+            return 60
+
+        def __getitem__(self, index):
+            return images[index][np.newaxis], LABELS[index : index + 1]
+
+    task = Task.of(Each() if container == "sequence" else (images, LABELS), **options)
+    assert task.input_shape == (6, 7, 3)
+    assert task.fingerprint == fingerprint((COLOURED, LABELS))
+
+
+def test_colour_wins_in_data_sets_too():
+    from kgrow._keras import tf
+
+    def examples():
+        for index, label in enumerate(LABELS):
+            yield (GRAY, COLOURED, CLEAR)[index % 3][index], label
+
+    signature = tf.TensorSpec((None, None, None), tf.uint8), tf.TensorSpec((), tf.int64)
+    dataset = tf.data.Dataset.from_generator(examples, output_signature=signature)
+    assert fingerprint(dataset) == fingerprint((COLOURED, LABELS))
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(255, np.float32), (1, np.uint8), (1, np.float64)])
+def test_transparent_pixels_become_white_where_others_are_opaque(scale, dtype):
+    clear = CLEAR.copy()
+    clear[..., 3] = 0
+    images = [(COLOURED, clear)[index % 2][index] / dtype(scale) for index in range(60)]
+    task = Task.of((images, np.arange(60) % 2))
+    white = 255 / scale
+    assert (task.train.images[task.train.labels == 1] == white).all()
+    assert (task.train.images[task.train.labels == 0] != white).any()
+
+
+def test_images_that_all_have_four_channels_keep_them():
+    assert Task.of((list(CLEAR), LABELS)).input_shape == (6, 7, 4)
+
+
+def test_coloured_test_images_do_not_change_gray_training_images():
+    with pytest.raises(
+        ValueError, match="`test_data` must hold images that all have the shape of the first one, 6x7x1"
+    ):
+        Task.of((GRAY, LABELS), test_data=(COLOURED, LABELS))
+
+
+def test_pictures_of_pillow_are_read_as_their_files_are():
+    palette = Image.fromarray(IMAGES[0]).quantize(4)
+    clear = Image.fromarray(CLEAR[1])
+    clear.putalpha(0)
+    pictures = [palette, clear, *(Image.fromarray(image[..., 0]) for image in GRAY[2:])]
+    task = Task.of((pictures, LABELS))
+    assert task.input_shape == (6, 7, 3)
+    expected = [np.asarray(palette.convert("RGB")), np.full((6, 7, 3), 255, np.uint8), *COLOURED[2:]]
+    assert task.fingerprint == fingerprint((expected, LABELS))
+    turned = Image.fromarray(IMAGES[0])
+    turned.getexif()[0x0112] = 6
+    assert Task.of(([turned] * 60, LABELS)).input_shape == (7, 6, 3)
+
+
 @pytest.mark.parametrize(("image_size", "shape"), [(5, (5, 5, 3)), ((12, 8), (12, 8, 3))])
 def test_image_size_resizes_arrays_too(image_size, shape):
-    task = Task.of((IMAGES, LABELS), image_size=image_size)
+    task = Task.of((IMAGES, LABELS), image_size=image_size, class_names="abc")
     assert task.input_shape == shape
     assert task.dtype == np.uint8
     assert task.notes == (f"Resized 60 images to {shape[0]}x{shape[1]}.",)
@@ -231,15 +305,127 @@ def test_sequence_of_something_else_is_refused():
         Task.of(Images())
 
 
-def test_string_is_a_folder_only_if_it_looks_like_one_or_names_nothing(tmp_path, monkeypatch):
+def fill(path):
+    for label in range(2):
+        (path / "ab"[label]).mkdir(parents=True)
+        for index in range(6):
+            Image.new("RGB", (8, 8), (200, 100 * label, index)).save(path / "ab"[label] / f"{index}.png")
+    return path
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("no connection is needed")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "beans", "emnist/letters"])
+def test_folder_wins_over_the_data_set_of_its_name(name, tmp_path, monkeypatch, no_network):
+    fill(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "digits").mkdir()
+    monkeypatch.setattr("kgrow.task.catalog._make_builder", None)
+    task = Task.of(name)
+    assert task.class_names == ("a", "b")
+    assert is_folder(name)
+    if "/" not in name:
+        assert task.notes[0] == f"Read the folder '{name}' that lies here, not the data set of that name."
+
+
+def test_folder_without_images_leaves_its_name_to_a_data_set_at_hand(tmp_path, monkeypatch, no_network):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()  # such as a run with `--out digits`
     assert Task.of("digits").num_classes == 10
+    (tmp_path / "stored" / "beans").mkdir(parents=True)
+    (tmp_path / "beans").mkdir()
+    assert not is_folder("beans", tmp_path / "stored")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match=r"a folder of that name lies here, .* and the data set .* is not prepared"):
+        Task.of("beans")
     with pytest.raises(ValueError, match="one sub-folder of images per class, but got an empty folder"):
         Task.of("./digits")
 
 
+def test_name_that_is_known_to_be_of_a_data_set_is_no_folder(tmp_path, monkeypatch):
+    fill(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert Task.of(DataSetName("digits")).num_classes == 10
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [("phtos", "Did you mean 'photos'"), ("data/phtos", "Did you mean 'photos'"), ("./phtos", "Did you mean 'photos'")],
+)
+def test_typo_near_the_name_of_a_folder_is_told(source, hint, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "data" / "photos").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, FileNotFoundError), match=f"^`source` must .*{hint}"):
+        Task.of(source)
+
+
+@pytest.mark.parametrize("place", ["", "./", "{}/"])
+def test_archive_is_to_be_unpacked_first(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    source = place.format(tmp_path) + "photos.zip"
+    with pytest.raises(
+        ValueError, match=r"got the file .*Unpack an archive first: `python -m zipfile -e \S*photos.zip"
+    ):
+        Task.of(source)
+    with pytest.raises(ValueError, match=r"`test_data` must .* Unpack an archive first"):
+        Task.of((IMAGES, LABELS), test_data=source)
+
+
+def test_home_of_nobody_is_no_folder():
+    with pytest.raises(FileNotFoundError, match=r"^`source` must be .*'~nobody-at-all/x': no such user"):
+        Task.of("~nobody-at-all/x")
+
+
 @pytest.mark.parametrize("source", ["./nowhere", "~/nowhere-at-all", "/nowhere/at/all"])
 def test_missing_folder_is_not_taken_for_a_name(source):
-    with pytest.raises(FileNotFoundError, match="There is no such folder"):
+    with pytest.raises(FileNotFoundError, match="`source` must be an existing folder"):
         Task.of(source)
+
+
+class Iterator(Batches):
+    """A sequence with the attribute of those that `flow_from_directory` makes."""
+
+    def __init__(self, **class_indices):
+        super().__init__()
+        self.class_indices = class_indices
+
+
+def test_class_indices_of_a_directory_iterator_name_the_classes():
+    assert Task.of(Iterator(zero=2, four=0, ten=1)).class_names == ("four", "ten", "zero")
+
+
+def test_a_given_split_with_other_classes_or_another_order_of_them_is_refused():
+    train = Iterator(cat=0, cow=1, dog=2)
+    for other in (Iterator(cat=0, dog=1, cow=2), Iterator(cat=0, dog=1)):
+        with pytest.raises(
+            ValueError, match=r"`test_data` must have the classes .* 'cat', 'cow', 'dog', but got 'cat'"
+        ):
+            Task.of(train, test_data=other)
+        assert Task.of(train, test_data=other, class_names="abc").class_names == ("a", "b", "c")
+    assert Task.of(train, test_data=Iterator(cat=0, cow=1, dog=2)).class_names == ("cat", "cow", "dog")
+
+
+def test_classes_that_are_named_by_number_are_said():
+    (note,) = Task.of((IMAGES, LABELS)).notes
+    assert note == "Classes are named by number, 0 to 2. Pass `class_names` to name them."
+    assert Task.of((IMAGES, LABELS), class_names="abc").notes == ()
+
+
+def test_a_sequence_that_changes_its_images_at_random_is_named():
+    random = np.random.default_rng(0)
+
+    class Augmenting(Batches):
+        def __getitem__(self, index):
+            images, labels = super().__getitem__(index)
+            return images + random.integers(0, 9, images.shape), labels
+
+    assert any("gives other images each time it is read" in note for note in Task.of(Augmenting()).notes)
+    assert not any("each time" in note for note in Task.of(Batches()).notes)

@@ -190,3 +190,13 @@ def test_splits_that_make_no_task_are_refused(changes, message):
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Task.of("digits", **options)
+
+
+@pytest.mark.parametrize("given", [{}, {"test_data": (make_split(9, seed=3).images, np.arange(9) % 2)}])
+def test_equal_images_are_never_on_both_sides_of_a_split(given):
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (60, 5, 6, 3), np.uint8), random.integers(0, 2, 60)
+    task = Task.of((np.repeat(images, 3, axis=0), np.repeat(labels, 3)), **given)
+    digests = [set(split.digests.tolist()) for split in (task.train, task.validation, task.test)]
+    assert [len(found) for found in digests] == ([39, 9, 12] if not given else [51, 9, 9])
+    assert len(set.union(*digests)) == sum(map(len, digests))

@@ -60,7 +60,7 @@ class Evidence(Estimator):
         preset = settings.preset
         batches = saliency_batches(life.task.train, self.num_examples, (settings.seed, epoch, 2))
         weights = exit_weights(network.architecture, preset.epochs, preset.epochs, preset.exit_weights)
-        means, variances = gradient_moments(network, batches, weights, preset.label_smoothing)
+        means, variances = gradient_moments(network, batches, weights, preset.label_smoothing, settings.class_weights)
         kernels = network.kernels()
         # At the optimum the loss pulls as much as the weight decay does; pruned connections cannot move.
         decayed = [mean + preset.l2 * kernel.weight.numpy() for mean, kernel in zip(means, kernels, strict=True)]

@@ -46,7 +46,11 @@ def noise_statistic(means: np.ndarray, variances: np.ndarray, num_examples: int)
 
 
 def gradient_moments(
-    network: GrowingNetwork, batches: Sequence[Batch], head_weights: np.ndarray, label_smoothing: float = 0.0
+    network: GrowingNetwork,
+    batches: Sequence[Batch],
+    head_weights: np.ndarray,
+    label_smoothing: float = 0.0,
+    class_weights: Sequence[float] | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Returns mean and unbiased variance of the gradients of single examples in every kernel.
 
@@ -57,13 +61,14 @@ def gradient_moments(
         batches: Raw images and labels, at least two examples altogether.
         head_weights: Loss weight of each head.
         label_smoothing: In [0, 1).
+        class_weights: See `joint_loss`.
 
     Returns:
         Two lists of float64 arrays, of the kernels' shapes.
     """
 
     def loss(logits: Any, labels: Any) -> Any:
-        return joint_loss(logits, labels, head_weights, label_smoothing)
+        return joint_loss(logits, labels, head_weights, label_smoothing, class_weights=class_weights)
 
     def gradient(outputs: Any, labels: Any) -> Any:
         with tf.GradientTape() as tape:

@@ -1,0 +1,208 @@
+"""Tells which folders are splits, which are classes, and which are neither."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kgrow.task.pictures import suffixes
+from kgrow.task.walk import EMPTY, LeftOut, list_images
+from kgrow.task.wording import list_some
+
+SPLIT_FOLDERS = {
+    "train": ("train",),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test",),
+}
+SPLIT_NAMES = tuple(itertools.chain(*SPLIT_FOLDERS.values()))
+UNLABELLED = ("folder", "of images without a class")
+LIKE_A_SPLIT = "(^|[^a-z])(train|test|val|valid|validation|eval|pred|predict)(ing|[^a-z]|$)"
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """The image files of one split.
+
+    Args:
+        path: Folder that holds the class folders.
+        files: Image files and the names of their classes, sorted.
+        class_names: Names of the class folders that hold images, sorted.
+    """
+
+    path: Path
+    files: tuple[tuple[Path, str], ...]
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds.
+
+    Args:
+        splits: Image files by role; "train" is always there.
+        notes: What was left out or decided.
+    """
+
+    splits: dict[str, ClassFolders]
+    notes: tuple[str, ...]
+
+
+def read_layout(path: Path, class_names: Sequence[str] | None = None) -> Layout:
+    """Finds the splits and classes below a folder, without opening an image.
+
+    Args:
+        path: Folder with one sub-folder per class; or with such folders for "train", "test" and "validation"; or with
+            nothing but one folder that is either.
+        class_names: Names that are known to be those of classes.
+
+    Raises:
+        ValueError: If no sub-folder holds an image, or the names of splits would become the classes.
+    """
+    left_out, notes = LeftOut(path), []
+    *above, top = _descend(path)
+    if above:
+        notes.append(f"Read the classes in {top.relative_to(path).as_posix()!r}, the only folder with images.")
+    folders = _folders_with_images(top)
+    roles = _find_splits(folders, left_out)
+    for level in [*above, top] if roles else above:
+        _name_empty(level, left_out)
+    if not roles:
+        _check_no_split(top, folders, class_names)
+        notes.extend(_doubts(folders))
+    splits = {role: list_class_folders(folder, left_out) for role, folder in (roles or {"train": top}).items()}
+    return Layout(splits, (*left_out.notes(), *notes))
+
+
+def list_class_folders(path: Path, left_out: LeftOut, argument: str = "source") -> ClassFolders:
+    """Lists the image files below a folder, without opening them.
+
+    Args:
+        path: Folder with one sub-folder per class; images may lie at any depth below those.
+        left_out: Receives whatever is no image or cannot be read.
+        argument: Argument of `Task.of` it came from.
+
+    Returns:
+        The files with their classes.
+
+    Raises:
+        ValueError: If no sub-folder holds an image.
+    """
+    files, names = [], []
+    for folder in _list_folders(path):
+        found = sorted(list_images(folder, left_out))
+        if found:
+            names.append(folder.name)
+            files += [(file, folder.name) for file in found]
+        else:
+            left_out.add(*EMPTY, folder)
+    if not files:
+        loose = _has_loose_images(path)
+        found_what = "an empty folder" if not any(path.iterdir()) else "no image in any sub-folder"
+        hint = " The images directly in it have no class: move them into sub-folders." if loose else ""
+        raise ValueError(
+            f"`{argument}` must be a folder with one sub-folder of images per class, but got {found_what}: "
+            f"{str(path)!r}. Images are read from {', '.join(suffix[1:].upper() for suffix in suffixes())} files."
+            f"{hint}{' '.join(['', *left_out.notes()])}"
+        )
+    return ClassFolders(path, tuple(files), tuple(names))
+
+
+def holds_classes(path: Path) -> bool:
+    """Tells whether a folder holds an image in one of its sub-folders.
+
+    Args:
+        path: Existing folder.
+    """
+    return bool(_folders_with_images(path))
+
+
+def _list_folders(path: Path) -> list[Path]:
+    return sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _holds_image(folder: Path) -> bool:
+    return next(list_images(folder, LeftOut(folder.parent)), None) is not None
+
+
+def _folders_with_images(path: Path) -> list[Path]:
+    return [folder for folder in _list_folders(path) if _holds_image(folder)]
+
+
+def _has_loose_images(path: Path) -> bool:
+    return any(file.suffix.lower() in suffixes() for file in path.iterdir())
+
+
+def _descend(path: Path) -> list[Path]:
+    """Returns the folders from `path` to the one below which several hold images; `path` alone where there is none."""
+    levels, folders = [path], _folders_with_images(path)
+    while len(folders) == 1 and not _is_split_name(folders[0]) and not _has_loose_images(folders[0]):
+        levels.append(folders[0])
+        folders = _folders_with_images(folders[0])
+    return levels if len(folders) > 1 or any(map(_is_split_name, folders)) else [path]
+
+
+def _is_split_name(folder: Path) -> bool:
+    return folder.name.lower() in SPLIT_NAMES
+
+
+def _name_empty(path: Path, left_out: LeftOut) -> None:
+    for folder in _list_folders(path):
+        if not _holds_image(folder):
+            list(list_images(folder, left_out))
+            left_out.add(*EMPTY, folder)
+
+
+def _find_splits(folders: Sequence[Path], left_out: LeftOut) -> dict[str, Path]:
+    named = {folder.name.lower(): folder for folder in folders}
+    splits = {role: named[name] for role, names in SPLIT_FOLDERS.items() for name in names if name in named}
+    # Two names may differ in capitals alone: none of them is left out.
+    if "train" not in splits or len(splits) != len(folders):
+        return {}
+    classes = {role: {folder.name for folder in _folders_with_images(split)} for role, split in splits.items()}
+    labelled = {
+        role: split
+        for role, split in splits.items()
+        if len(classes[role]) > 1 or (classes[role] and classes[role] <= classes["train"])
+    }
+    if len(labelled) == len(splits) or len(classes["train"]) > 1:
+        for role in splits.keys() - labelled.keys():
+            left_out.add(*UNLABELLED, splits[role])
+        return labelled
+    return {}
+
+
+def _check_no_split(path: Path, folders: Sequence[Path], class_names: Sequence[str] | None) -> None:
+    """Raises ValueError if folders look like splits under other names: their names would become the classes."""
+    inner = {folder.name: {child.name for child in _list_folders(folder)} for folder in folders}
+    training = [name for name in inner if "train" in name.lower() and len(inner[name]) > 1]
+    others = [name for name in inner if re.search("train|test|val", name.lower())]
+    for one, other in itertools.product(training, others):
+        is_flat = not inner[other] and re.search(LIKE_A_SPLIT, other.lower())
+        if one != other and (inner[one] == inner[other] or is_flat):
+            raise ValueError(
+                f"`source` must be a folder with one sub-folder per class, or with the sub-folders 'train', 'test' and "
+                f"'validation' alone, but {one!r} and {other!r} in {str(path)!r} hold "
+                f"{'images without a class' if is_flat else 'the same sub-folders'}. Rename the splits and move "
+                "anything else out, or pass one folder and the other as `test_data`."
+            )
+    names = [folder.name for folder in folders]
+    if len(names) > 1 and class_names is None and all(re.search(LIKE_A_SPLIT, name.lower()) for name in names):
+        raise ValueError(
+            f"`source` must be a folder with one sub-folder of images per class, but those in {str(path)!r} are named "
+            f"like splits: {list_some(names)}. Sort the training images into 'train/<class>'; if these are the "
+            "classes, pass their names as `class_names`."
+        )
+
+
+def _doubts(folders: Sequence[Path]) -> list[str]:
+    """Words that the classes may lie one level deeper."""
+    inner = [{child.name for child in _folders_with_images(folder)} for folder in folders]
+    if len(inner) < 2 or len(inner[0]) < 2 or any(names != inner[0] for names in inner):
+        return []
+    if any(map(_has_loose_images, folders)):
+        return []
+    return [
+        f"Every class holds the same sub-folders, {list_some(sorted(inner[0]))}: if these are the classes, give one of "
+        f"the folders {list_some([folder.name for folder in folders])} alone."
+    ]

@@ -1,0 +1,112 @@
+"""What a search says of its data before it begins."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgrow.task.split import Split
+from kgrow.task.twins import near_twins, thumbnails
+from kgrow.task.wording import counted, list_some, times
+
+if TYPE_CHECKING:
+    from kgrow.task.task import Task
+
+# Of a class in a split: an accuracy of fewer is one of 0, 50 and 100 %.
+FEWEST_EXAMPLES = 3
+WORDS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def describe(task: "Task") -> tuple[str, ...]:
+    """Words what a task holds, and what makes its figures doubtful.
+
+    Args:
+        task: The data.
+
+    Returns:
+        Sentences: images and classes, splits and copies, what no network should fall below; then, where there are any,
+        images on both sides of a split, contradicting labels and classes with hardly an image to judge by.
+    """
+    splits = {"train": task.train, "validation": task.validation, "test": task.test}
+    return (
+        _describe_classes(task, splits),
+        _describe_splits(task, splits),
+        _describe_baseline(task),
+        *_find_leaks(task, splits),
+        *_find_contradictions(splits),
+        *_find_small_classes(task),
+    )
+
+
+def majority_accuracy(split: Split, num_classes: int) -> float:
+    """Returns the accuracy on a split, in [0, 1], of always answering its largest class."""
+    return float(np.bincount(split.labels, minlength=num_classes).max() / len(split))
+
+
+def _describe_classes(task: "Task", splits: Mapping[str, Split]) -> str:
+    counts = np.bincount(np.concatenate([split.labels for split in splits.values()]), minlength=task.num_classes)
+    return (
+        f"{counted(int(counts.sum()), 'image')} of {times(task.input_shape)}, {task.dtype}, in {task.num_classes} "
+        f"classes: {list_some(task.class_names, counts.tolist())}."
+    )
+
+
+def _describe_splits(task: "Task", splits: Mapping[str, Split]) -> str:
+    parts = [
+        f"{len(split)} for {WORDS[role]}" + (" (set aside)" if role in task.set_aside else "")
+        for role, split in splits.items()
+    ]
+    digests = np.concatenate([split.digests for split in splits.values()])
+    num_copies = len(digests) - len(np.unique(digests))
+    copies = f"{counted(num_copies, 'image')} repeat others" if num_copies else "No image occurs twice"
+    return f"Divided into {', '.join(parts)}. {copies}, pixel for pixel."
+
+
+def _describe_baseline(task: "Task") -> str:
+    largest = int(np.bincount(task.test.labels).argmax())
+    share = 100 * majority_accuracy(task.test, task.num_classes)
+    return f"Always answering {task.class_names[largest]!r} would be right for {share:.1f} % of the test images."
+
+
+def _find_leaks(task: "Task", splits: Mapping[str, Split]) -> list[str]:
+    """Words how many images of later splits are in earlier ones too, exactly or nearly."""
+    small = {role: thumbnails(split.images, task.pixel_range) for role, split in splits.items()}
+    sentences = []
+    for role, earlier in (("validation", ("train",)), ("test", ("train", "validation"))):
+        is_copy = np.isin(splits[role].digests, np.concatenate([splits[other].digests for other in earlier]))
+        is_near = near_twins(small[role], np.concatenate([small[other] for other in earlier])) & ~is_copy
+        where = " or ".join(WORDS[other] for other in earlier)
+        for found, how in ((is_copy, "equal {}, pixel for pixel"), (is_near, "nearly equal {}")):
+            if found.any():
+                images = counted(int(found.sum()), f"{role} image")
+                sentences.append(
+                    f"{images} {how.format(f'{where} images')}: the {role} accuracy says less about new images."
+                )
+    return sentences
+
+
+def _find_contradictions(splits: Mapping[str, Split]) -> list[str]:
+    digests = np.concatenate([split.digests for split in splits.values()])
+    labels = np.concatenate([split.labels for split in splits.values()])
+    order = np.lexsort((labels, digests))
+    is_copy = digests[order][1:] == digests[order][:-1]
+    differs = is_copy & (labels[order][1:] != labels[order][:-1])
+    num_images = len(np.unique(digests[order][1:][differs]))
+    if not num_images:
+        return []
+    return [f"{counted(num_images, 'image')} occur under several labels, of which at most one can be learned."]
+
+
+def _find_small_classes(task: "Task") -> list[str]:
+    counts = [np.bincount(split.labels, minlength=task.num_classes) for split in (task.validation, task.test)]
+    few = np.minimum(*counts) < FEWEST_EXAMPLES
+    if not few.any():
+        return []
+    names = [name for name, is_few in zip(task.class_names, few, strict=True) if is_few]
+    figures = [
+        f"{validation} and {test}" for validation, test in zip(*(of_split[few] for of_split in counts), strict=True)
+    ]
+    return [
+        f"Too few validation and test images to judge {counted(len(names), 'class')}: {list_some(names, figures)}. "
+        "Add images of them."
+    ]

@@ -1,0 +1,206 @@
+"""Opens and decodes single image files, within bounds of memory."""
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import struct
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgrow.task.stream import Size
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+HEIF_SUFFIXES = (".heic", ".heif")
+HEIF_PACKAGE = "pillow_heif"
+# Pillow holds four bytes a pixel, and the picture twice or thrice while its mode is changed.
+MOST_PIXELS = 64_000_000
+# The chroma of a gray JPEG is off by a few steps after its round trip through YCbCr.
+GRAY_TOLERANCE = 8
+EXIF_ORIENTATION = 0x0112
+# Pictures are decoded at no less than twice their final size, so that the last step is still antialiased.
+REDUCING_GAP = 2
+STRIP_PIXELS = 2**20
+SURVEYED = (96, 96)
+UNREADABLE = "that could not be read"
+TOO_LARGE = f"of more than {MOST_PIXELS // 10**6} megapixels"
+NOT_EIGHT_BITS = "of floating-point pixels"
+
+
+class PictureError(ValueError):
+    """An image file that cannot be used; its text goes on from "image file"."""
+
+
+@functools.cache
+def suffixes() -> tuple[str, ...]:
+    """Returns the suffixes of the files that can be read here: HEIC only where `pillow-heif` is installed."""
+    return (*SUFFIXES, *(HEIF_SUFFIXES if importlib.util.find_spec(HEIF_PACKAGE) else ()))
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    if suffixes() == SUFFIXES:
+        return FORMATS
+    importlib.import_module(HEIF_PACKAGE).register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def survey(files: Iterable[Path]) -> tuple[list[Size], bool]:
+    """Looks at image files before any is kept.
+
+    Only their headers are read, save for as many as it takes to find a coloured one.
+
+    Args:
+        files: Image files.
+
+    Returns:
+        Height and width of every usable image, and whether one of them is coloured.
+    """
+    sizes, is_coloured = [], False
+    for file in files:
+        with contextlib.suppress(PictureError), _opened(file) as image:
+            size = image.size if _is_turned(image) else image.size[::-1]
+            _bound(image, SURVEYED)
+            is_coloured = is_coloured or _is_coloured(image)
+            sizes.append(size)
+    return sizes, is_coloured
+
+
+def decode(file: Path, is_coloured: bool, size: Size | None = None) -> np.ndarray:
+    """Decodes one image file.
+
+    Transparent pixels become white, 16 bits become 8, an animation gives its first picture, and the orientation that a
+    camera noted is followed.
+
+    Args:
+        file: Image file.
+        is_coloured: Whether to give three channels instead of one.
+        size: Height and width that it will be resized to, at least twice of which it keeps; None decodes all pixels.
+
+    Returns:
+        uint8 `(height, width, 3)` or `(height, width, 1)`.
+
+    Raises:
+        PictureError: If it cannot be read, or only with too much memory.
+    """
+    from PIL import ImageOps
+
+    with _opened(file) as image:
+        _bound(image, size)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _pixels(image, is_coloured, size)
+
+
+def is_picture(value: object) -> bool:
+    """Recognises a `PIL.Image.Image` without importing Pillow.
+
+    Args:
+        value: Anything.
+    """
+    return "PIL.Image" in sys.modules and isinstance(value, sys.modules["PIL.Image"].Image)
+
+
+def from_picture(image: Any) -> np.ndarray:
+    """Converts a picture that Pillow holds as `decode` would, coloured unless its mode is gray.
+
+    Args:
+        image: `PIL.Image.Image`.
+
+    Returns:
+        uint8 `(height, width, 3)` or `(height, width, 1)`; float32 of floating-point pixels.
+    """
+    from PIL import ImageOps
+
+    if image.mode == "F":
+        return np.asarray(image)[..., np.newaxis]
+    return _pixels(ImageOps.exif_transpose(image), not _has_gray_mode(image))
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=_formats()) as image:
+                yield image
+    except PictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PictureError(TOO_LARGE) from error
+    # What Pillow's decoders raise on damaged files; `UnidentifiedImageError` is an OSError.
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error) as error:
+        raise PictureError(UNREADABLE) from error
+
+
+def _is_turned(image: Any) -> bool:
+    # The EXIF data of a PNG may follow its pixels: to ask for it decodes them. Pillow turns a TIFF by itself.
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return False
+    return image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+
+
+def _bound(image: Any, size: Size | None) -> None:
+    """Lets a JPEG be decoded at a fraction of its size, and refuses what is still too large."""
+    # All coefficients of a progressive JPEG are held, at whatever size it is decoded.
+    if size is not None and not image.info.get("progressive"):
+        side = REDUCING_GAP * max(size)
+        image.draft(None, (side, side))
+    if image.width * image.height > MOST_PIXELS:
+        raise PictureError(TOO_LARGE)
+
+
+def _reduced(image: Any, size: Size | None) -> Any:
+    factor = 1 if size is None else min(image.size) // (REDUCING_GAP * max(size))
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _with_eight_bits(image: Any) -> Any:
+    """Returns a picture without a palette, transparency in a channel of its own, 8 bits each."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise PictureError(NOT_EIGHT_BITS)
+    if image.mode.startswith("I"):
+        return Image.fromarray(((np.asarray(image).astype(np.int32).clip(0, 65535) + 128) // 257).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image if _has_gray_mode(image) and image.mode != "1" else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _on_white(image: Any) -> Any:
+    from PIL import Image
+
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image)
+
+
+def _pixels(image: Any, is_coloured: bool, size: Size | None = None) -> np.ndarray:
+    reduced = _on_white(_reduced(_with_eight_bits(image), size))
+    pixels = np.asarray(reduced.convert("RGB" if is_coloured else "L"))
+    return pixels if is_coloured else pixels[..., np.newaxis]
+
+
+def _has_gray_mode(image: Any) -> bool:
+    return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+
+
+def _is_coloured(image: Any) -> bool:
+    if _has_gray_mode(image):
+        return False
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        pixels = np.asarray(_on_white(_with_eight_bits(strip)).convert("RGB")).astype(np.int16)
+        if (pixels.max(axis=2) - pixels.min(axis=2)).max() > GRAY_TOLERANCE:
+            return True
+    return False
