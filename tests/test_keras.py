@@ -1,4 +1,4 @@
-"""TensorFlow comes in through one module, with oneDNN on; what the whole process is told about Keras changes nothing."""
+"""TensorFlow comes in through one module, with oneDNN on and whatever else the process is told about Keras left out."""
 
 import os
 import subprocess
