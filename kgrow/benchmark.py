@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
+from kgrow._checks import check_path, check_positive_int
+from kgrow._rules import checked, optional
 from kgrow.exporting import EXPORTERS
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
@@ -19,11 +20,13 @@ from kgrow.exporting.measure import gzip_size, runtime_name
 from kgrow.network.early_exit import ExitRule
 from kgrow.result import RESULT, Result, load
 from kgrow.task import Task
+from kgrow.task.arguments import RULES as DATA
 
 NUM_TIMED = 200
 WITH_EXITS = " + exits"
 
 
+@checked({**DATA, "path": check_path, "dataset": optional(DATA["dataset"]), "num_threads": check_positive_int})
 def benchmark(
     path: str | os.PathLike[str],
     dataset: Any = None,
@@ -52,7 +55,6 @@ def benchmark(
         FileNotFoundError: If there is nothing of the kind.
         ValueError: If a file is damaged or not one of kgrow's.
     """
-    check_positive_int(num_threads, "num_threads")
     source = Path(path)
     if (source / RESULT).is_file():
         result = load(source, dataset, data_dir=data_dir)
