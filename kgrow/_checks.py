@@ -4,11 +4,121 @@ from __future__ import annotations
 
 import difflib
 import numbers
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 MOST_CLASSES = 100_000
+
+# What 64 bits hold, what the 32 bits of TensorFlow's seeds hold, and what nobody sees the end of.
+LARGEST_INT, LARGEST_SEED, MOST_ROUNDS = 2**63 - 1, 2**31 - 1, 1_000_000
+
+
+def plain(value: Any) -> Any:
+    """Returns a NumPy scalar, or an array without axes, as Python's own; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def check_number(value: Any, name: str, interval: str, hint: str = "") -> float:
+    """Returns a number as a float.
+
+    Args:
+        value: Python or NumPy number.
+        name: Argument the message names.
+        interval: Where it must be, such as "(0, 1]"; without infinity itself.
+        hint: A sentence that says how to mend it.
+
+    Raises:
+        ValueError: If it is no number, or outside; a wrong type is a wrong value here, so callers catch one error.
+
+    Example:
+        >>> check_number(35, "max_drop", "[0, 1]", "For one point pass 0.01.")
+        Traceback (most recent call last):
+        ...
+        ValueError: `max_drop` must be in [0, 1], but got 35. For one point pass 0.01.
+    """
+    number = plain(value)
+    low, high = map(float, interval[1:-1].split(","))
+    is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
+    is_inside = is_number and low <= number <= min(high, sys.float_info.max)
+    on_open_end = is_inside and ((number == low and interval[0] == "(") or (number == high and interval[-1] == ")"))
+    if not is_inside or on_open_end:
+        raise ValueError(f"`{name}` must be in {interval}, but got {value!r}. {hint}".rstrip())
+    return float(number)
+
+
+def check_fraction(value: Any, name: str) -> float:
+    """Returns a fraction as a float.
+
+    Raises:
+        ValueError: If it is not a number in [0, 1].
+    """
+    return check_number(value, name, "[0, 1]")
+
+
+def check_positive(value: Any, name: str) -> float:
+    """Returns a positive, finite number as a float.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        return check_number(value, name, "(0, inf)")
+    except ValueError:
+        raise ValueError(f"`{name}` must be positive and finite, but got {value!r}.") from None
+
+
+def check_bool(value: Any, name: str) -> bool:
+    """Returns a truth value as a plain bool.
+
+    Raises:
+        TypeError: If it is anything else; 0 and 1 are refused too.
+    """
+    if not isinstance(plain(value), bool):
+        raise TypeError(f"`{name}` must be True or False, but got {value!r}.")
+    return plain(value)
+
+
+def check_text(value: Any, name: str) -> str:
+    """Returns a text that can be printed and stored.
+
+    Raises:
+        ValueError: If it is no text, empty, or holds what UTF-8 cannot, or a zero character.
+    """
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"`{name}` must be text that is not empty, but got {value!r}.")
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"`{name}` must be text that UTF-8 can hold, but got {value!r}.")
+    return value
+
+
+def check_path(value: Any, name: str) -> str:
+    """Returns a path as text.
+
+    Raises:
+        ValueError: If it is neither text nor a path, or empty, or nothing that UTF-8 can hold.
+    """
+    return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, name)
+
+
+def check_seed(value: Any, name: str = "seed") -> int:
+    """Returns a seed as a plain int.
+
+    Raises:
+        ValueError: If it is not an integer in [0, 2**31).
+    """
+    return _int_from(0, value, name, "0 or a positive integer", LARGEST_SEED)
+
+
+def check_rounds(value: Any, name: str) -> int:
+    """Returns a number of epochs, of trials or of what else is done one after the other, as a plain int.
+
+    Raises:
+        ValueError: If it is not an integer from 1 to a million.
+    """
+    return check_positive_int(value, name, MOST_ROUNDS)
 
 
 def check_keep_ratio(value: float, name: str = "keep_ratio") -> float:
@@ -28,13 +138,7 @@ def check_keep_ratio(value: float, name: str = "keep_ratio") -> float:
         ValueError: `keep_ratio` must be in (0, 1], but got 35. It is the fraction of weights kept: for 80% sparsity \
 pass 0.2.
     """
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= 1:
-        raise ValueError(
-            f"`{name}` must be in (0, 1], but got {value!r}. "
-            "It is the fraction of weights kept: for 80% sparsity pass 0.2."
-        )
-    return float(value)
+    return check_number(value, name, "(0, 1]", "It is the fraction of weights kept: for 80% sparsity pass 0.2.")
 
 
 def check_keep_ratios(value: float | Sequence[float], num_blocks: int, name: str = "keep_ratio") -> tuple[float, ...]:
@@ -52,19 +156,32 @@ def check_keep_ratios(value: float | Sequence[float], num_blocks: int, name: str
         >>> check_keep_ratios(0.5, 3)
         (0.5, 0.5, 0.5)
     """
-    ratios = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value] * num_blocks
-    checked = tuple(check_keep_ratio(ratio, name) for ratio in ratios)
+    given = check_keep_ratio_or_ratios(value, name)
+    checked = given if isinstance(given, tuple) else (given,) * num_blocks
     if len(checked) != num_blocks:
         raise ValueError(f"`{name}` must be one number or one for each of the {num_blocks} blocks, but got {value!r}.")
     return checked
 
 
-def check_positive_int(value: int, name: str) -> int:
+def check_keep_ratio_or_ratios(value: Any, name: str = "keep_ratio") -> float | tuple[float, ...]:
+    """Returns one keep ratio as a float, or one per block as a tuple.
+
+    Raises:
+        ValueError: If one is not in (0, 1], or there is none.
+    """
+    is_several = (isinstance(value, Sequence) and not isinstance(value, str | bytes)) or getattr(value, "ndim", 0) == 1
+    if is_several and len(value):
+        return tuple(check_keep_ratio(ratio, name) for ratio in value)
+    return check_keep_ratio(value, name)
+
+
+def check_positive_int(value: Any, name: str, most: int = LARGEST_INT) -> int:
     """Returns a count as a plain int.
 
     Args:
         value: Python or NumPy integer.
         name: Argument the message names.
+        most: Largest that is allowed.
 
     Raises:
         ValueError: If it is not an integer of at least 1; 2.0 and True are refused too.
@@ -73,15 +190,16 @@ def check_positive_int(value: int, name: str) -> int:
         >>> check_positive_int(12, "epochs")
         12
     """
-    return _int_from(1, value, name, "a positive integer")
+    return _int_from(1, value, name, "a positive integer", most)
 
 
-def check_non_negative_int(value: int, name: str) -> int:
+def check_non_negative_int(value: Any, name: str, most: int = LARGEST_INT) -> int:
     """Returns a count that may be 0 as a plain int.
 
     Args:
         value: Python or NumPy integer.
         name: Argument the message names.
+        most: Largest that is allowed.
 
     Raises:
         ValueError: If it is not an integer of at least 0; 0.0 and False are refused too.
@@ -90,14 +208,17 @@ def check_non_negative_int(value: int, name: str) -> int:
         >>> check_non_negative_int(0, "weight_epochs")
         0
     """
-    return _int_from(0, value, name, "0 or a positive integer")
+    return _int_from(0, value, name, "0 or a positive integer", most)
 
 
-def _int_from(smallest: int, value: int, name: str, expected: str) -> int:
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < smallest:
+def _int_from(smallest: int, value: Any, name: str, expected: str, most: int) -> int:
+    number: Any = plain(value)
+    is_int = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    if not is_int or number < smallest:
         raise ValueError(f"`{name}` must be {expected}, but got {value!r}.")
-    return int(value)
+    if number > most:
+        raise ValueError(f"`{name}` must be at most {most}, but got {value!r}.")
+    return int(number)
 
 
 def check_num_classes(value: int, name: str = "num_classes") -> int:
@@ -153,7 +274,7 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
         ...
         ValueError: `space` must be one of 'compact', 'seed_dense', but got 'seed_dens'. Did you mean 'seed_dense'?
     """
-    if name in table:
+    if isinstance(name, str) and name in table:  # a list is no key
         return table[name]
     names = ", ".join(repr(known) for known in table)
     raise ValueError(f"`{what}` must be one of {names}, but got {name!r}. {nearest(name, table)}".rstrip())

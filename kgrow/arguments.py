@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
 from typing import Any
 
 import kgrow
-
-SECONDS = {"s": 1, "m": 60, "h": 3600}
+from kgrow._units import check_seconds
 
 
 def parser() -> argparse.ArgumentParser:
@@ -160,7 +158,7 @@ def numbers(text: str) -> float | tuple[float, ...]:
 
 def duration(text: str) -> float:
     """Parses `90s`, `10m`, `2h` or plain seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"must be a time such as 90s, 10m or 2h, but got {text!r}")
-    return float(match[1]) * SECONDS[match[2] or "s"]
+    try:
+        return check_seconds(text, "TIME")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
+from kgrow._checks import check_path, check_positive_int
 from kgrow._keras import pinned
+from kgrow._rules import checked, optional
 from kgrow.exporting import EXPORTERS
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
@@ -20,12 +21,14 @@ from kgrow.exporting.measure import gzip_size, runtime_name
 from kgrow.network.early_exit import ExitRule
 from kgrow.result import RESULT, Result, load
 from kgrow.task import Task
+from kgrow.task.arguments import RULES as DATA
 
 NUM_TIMED = 200
 WITH_EXITS = " + exits"
 
 
 @pinned()
+@checked({**DATA, "path": check_path, "dataset": optional(DATA["dataset"]), "num_threads": check_positive_int})
 def benchmark(
     path: str | os.PathLike[str],
     dataset: Any = None,
@@ -54,7 +57,6 @@ def benchmark(
         FileNotFoundError: If there is nothing of the kind.
         ValueError: If a file is damaged or not one of kgrow's.
     """
-    check_positive_int(num_threads, "num_threads")
     source = Path(path)
     if (source / RESULT).is_file():
         result = load(source, dataset, data_dir=data_dir)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import kgrow
+from kgrow._checks import check_path
 from kgrow.arguments import parser
 from kgrow.task.sources import check_text
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_search(options: argparse.Namespace) -> int:
     """`kgrow search` and `kgrow worker`."""
-    out = Path(options.out).absolute() if options.out else None
+    out = None if options.out is None else Path(check_path(options.out, "--out")).absolute()
     result = kgrow.search(
         options.dataset,
         limits=limits(options),

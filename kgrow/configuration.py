@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_keep_ratios, lookup, nearest
+from kgrow._checks import check_keep_ratios, check_positive, lookup, nearest, plain
+from kgrow._rules import one_of
 from kgrow.execution import Plan
 from kgrow.lifecycle import PRESETS, ChannelPruning, Preset, Settings
 from kgrow.pruning import CHANNEL_CRITERIA, ChannelCriterion
@@ -94,9 +95,8 @@ def chosen_class_weights(
     if isinstance(given, Mapping):
         weights = np.ones(len(class_names))
         for name, weight in given.items():
-            weights[_class_index(name, class_names)] = _check_class_weight(name, weight)
+            weights[_class_index(name, class_names)] = weight
     else:
-        lookup(dict.fromkeys(CLASS_WEIGHTS), "none" if given is None else str(given), "class_weight")
         is_balanced = given == "balanced" or (given == "auto" and counts.max() > LARGEST_IMBALANCE * counts.min())
         weights = 1 / counts if is_balanced else np.ones(len(class_names))
     weights = weights * (len(labels) / np.sum(weights * counts))
@@ -115,10 +115,15 @@ def _class_index(name: str | int, class_names: Sequence[str]) -> int:
     return list(class_names).index(str(name))
 
 
-def _check_class_weight(name: str | int, weight: float) -> float:
-    if not isinstance(weight, numbers.Real) or not 0 < weight < float("inf"):
-        raise ValueError(f"`class_weight` must hold positive numbers, but got {weight!r} for {name!r}.")
-    return float(weight)
+def check_class_weight(value: Any, name: str) -> str | dict[str | int, float]:
+    """Returns the name of a rule for the weights of classes, or the weights of some of them as plain floats.
+
+    Raises:
+        ValueError: If it is neither; whether the classes exist is seen when the data are read.
+    """
+    if isinstance(value, Mapping):
+        return {each: check_positive(plain(weight), f"{name}[{each!r}]") for each, weight in value.items()}
+    return "none" if value is None else one_of(CLASS_WEIGHTS)(value, name)
 
 
 def with_prices(settings: Settings, num_train: int) -> Settings:

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from kgrow._checks import check_positive_int, lookup
 from kgrow._keras import pinned
+from kgrow._rules import checked
+from kgrow._units import check_seconds
 from kgrow.configuration import (
     channel_pruning,
     chosen_augmentation,
@@ -29,15 +28,15 @@ from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.inventory import check_same_images, record_images
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
-from kgrow.pruning import CRITERIA, SCOPES, ChannelCriterion, Criterion
+from kgrow.pruning import CRITERIA, ChannelCriterion, Criterion
 from kgrow.reporting.progress import display_for
 from kgrow.result import MODEL, RESULT, Result, load
 from kgrow.run import Run
+from kgrow.search_rules import RULES
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.cluster import Chief, Worker, from_environment
 from kgrow.searching.estimating import Estimator, Full, chosen_estimator
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
-from kgrow.searching.footprint import FORMATS
 from kgrow.searching.latency import measured, remembered
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Objective, chosen_objective
@@ -50,10 +49,11 @@ if TYPE_CHECKING:
 
 
 @pinned()
+@checked(RULES)
 def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
     dataset: Any,
     *,
-    limits: Limits | None = None,
+    limits: Limits | Mapping[str, float | str] | None = None,
     trials: int = 4,
     oracle: Any = "bayesian",
     estimator: str | Estimator = "full",
@@ -79,7 +79,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     image_size: int | tuple[int, int] | None = None,
     class_names: Iterable[str] | None = None,
     class_weight: str | Mapping[str | int, float] | None = "auto",
-    max_time: float | None = None,
+    max_time: float | str | None = None,
     seed: int = 0,
     directory: str | os.PathLike[str] = "kgrow_runs",
     project_name: str | None = None,
@@ -94,7 +94,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
 
     Args:
         dataset: Anything `Task.of` accepts: a name, arrays, a folder, a `tf.data.Dataset`, a `Sequence`.
-        limits: Hard bounds on the result: the exported file satisfies them all.
+        limits: Hard bounds on the result: the exported file satisfies them all. `Limits`, or a mapping of them by
+            name, such as `{"flash_bytes": "64KB"}`.
         trials: Candidates to try at most.
         oracle: What decides what is tried next: a name in `kgrow.searching.oracles.ORACLES` or a `keras_tuner.Oracle`.
         estimator: How good a candidate is said to be: a name in `kgrow.searching.estimating.ESTIMATORS` or an
@@ -133,8 +134,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         class_weight: How much an image of each class counts in the training loss: `"balanced"` (inversely to the number
             of images of its class), `"none"`, or a number by name or index of a class, 1 for the others. `"auto"`
             balances classes of which the largest has more than three times as many images as the smallest.
-        max_time: Seconds after which no epoch is started; the best network so far is exported. With workers the
-            chief's counts.
+        max_time: Seconds, or a text such as `"10m"`, after which no epoch is started; the best network so far is
+            exported. With workers the chief's counts.
         seed: Of everything that is drawn.
         directory: Parent of run directories.
         project_name: The run directory's name; the data set's by default.
@@ -161,18 +162,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         >>> result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
         True
     """
-    from kgrow.searching.oracles import check_oracle  # KerasTuner takes its time
-
-    chosen = lookup(SPACES, space, "space") if isinstance(space, str) else space
-    schedule = lookup(PRESETS, preset, "preset") if isinstance(preset, str) else preset
-    scored_by = lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion
-    augmented_for = chosen_augmentation(augmentation)
-    lookup(dict.fromkeys(SCOPES), scope, "scope")
     goal = chosen_objective(objective)
-    limits = limits or Limits()
+    limits = Limits() if limits is None else Limits.check(limits, "limits")
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
-    lookup(FORMATS, quantization, "quantize")
-    names = list(class_names) if isinstance(class_names, Iterable) else class_names  # read again, as the data may be
+    names = None if class_names is None else list(class_names)
     read = functools.partial(
         Task.of,
         dataset,
@@ -187,9 +180,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     )
     task = read()
     check_representative_dataset(task, quantization)
+    schedule = PRESETS[preset] if isinstance(preset, str) else preset
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
     proposals = Proposals(
-        chosen,
+        SPACES[space] if isinstance(space, str) else space,
         task,
         limits=limits,
         keep_ratio=chosen_keep_ratio(keep_ratio, channel_keep_ratio, resolved, limits),
@@ -201,9 +195,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     resolved.check_num_blocks(max(depth for depth, _, _ in proposals.variants))
     settings = Settings(
         preset=resolved,
-        criterion=scored_by,
+        criterion=CRITERIA[criterion](seed) if isinstance(criterion, str) else criterion,
         scope=scope,
-        augmentation=augmented_for(task),
+        augmentation=chosen_augmentation(augmentation)(task),
         seed=seed,
         channels=channel_pruning(channel_keep_ratio, channel_criterion, channel_multiple, num_blocks, seed),
         strategy=None if distribute is None else make_strategy(distribute, resolved.batch_size),
@@ -214,11 +208,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         settings=with_prices(settings, len(task.train)),
         objective=goal,
         oracle=oracle,
-        trials=max(check_positive_int(trials, "trials"), NUM_CANDIDATES if calibrate else 1),
+        trials=max(trials, NUM_CANDIDATES if calibrate else 1),
         estimator=chosen_estimator(estimator, oracle, calibrate),
         calibrate=calibrate,
     )
-    check_oracle(oracle)
     path = Path(directory) / (project_name or default_project_name(task))
     if not overwrite:
         check_same_images(path, task, (lambda: task) if isinstance(dataset, str | os.PathLike) else read)
@@ -244,7 +237,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             plan = dataclasses.replace(plan, proposals=measured(proposals, run, latency, observer))
         return Search(
             task, plan, run, observer, _source(dataset, data_dir, image_size, validation_split, names), server
-        ).result(max_time)
+        ).result(None if max_time is None else check_seconds(max_time, "max_time"))
 
 
 def _server(chief: Chief) -> Server:
@@ -288,7 +281,7 @@ def _source(
     return {
         "dataset": name,
         "data_dir": os.path.abspath(data_dir) if is_local else data_dir,
-        "image_size": None if image_size is None else np.asarray(image_size).tolist(),  # NumPy's numbers are no JSON
-        "validation_split": None if validation_split is None else float(validation_split),
+        "image_size": image_size,
+        "validation_split": validation_split,
         "class_names": class_names,
     }

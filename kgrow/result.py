@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kgrow._checks import check_non_negative_int, check_path, lookup, plain
 from kgrow._files import decode_arrays, decode_json
+from kgrow._rules import checked, optional
 from kgrow.architecture import Architecture
 from kgrow.inventory import changed_images
+from kgrow.task.arguments import RULES as DATA
 
 if TYPE_CHECKING:
     from kgrow.exporting import Artefact, EarlyExit
@@ -19,6 +22,26 @@ if TYPE_CHECKING:
 
 
 RESULT, MODEL = "result.json", "model.tflite"
+
+
+def _check_early_exit(value: Any, name: str) -> bool | EarlyExit:
+    from kgrow.exporting import EarlyExit
+
+    if not isinstance(plain(value), bool | EarlyExit):
+        raise ValueError(f"`{name}` must be True, False or an `EarlyExit`, but got {value!r}.")
+    return plain(value)
+
+
+def check_quantize(value: Any, name: str) -> str:
+    """Returns the name of a format.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    from kgrow.exporting import EXPORTERS
+
+    lookup(EXPORTERS, value, name)
+    return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +85,14 @@ class Result:
         """How long the search trained the network with 8 bits before it wrote its file, as they cost it too much."""
         return self.document["best"]["artefacts"][0]["fine_tune_epochs"]
 
+    @checked(
+        {
+            "path": check_path,
+            "quantize": optional(check_quantize),
+            "exit_index": optional(check_non_negative_int),
+            "early_exit": _check_early_exit,
+        }
+    )
     def export(
         self,
         path: str | os.PathLike[str],
@@ -132,6 +163,7 @@ def heads_document(
     ]
 
 
+@checked({**DATA, "directory": check_path, "dataset": optional(DATA["dataset"])})
 def load(
     directory: str | os.PathLike[str],
     dataset: Any = None,

@@ -93,7 +93,7 @@ def test_an_unknown_data_set_is_answered_with_the_nearest_names(tmp_path, capsys
 
 def test_an_empty_name_is_not_the_working_directory(tmp_path, capsys):
     assert cli.main(["search", "", "--out", str(tmp_path / "run")]) == cli.BAD_USAGE
-    assert "`source` must be the name of a data set" in capsys.readouterr().err
+    assert "`dataset` must be the name of a data set" in capsys.readouterr().err
 
 
 def test_an_option_is_not_abbreviated(tmp_path, capsys):

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_positive_int, lookup
+from kgrow._checks import check_keep_ratio, check_positive, check_rounds
 from kgrow._keras import keras, pinned
+from kgrow._rules import checked, instance_of, name_or_instance, optional
 from kgrow.compressing.compressed import Compressed
 from kgrow.compressing.figures import document, figures
 from kgrow.compressing.fine_tuning import FineTuner
@@ -23,14 +24,38 @@ from kgrow.compressing.reading import check_kind, read
 from kgrow.lifecycle import Observer, TrainingDivergedError
 from kgrow.lifecycle.best import accuracy_to_reach
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, ChannelCriterion, Criterion
-from kgrow.reporting.progress import display_for
+from kgrow.reporting.progress import check_verbose, display_for
 from kgrow.reporting.wording import grouped, percent
 from kgrow.task import Augmentation, Task
+from kgrow.task.arguments import RULES as DATA
 
 NUM_ERRORS = 2  # standard errors of an accuracy that luck alone hardly exceeds
 
 
+def _check_model(value: Any, name: str) -> keras.Model:
+    check_kind(value)
+    return value
+
+
+RULES = {
+    **DATA,
+    "model": _check_model,
+    "channel_keep_ratio": check_keep_ratio,
+    "keep_ratio": check_keep_ratio,
+    "channel_criterion": name_or_instance(CHANNEL_CRITERIA, ChannelCriterion),
+    "criterion": name_or_instance(CRITERIA, Criterion),
+    "channel_multiple": check_rounds,
+    "steps": check_rounds,
+    "epochs": optional(check_rounds),
+    "batch_size": check_rounds,
+    "learning_rate": check_positive,
+    "augmentation": optional(instance_of(Augmentation)),
+    "verbose": check_verbose,
+}
+
+
 @pinned()
+@checked(RULES)
 def compress(  # noqa: PLR0913 - one call of the README; all but model and data are keywords with a default
     model: keras.Model,
     dataset: Any,
@@ -103,8 +128,6 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
         >>> [layer.units for layer in compressed.model.layers if "dense" in layer.name]
         [4, 2]
     """
-    check_positive_int(batch_size, "batch_size")
-    check_kind(model)
     task = Task.of(
         dataset,
         validation_data=validation_data,
@@ -116,8 +139,10 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     plan = Plan(
         channel_keep_ratio=channel_keep_ratio,
         keep_ratio=keep_ratio,
-        channel_criterion=_channel_criterion(channel_criterion, seed),
-        criterion=lookup(CRITERIA, criterion, "criterion")(seed) if isinstance(criterion, str) else criterion,
+        channel_criterion=(
+            CHANNEL_CRITERIA[channel_criterion](seed) if isinstance(channel_criterion, str) else channel_criterion
+        ),
+        criterion=CRITERIA[criterion](seed) if isinstance(criterion, str) else criterion,
         channel_multiple=channel_multiple,
         steps=steps,
         epochs=default_epochs(len(task.train), batch_size) if epochs is None else epochs,
@@ -128,10 +153,6 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     )
     with display_for(verbose) as observer:
         return _compress(model, task, plan, observer)
-
-
-def _channel_criterion(criterion: str | ChannelCriterion, seed: int) -> ChannelCriterion:
-    return lookup(CHANNEL_CRITERIA, criterion, "channel_criterion")(seed) if isinstance(criterion, str) else criterion
 
 
 def _compress(model: keras.Model, task: Task, plan: Plan, observer: Observer) -> Compressed:

@@ -7,9 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kgrow._checks import check_path
 from kgrow._keras import keras
+from kgrow._rules import checked
 from kgrow.compressing.converting import export_model
 from kgrow.exporting import Artefact, ExportOptions
+from kgrow.result import check_quantize
 from kgrow.task import Task
 
 
@@ -29,6 +32,7 @@ class Compressed:
     task: Task
     document: dict[str, Any]
 
+    @checked({"path": check_path, "quantize": check_quantize})
     def export(self, path: str | os.PathLike[str], quantize: str = "float32", **options: Any) -> Artefact:
         """Writes the model for a device and proves it: the file is run over the whole test split before.
 

@@ -68,7 +68,7 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
 
 def _check_parent(target: Path) -> None:
     """Raises what writing would raise, before the work that comes first."""
-    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    parent = next((folder for folder in target.absolute().parents if folder.exists()), target)  # "/" has none
     if not parent.is_dir():
         raise ValueError(f"`path` must be in a folder, but '{parent}' is a file.")
     if not (os.access(parent, os.W_OK) or (target.is_dir() and os.access(target, os.W_OK))):

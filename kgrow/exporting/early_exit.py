@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_bool, check_number
+from kgrow._rules import check_fields, one_of, optional
 from kgrow.architecture import Architecture
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import FALLBACKS, ExitRule
@@ -38,14 +41,10 @@ class EarlyExit:
     stages: bool = False
 
     def __post_init__(self) -> None:
-        if self.threshold is None:
-            ExitRule(0.0, self.fallback or "last")  # checks it
-        else:
+        rules = {"max_loss": _check_max_loss, "max_cost": optional(_check_max_cost), "stages": check_bool}
+        check_fields(self, {"fallback": optional(one_of(FALLBACKS)), **rules})
+        if self.threshold is not None:
             object.__setattr__(self, "threshold", self.rules()[0].threshold)
-        if not 0 <= self.max_loss <= 1:
-            raise ValueError(f"`max_loss` must be in [0, 1], but got {self.max_loss!r}. For half a point pass 0.005.")
-        if self.max_cost is not None and not 0 < self.max_cost <= 1:
-            raise ValueError(f"`max_cost` must be in (0, 1], but got {self.max_cost!r}.")
 
     def rules(self) -> list[ExitRule]:
         """Returns those that a given threshold leaves to choose from, none without one."""
@@ -92,3 +91,11 @@ class EarlyExit:
         labels, fallbacks = task.validation.labels, (self.fallback,) if self.fallback else FALLBACKS
         rules = self.rules() or list(candidates(logits, labels, costs, fallbacks))
         return choose_rule(logits, labels, costs, rules, self.max_loss, limit)
+
+
+def _check_max_loss(value: Any, name: str) -> float:
+    return check_number(value, name, "[0, 1]", "For half a point pass 0.005.")
+
+
+def _check_max_cost(value: Any, name: str) -> float:
+    return check_number(value, name, "(0, 1]")

@@ -77,6 +77,7 @@ def export(
     target = check_target(path, options)
     _check_task(network, task)
     check_representative_dataset(task, options.quantization)
+    pixels = options.pixels(task.dtype.name)
     network.apply_masks()
     heads = _live_heads(network, head) if options.early_exit else (head,)
     early_exit = options.early_exit and options.early_exit.of_heads(heads)
@@ -86,8 +87,9 @@ def export(
             tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed, class_weights=weights)
         )
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
-    converted = exporter.convert(smaller, heads, options.pixels(task.dtype.name), images)
+    # Before the conversion: it may say that no threshold is cheap enough.
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None
+    converted = exporter.convert(smaller, heads, pixels, images)
     result = Converted(
         models=_cut(converted, heads, rule, options),
         expected=network_answers(network, task.test.images, heads, rule),

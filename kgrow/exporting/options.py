@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+from kgrow._checks import MOST_ROUNDS, check_bool, check_non_negative_int, check_number, check_seed
+from kgrow._rules import check_fields, instance_of, one_of, optional
 from kgrow.exporting.cut import OUTPUT_DTYPES
 from kgrow.exporting.early_exit import EarlyExit
-from kgrow.exporting.exporter import check_input_dtype
+from kgrow.exporting.exporter import INPUT_DTYPES
+
+
+def _check_max_drop(value: Any, name: str) -> float:
+    return check_number(value, name, "[0, 1]", "For one point pass 0.01.")
+
+
+def _check_fine_tune_epochs(value: Any, name: str) -> int:
+    return check_non_negative_int(value, name, MOST_ROUNDS)
+
+
+RULES = {
+    "exit_index": optional(check_non_negative_int),
+    "early_exit": optional(instance_of(EarlyExit)),
+    "input_dtype": optional(one_of(INPUT_DTYPES)),
+    "output_dtype": one_of(OUTPUT_DTYPES),
+    "fine_tune_epochs": _check_fine_tune_epochs,
+    "micro": check_bool,
+    "max_drop": _check_max_drop,
+    "seed": check_seed,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +62,7 @@ class ExportOptions:
     class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_drop <= 1:
-            raise ValueError(f"`max_drop` must be in [0, 1], but got {self.max_drop!r}. For one point pass 0.01.")
-        if self.input_dtype is not None:
-            check_input_dtype(self.input_dtype)
-        if self.output_dtype not in OUTPUT_DTYPES:
-            raise ValueError(
-                f"`output_dtype` must be one of {', '.join(map(repr, OUTPUT_DTYPES))}, but got {self.output_dtype!r}."
-            )
+        check_fields(self, RULES)
         if self.quantization != "int8":
             self._check_needs_int8()
         if self.early_exit and self.quantization == "float16":

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from kgrow._checks import check_path
 from kgrow.exporting import cut
 from kgrow.exporting.bundle import TIMES, read_bundle, self_describing, write
 from kgrow.network.early_exit import ExitRule
@@ -29,12 +30,12 @@ def set_threshold(path: str | os.PathLike[str], threshold: float | Sequence[floa
         FileNotFoundError: If there is nothing there that kgrow exported.
         ValueError: If it has no early exits, or the threshold is no confidence.
     """
-    target = Path(path)
+    target = Path(check_path(path, "path"))
+    is_per_head = isinstance(ExitRule(threshold, "last").threshold, tuple)
     description, models = read_bundle(target)
     exits = description["early_exit"]
     if not exits:
         raise ValueError(f"`path` must have early exits, but '{target}' has none. Export it with `early_exit=True`.")
-    is_per_head = isinstance(ExitRule(threshold, "last").threshold, tuple)
     if is_per_head and exits["fallback"] != "last":
         raise ValueError(
             f"`threshold` must be one confidence, but got {threshold!r}: if no head of '{target}' is sure enough, its "

@@ -14,6 +14,20 @@ STRATEGIES: dict[str, Callable[[], Any]] = {
 }
 
 
+def check_distribute(value: Any, name: str) -> Any:
+    """Returns a name in `STRATEGIES`, or a `tf.distribute.Strategy`.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(value, str):
+        lookup(STRATEGIES, value, name)
+    elif not isinstance(value, tf.distribute.Strategy):
+        names = ", ".join(map(repr, STRATEGIES))
+        raise ValueError(f"`{name}` must be one of {names} or a tf.distribute.Strategy, but got {value!r}.")
+    return value
+
+
 def make_strategy(distribute: Any, batch_size: int) -> Any:
     """Returns a strategy whose replicas can share a batch.
 
@@ -24,12 +38,8 @@ def make_strategy(distribute: Any, batch_size: int) -> Any:
     Raises:
         ValueError: If it is neither, or the batch cannot be divided among its replicas.
     """
-    strategy = lookup(STRATEGIES, distribute, "distribute")() if isinstance(distribute, str) else distribute
-    if not isinstance(strategy, tf.distribute.Strategy):
-        raise ValueError(
-            f"`distribute` must be one of {', '.join(map(repr, STRATEGIES))} or a tf.distribute.Strategy, but got "
-            f"{distribute!r}."
-        )
+    check_distribute(distribute, "distribute")
+    strategy = STRATEGIES[distribute]() if isinstance(distribute, str) else distribute
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ValueError(

@@ -67,8 +67,9 @@ class ExitRule:
 def _confidences(threshold: Any) -> float | tuple[float, ...]:
     """Returns one threshold or several, arrays and other numbers too, as plain floats."""
     try:
-        values = np.asarray(threshold, np.float64)
-    except (TypeError, ValueError):  # text, or lists of several lengths
+        given = np.asarray(threshold)
+        values = given.astype(np.float64) if given.dtype.kind in "uif" else np.array(np.nan)
+    except ValueError:  # lists of several lengths
         values = np.array(np.nan)
     if values.ndim > 1 or not np.all((values >= 0) & (values < np.inf)):
         raise ValueError(

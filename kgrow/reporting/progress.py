@@ -15,6 +15,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from kgrow._checks import plain
 from kgrow.lifecycle.observer import Observer
 from kgrow.reporting.search_state import SearchState, TrialState
 from kgrow.reporting.wording import Paragraph, grouped, one_line, ratios
@@ -36,8 +37,7 @@ def display_for(verbose: int, stream: TextIO | None = None) -> Observer:
     Raises:
         ValueError: If `verbose` is none of these.
     """
-    if verbose not in (0, 1, 2):
-        raise ValueError(f"`verbose` must be 0 (silent), 1 (live display) or 2 (plain lines), but got {verbose!r}.")
+    check_verbose(verbose, "verbose")
     stream = sys.stderr if stream is None else stream
     if verbose == 0 or stream is None:  # a process without a console has no stderr
         return Observer()
@@ -46,6 +46,18 @@ def display_for(verbose: int, stream: TextIO | None = None) -> Observer:
         if console.is_terminal and not console.is_dumb_terminal:
             return Display(console)
     return PlainLines(stream)
+
+
+def check_verbose(value: Any, name: str) -> int:
+    """Returns how much is shown as a plain int; True is 1.
+
+    Raises:
+        ValueError: If it is not 0, 1 or 2.
+    """
+    number = plain(value)
+    if not isinstance(number, int) or number not in (0, 1, 2):
+        raise ValueError(f"`{name}` must be 0 (silent), 1 (live display) or 2 (plain lines), but got {value!r}.")
+    return int(number)
 
 
 class PlainLines(Observer):

@@ -7,6 +7,11 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from typing import Any
+
+from kgrow._checks import check_text
+from kgrow._rules import check_fields
+from kgrow._units import check_seconds
 
 LOOPBACK = "127.0.0.1"
 # A worker at work lets the chief know at this interval.
@@ -38,13 +43,25 @@ class Address:
             >>> str(Address.parse("8123"))
             '127.0.0.1:8123'
         """
-        host, _, port = text.rpartition(":")
-        if not re.fullmatch(r"\d{1,5}", port) or not 1 <= int(port) <= 65535:
-            raise ValueError(f"`chief` must be HOST:PORT or PORT, such as '{LOOPBACK}:8123', but got {text!r}.")
+        host, _, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+        if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+            raise ValueError(
+                f"`address` (`--chief`) must be HOST:PORT or PORT, such as '{LOOPBACK}:8123', but got {text!r}."
+            )
         return Address(host or LOOPBACK, int(port))
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def check_address(value: Any, name: str) -> str:
+    """Returns the text of an address.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    Address.parse(value)
+    return check_text(value, name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +70,16 @@ class Chief:
 
     Args:
         address: Where workers reach it, `"HOST:PORT"` or `"PORT"`; without a host only those of this machine do.
-        lease_s: Seconds after which a worker that is not heard of is given up: another one takes up its trial.
+        lease_s: Seconds, or a text such as `"2m"`, after which a worker that is not heard of is given up: another one
+            takes up its trial.
     """
 
     address: str
     lease_s: float = 60.0
 
     def __post_init__(self) -> None:
-        Address.parse(self.address)
-        if not self.lease_s >= 2 * BEAT_S:
+        check_fields(self, {"address": check_address, "lease_s": check_seconds})
+        if self.lease_s < 2 * BEAT_S:
             raise ValueError(
                 f"`lease_s` must be at least {2 * BEAT_S:g}, but got {self.lease_s!r}. A worker lets the chief know "
                 f"that it lives every {BEAT_S:g} seconds."
@@ -74,7 +92,7 @@ class Worker:
 
     Args:
         address: Of the chief, `"HOST:PORT"` or `"PORT"`.
-        wait_s: Seconds that the chief may be out of reach, at the beginning and later.
+        wait_s: Seconds, or a text such as `"2m"`, that the chief may be out of reach, at the beginning and later.
         name: Of this worker, unlike that of any other; made of machine and process by default. One that is started
             again under its old name goes on with its trial at once.
     """
@@ -84,9 +102,7 @@ class Worker:
     name: str = dataclasses.field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
 
     def __post_init__(self) -> None:
-        Address.parse(self.address)
-        if not self.wait_s > 0:
-            raise ValueError(f"`wait_s` must be positive, but got {self.wait_s!r}.")
+        check_fields(self, {"address": check_address, "wait_s": check_seconds, "name": check_text})
         # It names a folder, and goes with every call.
         object.__setattr__(self, "name", re.sub(r"[^A-Za-z0-9_.-]", "_", self.name).lstrip(".") or "worker")
 

@@ -50,7 +50,7 @@ def remembered(proposals: Proposals, path: Path) -> Proposals:
 
 
 def _num_too_slow(proposals: Proposals, measure: Measure, observer: Observer) -> int:
-    limit = proposals.limits.latency_ms or 0.0
+    limit = proposals.limits.given.get("latency_ms", 0.0)
     names, architectures = list(proposals.variants), [architecture for architecture, _ in proposals.variants.values()]
     found: dict[int, float] = {}
 

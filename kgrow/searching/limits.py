@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import re
+import math
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
-from kgrow._checks import check_positive_int, lookup
+from kgrow._checks import check_positive, check_positive_int, lookup
+from kgrow._rules import check_fields, optional
+from kgrow._units import parse_amount
 
 # What is left of a device's memory to the model: the program, its stack and its buffers need the other half.
 SHARE_OF_DEVICE = 0.5
@@ -42,23 +44,23 @@ class Limits:
         ram_bytes: Memory that a microcontroller needs for the file's activations.
         latency_ms: Median time per image of the file, on one thread of this machine.
 
+    Each may be a text with a unit, as on the command line: `"10k"`, `"64KB"`, `"32KiB"` or `"5ms"`.
+
     Example:
+        >>> Limits(flash_bytes="64KB")
+        Limits(params=None, macs=None, flash_bytes=64000, ram_bytes=None, latency_ms=None)
         >>> Limits(flash_bytes=64_000, ram_bytes=32_000).exceeded({"flash_bytes": 70_000, "ram_bytes": 32_000})
         ('flash_bytes',)
     """
 
-    params: int | None = None
-    macs: int | None = None
-    flash_bytes: int | None = None
-    ram_bytes: int | None = None
-    latency_ms: float | None = None
+    params: int | str | None = None
+    macs: int | str | None = None
+    flash_bytes: int | str | None = None
+    ram_bytes: int | str | None = None
+    latency_ms: float | str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("params", "macs", "flash_bytes", "ram_bytes"):
-            if getattr(self, name) is not None:
-                check_positive_int(getattr(self, name), name)
-        if self.latency_ms is not None and not self.latency_ms > 0:
-            raise ValueError(f"`latency_ms` must be positive, but got {self.latency_ms!r}.")
+        check_fields(self, {field: optional(_amount) for field, _ in NAMES.values()})
 
     @functools.cached_property
     def given(self) -> dict[str, float]:
@@ -88,6 +90,20 @@ class Limits:
         mine, theirs = self.given, other.given
         both = {name: min(mine.get(name, value), value) for name, value in theirs.items()}
         return Limits(**{**mine, **both})  # type: ignore[arg-type]
+
+    @staticmethod
+    def check(value: Any, name: str) -> Limits:
+        """Returns limits, those of a mapping such as `{"flash_bytes": "64KB"}` too.
+
+        Raises:
+            ValueError: If it is neither, or a limit is unknown or none.
+        """
+        if isinstance(value, Limits):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(f"`{name}` must be `Limits`, or a mapping of the limits by name, but got {value!r}.")
+        fields = {field: field for field, _ in NAMES.values()}
+        return Limits(**{lookup(fields, key, name): amount for key, amount in value.items()})
 
     @staticmethod
     def of_device(name: str) -> Limits:
@@ -126,9 +142,24 @@ def devices() -> dict[str, dict[str, Any]]:
 def _parsed(text: str) -> tuple[str, float]:
     name, _, amount = text.partition("=")
     field, units = lookup(NAMES, name.strip(), "limit")
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", amount)
-    if not match or match[2] not in units:
+    value = _in_units(amount, units)
+    if value is None:
         examples = ", ".join(f"{name}=64{unit}" for unit in units)
         raise ValueError(f"`limit` must be a number and a unit, such as {examples}, but got {text!r}.")
-    value = float(match[1]) * units[match[2]]
-    return field, value if field == "latency_ms" else int(value)
+    return field, _amount(value, field)
+
+
+def _amount(value: Any, field: str) -> float:
+    """Returns a limit in the unit of its field."""
+    units = next(units for known, units in NAMES.values() if known == field)
+    number = _in_units(value, units) if isinstance(value, str) else value
+    if number is None:
+        examples = ", ".join(f"'64{unit}'" for unit in units)
+        raise ValueError(f"`{field}` must be a number, or a text such as {examples}, but got {value!r}.")
+    return check_positive(number, field) if field == "latency_ms" else check_positive_int(number, field)
+
+
+def _in_units(text: str, units: Mapping[str, float]) -> float | None:
+    """Returns the number of a text; whole ones of what is counted."""
+    number = parse_amount(text, units)
+    return number if number is None or "ms" in units or not math.isfinite(number) else int(number)

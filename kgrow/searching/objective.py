@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 
-from kgrow._checks import lookup
+from kgrow._checks import check_fraction, lookup
+from kgrow._rules import check_fields
 
 # What the search reports to the oracle.
 NAME = "objective"
@@ -52,7 +53,7 @@ class Mixed(Objective):
     alpha: float
 
     def __post_init__(self) -> None:
-        _check_fraction(self.alpha, "alpha")
+        check_fields(self, {"alpha": check_fraction})
 
     def reward(self, accuracy: float, energy: float) -> float:
         """See `Objective.reward`."""
@@ -70,7 +71,7 @@ class EnergyConstraint(Objective):
     threshold: float
 
     def __post_init__(self) -> None:
-        _check_fraction(self.threshold, "threshold")
+        check_fields(self, {"threshold": check_fraction})
 
     def reward(self, accuracy: float, energy: float) -> float:
         """See `Objective.reward`."""
@@ -88,7 +89,7 @@ class AccuracyConstraint(Objective):
     threshold: float
 
     def __post_init__(self) -> None:
-        _check_fraction(self.threshold, "threshold")
+        check_fields(self, {"threshold": check_fraction})
 
     def reward(self, accuracy: float, energy: float) -> float:
         """See `Objective.reward`."""
@@ -122,8 +123,3 @@ def chosen_objective(given: str | Objective) -> Objective:
         raise ValueError(
             f"`objective` must be 'accuracy', or a name and a fraction such as 'mixed:0.9', but got {given!r}."
         ) from error
-
-
-def _check_fraction(value: float, name: str) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"`{name}` must be in [0, 1], but got {value!r}.")

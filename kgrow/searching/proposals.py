@@ -155,7 +155,7 @@ class Proposals:
 
     def _within_limits(self, ratios: tuple[float, ...], known: Costs) -> tuple[float, ...]:
         """Lowers ratios by the largest common factor with which the kept connections satisfy their limit."""
-        most = self.limits.params
+        most = self.limits.given.get("params")
         if most is None or known.footprint(ratios, self.scope).params <= most:
             return ratios
         floors = self._smallest_ratios(known)
@@ -192,9 +192,10 @@ class Proposals:
             f"{'block' if depth == 1 else 'blocks'}, width {width:g}) breaks {broken}. "
         )
         message += "Loosen them, or choose smaller images or another space."
-        if self.keep_ratios is not None and min(self.keep_ratios) < 1 and self.limits.params is not None:
+        most = self.limits.given.get("params")
+        if self.keep_ratios is not None and min(self.keep_ratios) < 1 and most is not None:
             size = self.full.kernel_params()
-            uniform = int(min(1.0, self.limits.params / size) * PRECISION) / PRECISION
+            uniform = int(min(1.0, most / size) * PRECISION) / PRECISION
             message += f" Of its {size} connections a uniform keep ratio of {uniform:.4f} would fit."
         return message
 

@@ -26,7 +26,7 @@ def open_arrays(images: Any, labels: Any, argument: str = "source") -> Stream:
     Raises:
         ValueError: If there is not one label per image.
     """
-    images, labels = _as_images(images, argument), np.atleast_1d(np.asarray(labels))
+    images, labels = _as_images(images, argument), _as_rows(labels, argument)
     num_images, num_labels = len(images), len(labels)
     if num_images != num_labels:
         raise ValueError(
@@ -48,6 +48,16 @@ def open_arrays(images: Any, labels: Any, argument: str = "source") -> Stream:
     return Stream(read, argument, num_images)
 
 
+def _as_rows(labels: Any, argument: str) -> np.ndarray:
+    try:
+        return np.atleast_1d(np.asarray(labels))
+    except ValueError:
+        raise ValueError(
+            f"`{argument}` must have one label per image, or one-hot rows of one length, but got labels that differ in "
+            "their shape. Several labels per image are not supported."
+        ) from None
+
+
 def _as_images(images: Any, argument: str) -> np.ndarray | list[np.ndarray]:
     if isinstance(images, (list, tuple)) and any(map(is_picture, images)):
         images = [from_picture(image) if is_picture(image) else image for image in images]
@@ -66,7 +76,12 @@ def _as_images(images: Any, argument: str) -> np.ndarray | list[np.ndarray]:
 
 
 def _as_list(images: Any, argument: str) -> list[np.ndarray]:
-    arrays = [np.asarray(image) for image in images]
+    try:
+        arrays = [np.asarray(image) for image in images]
+    except ValueError:
+        raise ValueError(
+            f"`{argument}` must hold images whose rows have one length, but got rows that differ."
+        ) from None
     for array in arrays:
         if array.ndim not in (2, 3):
             check_image_shape((len(arrays), *array.shape), argument)

@@ -4,12 +4,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from kgrow._checks import check_bool, check_non_negative_int
+from kgrow._rules import check_fields
+from kgrow.task.pixels import LARGEST_SIDE
+
 if TYPE_CHECKING:
     from kgrow.task.task import Task
 
 # Mirrored, these are other characters or none at all.
 WRITTEN = ("svhn", "mnist", "digits", "letters", "kuzushiji", "omniglot", "characters", "cmaterdb")
 SMALLEST_SIDE_FOR_EIGHTHS = 12
+
+
+def check_pixels(value: Any, name: str) -> int:
+    """Returns a number of pixels, 0 or more, as a plain int.
+
+    Raises:
+        ValueError: If it is none, or more than an image has.
+    """
+    return check_non_negative_int(value, name, LARGEST_SIDE)
 
 
 @dataclass(frozen=True)
@@ -31,12 +44,7 @@ class Augmentation:
     cutout: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("shift", "cutout"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ValueError(f"`{name}` must be a whole number of pixels, at least 0, but got {value!r}.")
-        if not isinstance(self.flip, bool):
-            raise TypeError(f"`flip` must be True or False, but got {self.flip!r}.")
+        check_fields(self, {"shift": check_pixels, "flip": check_bool, "cutout": check_pixels})
 
     @property
     def notes(self) -> tuple[str, ...]:

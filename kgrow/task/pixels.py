@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST_SIDE = 4
+# Larger images are nothing for a small classifier, and a slip of the finger must not ask for terabytes.
+SMALLEST_SIDE, LARGEST_SIDE = 4, 2048
 MOST_CHANNELS = 4
 USUAL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))
 SMALLEST_PART = 0.25

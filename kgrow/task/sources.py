@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_path
 from kgrow.task import catalog
 from kgrow.task.arrays import open_arrays
 from kgrow.task.datasets import class_names_of, is_dataset, open_dataset
@@ -21,6 +22,32 @@ ACCEPTED = (
     "the name of a data set, (images, labels), a tf.data.Dataset, a keras.utils.Sequence or a folder with one "
     "sub-folder per class"
 )
+
+
+def check_source(value: Any, name: str) -> Any:
+    """Returns what may be data, by its kind alone: nothing is read.
+
+    Args:
+        value: See `Task.of`.
+        name: Argument the message names.
+
+    Raises:
+        TypeError: If it is none of the accepted kinds.
+        ValueError: If it is a text or a path that can name nothing.
+        FileNotFoundError: If it begins with "~" and the name of nobody.
+    """
+    from kgrow.task.task import Task  # which is made of what this module opens
+
+    if isinstance(value, str | os.PathLike):
+        try:
+            Path(check_path(value, name)).expanduser()
+        except ValueError:
+            raise ValueError(f"`{name}` must be {ACCEPTED}, but got {value!r}.") from None
+        except RuntimeError:
+            raise FileNotFoundError(f"`{name}` must be {ACCEPTED}, but got {str(value)!r}: no such user.") from None
+    elif not isinstance(value, Task) and not any(is_of_kind(value) for _, is_of_kind, _ in _kinds()):
+        raise _unknown(value, name)
+    return value
 
 
 def open_source(source: Any, options: Options) -> Source:
@@ -172,19 +199,26 @@ def _open_text(source: str, options: Options) -> Source:
 
 
 def _open_examples(source: Any, argument: str) -> tuple[str, Stream]:
-    kinds: list[tuple[str, Callable[[Any], bool], Callable[[Any, str], Stream]]] = [
+    for kind, is_of_kind, open_kind in _kinds():
+        if is_of_kind(source):
+            return kind, replace(open_kind(source, argument), is_ordered=False)
+    raise _unknown(source, argument)
+
+
+def _kinds() -> list[tuple[str, Callable[[Any], bool], Callable[[Any, str], Stream]]]:
+    return [
         ("arrays", lambda value: isinstance(value, Split), _open_given_split),
         ("dataset", is_dataset, open_dataset),
         ("arrays", _is_pair, _open_pair),
         ("sequence", _is_sequence, _open_sequence),
     ]
-    for kind, is_of_kind, open_kind in kinds:
-        if is_of_kind(source):
-            return kind, replace(open_kind(source, argument), is_ordered=False)
+
+
+def _unknown(source: Any, argument: str) -> TypeError:
     found = type(source).__name__
     if isinstance(source, (tuple, list)):
         found = f"{found} of {len(source)} values"
-    raise TypeError(f"`{argument}` must be {ACCEPTED}, but got a {found}. Arrays go in as the pair (images, labels).")
+    return TypeError(f"`{argument}` must be {ACCEPTED}, but got a {found}. Arrays go in as the pair (images, labels).")
 
 
 def _is_pair(value: Any) -> bool:

@@ -2,22 +2,22 @@
 
 import functools
 import hashlib
-import numbers
-import operator
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 
+from kgrow._rules import checked
+from kgrow.task.arguments import RULES
 from kgrow.task.gather import gather
 from kgrow.task.labels import check_classes, check_labels
 from kgrow.task.overview import describe
 from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
 from kgrow.task.sources import add_split, open_source
 from kgrow.task.split import Split, slices
-from kgrow.task.stream import Options, Size, Source
+from kgrow.task.stream import Options, Source
 from kgrow.task.wording import printable, times
 
 DEFAULT_CACHE_BYTES = 2 * 2**30
@@ -80,6 +80,7 @@ class Task:
         )
 
     @classmethod
+    @checked(RULES)
     def of(  # noqa: PLR0913 - the one front door; all but the source are keywords with a default
         cls,
         source: Any,
@@ -149,12 +150,12 @@ class Task:
                 class_names=class_names,
             )
             return source
-        names = None if class_names is None else tuple(map(str, class_names))
+        names = None if class_names is None else tuple(class_names)
         options = Options(
             data_dir=None if data_dir is None else os.fspath(data_dir),
-            image_size=_as_size(image_size),
-            seed=_as_count("seed", seed),
-            cache_bytes=_as_count("cache_bytes", cache_bytes),
+            image_size=(image_size, image_size) if isinstance(image_size, int) else image_size,
+            seed=seed,
+            cache_bytes=cache_bytes,
             class_names=names,
             on_progress=on_progress,
         )
@@ -162,7 +163,8 @@ class Task:
         for role, data in {"validation": validation_data, "test": test_data}.items():
             opened = opened if data is None else add_split(opened, role, data, options)
         if validation_split is not None:
-            opened = replace(opened, validation_ratio=_as_share(validation_split, opened))
+            _check_sets_aside(opened)
+            opened = replace(opened, validation_ratio=validation_split)
         splits, names, notes = gather(opened, options)
         return cls(
             name or opened.name,
@@ -247,30 +249,6 @@ def _check_unchanged(**given: Any) -> None:
         )
 
 
-def _as_share(validation_split: float, opened: Source) -> float:
+def _check_sets_aside(opened: Source) -> None:
     if opened.validation is not None:
         raise ValueError("`validation_split` must be left out where a validation split is given: nothing is set aside.")
-    is_number = isinstance(validation_split, numbers.Real) and not isinstance(validation_split, bool)
-    if not is_number or not 0 < validation_split < 1:
-        raise ValueError(
-            f"`validation_split` must be in (0, 1), but got {validation_split!r}. It is the share of the training "
-            "images that is set aside: for a tenth pass 0.1."
-        )
-    return float(validation_split)
-
-
-def _as_size(image_size: int | tuple[int, int] | None) -> Size | None:
-    if image_size is None:
-        return None
-    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
-    if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 4 for side in sides):
-        raise ValueError(
-            f"`image_size` must be a side of at least 4 pixels, or (height, width), but got {image_size!r}."
-        )
-    return int(sides[0]), int(sides[1])
-
-
-def _as_count(name: str, value: SupportsIndex) -> int:
-    if not hasattr(value, "__index__") or operator.index(value) < 0:
-        raise ValueError(f"`{name}` must be a whole number of at least 0, but got {value!r}.")
-    return operator.index(value)

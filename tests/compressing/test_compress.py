@@ -119,7 +119,7 @@ def test_scale_criterion_without_normalisation_is_refused(layers, tiny_task):
         ({"steps": 0}, "`steps` must be a positive integer"),
         ({"steps": 4}, "`epochs` must be at least `steps`, 4, but got 3"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
-        ({"learning_rate": 0}, "`learning_rate` must be above 0"),
+        ({"learning_rate": 0}, "`learning_rate` must be positive"),
         ({"verbose": 3}, "`verbose` must be 0"),
     ],
 )

@@ -108,7 +108,7 @@ def test_other_kinds_are_written_too(compressed, tmp_path):
 @pytest.mark.parametrize(
     ("quantize", "options", "message"),
     [
-        ("int7", {}, "`quantization` must be one of .* Did you mean 'int8'"),
+        ("int7", {}, "`quantize` must be one of .* Did you mean 'int8'"),
         ("float32", {"exit_index": 1}, "`exit_index` must be None for a compressed model, but got 1: it has one head"),
         ("int8", {"fine_tune_epochs": 3}, "`fine_tune_epochs` must be 0 for a compressed model"),
         ("float32", {"output_dtype": "int8"}, "`output_dtype` must be 'float32' unless"),

@@ -18,7 +18,7 @@ def test_an_address_is_a_port_of_this_machine_or_of_another(text, host, port):
 @pytest.mark.parametrize("text", ["", "box", "box:", "0", "box:65536", "box:-1", "box:1.5"])
 @pytest.mark.parametrize("part", [Chief, Worker])
 def test_what_is_no_address_is_refused(text, part):
-    with pytest.raises(ValueError, match=r"`chief` must be HOST:PORT or PORT, .* but got"):
+    with pytest.raises(ValueError, match=r"`address` \(`--chief`\) must be HOST:PORT or PORT, .* but got"):
         part(text)
 
 
@@ -28,7 +28,7 @@ def test_a_lease_is_longer_than_a_worker_is_silent():
 
 
 def test_a_chief_is_waited_for():
-    with pytest.raises(ValueError, match="`wait_s` must be positive"):
+    with pytest.raises(ValueError, match="`wait_s` must be a positive number of seconds"):
         Worker("8123", wait_s=0)
 
 

@@ -41,9 +41,9 @@ def test_limit_that_is_no_count_is_refused(name, value):
         Limits(**{name: value})
 
 
-@pytest.mark.parametrize("value", [0, -0.5, float("nan")])
+@pytest.mark.parametrize("value", [0, -0.5, float("nan"), float("inf"), "0ms"])
 def test_latency_that_is_no_time_is_refused(value):
-    with pytest.raises(ValueError, match="`latency_ms` must be positive, but got"):
+    with pytest.raises(ValueError, match="`latency_ms` must be positive and finite, but got"):
         Limits(latency_ms=value)
 
 

@@ -166,9 +166,9 @@ def test_suited_augmentation_follows_size_colour_and_name(shape, name, expected)
 @pytest.mark.parametrize(
     ("fields", "error", "message"),
     [
-        ({"shift": -1}, ValueError, "`shift` must be a whole number of pixels, at least 0, but got -1"),
-        ({"cutout": 1.5}, ValueError, "`cutout` must be a whole number of pixels"),
-        ({"shift": True}, ValueError, "`shift` must be a whole number"),
+        ({"shift": -1}, ValueError, "`shift` must be 0 or a positive integer, but got -1"),
+        ({"cutout": 1.5}, ValueError, "`cutout` must be 0 or a positive integer"),
+        ({"shift": True}, ValueError, "`shift` must be 0 or a positive integer"),
         ({"flip": 1}, TypeError, "`flip` must be True or False, but got 1"),
     ],
 )

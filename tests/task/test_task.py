@@ -182,9 +182,9 @@ def test_splits_that_make_no_task_are_refused(changes, message):
         ({"image_size": 8.5}, "`image_size` must be"),
         ({"validation_split": 10}, r"`validation_split` must be in \(0, 1\), but got 10"),
         ({"validation_split": True}, r"`validation_split` must be in \(0, 1\)"),
-        ({"seed": -1}, "`seed` must be a whole number of at least 0, but got -1"),
-        ({"seed": 1.5}, "`seed` must be a whole number"),
-        ({"cache_bytes": -5}, "`cache_bytes` must be a whole number"),
+        ({"seed": -1}, "`seed` must be 0 or a positive integer, but got -1"),
+        ({"seed": 1.5}, "`seed` must be 0 or a positive integer"),
+        ({"cache_bytes": -5}, "`cache_bytes` must be 0 or a positive integer"),
     ],
 )
 def test_wrong_options_are_refused(options, message):
