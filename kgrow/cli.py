@@ -16,7 +16,7 @@ from typing import Any
 import kgrow
 from kgrow._checks import check_path
 from kgrow.arguments import parser
-from kgrow.task.sources import check_text
+from kgrow.task.sources import check_exists
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     try:
         if options.dataset is not None:
-            check_text(options.dataset, options.data_dir)  # before TensorFlow is imported, which takes its time
+            check_exists(
+                options.dataset, options.data_dir, "dataset"
+            )  # before TensorFlow is imported, which takes its time
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         if options.command not in ("search", "worker"):

@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from kgrow._checks import MOST_ROUNDS, check_bool, check_non_negative_int, check_number, check_seed
+from kgrow._checks import (
+    MOST_ROUNDS,
+    check_bool,
+    check_non_negative_int,
+    check_number,
+    check_positive,
+    check_seed,
+    plain,
+)
 from kgrow._rules import check_fields, instance_of, one_of, optional
 from kgrow.exporting.cut import OUTPUT_DTYPES
 from kgrow.exporting.early_exit import EarlyExit
@@ -20,6 +28,12 @@ def _check_fine_tune_epochs(value: Any, name: str) -> int:
     return check_non_negative_int(value, name, MOST_ROUNDS)
 
 
+def _check_class_weights(value: Any, name: str) -> tuple[float, ...]:
+    if not isinstance(value, tuple | list) or not value:
+        raise ValueError(f"`{name}` must be a positive number for each class, but got {value!r}.")
+    return tuple(check_positive(plain(weight), name) for weight in value)
+
+
 RULES = {
     "exit_index": optional(check_non_negative_int),
     "early_exit": optional(instance_of(EarlyExit)),
@@ -29,6 +43,7 @@ RULES = {
     "micro": check_bool,
     "max_drop": _check_max_drop,
     "seed": check_seed,
+    "class_weights": optional(_check_class_weights),
 }
 
 

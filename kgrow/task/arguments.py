@@ -80,5 +80,5 @@ RULES: dict[str, Rule] = {
     "seed": check_seed,
     "cache_bytes": check_non_negative_int,
     "class_names": optional(check_class_names),
-    "on_progress": optional(check_callable),
+    "on_progress": check_callable,
 }

@@ -49,12 +49,13 @@ def is_at_hand(name: str, data_dir: str | os.PathLike[str] | None) -> bool:
     return _base(name) in BUNDLED or "://" in place or (Path(place).expanduser() / _base(name)).is_dir()
 
 
-def check_name(name: str, data_dir: str | os.PathLike[str] | None) -> None:
+def check_name(name: str, data_dir: str | os.PathLike[str] | None, argument: str = "source") -> None:
     """Refuses what cannot be the name of a data set, without importing TFDS.
 
     Args:
         name: As for `Task.of`.
         data_dir: As for `Task.of`.
+        argument: Argument that the message names.
 
     Raises:
         ValueError: If there is no such data set; the nearest names follow.
@@ -64,7 +65,7 @@ def check_name(name: str, data_dir: str | os.PathLike[str] | None) -> None:
         return
     near = difflib.get_close_matches(_base(name), [*BUNDLED, *_list_registered()], n=5)
     hint = f"Nearest names: {', '.join(near)}." if near else "`tensorflow_datasets.list_builders()` lists the names."
-    raise ValueError(f"`source` must be the name of a data set or an existing folder, but got {name!r}. {hint}")
+    raise ValueError(f"`{argument}` must be the name of a data set or an existing folder, but got {name!r}. {hint}")
 
 
 def open_named(name: str, options: Options) -> Source:

@@ -128,12 +128,13 @@ def add_split(opened: Source, role: str, data: Any, options: Options) -> Source:
     return replace(opened, **given)
 
 
-def check_text(source: str, data_dir: str | os.PathLike[str] | None = None) -> None:
+def check_exists(source: str, data_dir: str | os.PathLike[str] | None = None, argument: str = "source") -> None:
     """Refuses a string that is neither a folder nor the name of a data set, at once: TensorFlow is not imported.
 
     Args:
         source: See `Task.of`.
         data_dir: See `Task.of`.
+        argument: Argument that the messages name.
 
     Raises:
         ValueError: If it is neither, or could be both.
@@ -142,21 +143,21 @@ def check_text(source: str, data_dir: str | os.PathLike[str] | None = None) -> N
     try:
         path = Path(source).expanduser()
     except RuntimeError:  # "~" and the name of nobody
-        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got {source!r}: no such user.") from None
-    if is_folder(source, data_dir):
+        raise FileNotFoundError(f"`{argument}` must be {ACCEPTED}, but got {source!r}: no such user.") from None
+    if is_folder(source, data_dir, argument):
         return
     if path.is_file() or (source and (source.startswith((".", "~")) or path.is_absolute())):
-        check_folder(path, "source")
+        check_folder(path, argument)
     if not source:
-        raise FileNotFoundError(f"`source` must be {ACCEPTED}, but got ''. There is no such folder.")
+        raise FileNotFoundError(f"`{argument}` must be {ACCEPTED}, but got ''. There is no such folder.")
     near = suggest(path)
     try:
-        catalog.check_name(source, data_dir)
+        catalog.check_name(source, data_dir, argument)
     except ValueError as error:
         raise ValueError(f"{error} {near}".strip()) from None
 
 
-def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None, argument: str = "source") -> bool:
     """Tells whether a string names a folder, not a data set.
 
     A folder with the name of a data set is the one that is meant if it holds class folders; kgrow's own runs and the
@@ -165,6 +166,7 @@ def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None) -> bo
     Args:
         source: See `Task.of`.
         data_dir: See `Task.of`.
+        argument: Argument that the message names.
 
     Raises:
         ValueError: If a folder of that name holds no images, and the data set of that name is not at hand.
@@ -179,8 +181,8 @@ def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None) -> bo
         return True
     if not catalog.is_at_hand(source, data_dir):
         raise ValueError(
-            "`source` must be a folder with one sub-folder of images per class, or a data set that is at hand, but got "
-            f"{source!r}: a folder of that name lies here, without such sub-folders, and the data set of that name is "
+            f"`{argument}` must be a folder with one sub-folder of images per class, or a data set that is at hand, "
+            f"but got {source!r}: a folder of that name lies here, without such sub-folders, and the data set of that name is "
             f"not prepared. Write {os.path.join('.', source)!r} for the "
             "folder; for the data set, start where no such folder lies."
         )
@@ -188,7 +190,7 @@ def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None) -> bo
 
 
 def _open_text(source: str, options: Options) -> Source:
-    check_text(source, options.data_dir)
+    check_exists(source, options.data_dir)
     if not is_folder(source, options.data_dir):
         return catalog.open_named(source, options)
     opened = open_folder(Path(source), options.class_names)
