@@ -31,9 +31,13 @@ from typing import NamedTuple
 import numpy as np
 
 FORMAT, METADATA = "kgrow-bundle-3", "metadata.json"
+# What stands before the hash at a model's end, which is that of all bytes before it, in hexadecimal digits.
+SEAL, HASH_LENGTH = b"kgrow-sha256:", 64
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
 # What `zipfile` raises on a damaged archive; RuntimeError if the damage looks like encryption or a new method.
 ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, RuntimeError, EOFError, OSError, ValueError)
+# Of a description: what decides how images are read and answered.
+READ_FIELDS = ("input", "output", "classes", "exit_index", "early_exit")
 EIGHT_BITS = (0, 255)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
@@ -60,7 +64,8 @@ class Classifier:
             exported ones. A single file has its thresholds inside.
 
     Raises:
-        ValueError: If there is no such model, it is damaged or not one of kgrow's, or a number makes no sense.
+        FileNotFoundError: If there is no such model.
+        ValueError: If it is damaged or not one of kgrow's, or a number makes no sense.
         ImportError: If no interpreter is installed.
     """
 
@@ -190,18 +195,50 @@ def open_model(content, num_threads=1, has_branches=False):
 
 
 def read_model(path):
-    """Returns the description and the content of a model, or of the models of all stages."""
+    """Returns the description and the content of a model, or of the models of all stages.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged, or not one of kgrow's.
+    """
     if path.is_dir():
-        if not (path / METADATA).is_file():
-            raise ValueError(f"'{path}' must be a folder that `kgrow export` wrote, but has no {METADATA}.")
-        metadata = described(path / METADATA, (path / METADATA).read_bytes())
-        entries = [entry for entry in metadata.get("files", ()) if entry["path"].endswith(".tflite")]
-        if not entries:
-            raise ValueError(f"'{path}' must be a whole folder that `kgrow export` wrote. Copy all of it.")
-        return metadata, [checked(path / Path(entry["path"]).name, entry["sha256"]) for entry in entries]
+        return read_folder(path)
     if not path.is_file():
-        raise ValueError(f"'{path}' must be a model, but there is no such file.")
+        raise FileNotFoundError(f"'{path}' must be a model, but there is no such file.")
     content = path.read_bytes()
+    return self_description(path, content), [content]
+
+
+def read_folder(folder):
+    """Returns the description that a folder and the models in it share, and the content of these."""
+    path = folder / METADATA
+    if not path.is_file():
+        raise FileNotFoundError(f"'{folder}' must be a folder that `kgrow export` wrote, but has no {METADATA}.")
+    metadata = described(path, path.read_bytes())
+    entries = [entry for entry in metadata.get("files", ()) if entry["path"].endswith(".tflite")]
+    if not entries:
+        raise ValueError(f"'{folder}' must be a whole folder that `kgrow export` wrote. Copy all of it.")
+    models = [checked(folder / Path(entry["path"]).name, entry["sha256"]) for entry in entries]
+    check_agreement(path, metadata, self_description(folder / Path(entries[0]["path"]).name, models[0]))
+    return metadata, models
+
+
+def check_agreement(path, metadata, own):
+    """Raises ValueError unless a folder says of its models what these say of themselves."""
+    for field in READ_FIELDS:
+        told, meant = metadata.get(field), own.get(field)
+        if isinstance(told, dict) and isinstance(meant, dict):
+            told = {key: told.get(key) for key in meant}  # times are only in the folder
+        if told != meant:
+            raise ValueError(
+                f"'{path}' must say what the model beside it says of itself, but its `{field}` differs. Copy the "
+                "folder once more, or export it again."
+            )
+
+
+def self_description(path, content):
+    """Returns what a model says of itself."""
+    check_seal(f"'{path}'", content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             text = archive.read(METADATA)
@@ -209,7 +246,21 @@ def read_model(path):
         raise ValueError(
             f"'{path}' must be a whole file that kgrow exported, but carries no description. Copy it once more."
         ) from None
-    return described(path, text), [content]
+    return described(path, text)
+
+
+def check_seal(name, content):
+    """Raises ValueError if a model carries the hash of its bytes, but not of these; models of others carry none.
+
+    Args:
+        name: What the message calls the model.
+        content: All bytes of the file.
+    """
+    body, digest = content[:-HASH_LENGTH], content[-HASH_LENGTH:]
+    if body.endswith(SEAL) and digest != hashlib.sha256(body).hexdigest().encode():
+        raise ValueError(
+            f"{name} must be as it was exported, but its hash is another: it is damaged. Copy or export it once more."
+        )
 
 
 def described(path, text):

@@ -169,6 +169,18 @@ def test_result_that_is_not_whole_is_refused(result, tmp_path):
         kgrow.load(run)
 
 
+def test_run_whose_file_is_damaged_is_refused(result, tmp_path):
+    run = tmp_path / "digits"
+    shutil.copytree(result.directory, run)
+    content = bytearray((run / "model.tflite").read_bytes())
+    content[1000] ^= 1
+    (run / "model.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model.tflite' must be as it was exported, but its hash is another"):
+        kgrow.load(run)
+    (run / "model.tflite").unlink()
+    assert kgrow.load(run).document == result.document
+
+
 def test_data_in_memory_are_loaded_as_they_were_resized_and_divided(tmp_path):
     generator = np.random.default_rng(0)
     data = generator.integers(0, 256, (60, 12, 12)).astype(np.uint8), np.arange(60) % 3
