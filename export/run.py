@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import struct
@@ -36,10 +37,68 @@ SEAL, HASH_LENGTH = b"kgrow-sha256:", 64
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
 # What `zipfile` raises on a damaged archive; RuntimeError if the damage looks like encryption or a new method.
 ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, RuntimeError, EOFError, OSError, ValueError)
-# Of a description: what decides how images are read and answered.
-READ_FIELDS = ("input", "output", "classes", "exit_index", "early_exit")
+ABSENT = object()
+MAX_VALUES = 2**28  # of one image
 EIGHT_BITS = (0, 255)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
+
+
+def is_number(value):
+    return type(value) in (int, float) and abs(value) < 1e300  # neither true nor NaN
+
+
+def is_index(value):
+    return type(value) is int and 0 <= value < 2**31
+
+
+def is_text(value):
+    return isinstance(value, str)
+
+
+def is_list(value, is_item):
+    return isinstance(value, list) and len(value) > 0 and all(map(is_item, value))
+
+
+def is_shape(value):
+    return is_list(value, is_index) and len(value) == 3 and 0 < math.prod(value) <= MAX_VALUES
+
+
+def is_range(value):
+    return value is ABSENT or (is_list(value, is_number) and len(value) == 2 and value[0] <= value[1])
+
+
+def is_threshold(value):  # a list of none where one head answers
+    return all(is_number(item) and item >= 0 for item in (value if isinstance(value, list) else [value]))
+
+
+def is_increasing(value):
+    return is_list(value, is_index) and value == sorted(set(value))
+
+
+def is_entry(value):
+    name = value.get("path") if isinstance(value, dict) else None
+    return is_text(name) and Path(name).name == name not in ("", "..") and "\0" not in name
+
+
+# What a description holds of what kgrow reads: a check and the rule in words. Other fields are for people.
+FIELDS = {
+    "input.shape": (is_shape, f"height, width and channels of at most {MAX_VALUES} values"),
+    "input.dtype": (lambda value: value in ("uint8", "float32"), "'uint8' or 'float32'"),
+    "input.range": (is_range, "the smallest and the largest pixel"),
+    "classes": (lambda value: is_list(value, is_text), "a list of names"),
+    "exit_index": (is_index, "the number of a head"),
+    "quantization": (is_text, "a name"),
+    "fingerprint": (is_text, "text"),
+}
+# With early exits.
+EXIT_FIELDS = {
+    "early_exit.threshold": (is_threshold, "one confidence or several, 0 or more"),
+    "early_exit.fallback": (lambda value: value in ("most_confident", "last"), "'most_confident' or 'last'"),
+    "early_exit.exit_indices": (is_increasing, "increasing numbers of heads"),
+}
+FOLDER_FIELDS = {
+    "files": (lambda value: is_list(value, is_entry), "a list of files in this folder"),
+}
 
 
 class Answer(NamedTuple):
@@ -83,7 +142,10 @@ class Classifier:
         self.range = tuple(self.metadata["input"].get("range", EIGHT_BITS))
         early_exit = self.metadata["early_exit"] or {}
         has_branches = bool(early_exit) and len(models) == 1
-        self.runners = [open_model(model, num_threads, has_branches) for model in models]
+        try:
+            self.runners = [open_model(model, num_threads, has_branches) for model in models]
+        except ValueError as error:
+            raise ValueError(f"'{path}' cannot be opened: {error}") from error
         confidences = early_exit.get("threshold") if threshold is None else threshold
         self.thresholds = confidences if isinstance(confidences, list) else [confidences] * len(models)
         self.last_answers = early_exit.get("fallback") == "last"
@@ -94,7 +156,23 @@ class Classifier:
             raise ValueError(f"'{path}' must hold a stage, and a threshold before the last one, for every exit.")
         if has_branches and len(self.exit_indices) > 1 and EXIT_INDEX not in self.runners[0].get_output_details():
             raise ValueError(f"'{path}' must be the folder of all stages, but is one of its files.")
+        self._check_tensors(path)
         self._resized, self._range_checked = False, "range" not in self.metadata["input"]
+
+    def _check_tensors(self, path):
+        """Raises ValueError unless the models read and give what their description says."""
+        known = {IMAGE: ((1, *self.shape), self.dtype)}
+        for runner in self.runners:
+            inputs, outputs = tensors(runner.get_input_details()), tensors(runner.get_output_details())
+            if not inputs.items() <= known.items():
+                raise ValueError(f"'{path}' must read {known}, as it was described, but reads {inputs}.")
+            probabilities, _ = outputs.get(PROBABILITIES, ((), None))
+            if probabilities != (1, len(self.labels)):
+                raise ValueError(
+                    f"'{path}' must give `{PROBABILITIES}` of {len(self.labels)} classes, as it was described, but "
+                    f"gives {outputs}."
+                )
+            known.update(outputs)
 
     def __call__(self, image):
         """Classifies an array (height, width) or (height, width, channels) of raw pixels."""
@@ -194,6 +272,11 @@ def open_model(content, num_threads=1, has_branches=False):
         raise ValueError(f"The model must be a whole file that kgrow exported, but does not load: {error}") from error
 
 
+def tensors(details):
+    """Returns shape and type of each tensor that a signature names."""
+    return {name: (tuple(map(int, told["shape"])), np.dtype(told["dtype"])) for name, told in details.items()}
+
+
 def read_model(path):
     """Returns the description and the content of a model, or of the models of all stages.
 
@@ -215,23 +298,21 @@ def read_folder(folder):
     if not path.is_file():
         raise FileNotFoundError(f"'{folder}' must be a folder that `kgrow export` wrote, but has no {METADATA}.")
     metadata = described(path, path.read_bytes())
-    entries = [entry for entry in metadata.get("files", ()) if entry["path"].endswith(".tflite")]
+    check_fields(path, metadata, FOLDER_FIELDS)
+    entries = [entry for entry in metadata["files"] if entry["path"].endswith(".tflite")]
     if not entries:
         raise ValueError(f"'{folder}' must be a whole folder that `kgrow export` wrote. Copy all of it.")
-    models = [checked(folder / Path(entry["path"]).name, entry["sha256"]) for entry in entries]
-    check_agreement(path, metadata, self_description(folder / Path(entries[0]["path"]).name, models[0]))
+    models = [checked(folder / entry["path"], entry.get("sha256")) for entry in entries]
+    check_agreement(path, metadata, self_description(folder / entries[0]["path"], models[0]))
     return metadata, models
 
 
 def check_agreement(path, metadata, own):
     """Raises ValueError unless a folder says of its models what these say of themselves."""
-    for field in READ_FIELDS:
-        told, meant = metadata.get(field), own.get(field)
-        if isinstance(told, dict) and isinstance(meant, dict):
-            told = {key: told.get(key) for key in meant}  # times are only in the folder
-        if told != meant:
+    for name in (*FIELDS, *EXIT_FIELDS):
+        if field_of(metadata, name) != field_of(own, name):
             raise ValueError(
-                f"'{path}' must say what the model beside it says of itself, but its `{field}` differs. Copy the "
+                f"'{path}' must say what the model beside it says of itself, but its `{name}` differs. Copy the "
                 "folder once more, or export it again."
             )
 
@@ -264,16 +345,47 @@ def check_seal(name, content):
 
 
 def described(path, text):
-    """Returns the description that a file holds."""
+    """Returns the description that a file holds.
+
+    Raises:
+        ValueError: If it is none, or a field is not of its kind.
+    """
     try:
         metadata = json.loads(text)
-        if metadata["format"] == FORMAT:
-            return metadata
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(
-        f"'{path}' must hold a description that `kgrow export` wrote, but holds another, or a part of one."
-    )
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"'{path}' must hold a description that `kgrow export` wrote, but holds another, or a part of one."
+        )
+    check_fields(path, metadata, FIELDS)
+    if metadata.get("early_exit", ABSENT) is not None:
+        check_fields(path, metadata, EXIT_FIELDS)
+    return metadata
+
+
+def check_fields(path, metadata, fields):
+    """Raises ValueError if a field of a description is not of its kind."""
+    for name, (is_right, rule) in fields.items():
+        value = field_of(metadata, name)
+        if not is_right(value):
+            raise ValueError(
+                f"'{path}' must hold {rule} as `{name}`, but holds {in_short(value)}. Copy or export it once more."
+            )
+
+
+def field_of(metadata, name):
+    """Returns the value of a field such as "input.shape"."""
+    for part in name.split("."):
+        metadata = metadata.get(part, ABSENT) if isinstance(metadata, dict) else ABSENT
+    return metadata
+
+
+def in_short(value):
+    """Returns a JSON value in a few words."""
+    if isinstance(value, (dict, list)):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    return "nothing" if value is ABSENT else "null" if value is None else repr(value)[:60]
 
 
 def checked(path, sha256):

@@ -111,9 +111,13 @@ def _all_formats(result: Result) -> tuple[dict[str, File], dict[str, str]]:
 
 def _device(description: Mapping[str, Any], models: Sequence[bytes], num_threads: int) -> DeviceModel:
     exits = description["early_exit"]
-    if not exits:
-        return DeviceModel(models, (description["exit_index"],), None, num_threads)
-    return DeviceModel(models, exits["exit_indices"], ExitRule(exits["threshold"], exits["fallback"]), num_threads)
+    heads = exits["exit_indices"] if exits else (description["exit_index"],)
+    rule = ExitRule(exits["threshold"], exits["fallback"]) if exits else None
+    device = DeviceModel(models, heads, rule, num_threads)
+    shape, said = device.interpreters[0].get_input_details()[0]["shape"].tolist()[1:], description["input"]["shape"]
+    if shape != said:
+        raise ValueError(f"`path` must hold a model of images of shape {said}, as it says of itself, but got {shape}.")
+    return device
 
 
 def _row(name: str, description: Mapping[str, Any], models: Sequence[bytes], task: Task | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kgrow_device.run import FORMAT, HASH_LENGTH, METADATA, SEAL, read_model
+from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, SEAL, check_fields, read_model
 
 import kgrow
 from kgrow._files import explained, temporary, write_atomic
@@ -76,21 +76,21 @@ def _check_parent(target: Path) -> None:
         raise PermissionError(f"`path` must be in a folder that can be written, but '{parent}' cannot.")
 
 
-def _folder_description(folder: Path) -> dict[str, Any] | None:
+def _listed(folder: Path) -> list[str]:
+    """Returns the names of the files that an earlier bundle says it consists of; none if there is no bundle."""
     try:
         description = json.loads((folder / METADATA).read_bytes())
-        return description if description["format"] == FORMAT and description["files"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        check_fields(folder, description, FOLDER_FIELDS)
+        return [entry["path"] for entry in description["files"]] if description["format"] == FORMAT else []
+    except (OSError, ValueError, KeyError, RecursionError):
+        return []
 
 
 def _is_bundle(folder: Path) -> bool:
-    description = _folder_description(folder)
-    if description is None:
-        return False
-    ours = {METADATA, *(entry["path"] for entry in description["files"])}
+    listed = _listed(folder)
+    ours = {METADATA, *listed}
     unfinished = {temporary(Path(name)).name for name in ours}  # what a kill left of one
-    return {entry.name for entry in folder.iterdir()} <= ours | unfinished | {BYTECODE}
+    return bool(listed) and {entry.name for entry in folder.iterdir()} <= ours | unfinished | {BYTECODE}
 
 
 def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str, Any]:
@@ -248,12 +248,12 @@ def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     same export replaces.
     """
     description = json.loads(files[METADATA])
-    earlier = (_folder_description(folder) or {"files": []})["files"]
-    both = {**description, "files": [*earlier, *description["files"]]}
+    earlier = _listed(folder)
+    both = {**description, "files": [*({"path": name} for name in earlier), *description["files"]]}
     write_atomic(folder / METADATA, json.dumps(both).encode())
     for name in files.keys() - {METADATA}:
         write_atomic(folder / name, files[name])
-    for name in {Path(entry["path"]).name for entry in earlier} - set(files):
+    for name in set(earlier) - set(files):
         (folder / name).unlink(missing_ok=True)
     write_atomic(folder / METADATA, files[METADATA])
 

@@ -122,6 +122,13 @@ def test_earlier_bundle_is_replaced_but_other_files_are_left_alone(tiny_network,
             export(tiny_network, tiny_task, tmp_path / wrong, options)
 
 
+@pytest.mark.parametrize("files", ["5", "[5]", '[{"path": 5}]', '[{"path": ".."}]', '[{"path": "a/b"}]', "[" * 100_000])
+def test_folder_that_only_looks_like_a_bundle_is_left_alone(files, tmp_path):
+    (tmp_path / METADATA).write_text(f'{{"format": "{FORMAT}", "files": {files}}}')
+    with pytest.raises(FileExistsError, match="holds other files"):
+        check_target(tmp_path, ExportOptions())
+
+
 def test_neighbours_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp_path):
     for name in ("out.old", "out.partial"):
         (tmp_path / name).mkdir()
@@ -314,7 +321,8 @@ def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     ("name", "content", "message"),
     [
         ("metadata.json", b'{"format": "another"}', "must hold a description that `kgrow export` wrote"),
-        ("metadata.json", json.dumps({"format": FORMAT}).encode(), "must be a whole folder"),
+        ("metadata.json", json.dumps({"format": FORMAT}).encode(), "as `input.shape`, but holds nothing"),
+        ("metadata.json", b"[" * 100_000, "must hold a description that `kgrow export` wrote"),
         ("metadata.json", b'{"format": "kgrow', "must hold a description that `kgrow export` wrote"),
         ("model.tflite", b"TFL3", "must be the model that metadata.json describes"),
     ],

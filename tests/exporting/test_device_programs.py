@@ -1,8 +1,12 @@
 """`export/run.py` and `export/benchmark.py`, in this Python: what they read, and what they say of what they cannot."""
 
 import dataclasses
+import functools
+import hashlib
+import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,7 +18,9 @@ import pytest
 from kgrow_device import run as device
 from PIL import Image
 
+from kgrow.benchmark import benchmark
 from kgrow.exporting import EarlyExit, ExportOptions, export
+from kgrow.exporting.bundle import read_bundle
 from kgrow.task import Split
 from kgrow.task.pixels import resize
 
@@ -192,6 +198,145 @@ def test_benchmark_names_data_of_the_wrong_form(single, tmp_path):
         done = execute("benchmark.py", "--model", single, *options)
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr
+
+
+@pytest.fixture
+def run_program(monkeypatch, capsys, tmp_path, tiny_task):
+    """Runs `run.py` in this process on one image, as `execute` does: returns exit code, answer or None, and errors."""
+    image = tmp_path / "image.npy"
+    np.save(image, tiny_task.test.images[0])
+
+    def run(model):
+        monkeypatch.setattr(sys, "argv", ["run.py", "--model", str(model), "--json", str(image)])
+        code = device.main()
+        told = capsys.readouterr()
+        return code, json.loads(told.out) if told.out else None, told.err
+
+    return run
+
+
+def places(value, *path):
+    """Returns where each value of a JSON document is."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, inner in items for place in places(inner, *path, key))]
+
+
+def changed_at(document, place, value):
+    """Returns a JSON text with another value at one place; the field is missing if it is `device.ABSENT`."""
+    copy = json.loads(json.dumps(document))
+    *parents, last = ("document", *place)
+    holder = {"document": copy}
+    target = functools.reduce(lambda node, key: node[key], parents, holder)
+    if value is device.ABSENT:
+        del target[last]
+    else:
+        target[last] = "DEEP" if value is DEEP else value
+    return json.dumps(holder.get("document")).replace('"DEEP"', "[" * 10_000 + "]" * 10_000)
+
+
+def wrong_values(place):
+    """Returns what to put at a place of a description: less where nobody reads it."""
+    is_read = not place or any(name.split(".")[0] == place[0] for name in (*device.FIELDS, *device.FOLDER_FIELDS))
+    return WRONG if is_read or place[0] == "early_exit" else WRONG[:1]
+
+
+DEEP = object()
+WRONG = [None, True, -1, 1.5, 10**400, float("nan"), float("inf"), "x\0\x1b", [], {}, [[]], DEEP, device.ABSENT]
+
+
+def described_as(model, text):
+    """Returns a model with another description, and with the seal that belongs to it."""
+    with io.BytesIO(model[: model.index(b"PK\x03\x04")]) as content:
+        content.seek(0, io.SEEK_END)
+        with zipfile.ZipFile(content, "a") as archive:
+            archive.writestr("metadata.json", text)
+            archive.comment = device.SEAL + bytes(device.HASH_LENGTH)
+        sealed = content.getvalue()[: -device.HASH_LENGTH]
+    return sealed + hashlib.sha256(sealed).hexdigest().encode()
+
+
+def test_wrong_json_in_a_model_is_named_or_does_no_harm(single, run_program, tmp_path):
+    description, (model,) = read_bundle(single)
+    _, expected, _ = run_program(single)
+    changed, outcomes = tmp_path / "changed.tflite", set()
+    for place in places(description):
+        for value in wrong_values(place):
+            if place[:1] == ("classes",) and len(place) == 2 and isinstance(value, str):
+                continue  # a name like another
+            changed.write_bytes(described_as(model, changed_at(description, place, value)))
+            code, answer, errors = run_program(changed)
+            outcomes.add(code)
+            assert code == 0 or (code, answer, errors.count("\n")) == (2, None, 1), (place, value)
+            assert answer == expected if code == 0 else "changed.tflite' must" in errors, (place, value)
+    assert outcomes == {0, 2}
+
+
+def test_wrong_json_in_a_folder_is_named_or_does_no_harm(bundle, run_program, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "out")
+    description = json.loads((folder / "metadata.json").read_text())
+    _, expected, _ = run_program(folder)
+    for place in places(description):
+        for value in wrong_values(place):
+            (folder / "metadata.json").write_text(changed_at(description, place, value))
+            code, answer, errors = run_program(folder)
+            assert code == 0 or (code, answer, errors.count("\n")) == (2, None, 1), (place, value)
+            assert answer == expected if code == 0 else f"{folder}" in errors, (place, value)
+
+
+@pytest.mark.parametrize("name", ["stage_0.tflite", "stage_2.tflite", "metadata.json"])
+def test_damaged_folder_is_refused_or_answers_as_before(name, bundle, run_program, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "out")
+    content = (folder / name).read_bytes()
+    _, expected, _ = run_program(folder)
+    generator = np.random.default_rng(0)
+    for number in range(120):
+        damaged, position = bytearray(content), int(generator.integers(len(content)))
+        if number % 3 == 0:
+            damaged[position] ^= 1 << int(generator.integers(8))
+        elif number % 3 == 1:
+            damaged[position : position + 64] = bytes(64)
+        else:
+            del damaged[position:]
+        (folder / name).write_bytes(damaged)
+        code, answer, errors = run_program(folder)
+        assert code == 0 or (code, answer, errors.count("\n")) == (2, None, 1), (number, position)
+        assert answer == expected if code == 0 else f"{folder}" in errors, (number, position)
+
+
+def test_damaged_file_is_refused(single, run_program, tmp_path):
+    content, path = single.read_bytes(), tmp_path / "damaged.tflite"
+    generator = np.random.default_rng(0)
+    for position in generator.integers(len(content), size=200):
+        for damaged in (
+            content[:position] + bytes([content[position] ^ 1 << int(generator.integers(8))]) + content[position + 1 :],
+            content[:position],
+            content[:position] + b"\x55" * 64 + content[position + 64 :],
+        ):
+            path.write_bytes(damaged)
+            code, answer, errors = run_program(path)
+            is_mark = content[-77:-64] != damaged[-77:-64]  # all that was damaged is what says that there is a hash
+            assert (code, answer, errors.count("\n")) == (2, None, 1) or (is_mark and code == 0), position
+            assert code == 0 or "damaged.tflite' must be" in errors
+
+
+def test_models_that_read_or_give_other_than_described_are_refused(single, run_program, tmp_path):
+    description, (model,) = read_bundle(single)
+    changed = tmp_path / "changed.tflite"
+    for change, message in (
+        ({"classes": ["a", "b"]}, "must give `probabilities` of 2 classes"),
+        ({"classes": ["a"] * 1_000_000}, "must give `probabilities` of 1000000 classes"),
+        ({"input": {"shape": [8, 16, 3], "dtype": "uint8"}}, "must read"),
+        ({"input": {"shape": [2**20, 2**20, 3], "dtype": "uint8"}}, "must hold height, width and channels of at most"),
+    ):
+        changed.write_bytes(described_as(model, json.dumps({**description, **change})))
+        code, answer, errors = run_program(changed)
+        assert (code, answer) == (2, None)
+        assert message in errors
+    changed.write_bytes(
+        described_as(model, json.dumps({**description, "input": {"shape": [16384, 16384, 1], "dtype": "uint8"}}))
+    )
+    with pytest.raises(ValueError, match=r"`path` must hold a model of images of shape \[16384, 16384, 1\]"):
+        benchmark(changed)
 
 
 @pytest.fixture(scope="module")
