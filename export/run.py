@@ -20,9 +20,8 @@ import json
 import math
 import os
 import re
-import struct
+import stat
 import sys
-import tokenize
 import warnings
 import zipfile
 import zlib
@@ -38,8 +37,13 @@ SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "proba
 # What `zipfile` raises on a damaged archive; RuntimeError if the damage looks like encryption or a new method.
 ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, RuntimeError, EOFError, OSError, ValueError)
 ABSENT = object()
-MAX_VALUES = 2**28  # of one image
+MAX_VALUES = 2**28  # of one image that a model reads
+# Of files that may be anybody's. Pillow warns of an image of more pixels; a JPEG has no longer side.
+MAX_PIXELS, MAX_SIDE = 89_478_485, 65_535
+MAX_FILE_BYTES, MAX_DESCRIPTION_BYTES = 2**31, 2**24
 EIGHT_BITS = (0, 255)
+ROWS_PER_BAND = 256
+NETPBM = (".pgm", ".ppm")
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
 
@@ -118,7 +122,7 @@ class Classifier:
 
     Args:
         path: A folder that `kgrow export` wrote, or its `.tflite` file if it holds one alone.
-        num_threads: Threads that one inference may use.
+        num_threads: Threads that one inference may use; no more than the machine has cores are used.
         threshold: For a folder of stages: smallest confidence to answer with before the last one; by default the
             exported ones. A single file has its thresholds inside.
 
@@ -135,6 +139,7 @@ class Classifier:
             raise ValueError(
                 f"`threshold` must be a confidence, 0 or more, but got {threshold!r}. For no early answer pass 2."
             )
+        self.num_threads = usable_threads(num_threads)
         self.metadata, models = read_model(Path(path))
         self.labels = self.metadata["classes"]
         self.shape = tuple(self.metadata["input"]["shape"])
@@ -143,7 +148,7 @@ class Classifier:
         early_exit = self.metadata["early_exit"] or {}
         has_branches = bool(early_exit) and len(models) == 1
         try:
-            self.runners = [open_model(model, num_threads, has_branches) for model in models]
+            self.runners = [open_model(model, self.num_threads, has_branches) for model in models]
         except ValueError as error:
             raise ValueError(f"'{path}' cannot be opened: {error}") from error
         confidences = early_exit.get("threshold") if threshold is None else threshold
@@ -199,7 +204,7 @@ class Classifier:
     def read(self, path):
         """Returns an image file as the model reads it; a `.npy` file as it is."""
         image = read_image(path)
-        return image if Path(path).suffix == ".npy" else self.scaled(image)
+        return image if is_array(path) else self.scaled(image)
 
     def scaled(self, image):
         """Returns pixels from 0 to 255, as files and cameras give them, in the range that the model learned from."""
@@ -239,6 +244,14 @@ class Classifier:
                 "as the images it was trained on",
                 file=sys.stderr,
             )
+
+
+def usable_threads(num_threads):
+    """Returns how many threads to use: what is asked for, or if that is more, as many as there are cores."""
+    num_cores = os.cpu_count() or 1
+    if num_threads > num_cores:
+        print(f"using {num_cores} thread(s), as many as there are cores, not {num_threads}", file=sys.stderr)
+    return min(num_threads, num_cores)
 
 
 def interpreter_class():
@@ -286,18 +299,18 @@ def read_model(path):
     """
     if path.is_dir():
         return read_folder(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"'{path}' must be a model, but there is no such file.")
-    content = path.read_bytes()
+    content = content_of(path)
     return self_description(path, content), [content]
 
 
 def read_folder(folder):
     """Returns the description that a folder and the models in it share, and the content of these."""
     path = folder / METADATA
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"'{folder}' must be a folder that `kgrow export` wrote, but has no {METADATA}.")
-    metadata = described(path, path.read_bytes())
+    metadata = described(path, content_of(path, MAX_DESCRIPTION_BYTES))
     check_fields(path, metadata, FOLDER_FIELDS)
     entries = [entry for entry in metadata["files"] if entry["path"].endswith(".tflite")]
     if not entries:
@@ -321,8 +334,8 @@ def self_description(path, content):
     """Returns what a model says of itself."""
     check_seal(f"'{path}'", content)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            text = archive.read(METADATA)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(METADATA) as file:
+            text = file.read(MAX_DESCRIPTION_BYTES)  # what is longer is cut, and is no JSON then
     except ZIP_ERRORS:
         raise ValueError(
             f"'{path}' must be a whole file that kgrow exported, but carries no description. Copy it once more."
@@ -390,12 +403,27 @@ def in_short(value):
 
 def checked(path, sha256):
     """Returns the content of a model, if it is the one that was described."""
-    content = path.read_bytes()
+    content = content_of(path)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(
             f"'{path}' must be the model that {METADATA} describes, but differs. Copy the folder once more."
         )
     return content
+
+
+def content_of(path, limit=MAX_FILE_BYTES):
+    """Returns all bytes of a file; raises ValueError if they might not end."""
+    check_regular(path, limit)
+    return path.read_bytes()
+
+
+def check_regular(path, limit):
+    """Raises ValueError unless a path is a file of at most so many bytes: reading a pipe or a device may not end."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"'{path}' must be a file, but is a folder, a pipe or a device.")
+    if status.st_size > limit:
+        raise ValueError(f"'{path}' must have at most {limit} bytes, but has {status.st_size}.")
 
 
 def dequantized(runner, outputs):
@@ -410,13 +438,15 @@ def dequantized(runner, outputs):
 def resized(image, size):
     """Returns an image at another (height, width), bilinear and antialiased as Pillow resizes it for training."""
     is_whole = image.dtype.kind in "bui"
-    image = image.astype(np.float32)
-    for axis in (1, 0):
-        weights = _triangles(image.shape[axis], size[axis])
-        image = np.moveaxis(np.tensordot(weights, image, axes=(1, axis)), 0, axis)
-        # Pillow rounds bytes after each axis.
-        image = np.floor(image + 0.5) if is_whole else image
-    return image
+    # In bands of rows: as floats a photograph takes four times the memory.
+    bands = np.array_split(image, len(image) // ROWS_PER_BAND + 1)
+    image = np.concatenate([_resized_along(1, band.astype(np.float32), size[1], is_whole) for band in bands])
+    return _resized_along(0, image, size[0], is_whole)
+
+
+def _resized_along(axis, image, length, is_whole):
+    image = np.moveaxis(np.tensordot(_triangles(image.shape[axis], length), image, axes=(1, axis)), 0, axis)
+    return np.floor(image + 0.5) if is_whole else image  # Pillow rounds bytes after each axis
 
 
 def _triangles(old, new):
@@ -439,27 +469,44 @@ def read_image(path):
     """Returns an image file as an array (height, width[, channels]).
 
     Raises:
-        ValueError: If it is not an image, or of a kind that needs Pillow.
+        ValueError: If it is not an image, of a kind that needs Pillow, or too large.
     """
     path = Path(path)
     try:
-        if path.suffix == ".npy":
-            return read_array(path)
-        return _read_netpbm(path.read_bytes()) if path.suffix in (".pgm", ".ppm") else _read_with_pillow(path)
+        check_regular(path, MAX_FILE_BYTES)
+        if is_array(path):
+            image = read_array(path)
+            check_size(*image.shape[:2])
+            return image
+        return _read_netpbm(path.read_bytes()) if path.suffix.lower() in NETPBM else _read_with_pillow(path)
     except ImportError:
         raise ValueError(
             f"'{path}' must be .npy, .pgm or .ppm unless Pillow is installed: `pip install Pillow`."
         ) from None
-    except (OSError, ValueError, IndexError, EOFError, SyntaxError, struct.error, OverflowError) as error:
+    except Exception as error:  # damaged bytes make decoders raise whatever there is
         raise ValueError(f"'{path}' must be an image, but cannot be read: {error}") from error
+
+
+def is_array(path):
+    """Whether a file holds an array, whose pixels are as the model reads them."""
+    return Path(path).suffix.lower() == ".npy"
+
+
+def check_size(height=1, width=1):
+    """Raises ValueError if an image has so many pixels that it may be made to fill the memory."""
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
+        raise ValueError(
+            f"{width}x{height} pixels are too many: at most {MAX_PIXELS} are read, and {MAX_SIDE} in a row or column"
+        )
 
 
 def read_array(path):
     """Returns the array that a `.npy` file holds; raises ValueError if it holds none."""
+    check_regular(path, math.inf)
     try:
         with open(path, "rb") as file:
             array = np.load(file, allow_pickle=False)
-    except (*ZIP_ERRORS, SyntaxError, MemoryError, tokenize.TokenError) as error:
+    except Exception as error:  # damaged bytes make NumPy raise whatever there is
         raise ValueError(f"'{path}' must be a whole .npy file, but cannot be read: {error}") from error
     if isinstance(array, np.ndarray):
         return array
@@ -467,15 +514,17 @@ def read_array(path):
 
 
 def _read_with_pillow(path):
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged notes beside the pixels
-            with Image.open(path) as image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged notes beside the pixels
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with open(path, "rb") as file, Image.open(file) as image:
+                check_size(image.height, image.width)
                 return _decoded(image)
-    except Image.DecompressionBombError as error:  # derives from nothing else
-        raise ValueError(str(error)) from error
+        except UnidentifiedImageError:
+            raise ValueError("Pillow knows no such format") from None
 
 
 def _decoded(image):
@@ -497,6 +546,7 @@ def _read_netpbm(data):
     if not header:
         raise ValueError("only binary files of 8 bits per value (P5, P6) are read")
     width, height, channels = int(header[2]), int(header[3]), 1 if header[1] == b"P5" else 3
+    check_size(height, width)
     pixels = np.frombuffer(data, np.uint8, width * height * channels, header.end())
     return pixels.reshape(height, width, channels)
 
@@ -508,8 +558,14 @@ def print_anything():
 
 
 def one_line(text):
-    """Returns a name without the line breaks that it may have."""
-    return " ".join(text.splitlines())
+    """Returns a text without line breaks, and with escapes for what a terminal would obey instead of showing it."""
+    text = " ".join(text.split())
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def complain(program, error):
+    """Prints an error on one line."""
+    print(f"{program}: {one_line(str(error))}", file=sys.stderr)
 
 
 def main():
@@ -526,13 +582,13 @@ def main():
     try:
         classifier = Classifier(options.model, options.threads, options.threshold)
     except (ValueError, ImportError, OSError) as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        complain("run.py", error)
         return 2
     for name in options.images:
         try:
             answer = classifier(classifier.read(name))
         except ValueError as error:
-            print(f"run.py: {error}", file=sys.stderr)
+            complain("run.py", error)
             failed = True
             continue
         if options.json:

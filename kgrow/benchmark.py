@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kgrow_device.run import usable_threads
 
 from kgrow._checks import check_positive_int
 from kgrow.exporting import EXPORTERS
@@ -40,7 +41,7 @@ def benchmark(
         dataset: For accuracies: the data of the run, which remembers names and folders; without data a file is timed
             on random pixels and has no accuracy.
         data_dir: Where TensorFlow Datasets keeps its data.
-        num_threads: Threads that one inference may use.
+        num_threads: Threads that one inference may use; no more than the machine has cores are used.
 
     Returns:
         `runtime`, `num_threads`, `task`, `is_same_data` (whether the data are those that the network was made of, split
@@ -52,7 +53,7 @@ def benchmark(
         FileNotFoundError: If there is nothing of the kind.
         ValueError: If a file is damaged or not one of kgrow's.
     """
-    check_positive_int(num_threads, "num_threads")
+    num_threads = usable_threads(check_positive_int(num_threads, "num_threads"))
     source = Path(path)
     if (source / RESULT).is_file():
         result = load(source, dataset, data_dir=data_dir)

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from PIL import Image
 from kgrow.benchmark import benchmark
 from kgrow.exporting import EarlyExit, ExportOptions, export
 from kgrow.exporting.bundle import read_bundle
+from kgrow.exporting.measure import open_interpreter
 from kgrow.task import Split
 from kgrow.task.pixels import resize
 
@@ -337,6 +339,97 @@ def test_models_that_read_or_give_other_than_described_are_refused(single, run_p
     )
     with pytest.raises(ValueError, match=r"`path` must hold a model of images of shape \[16384, 16384, 1\]"):
         benchmark(changed)
+
+
+def test_threads_are_at_most_as_many_as_cores(single, tmp_path):
+    cores = os.cpu_count()
+    image = tmp_path / "image.npy"
+    np.save(image, np.zeros((8, 8, 3), np.uint8))
+    for program, arguments in (("run.py", [image]), ("benchmark.py", ["--runs", "2"])):
+        done = execute(program, "--model", single, "--threads", "100000", *arguments)
+        assert done.returncode == 0
+        assert done.stderr.startswith(f"using {cores} thread(s), as many as there are cores, not 100000\n")
+    assert f"2 runs on {cores} thread(s)" in done.stdout
+    assert benchmark(single, num_threads=100_000)["num_threads"] == cores
+    assert device.usable_threads(1) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("name", ["pipe.npy", "pipe.ppm", "pipe.png", "pipe.tflite"])
+def test_pipes_are_not_waited_for(name, single, tmp_path):
+    pipe = tmp_path / name
+    os.mkfifo(pipe)
+    model = pipe if name == "pipe.tflite" else single
+    with pytest.raises(ValueError, match=f"{name}' must be a file, but is a folder, a pipe or a device"):
+        device.read_image(pipe) if model is single else device.Classifier(pipe)
+    with pytest.raises(ValueError, match="must be a file, but is a folder, a pipe or a device"):
+        read_bundle(pipe)
+    with pytest.raises(ValueError, match="must be a file, but is a folder, a pipe or a device"):
+        open_interpreter(pipe)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("name", ["stage_1.tflite", "metadata.json"])
+def test_pipes_in_a_folder_are_not_waited_for(name, bundle, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "out")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ValueError, match=f"{name}' must be a file, but is a folder, a pipe or a device"):
+        device.Classifier(folder)
+
+
+def test_images_that_would_fill_the_memory_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    def png(width, height):
+        chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+        pixels = struct.pack(">I4s", 1000, b"IDAT")
+        return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + pixels
+
+    Image.init()
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("it was decoded"))
+    for name, content in (
+        ("a.png", png(13_000, 13_000)),
+        ("b.png", png(80_000, 2)),
+        ("c.ppm", b"P6 13000 13000 255\n"),
+        ("d.pgm", b"P5 2 80000 255\n"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name}' must be an image, .*(too many|exceeds limit)"):
+            device.read_image(tmp_path / name)
+    np.save(tmp_path / "e.npy", np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (80_000, 1), (0, 0)))
+    with pytest.raises(ValueError, match=r"e.npy' must be an image, .*too many"):
+        device.read_image(tmp_path / "e.npy")
+
+
+def test_large_photographs_are_resized_in_bands():
+    image = np.random.default_rng(0).integers(0, 256, (700, 300, 3), np.uint8)
+    expected = resize(image[np.newaxis], (32, 32))[0]
+    np.testing.assert_allclose(device.resized(image, (32, 32)), expected.astype(np.float32), atol=1)
+
+
+def test_description_that_would_fill_the_memory_is_refused(single, tmp_path, monkeypatch):
+    description, (model,) = read_bundle(single)
+    monkeypatch.setattr(device, "MAX_DESCRIPTION_BYTES", 10_000)
+    path = tmp_path / "bomb.tflite"
+    path.write_bytes(described_as(model, json.dumps({**description, "task": "x" * 1_000_000})))
+    with pytest.raises(ValueError, match=r"bomb.tflite' must hold a description that `kgrow export` wrote"):
+        device.read_model(path)
+    (tmp_path / "metadata.json").write_bytes(b" " * 10_001)
+    with pytest.raises(ValueError, match=r"metadata.json' must have at most 10000 bytes"):
+        device.read_model(tmp_path)
+
+
+def test_names_do_not_command_the_terminal(single, tmp_path):
+    description, (model,) = read_bundle(single)
+    evil = "\x1b[31mred\x9b2J\u202e\x07"
+    path = tmp_path / "model.tflite"
+    path.write_bytes(described_as(model, json.dumps({**description, "classes": [evil] * 3})))
+    image = tmp_path / "\x1b]0;image.npy"
+    np.save(image, np.zeros((8, 8, 3), np.uint8))
+    done = execute("run.py", "--model", path, image, tmp_path / "\x1b[2Jmissing.npy")
+    assert done.returncode == 1
+    assert "\\x1b]0;image.npy: \\x1b[31mred\\x9b2J\\u202e\\x07 (" in done.stdout
+    assert "missing.npy" in done.stderr
+    assert all(char.isprintable() for char in (done.stdout + done.stderr).replace("\n", ""))
 
 
 @pytest.fixture(scope="module")
