@@ -1,16 +1,18 @@
 """Classifies images with a model that kgrow exported. Needs NumPy and an interpreter, nothing else.
 
-    python run.py [--model PATH] [--threads N] [--threshold T] [--json] IMAGE ...
+    python run.py [--model PATH] [--threads N] [--threshold T] [--top N] [--json] IMAGE ...
 
 PATH is a folder that `kgrow export` wrote, or its `.tflite` file; by default the folder of this script. The interpreter
 is `ai_edge_litert` (`pip install ai-edge-litert`) or `tflite_runtime` (`pip install tflite-runtime "numpy<2"`).
-Images are `.npy`, `.pgm` and `.ppm` files, and whatever Pillow reads if it is installed.
+Images are `.npy`, `.pgm` and `.ppm` files, and whatever Pillow reads if it is installed; a folder stands for all images
+in it and below. An image that cannot be read is named, and the others are answered. The exit code is 0 if all images
+have an answer, 1 if some have none, and 2 if the model or an option is not usable.
 
 In a program, with a frame of a camera as an array (height, width, channels) of uint8:
 
     classifier = Classifier("out")
     answer = classifier(frame)
-    print(answer.label, answer.probability)
+    print(answer.label, answer.probability, classifier.top(answer, 3))
 """
 
 import argparse
@@ -44,6 +46,8 @@ MAX_FILE_BYTES, MAX_DESCRIPTION_BYTES = 2**31, 2**24
 EIGHT_BITS = (0, 255)
 ROWS_PER_BAND = 256
 NETPBM = (".pgm", ".ppm")
+# Of the files that a folder stands for; a file that is named itself may have any.
+SUFFIXES = (".npy", *NETPBM, ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".heif")
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
 
@@ -184,6 +188,11 @@ class Classifier:
         probabilities, exit_index = self.run(self.prepare(image))
         best = int(probabilities.argmax())
         return Answer(self.labels[best], float(probabilities[best]), exit_index, probabilities)
+
+    def top(self, answer, num_labels=3):
+        """Returns the most probable labels, each with its probability, the best first; at most all there are."""
+        best = np.argsort(-answer.probabilities, kind="stable")[:num_labels]
+        return [(self.labels[index], float(answer.probabilities[index])) for index in best]
 
     def run(self, batch):
         """Runs the model on what `prepare` returned; returns probabilities (num_classes,) and the exit's index."""
@@ -568,35 +577,83 @@ def complain(program, error):
     print(f"{program}: {one_line(str(error))}", file=sys.stderr)
 
 
+def image_files(path):
+    """Returns the images that a path stands for, and an error for each folder without any, or that cannot be read.
+
+    Hidden files are left out. So are those whose suffix is not one of an image, which is said.
+    """
+    if not os.path.isdir(path):
+        return [path], []
+    files, others, errors = [], 0, []
+    for folder, folders, names in os.walk(path, onerror=errors.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        shown = [name for name in sorted(names) if not name.startswith(".")]
+        images = [name for name in shown if Path(name).suffix.lower() in SUFFIXES]
+        files += [os.path.join(folder, name) for name in images]
+        others += len(shown) - len(images)
+    if others:
+        print(one_line(f"left out {others} file(s) of '{path}' without the suffix of an image"), file=sys.stderr)
+    if not files and not errors:
+        errors.append(ValueError(f"'{path}' must hold images, but has no file with the suffix of one."))
+    return files, errors
+
+
+def answer_line(classifier, path, options):
+    """Returns what to print of an image."""
+    image = classifier.read(path)
+    try:
+        answer = classifier(image)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"'{path}' cannot be classified: {error}") from error
+    top = classifier.top(answer, options.top)
+    if not options.json:
+        return f"{one_line(path)}: " + ", ".join(f"{one_line(label)} ({100 * share:.1f} %)" for label, share in top)
+    fields = {"image": path, "label": answer.label, "probability": answer.probability}
+    if options.top > 1:
+        fields["top"] = [{"label": label, "probability": probability} for label, probability in top]
+    return json.dumps({**fields, "exit_index": answer.exit_index})
+
+
+def classify(classifier, options):
+    """Prints a line for each image that has an answer; yields an error for each that has none."""
+    for name in options.images:
+        paths, errors = image_files(name)
+        yield from errors
+        for path in paths:
+            try:
+                print(answer_line(classifier, path, options))
+            except ValueError as error:
+                yield error
+
+
+def positive(text):
+    """Returns a number of 1 or more."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, but is {text}")
+    return int(text)
+
+
 def main():
     """Runs the command line; returns the exit code."""
     print_anything()
     parser = argparse.ArgumentParser(description="Classify images with a model that kgrow exported.")
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, or a folder of images")
     parser.add_argument("--model", default=Path(__file__).parent, metavar="PATH", help="default: this folder")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--threshold", type=float, metavar="T", help="confidence to answer with early, for stages")
+    parser.add_argument("--top", type=positive, default=1, metavar="N", help="print the N most probable classes")
     parser.add_argument("--json", action="store_true", help="print one JSON object per image")
     options = parser.parse_args()
-    failed = False
     try:
         classifier = Classifier(options.model, options.threads, options.threshold)
     except (ValueError, ImportError, OSError) as error:
         complain("run.py", error)
         return 2
-    for name in options.images:
-        try:
-            answer = classifier(classifier.read(name))
-        except ValueError as error:
-            complain("run.py", error)
-            failed = True
-            continue
-        if options.json:
-            fields = {"image": name, "label": answer.label, "probability": answer.probability}
-            print(json.dumps({**fields, "exit_index": answer.exit_index}))
-        else:
-            print(f"{one_line(name)}: {one_line(answer.label)} ({100 * answer.probability:.1f} %)")
-    return 1 if failed else 0
+    code = 0
+    for error in classify(classifier, options):
+        complain("run.py", error)
+        code = 1
+    return code
 
 
 def run_program(main):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -430,6 +431,68 @@ def test_names_do_not_command_the_terminal(single, tmp_path):
     assert "\\x1b]0;image.npy: \\x1b[31mred\\x9b2J\\u202e\\x07 (" in done.stdout
     assert "missing.npy" in done.stderr
     assert all(char.isprintable() for char in (done.stdout + done.stderr).replace("\n", ""))
+
+
+@pytest.fixture
+def photos(tiny_task, tmp_path):
+    """A folder with images in it and below, one of them bad, and files that are none."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    for name, image in zip(("b.png", "more/c.JPG", "a.ppm", ".hidden/d.png"), tiny_task.test.images, strict=False):
+        Image.fromarray(image).save(folder / name)
+    (folder / "more" / "bad.png").write_bytes(b"no image")
+    np.save(folder / "sound.npy", np.zeros(8))
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def test_a_folder_stands_for_its_images_and_bad_ones_are_named(single, photos):
+    done = execute("run.py", "--model", single, photos)
+    assert done.returncode == 1
+    answered = [os.path.relpath(line.split(": ")[0], photos) for line in done.stdout.splitlines()]
+    assert answered == ["a.ppm", "b.png", os.path.join("more", "c.JPG")]
+    told = [line for line in done.stderr.splitlines() if "INFO" not in line]  # of the interpreter
+    assert len(told) == 3
+    assert "left out 1 file(s) of" in told[0]
+    assert "sound.npy' cannot be classified: `image` must be an array (height, width, channels)" in told[1]
+    assert "bad.png' must be an image, but cannot be read" in told[2]
+
+
+def test_images_after_a_bad_one_are_answered(single, photos):
+    images = [photos / name for name in ("a.ppm", "missing.png", "sound.npy", "more/bad.png", "b.png")]
+    done = execute("run.py", "--model", single, "--json", *images)
+    assert done.returncode == 1
+    assert [json.loads(line)["image"] for line in done.stdout.splitlines()] == [str(images[0]), str(images[-1])]
+    told = [line for line in done.stderr.splitlines() if "INFO" not in line]  # of the interpreter
+    for image, line in zip(images[1:4], told, strict=True):
+        assert str(image) in line
+    assert execute("run.py", "--model", single, images[0], images[-1]).returncode == 0
+
+
+def test_a_folder_without_images_is_an_error(single, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = execute("run.py", "--model", single, tmp_path / "empty")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "empty' must hold images" in done.stderr
+
+
+def test_most_probable_classes_are_told_in_order(single, photos):
+    image = photos / "a.ppm"
+    (line,) = execute("run.py", "--model", single, "--top", "2", image).stdout.splitlines()
+    first, second = re.findall(r"(\w+) \((.*?) %\)", line)
+    assert float(first[1]) >= float(second[1])
+    answer = json.loads(execute("run.py", "--model", single, "--json", "--top", "99", image).stdout)
+    assert {entry["label"] for entry in answer["top"]} == {"red", "green", "blue"}
+    assert [entry["label"] for entry in answer["top"][:2]] == [first[0], second[0]]
+    assert answer["top"][0] == {"label": answer["label"], "probability": answer["probability"]}
+    probabilities = [entry["probability"] for entry in answer["top"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert "top" not in json.loads(execute("run.py", "--model", single, "--json", image).stdout)
+    done = execute("run.py", "--model", single, "--top", "0", image)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "argument --top: must be 1 or more, but is 0" in done.stderr
 
 
 @pytest.fixture(scope="module")
