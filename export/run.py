@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT, METADATA = "kgrow-bundle-3", "metadata.json"
+FORMAT, METADATA, MODEL = "kgrow-bundle-3", "metadata.json", "model.tflite"
 # What stands before the hash at a model's end, which is that of all bytes before it, in hexadecimal digits.
 SEAL, HASH_LENGTH = b"kgrow-sha256:", 64
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
@@ -161,8 +161,6 @@ class Classifier:
         if threshold is not None and len(models) == 1:
             raise ValueError("`threshold` must be None for a single file, which has its own inside.")
         self.exit_indices = early_exit.get("exit_indices") or [self.metadata["exit_index"]]
-        if len(models) > 1 and not len(models) == len(self.exit_indices) <= len(self.thresholds) + 1:
-            raise ValueError(f"'{path}' must hold a stage, and a threshold before the last one, for every exit.")
         if has_branches and len(self.exit_indices) > 1 and EXIT_INDEX not in self.runners[0].get_output_details():
             raise ValueError(f"'{path}' must be the folder of all stages, but is one of its files.")
         self._check_tensors(path)
@@ -326,6 +324,7 @@ def read_folder(folder):
         raise ValueError(f"'{folder}' must be a whole folder that `kgrow export` wrote. Copy all of it.")
     models = [checked(folder / entry["path"], entry.get("sha256")) for entry in entries]
     check_agreement(path, metadata, self_description(folder / entries[0]["path"], models[0]))
+    check_stages(folder, metadata, [entry["path"] for entry in entries])
     return metadata, models
 
 
@@ -337,6 +336,16 @@ def check_agreement(path, metadata, own):
                 f"'{path}' must say what the model beside it says of itself, but its `{name}` differs. Copy the "
                 "folder once more, or export it again."
             )
+
+
+def check_stages(folder, metadata, names):
+    """Raises ValueError unless a folder lists one model, or the stages of all heads in order."""
+    exits = metadata["early_exit"] or {"exit_indices": [metadata["exit_index"]], "threshold": []}
+    num_heads = len(exits["exit_indices"])
+    has_thresholds = not isinstance(exits["threshold"], list) or len(exits["threshold"]) >= num_heads - 1
+    is_staged = names == [f"stage_{stage}.tflite" for stage in range(num_heads)]
+    if names != [MODEL] and not (is_staged and has_thresholds):
+        raise ValueError(f"'{folder}' must hold a stage, and a threshold before the last one, for every exit.")
 
 
 def self_description(path, content):

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, SEAL, check_fields, read_model
+from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL, SEAL, check_fields, read_model
 
 import kgrow
 from kgrow._files import explained, temporary, write_atomic
@@ -38,7 +38,7 @@ from kgrow.task import Task
 
 METADATA_NAME = b"kgrow"
 BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from
-MODEL, LABELS = "model.tflite", "labels.txt"
+LABELS = "labels.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
 BYTES_PER_LINE = 16
 TIMES = ("latency_ms", "latency_p95_ms")

@@ -343,8 +343,21 @@ def test_stages_without_a_threshold_or_an_exit_each_are_refused(changed, staged,
     changed = {**description, "early_exit": {**description["early_exit"], **changed}}
     folder = tmp_path / "out"
     bundles.write(folder, [self_describing(model, changed) for model in models], changed, {})
-    with pytest.raises(ValueError, match="must hold a stage, and a threshold before the last one, for every exit"):
-        device.Classifier(folder)
+    for read in (device.Classifier, benchmark):
+        with pytest.raises(ValueError, match="must hold a stage, and a threshold before the last one, for every exit"):
+            read(folder)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (0, 1), (0, 1, 1), (0, 1, 2, 2)])
+def test_folder_that_lists_other_than_all_stages_in_order_is_refused(order, staged, tmp_path):
+    folder = shutil.copytree(staged, tmp_path / "out")
+    description = json.loads((folder / METADATA).read_text())
+    entries = {entry["path"]: entry for entry in description["files"]}
+    description["files"] = [entries[f"stage_{stage}.tflite"] for stage in order]
+    (folder / METADATA).write_text(json.dumps(description))
+    for read in (device.Classifier, benchmark):
+        with pytest.raises(ValueError, match="must hold a stage, and a threshold before the last one, for every exit"):
+            read(folder)
 
 
 @pytest.mark.parametrize(
