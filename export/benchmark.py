@@ -18,7 +18,7 @@ except ImportError:  # on Windows
     resource = None
 
 import numpy as np
-from run import Classifier, interpreter_class, print_anything, read_array, run_program
+from run import Classifier, complain, interpreter_class, print_anything, read_array, run_program
 
 PERCENTILES = (50, 90, 95, 99)
 WARMUP = 20
@@ -128,10 +128,10 @@ def main():
         classifier = Classifier(options.model, options.threads, options.threshold)
         images, labels = read_data(options, classifier)
         runs = options.runs or (len(images) if options.images else 200)
-        report = {"threads": options.threads, "runtime": interpreter_class().__module__.split(".")[0]}
+        report = {"threads": classifier.num_threads, "runtime": interpreter_class().__module__.split(".")[0]}
         report.update(measure(classifier, images, labels, runs))
     except (ValueError, ImportError, OSError) as error:
-        print(f"benchmark.py: {error}", file=sys.stderr)
+        complain("benchmark.py", error)
         return 2
     print(json.dumps(report, indent=2) if options.json else table(report))
     return 0

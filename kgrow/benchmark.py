@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kgrow_device.run import usable_threads
 
 from kgrow._checks import check_path, check_positive_int
 from kgrow._keras import pinned
@@ -45,7 +46,7 @@ def benchmark(
         dataset: For accuracies: the data of the run, which remembers names and folders; without data a file is timed
             on random pixels and has no accuracy.
         data_dir: Where TensorFlow Datasets keeps its data.
-        num_threads: Threads that one inference may use.
+        num_threads: Threads that one inference may use; no more than the machine has cores are used.
 
     Returns:
         `runtime`, `num_threads`, `task`, `is_same_data` (whether the data are those that the network was made of, split
@@ -57,6 +58,7 @@ def benchmark(
         FileNotFoundError: If there is nothing of the kind.
         ValueError: If a file is damaged or not one of kgrow's.
     """
+    num_threads = usable_threads(num_threads)
     source = Path(path)
     if (source / RESULT).is_file():
         result = load(source, dataset, data_dir=data_dir)
@@ -115,9 +117,13 @@ def _all_formats(result: Result) -> tuple[dict[str, File], dict[str, str]]:
 
 def _device(description: Mapping[str, Any], models: Sequence[bytes], num_threads: int) -> DeviceModel:
     exits = description["early_exit"]
-    if not exits:
-        return DeviceModel(models, (description["exit_index"],), None, num_threads)
-    return DeviceModel(models, exits["exit_indices"], ExitRule(exits["threshold"], exits["fallback"]), num_threads)
+    heads = exits["exit_indices"] if exits else (description["exit_index"],)
+    rule = ExitRule(exits["threshold"], exits["fallback"]) if exits else None
+    device = DeviceModel(models, heads, rule, num_threads)
+    shape, said = device.interpreters[0].get_input_details()[0]["shape"].tolist()[1:], description["input"]["shape"]
+    if shape != said:
+        raise ValueError(f"`path` must hold a model of images of shape {said}, as it says of itself, but got {shape}.")
+    return device
 
 
 def _row(name: str, description: Mapping[str, Any], models: Sequence[bytes], task: Task | None) -> dict[str, Any]:

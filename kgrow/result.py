@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kgrow_device.run import check_seal
+
 from kgrow._checks import check_non_negative_int, check_path, lookup, plain
 from kgrow._files import decode_arrays, decode_json
 from kgrow._rules import checked, optional
@@ -184,7 +186,7 @@ def load(
 
     Raises:
         FileNotFoundError: If the directory holds no finished search.
-        ValueError: If the data are not those that were searched on.
+        ValueError: If the data are not those that were searched on, or the run's file is damaged.
     """
     from kgrow._keras import pinned
     from kgrow.lifecycle import BEST
@@ -202,6 +204,7 @@ def load(
             f"'{path / RESULT}' must be a whole result of this version, but has no {missing[0]!r}. Search again with "
             "`overwrite` (`--overwrite`)."
         )
+    _check_model(path / MODEL)
     source = document["source"]
     if dataset is None and source["dataset"] is None:
         raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
@@ -230,3 +233,12 @@ def load(
         network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
     network.load_state(arrays)
     return Result(path, document, network, task)
+
+
+def _check_model(model: Path) -> None:
+    """Raises ValueError if the file that a search wrote is damaged; there may be none."""
+    if model.is_file():
+        try:
+            check_seal(f"'{model}'", model.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{error} Without that file the run can be loaded, and exports it anew.") from error

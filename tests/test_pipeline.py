@@ -172,6 +172,18 @@ def test_result_that_is_not_whole_is_refused(result, tmp_path):
         kgrow.load(run)
 
 
+def test_run_whose_file_is_damaged_is_refused(result, tmp_path):
+    run = tmp_path / "digits"
+    shutil.copytree(result.directory, run)
+    content = bytearray((run / "model.tflite").read_bytes())
+    content[1000] ^= 1
+    (run / "model.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model.tflite' must be as it was exported, but its hash is another"):
+        kgrow.load(run)
+    (run / "model.tflite").unlink()
+    assert kgrow.load(run).document == result.document
+
+
 def test_an_image_less_is_said_to_whoever_goes_on_or_loads(result):
     task = result.task
     fewer = dataclasses.replace(task, train=Split(task.train.images[1:], task.train.labels[1:]))

@@ -2,6 +2,7 @@
 
 Every model carries its description twice: as JSON in a metadata buffer named "kgrow", which a program on the device
 reads, and as a zip after its end, which `unzip` and `zipfile` read together with the labels. Interpreters ignore both.
+The zip's comment is the seal of the file: the hash of all that comes before.
 
 A folder holds `model.tflite` (or `stage_0.tflite` and so on), `labels.txt`, `metadata.json`, `run.py`, which classifies
 images where neither kgrow nor TensorFlow is installed, and for one model that TensorFlow Lite Micro runs `model_data.h`
@@ -21,10 +22,11 @@ import os
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL, SEAL, check_fields, read_model
 
 import kgrow
 from kgrow._files import explained, temporary, write_atomic
@@ -34,10 +36,9 @@ from kgrow.exporting.micro import check_micro
 from kgrow.exporting.options import ExportOptions
 from kgrow.task import Task
 
-FORMAT = "kgrow-bundle-3"
 METADATA_NAME = b"kgrow"
 BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from
-MODEL, METADATA, LABELS = "model.tflite", "metadata.json", "labels.txt"
+LABELS = "labels.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
 BYTES_PER_LINE = 16
 TIMES = ("latency_ms", "latency_p95_ms")
@@ -75,21 +76,21 @@ def _check_parent(target: Path) -> None:
         raise PermissionError(f"`path` must be in a folder that can be written, but '{parent}' cannot.")
 
 
-def _folder_description(folder: Path) -> dict[str, Any] | None:
+def _listed(folder: Path) -> list[str]:
+    """Returns the names of the files that an earlier bundle says it consists of; none if there is no bundle."""
     try:
         description = json.loads((folder / METADATA).read_bytes())
-        return description if description["format"] == FORMAT and description["files"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        check_fields(folder, description, FOLDER_FIELDS)
+        return [entry["path"] for entry in description["files"]] if description["format"] == FORMAT else []
+    except (OSError, ValueError, KeyError, RecursionError):
+        return []
 
 
 def _is_bundle(folder: Path) -> bool:
-    description = _folder_description(folder)
-    if description is None:
-        return False
-    ours = {METADATA, *(entry["path"] for entry in description["files"])}
+    listed = _listed(folder)
+    ours = {METADATA, *listed}
     unfinished = {temporary(Path(name)).name for name in ours}  # what a kill left of one
-    return {entry.name for entry in folder.iterdir()} <= ours | unfinished | {BYTECODE}
+    return bool(listed) and {entry.name for entry in folder.iterdir()} <= ours | unfinished | {BYTECODE}
 
 
 def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def times_of(artefact: Artefact) -> dict[str, Any]:
 
 
 def self_describing(model: bytes, description: Mapping[str, Any]) -> bytes:
-    """Returns a model with its description inside, and after its end."""
+    """Returns a model with its description inside, and after its end, and with its seal."""
     parsed = parse(model)
     text = json.dumps(description, separators=(",", ":")).encode()
     add_metadata(parsed, METADATA_NAME, text)
@@ -143,7 +144,9 @@ def self_describing(model: bytes, description: Mapping[str, Any]) -> bytes:
     with zipfile.ZipFile(appended, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo(METADATA, EPOCH), text, zipfile.ZIP_DEFLATED)
         archive.writestr(zipfile.ZipInfo(LABELS, EPOCH), _labels(description["classes"]), zipfile.ZIP_DEFLATED)
-    return appended.getvalue()
+        archive.comment = SEAL + bytes(HASH_LENGTH)  # room for the hash
+    sealed = appended.getvalue()[:-HASH_LENGTH]
+    return sealed + hashlib.sha256(sealed).hexdigest().encode()
 
 
 def read_bundle(path: Path) -> tuple[dict[str, Any], list[bytes]]:
@@ -153,28 +156,9 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], list[bytes]]:
         FileNotFoundError: If there is neither.
         ValueError: If it is not one of kgrow's, or damaged.
     """
-    if path.is_dir():
-        description = _folder_description(path)
-        if description is None:
-            raise FileNotFoundError(f"`path` must be a run or an exported folder or file, but '{path}' is neither.")
-        return description, [_whole(path, entry) for entry in description["files"] if entry["path"].endswith(".tflite")]
-    content = path.read_bytes()
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            description = json.loads(archive.read(METADATA))
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError, EOFError):  # whatever bytes are damaged
-        description = {}
-    if description.get("format") != FORMAT:
-        raise ValueError(f"`path` must be a whole file that kgrow exported, but '{path}' carries no description.")
-    return description, [content]
-
-
-def _whole(folder: Path, entry: Mapping[str, Any]) -> bytes:
-    file = folder / Path(entry["path"]).name
-    content = file.read_bytes()
-    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        raise ValueError(f"'{file}' must be as it was exported, but its hash is another. Export the folder once more.")
-    return content
+    if not path.exists() or (path.is_dir() and not (path / METADATA).exists()):
+        raise FileNotFoundError(f"`path` must be a run or an exported folder or file, but '{path}' is neither.")
+    return read_model(path)
 
 
 def _labels(classes: Sequence[str]) -> str:
@@ -264,12 +248,12 @@ def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     same export replaces.
     """
     description = json.loads(files[METADATA])
-    earlier = (_folder_description(folder) or {"files": []})["files"]
-    both = {**description, "files": [*earlier, *description["files"]]}
+    earlier = _listed(folder)
+    both = {**description, "files": [*({"path": name} for name in earlier), *description["files"]]}
     write_atomic(folder / METADATA, json.dumps(both).encode())
     for name in files.keys() - {METADATA}:
         write_atomic(folder / name, files[name])
-    for name in {Path(entry["path"]).name for entry in earlier} - set(files):
+    for name in set(earlier) - set(files):
         (folder / name).unlink(missing_ok=True)
     write_atomic(folder / METADATA, files[METADATA])
 

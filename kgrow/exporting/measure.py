@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kgrow_device.run import check_seal, content_of
 
 from kgrow._keras import quiet_stderr, tf
 
@@ -104,7 +105,8 @@ def open_interpreter(model: Model, num_threads: int = 1, has_branches: bool = Fa
         OSError: If there is no such file.
         ValueError: If it is no TensorFlow Lite model, or a damaged one.
     """
-    content = model if isinstance(model, bytes) else Path(model).read_bytes()
+    content = model if isinstance(model, bytes) else content_of(Path(model))
+    check_seal("`model`" if isinstance(model, bytes) else repr(str(model)), content)
     _, interpreter_class = _runtime()
     try:
         with quiet_stderr(), warnings.catch_warnings():

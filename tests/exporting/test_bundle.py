@@ -26,7 +26,16 @@ from kgrow.benchmark import benchmark
 from kgrow.exporting import EarlyExit, ExportOptions, export, set_threshold
 from kgrow.exporting import bundle as bundles
 from kgrow.exporting.assembly import parse
-from kgrow.exporting.bundle import FORMAT, METADATA, _is_bundle, _replace_folder, check_target, read_bundle
+from kgrow.exporting.bundle import (
+    FORMAT,
+    METADATA,
+    _is_bundle,
+    _replace_folder,
+    check_target,
+    read_bundle,
+    self_describing,
+)
+from kgrow.exporting.measure import open_interpreter
 from kgrow.exporting.micro import check_micro
 from kgrow.network.early_exit import softmax
 from kgrow.reporting.artefacts import print_artefact, print_benchmark
@@ -111,6 +120,13 @@ def test_earlier_bundle_is_replaced_but_other_files_are_left_alone(tiny_network,
     ):
         with pytest.raises(ValueError, match="`path` must"):
             export(tiny_network, tiny_task, tmp_path / wrong, options)
+
+
+@pytest.mark.parametrize("files", ["5", "[5]", '[{"path": 5}]', '[{"path": ".."}]', '[{"path": "a/b"}]', "[" * 100_000])
+def test_folder_that_only_looks_like_a_bundle_is_left_alone(files, tmp_path):
+    (tmp_path / METADATA).write_text(f'{{"format": "{FORMAT}", "files": {files}}}')
+    with pytest.raises(FileExistsError, match="holds other files"):
+        check_target(tmp_path, ExportOptions())
 
 
 def test_neighbours_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp_path):
@@ -305,7 +321,8 @@ def test_run_says_what_is_wrong(fault, bundle, tmp_path):
     ("name", "content", "message"),
     [
         ("metadata.json", b'{"format": "another"}', "must hold a description that `kgrow export` wrote"),
-        ("metadata.json", json.dumps({"format": FORMAT}).encode(), "must be a whole folder"),
+        ("metadata.json", json.dumps({"format": FORMAT}).encode(), "as `input.shape`, but holds nothing"),
+        ("metadata.json", b"[" * 100_000, "must hold a description that `kgrow export` wrote"),
         ("metadata.json", b'{"format": "kgrow', "must hold a description that `kgrow export` wrote"),
         ("model.tflite", b"TFL3", "must be the model that metadata.json describes"),
     ],
@@ -322,12 +339,25 @@ def test_run_refuses_a_folder_that_was_changed(name, content, message, bundle, t
 
 @pytest.mark.parametrize("changed", [{"exit_indices": [0, 1]}, {"threshold": [0.5]}, {"threshold": []}])
 def test_stages_without_a_threshold_or_an_exit_each_are_refused(changed, staged, tmp_path):
+    description, models = read_bundle(staged)
+    changed = {**description, "early_exit": {**description["early_exit"], **changed}}
+    folder = tmp_path / "out"
+    bundles.write(folder, [self_describing(model, changed) for model in models], changed, {})
+    for read in (device.Classifier, benchmark):
+        with pytest.raises(ValueError, match="must hold a stage, and a threshold before the last one, for every exit"):
+            read(folder)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (0, 1), (0, 1, 1), (0, 1, 2, 2)])
+def test_folder_that_lists_other_than_all_stages_in_order_is_refused(order, staged, tmp_path):
     folder = shutil.copytree(staged, tmp_path / "out")
-    metadata = json.loads((folder / "metadata.json").read_text())
-    metadata["early_exit"] |= changed
-    (folder / "metadata.json").write_text(json.dumps(metadata))
-    with pytest.raises(ValueError, match="must hold a stage, and a threshold before the last one, for every exit"):
-        device.Classifier(folder)
+    description = json.loads((folder / METADATA).read_text())
+    entries = {entry["path"]: entry for entry in description["files"]}
+    description["files"] = [entries[f"stage_{stage}.tflite"] for stage in order]
+    (folder / METADATA).write_text(json.dumps(description))
+    for read in (device.Classifier, benchmark):
+        with pytest.raises(ValueError, match="must hold a stage, and a threshold before the last one, for every exit"):
+            read(folder)
 
 
 @pytest.mark.parametrize(
@@ -454,8 +484,62 @@ def test_benchmark_refuses_what_is_not_exported(bundle, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(bundle, changed)
     (changed / "model.tflite").write_bytes((bundle / "model.tflite").read_bytes() + b"x")
-    with pytest.raises(ValueError, match="must be as it was exported, but its hash is another"):
+    with pytest.raises(ValueError, match=r"model.tflite' must be the model that metadata.json describes, but differs"):
         benchmark(changed)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("classes", ["red", "blue", "green"]), ("early_exit", None), ("exit_index", 1), ("input", {"dtype": "uint8"})],
+)
+def test_folder_that_says_other_than_its_model_is_refused(field, value, bundle, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "out")
+    description = json.loads((folder / METADATA).read_text())
+    (folder / METADATA).write_text(json.dumps({**description, field: value}))
+    for read in (read_bundle, device.Classifier, benchmark):
+        with pytest.raises(ValueError, match=rf"metadata.json' must .*`{field}"):
+            read(folder)
+
+
+@pytest.mark.parametrize("where", ["weights", "description", "zip", "seal"])
+def test_damage_anywhere_in_a_lone_file_is_refused_by_all_who_read_it(where, bundle, tmp_path):
+    content = bytearray((bundle / "model.tflite").read_bytes())
+    positions = {"weights": 1000, "description": content.index(b'"classes"'), "zip": content.index(b"PK"), "seal": -1}
+    content[positions[where]] ^= 1
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(content)
+    for read in (read_bundle, device.Classifier, benchmark, open_interpreter, lambda path: set_threshold(path, 0.5)):
+        with pytest.raises(ValueError, match=r"damaged.tflite' must be as it was exported, but its hash is another"):
+            read(damaged)
+    done = subprocess.run(
+        [sys.executable, "-I", bundle / "run.py", "--model", damaged, damaged], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "damaged.tflite' must be as it was exported" in done.stderr
+
+
+def test_another_threshold_renews_the_hash(bundle, tmp_path):
+    target = shutil.copy(bundle / "model.tflite", tmp_path / "model.tflite")
+    before = target.read_bytes()
+    set_threshold(target, 0.2)
+    after = target.read_bytes()
+    assert after[-64:] != before[-64:]
+    assert after[-64:].decode() == hashlib.sha256(after[:-64]).hexdigest()
+    assert device.Classifier(target).metadata["early_exit"]["threshold"] == 0.2
+
+
+def test_files_without_a_hash_still_run(bundle, tiny_task, tmp_path):
+    content = (bundle / "model.tflite").read_bytes()
+    earlier = tmp_path / "earlier.tflite"  # as versions without the hash wrote it
+    earlier.write_bytes(content)
+    with zipfile.ZipFile(earlier, "a") as archive:
+        archive.comment = b""
+    assert not earlier.read_bytes()[:-64].endswith(device.SEAL)
+    image = tiny_task.test.images[0]
+    assert device.Classifier(earlier)(image).label == device.Classifier(bundle)(image).label
+    foreign = tmp_path / "foreign.tflite"
+    foreign.write_bytes(content[: content.index(b"PK\x03\x04")])
+    assert open_interpreter(foreign).get_input_details()
 
 
 def description_or_none(path):
@@ -466,10 +550,9 @@ def description_or_none(path):
 
 
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_damage_after_the_model_is_refused_or_does_no_harm(bundle, where, bit):
+def test_damage_is_refused_or_does_no_harm(bundle, where, bit):
     content = bytearray((bundle / "model.tflite").read_bytes())
-    first = content.index(b"PK\x03\x04")
-    content[first + int(where * (len(content) - first))] ^= 1 << bit
+    content[int(where * len(content))] ^= 1 << bit
     with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
         file.write(content)
         file.flush()
