@@ -35,6 +35,8 @@ SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "proba
 # What `zipfile` raises on a damaged archive; RuntimeError if the damage looks like encryption or a new method.
 ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, RuntimeError, EOFError, OSError, ValueError)
 EIGHT_BITS = (0, 255)
+# What interpreters say of operations that are newer than they are.
+UNKNOWN_OPERATION = ("Didn't find op for builtin opcode", "Op builtin_code out of range")
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
 
@@ -186,6 +188,8 @@ def open_model(content, num_threads=1, has_branches=False):
         interpreter.allocate_tensors()
         return interpreter.get_signature_runner(SIGNATURE)
     except (RuntimeError, ValueError) as error:
+        if any(words in str(error) for words in UNKNOWN_OPERATION):
+            raise ValueError(f"The interpreter must be newer, as it does not know all of the model: {error}") from error
         raise ValueError(f"The model must be a whole file that kgrow exported, but does not load: {error}") from error
 
 

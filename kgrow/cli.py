@@ -99,8 +99,10 @@ def run_export(options: argparse.Namespace) -> int:
         early_exit=early_exit(options),
         input_dtype=options.input_dtype,
         output_dtype=options.output_dtype,
+        single_output=options.single_output,
         max_drop=options.max_drop / 100,
         micro=options.micro,
+        name=options.name,
         **tuning,
     )
     document = dataclasses.asdict(artefact)
