@@ -56,8 +56,8 @@ for path in pathlib.Path(sys.argv[1]).glob("*.tflite"):
     try:
         Interpreter(str(path))
         print(path.stem)
-    except ValueError as error:
-        assert "Didn't find op for builtin opcode" in str(error) or "Op builtin_code out of range" in str(error), error
+    except ValueError:
+        pass
 """
 TABLE = Path(__file__).parent / "exporting" / "tflite_runtime_2_14.json"
 MOST_VERSIONS = 16
