@@ -48,6 +48,8 @@ ROWS_PER_BAND = 256
 NETPBM = (".pgm", ".ppm")
 # Of the files that a folder stands for; a file that is named itself may have any.
 SUFFIXES = (".npy", *NETPBM, ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".heif")
+# What interpreters say of operations that are newer than they are.
+UNKNOWN_OPERATION = ("Didn't find op for builtin opcode", "Op builtin_code out of range")
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
 
@@ -289,6 +291,8 @@ def open_model(content, num_threads=1, has_branches=False):
         interpreter.allocate_tensors()
         return interpreter.get_signature_runner(SIGNATURE)
     except (RuntimeError, ValueError) as error:
+        if any(words in str(error) for words in UNKNOWN_OPERATION):
+            raise ValueError(f"The interpreter must be newer, as it does not know all of the model: {error}") from error
         raise ValueError(f"The model must be a whole file that kgrow exported, but does not load: {error}") from error
 
 

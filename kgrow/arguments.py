@@ -122,9 +122,11 @@ def _add_export(commands: Any) -> None:
     exits("--stages", action="store_true", help="a file per stage in place of one")
     add("--input-dtype", metavar="TYPE", help="of the raw pixels fed: uint8 or float32 (default: that of the data)")
     add("--output-dtype", default="float32", help="float32 (default), or uint8 or int8 with --quantize int8")
+    add("--single-output", action="store_true", help="give probabilities alone, for programs that expect one output")
     add("--fine-tune-epochs", type=int, metavar="N", help="train N epochs with 8 bits before (as the search did)")
     add("--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy that quantization may cost (1)")
     add("--micro", action="store_true", help="fail unless TensorFlow Lite Micro runs it")
+    add("--name", metavar="NAME", help="what names in the C source begin with (default: the folder's name)")
     _add_data(add)
 
 

@@ -31,9 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     try:
         if options.dataset is not None:
-            check_exists(
-                options.dataset, options.data_dir, "dataset"
-            )  # before TensorFlow is imported, which takes its time
+            # Before TensorFlow is imported, which takes its time.
+            check_exists(options.dataset, options.data_dir, "dataset")
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         if options.command not in ("search", "worker"):
@@ -106,8 +105,10 @@ def run_export(options: argparse.Namespace) -> int:
         early_exit=early_exit(options),
         input_dtype=options.input_dtype,
         output_dtype=options.output_dtype,
+        single_output=options.single_output,
         max_drop=options.max_drop / 100,
         micro=options.micro,
+        name=options.name,
         **tuning,
     )
     document = dataclasses.asdict(artefact)

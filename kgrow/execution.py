@@ -14,6 +14,7 @@ import kgrow
 from kgrow.architecture import Architecture
 from kgrow.exporting import Artefact, ExportError, ExportOptions, classify, export
 from kgrow.exporting.latency import untrained_latency_ms
+from kgrow.exporting.verify import lost_images, standard_error
 from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot, accuracy_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import exit_curve
@@ -223,21 +224,21 @@ class Search:
         options = ExportOptions(quantization, max_drop=1.0, seed=settings.seed, class_weights=settings.class_weights)
         target = self.run.claim(MEASURED)
         artefact = export(network, self.task, target, options)
-        drop = self._validation_drop(network, target) if options.quantization == "int8" else 0.0
-        if drop <= LARGEST_DROP:
+        if options.quantization != "int8":
             return artefact
-        cost = f"trial {trial}: 8 bits cost {percent(drop)} points of validation accuracy"
+        lost = self._lost_in_validation(network, target)
+        if lost.mean() - standard_error(lost) <= LARGEST_DROP:
+            return artefact
+        cost = f"trial {trial}: 8 bits cost {percent(lost.mean())} points of validation accuracy"
         if time.monotonic() >= deadline:
             self.observer.note(f"{cost}; no time is left to train it with them")
             return artefact
         self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
         return export(network, self.task, target, dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS))
 
-    def _validation_drop(self, network: GrowingNetwork, file: Path) -> float:
-        validation = self.task.validation
-        answers = (network.logits(validation.images)[-1], classify(file, validation.images))
-        before, after = (float(np.mean(found.argmax(axis=-1) == validation.labels)) for found in answers)
-        return before - after
+    def _lost_in_validation(self, network: GrowingNetwork, file: Path) -> np.ndarray:
+        images, labels = self.task.validation.images, self.task.validation.labels
+        return lost_images(network.logits(images)[-1].argmax(axis=-1), classify(file, images).argmax(axis=-1), labels)
 
     def _tell(self, problems: Mapping[str, Exception]) -> None:
         """Says why the file of a better trial was not taken, now and in the result."""

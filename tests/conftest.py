@@ -229,6 +229,22 @@ def float_model(varied_network):
 
 
 @pytest.fixture(scope="session")
+def make_empty_model():
+    """Makes a model that runs nothing, yet needs an operation of some version to be known."""
+    from kgrow.exporting.assembly import Assembly, schema
+
+    def make(name, version):
+        source = schema.ModelT()
+        source.version = 3
+        assembly = Assembly(source)
+        assembly.subgraph()
+        assembly.opcode(name, version)
+        return assembly.to_bytes()
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def int8_model(varied_network):
     """All heads of `varied_network` in int8."""
     from kgrow.exporting import EXPORTERS

@@ -131,6 +131,7 @@ def finished(tmp_path_factory):
     [
         (["--out", "plain.tflite"], 0),
         (["--out", "first.tflite", "--exit-index", "0"], 0),
+        (["--out", "named", "--name", "flowers", "--single-output", "--quantize", "int8", "--max-drop", "100"], 1),
         (["--out", "exits", "--early-exit"], 1),
         (["--out", "given", "--threshold", "0.9", "--max-exit-loss", "2"], 1),
         (["--out", "stages", "--stages", "--max-exit-cost", "0.9"], 3),
@@ -140,9 +141,11 @@ def test_export_and_benchmark_take_what_the_readme_shows(finished, options, file
     monkeypatch.chdir(tmp_path)
     assert cli.main(["export", str(finished), "--json", *options]) == cli.DONE
     document = json.loads(capsys.readouterr().out)
-    assert (document["early_exit"] is not None) == (options[1] not in ("plain.tflite", "first.tflite"))
+    assert (document["early_exit"] is not None) == (options[1] not in ("plain.tflite", "first.tflite", "named"))
     if "--threshold" in options:
         assert document["early_exit"]["threshold"] == 0.9
+    if "--name" in options:
+        assert "flowers_model_data" in Path("named", "model_data.h").read_text()
     assert len(list(Path(options[1]).glob("*.tflite"))) == files
     assert cli.main(["benchmark", options[1], "--json"]) == cli.DONE
     (row,) = json.loads(capsys.readouterr().out)["rows"]

@@ -1,5 +1,6 @@
 """Exported models where neither kgrow nor TensorFlow is installed: a real environment per interpreter."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -11,6 +12,12 @@ import numpy as np
 import pytest
 
 import kgrow
+from kgrow.exporting import EXPORTERS, cut
+from kgrow.exporting.assembly import schema
+from kgrow.exporting.memory_plan import with_plan
+from kgrow.network import GrowingNetwork
+from kgrow.network.early_exit import ExitRule
+from kgrow.searching import SPACES
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +33,34 @@ EXPORTS = {
     "float exits": {"early_exit": True},
     "float pixels": {"quantize": "int8", "early_exit": True, "input_dtype": "float32"},
 }
+
+# Programs for a device: the first runs every file once, the second says which of them loads.
+RUN = """
+import json, pathlib, sys
+import numpy as np
+from {package}.interpreter import Interpreter
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.tflite")):
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    for tensor in interpreter.get_input_details():
+        interpreter.set_tensor(tensor["index"], np.ones(tensor["shape"], tensor["dtype"]))
+    interpreter.invoke()
+    for tensor in interpreter.get_output_details():
+        assert np.isfinite(interpreter.get_tensor(tensor["index"]).astype(float)).all(), path
+    print(path.name)
+"""
+LOAD = """
+import pathlib, sys
+from {package}.interpreter import Interpreter
+for path in pathlib.Path(sys.argv[1]).glob("*.tflite"):
+    try:
+        Interpreter(str(path))
+        print(path.stem)
+    except ValueError:
+        pass
+"""
+TABLE = Path(__file__).parent / "exporting" / "tflite_runtime_2_14.json"
+MOST_VERSIONS = 16
 
 
 @pytest.fixture(scope="module", params=INTERPRETERS)
@@ -99,3 +134,49 @@ def test_missing_interpreter_is_named(exported, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "pip install ai-edge-litert" in done.stderr
+
+
+def every_format_of(space):
+    """Yields the name and content of every kind of file of an untrained network."""
+    architecture = SPACES[space].build((16, 16, 3), 64, width=0.5)
+    network, heads = GrowingNetwork(architecture), tuple(range(len(architecture.blocks)))
+    images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), np.uint8)
+    for quantization, exporter in EXPORTERS.items():
+        converted = exporter.convert(network, heads, "uint8", images)
+        yield quantization, cut.one_head(converted, heads[-1])
+        if quantization != "float16":  # refused: tflite_runtime 2.14 answers such files wrongly
+            yield f"{quantization}_exits", cut.early_exits(converted, heads, ExitRule(0.5))
+            yield from ((f"{quantization}_{n}", stage) for n, stage in enumerate(cut.stage_files(converted, heads)))
+
+
+@pytest.fixture(scope="module")
+def every_format(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("formats")
+    for space in SPACES:
+        for name, model in every_format_of(space):
+            (folder / f"{space}_{name}.tflite").write_bytes(with_plan(model))
+    return folder
+
+
+def run_on_device(device_python, program, folder):
+    python, package = device_python
+    command = [python, "-c", program.format(package=package), folder]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_every_format_of_every_space_runs(device_python, every_format):
+    assert run_on_device(device_python, RUN, every_format) == sorted(path.name for path in every_format.iterdir())
+
+
+def test_table_of_operations_is_what_the_oldest_interpreter_says(device_python, make_empty_model, tmp_path):
+    if device_python[1] != "tflite_runtime":
+        pytest.skip("the table is of tflite-runtime 2.14, the oldest interpreter that is promised")
+    for name, version in itertools.product(vars(schema.BuiltinOperator), range(1, MOST_VERSIONS)):
+        if name.isupper():
+            (tmp_path / f"{name}.{version}.tflite").write_bytes(make_empty_model(name, version))
+    known = {}
+    for name, version in (stem.split(".") for stem in run_on_device(device_python, LOAD, tmp_path)):
+        known[name] = max(known.get(name, 0), int(version))
+    assert json.loads(TABLE.read_text()) == known

@@ -40,7 +40,7 @@ class Compressed:
             path: Where to: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description and
                 a program that classifies.
             quantize: float32, float16, dynamic or int8.
-            options: `input_dtype`, `output_dtype`, `micro`, `max_drop` or `seed` of
+            options: `input_dtype`, `output_dtype`, `single_output`, `micro`, `name`, `max_drop` or `seed` of
                 `kgrow.exporting.ExportOptions`.
 
         Returns:

@@ -18,7 +18,7 @@ from kgrow.exporting.answers import Answers
 from kgrow.exporting.assembly import QUANTIZE, pack, parse, signature_of
 from kgrow.exporting.bundle import check_target
 from kgrow.exporting.export import representative_dataset
-from kgrow.exporting.exporter import convert_checked, open_converter
+from kgrow.exporting.exporter import ONE_RANGE_PER_DENSE, convert_checked, open_converter
 from kgrow.exporting.measure import IMAGE
 from kgrow.exporting.proof import Converted, write_proved
 from kgrow.exporting.quantized import check_representative
@@ -54,16 +54,20 @@ def export_model(model: keras.Model, task: Task, path: Path, options: ExportOpti
     graph, values = read(model, task)
     logits = build(graph.to_logits(), values)
     converted = _convert(logits, graph, task, options)
-    expected = Answers(outputs(logits, task.test.images), np.full(len(task.test), HEAD), np.zeros(0))
     result = Converted(
-        models=[cut.one_head(converted, HEAD, options.output_dtype)],
-        expected=expected,
+        models=[cut.one_head(converted, HEAD, options.output_dtype, options.single_output)],
+        expected=_answers(logits, task.test.images),
         exit_indices=(HEAD,),
         rule=None,
         costs=[graph.macs(values)],
         advice=lambda: _advice(logits, graph.to_logits(), task, options),
+        validation=lambda: _answers(logits, task.validation.images),
     )
     return write_proved(result, task, target, options)
+
+
+def _answers(logits: keras.Model, images: np.ndarray) -> Answers:
+    return Answers(outputs(logits, images), np.full(len(images), HEAD), np.zeros(0))
 
 
 def _check_options(options: ExportOptions) -> None:
@@ -107,8 +111,7 @@ def _int8_options(images: np.ndarray, pixels: str) -> dict[str, Any]:
         **int8.converter_options(pixels),
         "representative_dataset": batches,
         "target_spec": tf.lite.TargetSpec(supported_ops=[tf.lite.OpsSet.TFLITE_BUILTINS_INT8]),
-        # Older interpreters, and some for microcontrollers, know one range per Dense kernel only.
-        "_experimental_disable_per_channel_quantization_for_dense_layers": True,
+        **ONE_RANGE_PER_DENSE,
     }
 
 

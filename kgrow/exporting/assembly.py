@@ -26,6 +26,7 @@ TYPE_BYTES = {
     getattr(schema.TensorType, name): size
     for name, size in {"FLOAT32": 4, "FLOAT16": 2, "INT32": 4, "INT64": 8, "INT8": 1, "UINT8": 1, "BOOL": 1}.items()
 }
+TYPE_NAMES = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
 # The versions from which an operation takes int8.
 VERSIONS = {"REDUCE_MAX": 2, "GREATER": 2, "SELECT_V2": 1, "IF": 1, "DEQUANTIZE": 2, "QUANTIZE": 2, "SHAPE": 1}
 # "CONVERSION_METADATA" tells how TensorFlow was called: of no use on a device.
@@ -71,6 +72,14 @@ def add_metadata(model: Any, name: bytes, data: bytes) -> None:
     model.metadata = [*(model.metadata or []), entry]
 
 
+def remove_metadata(model: Any, name: bytes) -> None:
+    """Removes a named buffer, if there is one, from what `parse` returned."""
+    for entry in model.metadata or []:
+        if entry.name == name:
+            model.buffers[entry.buffer].data = None  # others are known by their number
+    model.metadata = [entry for entry in model.metadata or [] if entry.name != name]
+
+
 def _add_buffer(model: Any, data: np.ndarray) -> int:
     buffer = schema.BufferT()
     buffer.data = data
@@ -78,25 +87,22 @@ def _add_buffer(model: Any, data: np.ndarray) -> int:
     return len(model.buffers) - 1
 
 
-def operation_names(model: Any) -> set[str]:
-    """Returns the names of the operations that a model consists of, such as "CONV_2D"."""
-    return {flatbuffer_utils.opcode_to_name(model, index) or "CUSTOM" for index in range(len(model.operatorCodes))}
+def operation_names(model: Any) -> list[str]:
+    """Returns the names of the operations that a model consists of, such as "CONV_2D", in the order of its table."""
+    return [flatbuffer_utils.opcode_to_name(model, index) or "CUSTOM" for index in range(len(model.operatorCodes))]
 
 
-def tensor_types(model: Any) -> set[str]:
-    """Returns the names of the types of a model's tensors, such as "INT8"."""
-    names = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
-    return {names[tensor.type] for graph in model.subgraphs for tensor in graph.tensors}
+def operation_versions(model: Any) -> dict[str, int]:
+    """Returns the highest version of each operation that a model consists of."""
+    versions: dict[str, int] = {}
+    for name, code in zip(operation_names(model), model.operatorCodes, strict=True):
+        versions[name] = max(versions.get(name, 0), code.version)
+    return versions
 
 
-def is_hybrid(model: Any) -> bool:
-    """Whether some operation has a kernel of 8 bits and reads float32."""
-    for graph in model.subgraphs:
-        for op in graph.operators:
-            types = [graph.tensors[index].type for index in op.inputs[:2] if index >= 0]
-            if types == [schema.TensorType.FLOAT32, INT8]:
-                return True
-    return False
+def type_name(tensor: Any) -> str:
+    """Returns the name of a tensor's type, such as "INT8"."""
+    return TYPE_NAMES[tensor.type]
 
 
 class Assembly:

@@ -6,7 +6,7 @@ The zip's comment is the seal of the file: the hash of all that comes before.
 
 A folder holds `model.tflite` (or `stage_0.tflite` and so on), `labels.txt`, `metadata.json`, `run.py`, which classifies
 images where neither kgrow nor TensorFlow is installed, and for one model that TensorFlow Lite Micro runs `model_data.h`
-and `model_data.cc`.
+and `model_data.cc`; see `kgrow.exporting.c_source`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL
 
 import kgrow
 from kgrow._files import explained, temporary, write_atomic
-from kgrow.exporting.assembly import add_metadata, pack, parse
+from kgrow.exporting.assembly import add_metadata, operation_names, pack, parse
+from kgrow.exporting.c_source import c_files, identifier
 from kgrow.exporting.measure import Artefact, gzip_size
 from kgrow.exporting.micro import check_micro
 from kgrow.exporting.options import ExportOptions
+from kgrow.exporting.standard_metadata import add_standard_metadata
 from kgrow.task import Task
 
 METADATA_NAME = b"kgrow"
 BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from
 LABELS = "labels.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
-BYTES_PER_LINE = 16
 TIMES = ("latency_ms", "latency_p95_ms")
+LOCAL = (*TIMES, "name", "operations")  # what only a folder's `metadata.json` says
 
 
 def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
@@ -57,6 +59,8 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
     if target.suffix == ".tflite" and not target.is_dir():
         if stages:
             raise ValueError(f"`path` must be a folder, as every stage is a file, but got '{target}'.")
+        if options.name is not None:
+            raise ValueError(f"`path` must be a folder, where `name` is used in the C source, but got '{target}'.")
         return target
     if (target.suffix or target.exists()) and not target.is_dir():
         raise ValueError(f"`path` must end in '.tflite' or be a folder, but got '{target}'.")
@@ -129,9 +133,20 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
     }
 
 
-def times_of(artefact: Artefact) -> dict[str, Any]:
-    """Returns what was measured and is another time each time: latencies, those of early exits among them."""
-    return {name: getattr(artefact, name) for name in (*TIMES, "early_exit")}
+def local_of(artefact: Artefact, models: Sequence[bytes], target: Path, options: ExportOptions) -> dict[str, Any]:
+    """Returns what only a folder's `metadata.json` says: latencies, the name in C, and what the models consist of.
+
+    Args:
+        artefact: What was measured.
+        models: Content of the files.
+        target: The folder.
+        options: What the file is like.
+    """
+    return {
+        **{name: getattr(artefact, name) for name in (*TIMES, "early_exit")},
+        "name": options.name or identifier(target.resolve().name),
+        "operations": sorted({name for model in models for name in operation_names(parse(model))}),
+    }
 
 
 def self_describing(model: bytes, description: Mapping[str, Any]) -> bytes:
@@ -139,11 +154,12 @@ def self_describing(model: bytes, description: Mapping[str, Any]) -> bytes:
     parsed = parse(model)
     text = json.dumps(description, separators=(",", ":")).encode()
     add_metadata(parsed, METADATA_NAME, text)
+    add_standard_metadata(parsed, description, LABELS)
     appended = io.BytesIO(pack(parsed))
     appended.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(appended, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(METADATA, EPOCH), text, zipfile.ZIP_DEFLATED)
-        archive.writestr(zipfile.ZipInfo(LABELS, EPOCH), _labels(description["classes"]), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(appended, "a") as archive:  # not compressed: MediaPipe refuses the file otherwise
+        archive.writestr(zipfile.ZipInfo(METADATA, EPOCH), text)
+        archive.writestr(zipfile.ZipInfo(LABELS, EPOCH), _labels(description["classes"]))
         archive.comment = SEAL + bytes(HASH_LENGTH)  # room for the hash
     sealed = appended.getvalue()[:-HASH_LENGTH]
     return sealed + hashlib.sha256(sealed).hexdigest().encode()
@@ -165,24 +181,24 @@ def _labels(classes: Sequence[str]) -> str:
     return "".join(f"{' '.join(name.split())}\n" for name in classes)
 
 
-def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any], times: Mapping[str, Any]) -> None:
+def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any], local: Mapping[str, Any]) -> None:
     """Writes a file, or a folder as a whole; what was there before is replaced at the end.
 
     Args:
         target: What `check_target` returned.
         models: One model, or one per stage, each as `self_describing` returned it.
         description: What `describe` returned.
-        times: What only a folder's `metadata.json` says: see `times_of`.
+        local: What `local_of` returned.
     """
     if target.suffix == ".tflite" and not target.is_dir():
         write_atomic(target, models[0])
         return
-    files = _files(models, description)
+    files = _files(models, description, local["name"] or identifier(target.resolve().name))
     entries = [
         {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in files.items()
     ]
-    files[METADATA] = json.dumps({**description, **times, "files": entries}, indent=2).encode() + b"\n"
+    files[METADATA] = json.dumps({**description, **local, "files": entries}, indent=2).encode() + b"\n"
     _replace_folder(target, files)
 
 
@@ -258,27 +274,11 @@ def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     write_atomic(folder / METADATA, files[METADATA])
 
 
-def _files(models: Sequence[bytes], description: Mapping[str, Any]) -> dict[str, bytes]:
+def _files(models: Sequence[bytes], description: Mapping[str, Any], name: str) -> dict[str, bytes]:
     names = [MODEL] if len(models) == 1 else [f"stage_{stage}.tflite" for stage in range(len(models))]
     files = dict(zip(names, models, strict=True))
     files[LABELS] = _labels(description["classes"]).encode()
     files["run.py"] = (importlib.resources.files("kgrow_device") / "run.py").read_bytes()
     if len(models) == 1 and not check_micro(models[0]):
-        files |= _arrays(pack(parse(models[0])))
+        files |= c_files(models[0], name, description["classes"])
     return files
-
-
-def _arrays(model: bytes) -> dict[str, bytes]:
-    """Returns the C source of a model without its zip, which a microcontroller has no use for."""
-    rows = (model[start : start + BYTES_PER_LINE] for start in range(0, len(model), BYTES_PER_LINE))
-    lines = "\n".join("    " + " ".join(f"0x{byte:02x}," for byte in row) for row in rows)
-    header = (
-        "#ifndef KGROW_MODEL_DATA_H_\n#define KGROW_MODEL_DATA_H_\n\n"
-        "extern const unsigned char g_model_data[];\nextern const unsigned int g_model_data_size;\n\n#endif\n"
-    )
-    source = (
-        '#include "model_data.h"\n\n'
-        f"alignas(16) const unsigned char g_model_data[] = {{\n{lines}\n}};\n"
-        f"const unsigned int g_model_data_size = {len(model)};\n"
-    )
-    return {"model_data.h": header.encode(), "model_data.cc": source.encode()}

@@ -77,13 +77,14 @@ def _needed(graph: Any, producer: dict[int, int], tensors: Iterable[int]) -> set
     return needed
 
 
-def one_head(model: bytes, exit_index: int, output_dtype: str = "float32") -> bytes:
+def one_head(model: bytes, exit_index: int, output_dtype: str = "float32", single_output: bool = False) -> bytes:
     """Returns the file of one head: from `image` to `probabilities` and `logits`.
 
     Args:
         model: What `Exporter.convert` returned.
         exit_index: One of the heads that were converted.
         output_dtype: Type of the outputs: `"float32"`, or `"uint8"` or `"int8"` for a quantized model.
+        single_output: Whether `logits` are left out.
     """
     source = parse(model)
     (stage,) = split(source, (exit_index,))
@@ -92,7 +93,9 @@ def one_head(model: bytes, exit_index: int, output_dtype: str = "float32") -> by
     (image,) = (main.tensor(index) for index in stage.inputs)
     _copy(main, stage)
     # Probabilities first, as in a file with early exits: a microcontroller knows outputs by their number.
-    outputs = {PROBABILITIES: main.tensor(stage.probabilities), LOGITS: main.tensor(stage.logits)}
+    outputs = {PROBABILITIES: main.tensor(stage.probabilities)}
+    if not single_output:
+        outputs[LOGITS] = main.tensor(stage.logits)
     outputs = {name: _as_dtype(main, tensor, output_dtype) for name, tensor in outputs.items()}
     assembly.sign({IMAGE: image}, outputs)
     return assembly.to_bytes()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import tf
-from kgrow.exporting.exporter import Exporter, convert_floats
+from kgrow.exporting.exporter import ONE_RANGE_PER_DENSE, Exporter, convert_floats
 from kgrow.exporting.quantized import fake_quant_kernel
 from kgrow.network import GrowingNetwork
 
@@ -41,4 +41,4 @@ class DynamicRange(Exporter):
 
 def converter_options() -> dict[str, Any]:
     """Returns what is set on TensorFlow's converter."""
-    return {"optimizations": [tf.lite.Optimize.DEFAULT]}
+    return {"optimizations": [tf.lite.Optimize.DEFAULT], **ONE_RANGE_PER_DENSE}

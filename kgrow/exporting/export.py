@@ -90,6 +90,8 @@ def export(
     # Before the conversion: it may say that no threshold is cheap enough.
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None
     converted = exporter.convert(smaller, heads, pixels, images)
+    # By the validation images: which epoch of fine-tuning counts, and when an image may leave early.
+    is_decided = options.fine_tune_epochs > 0 or (early_exit is not None and len(early_exit.rules()) != 1)
     result = Converted(
         models=_cut(converted, heads, rule, options),
         expected=network_answers(network, task.test.images, heads, rule),
@@ -97,6 +99,7 @@ def export(
         rule=rule,
         costs=[smaller.architecture.macs(index, passing=heads) for index in heads],
         advice=lambda: advice(exporter.layer_errors(smaller, images), exporter.remedy),
+        validation=None if is_decided else lambda: network_answers(network, task.validation.images, heads, rule),
     )
     return write_proved(result, task, target, options)
 
@@ -125,7 +128,7 @@ def _live_heads(network: GrowingNetwork, last: int) -> tuple[int, ...]:
 
 def _cut(converted: bytes, heads: Sequence[int], rule: ExitRule | None, options: ExportOptions) -> list[bytes]:
     if rule is None:
-        return [cut.one_head(converted, heads[-1], options.output_dtype)]
+        return [cut.one_head(converted, heads[-1], options.output_dtype, options.single_output)]
     if options.early_exit and options.early_exit.stages:
         return cut.stage_files(converted, heads)
     return [cut.early_exits(converted, heads, rule, options.output_dtype)]

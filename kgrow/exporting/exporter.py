@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from kgrow.exporting.operator_order import in_order
 from kgrow.network import GrowingNetwork
 
 INPUT_DTYPES = ("uint8", "float32")
+# Older interpreters, and some for microcontrollers, know one range per Dense kernel only; see test_dynamic_range.py.
+ONE_RANGE_PER_DENSE = {"_experimental_disable_per_channel_quantization_for_dense_layers": True}
 
 
 class Shapes(Protocol):
@@ -35,12 +37,12 @@ class Exporter(abc.ABC):
 
     All wanted heads are converted at once, so that plain files, stages and a file with early exits (see
     `kgrow.exporting.cut`) have the same weights and the same ranges of values.
-
-    Attributes:
-        remedy: What may help where it costs too much accuracy; a sentence.
     """
 
-    remedy: ClassVar[str] = ""
+    @property
+    def remedy(self) -> str:
+        """What may help where it costs too much accuracy, as sentences."""
+        return ""
 
     @abc.abstractmethod
     def convert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +23,19 @@ class Int8(Exporter):
         tune: Called with the calibrated network before the conversion; see `kgrow.exporting.fine_tuning`.
     """
 
-    remedy: ClassVar[str] = "Try fine-tuning: `fine_tune_epochs`, or --fine-tune-epochs, of 3."
-
     tune: Callable[[QuantizedNetwork], Any] | None = None
+
+    @property
+    def remedy(self) -> str:
+        """See `Exporter.remedy`."""
+        if self.tune is not None:
+            return (
+                "Fine-tuning did not win it back: use 'dynamic' (--quantize dynamic), whose activations stay float32."
+            )
+        return (
+            "Try `fine_tune_epochs=3` (--fine-tune-epochs 3): it trains with 8 bits simulated, which may win the loss "
+            "back, and keeps an epoch only if it is better on the validation images."
+        )
 
     def convert(
         self,

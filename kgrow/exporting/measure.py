@@ -19,6 +19,8 @@ from kgrow._keras import quiet_stderr, tf
 
 SIGNATURE, IMAGE, LOGITS, PROBABILITIES = "serving_default", "image", "logits", "probabilities"
 EXIT_INDEX, FEATURES = "exit_index", "features"
+# What interpreters say of operations that are newer than they are.
+UNKNOWN_OPERATION = ("Didn't find op for builtin opcode", "Op builtin_code out of range")
 
 Model = bytes | str | os.PathLike[str]
 
@@ -36,7 +38,7 @@ class Artefact:
         accuracy_drop: What the Keras network is better by; negative if the file is better.
         agreement: Fraction of test images to which file and network give the same class.
         max_abs_diff: Largest difference from the Keras network over the test split: of logits, or of probabilities if
-            there are early exits.
+            there are early exits or that is all it gives.
         latency_ms: Median of one image on one thread of this machine.
         latency_p95_ms: 95th percentile of the same.
         ram_bytes: Activations on a microcontroller; see `arena_bytes`. The largest stage's if there are several.
@@ -117,6 +119,11 @@ def open_interpreter(model: Model, num_threads: int = 1, has_branches: bool = Fa
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip()
+        if any(words in reason for words in UNKNOWN_OPERATION):
+            raise ValueError(
+                f"`model` must consist of operations that {runtime_name()} knows, but this interpreter is older than "
+                f"the model: {reason} Use a newer one, such as ai-edge-litert."
+            ) from error
         what = f"{len(content)} bytes" if isinstance(model, bytes) else repr(str(model))
         raise ValueError(f"`model` must be a whole TensorFlow Lite model, but got {what}: {reason}") from error
     return interpreter

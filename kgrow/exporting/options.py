@@ -15,6 +15,7 @@ from kgrow._checks import (
     plain,
 )
 from kgrow._rules import check_fields, instance_of, one_of, optional
+from kgrow.exporting.c_source import identifier, is_identifier
 from kgrow.exporting.cut import OUTPUT_DTYPES
 from kgrow.exporting.early_exit import EarlyExit
 from kgrow.exporting.exporter import INPUT_DTYPES
@@ -34,6 +35,13 @@ def _check_class_weights(value: Any, name: str) -> tuple[float, ...]:
     return tuple(check_positive(plain(weight), name) for weight in value)
 
 
+def _check_name(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not is_identifier(value):
+        near = f" A near one is {identifier(value)!r}." if isinstance(value, str) else ""
+        raise ValueError(f"`{name}` must be a name in C, but got {value!r}.{near}")
+    return value
+
+
 RULES = {
     "exit_index": optional(check_non_negative_int),
     "early_exit": optional(instance_of(EarlyExit)),
@@ -44,6 +52,8 @@ RULES = {
     "max_drop": _check_max_drop,
     "seed": check_seed,
     "class_weights": optional(_check_class_weights),
+    "name": optional(_check_name),
+    "single_output": check_bool,
 }
 
 
@@ -60,7 +70,11 @@ class ExportOptions:
         output_dtype: Type of the outputs: `"float32"`, or `"uint8"` or `"int8"` with int8.
         fine_tune_epochs: Epochs in which the network gets used to 8 bits before the conversion; int8 only.
         micro: Whether it must run on TensorFlow Lite Micro: what does not is an error.
-        max_drop: Accuracy that quantization may cost, in [0, 1].
+        max_drop: Accuracy that quantization may cost, in [0, 1], beyond the standard error of the comparison.
+        name: What the C source for a microcontroller puts in front of its names, so that a program can hold several
+            models; by default that of the folder.
+        single_output: Whether the file gives probabilities alone, for programs that expect one output; not with early
+            exits.
         seed: Of the representative images and of fine-tuning.
         class_weights: Factor of the loss of each image in fine-tuning, by its class; None for 1.
     """
@@ -75,18 +89,15 @@ class ExportOptions:
     max_drop: float = 0.01
     seed: int = 0
     class_weights: tuple[float, ...] | None = None
+    name: str | None = None
+    single_output: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, RULES)
         if self.quantization != "int8":
             self._check_needs_int8()
-        if self.early_exit and self.quantization == "float16":
-            raise ValueError(
-                "`early_exit` must not be used with float16: tflite_runtime 2.14 gives wrong answers for such files. "
-                "Use 'int8', 'float32' or 'dynamic'."
-            )
-        if self.early_exit and self.early_exit.stages and self.output_dtype != "float32":
-            raise ValueError(f"`output_dtype` must be 'float32' for stages, but got {self.output_dtype!r}.")
+        if self.early_exit:
+            self._check_early_exit(self.early_exit)
 
     def pixels(self, dtype: str) -> str:
         """Returns the type of the model's input.
@@ -109,3 +120,14 @@ class ExportOptions:
             raise ValueError(f"`output_dtype` must be 'float32' unless it is int8, but got {self.output_dtype!r}.")
         if self.fine_tune_epochs:
             raise ValueError(f"`fine_tune_epochs` must be 0 unless it is int8, but got {self.fine_tune_epochs!r}.")
+
+    def _check_early_exit(self, early_exit: EarlyExit) -> None:
+        if self.quantization == "float16":
+            raise ValueError(
+                "`early_exit` must not be used with float16: tflite_runtime 2.14 gives wrong answers for such files. "
+                "Use 'int8', 'float32' or 'dynamic'."
+            )
+        if early_exit.stages and self.output_dtype != "float32":
+            raise ValueError(f"`output_dtype` must be 'float32' for stages, but got {self.output_dtype!r}.")
+        if self.single_output:
+            raise ValueError("`single_output` must be False with early exits, whose second output is `exit_index`.")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from kgrow.exporting.answers import Answers, DeviceModel
-from kgrow.exporting.bundle import describe, self_describing, times_of, write
+from kgrow.exporting.bundle import describe, local_of, self_describing, write
 from kgrow.exporting.cost import arena_bytes, macs
 from kgrow.exporting.measure import Artefact, gzip_size, runtime_name
 from kgrow.exporting.memory_plan import with_plan
 from kgrow.exporting.micro import require_micro
 from kgrow.exporting.options import ExportOptions
-from kgrow.exporting.verify import check_drop, check_equal, check_same
-from kgrow.network.early_exit import ExitRule
+from kgrow.exporting.verify import check_drop, check_equal, check_same, lost_images
+from kgrow.network.early_exit import ExitRule, softmax
 from kgrow.task import Task
 
 
@@ -32,6 +32,8 @@ class Converted:
         rule: Decides which of them does; None without early exits.
         costs: Multiply-accumulates of an image that stops at each of the heads.
         advice: Says what may help where quantization costs too much.
+        validation: Returns what the models should answer over the validation split; None if these images decided
+            something in the export, so that they cannot judge it.
     """
 
     models: Sequence[bytes]
@@ -40,10 +42,11 @@ class Converted:
     rule: ExitRule | None
     costs: Sequence[int]
     advice: Callable[[], str]
+    validation: Callable[[], Answers] | None = None
 
 
 def write_proved(converted: Converted, task: Task, target: Path, options: ExportOptions) -> Artefact:
-    """Runs models over the test split and writes them.
+    """Runs models over the test split, and writes them if they answer as they should.
 
     Args:
         converted: The models.
@@ -59,20 +62,35 @@ def write_proved(converted: Converted, task: Task, target: Path, options: Export
         ExportError: If the answers are too far from what is expected; nothing is written then.
         OSError: If the file cannot be written.
     """
+    if options.single_output:
+        probabilities = dataclasses.replace(converted.expected, values=softmax(converted.expected.values))
+        converted = dataclasses.replace(converted, expected=probabilities)
     models = [with_plan(model) for model in converted.models]
     heads, rule = converted.exit_indices, converted.rule
     if options.micro:
-        require_micro(models)
+        require_micro(models, options.quantization)
     found = DeviceModel(models, heads, rule).run(np.asarray(task.test.images))
     artefact = _measured(converted, models, found, task.test.labels, target, options)
     if options.quantization == "float32":
         check_equal(found, converted.expected)
-    check_drop(artefact.accuracy_drop, options.max_drop, options.quantization, converted.advice)
+    elif options.max_drop < 1:
+        lost = _lost(converted, models, found, task)
+        check_drop(lost, options.max_drop, options.quantization, converted.advice)
     description = describe(artefact, task, options)
     written = [self_describing(model, description) for model in models]
     check_same(DeviceModel(written, heads, rule), task.test.images, found)
-    write(target, written, description, times_of(artefact))
+    write(target, written, description, local_of(artefact, models, target, options))
     return dataclasses.replace(artefact, bytes=sum(map(len, written)), gzip_bytes=sum(map(gzip_size, written)))
+
+
+def _lost(converted: Converted, models: Sequence[bytes], found: Answers, task: Task) -> np.ndarray:
+    """Returns what `lost_images` says of the test images, and of the validation images if they decided nothing."""
+    lost = lost_images(converted.expected.classes, found.classes, task.test.labels)
+    if converted.validation is None:
+        return lost
+    again = DeviceModel(models, converted.exit_indices, converted.rule).run(np.asarray(task.validation.images))
+    more = lost_images(converted.validation().classes, again.classes, task.validation.labels)
+    return np.concatenate([lost, more])
 
 
 def _measured(

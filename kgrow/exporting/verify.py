@@ -76,11 +76,27 @@ def check_same(model: DeviceModel, images: np.ndarray, found: Answers) -> None:
         raise ExportError("The file answers otherwise since its description was added. Nothing was written.")
 
 
-def check_drop(drop: float, max_drop: float, quantization: str, advice: Callable[[], str]) -> None:
-    """Checks what quantization costs.
+def lost_images(expected: np.ndarray, found: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns for each image 1 if the network alone is right, -1 if the file alone is, else 0.
 
     Args:
-        drop: Accuracy lost on the test split.
+        expected: Classes that the network answers.
+        found: Classes that the file answers.
+        labels: The right ones.
+    """
+    return (expected == labels).astype(np.float64) - (found == labels)
+
+
+def standard_error(lost: np.ndarray) -> float:
+    """Returns the standard error of the mean of a paired comparison, image by image."""
+    return float(lost.std()) / len(lost) ** 0.5
+
+
+def check_drop(lost: np.ndarray, max_drop: float, quantization: str, advice: Callable[[], str]) -> None:
+    """Checks what quantization costs, beyond the standard error of what the images can tell.
+
+    Args:
+        lost: What `lost_images` returned.
         max_drop: Accuracy that may be lost.
         quantization: Name of the exporter.
         advice: Says what may help, if more was lost.
@@ -88,10 +104,12 @@ def check_drop(drop: float, max_drop: float, quantization: str, advice: Callable
     Raises:
         ExportError: If more was lost.
     """
-    if drop > max_drop + ROUNDING:
+    drop, error = float(lost.mean()), standard_error(lost)
+    if drop - error > max_drop + ROUNDING:
         raise ExportError(
-            f"`max_drop` allows quantization to cost {100 * max_drop:.4g} points of test accuracy, but {quantization} "
-            f"costs {100 * drop:.3g}. Nothing was written. {advice()}".rstrip()
+            f"`max_drop` allows quantization to cost {100 * max_drop:.4g} points of accuracy, but {quantization} costs "
+            f"{100 * drop:.3g}, with a standard error of {100 * error:.2g}, on {len(lost)} images. Nothing was "
+            f"written. {advice()} To accept the loss, raise `max_drop` (--max-drop, in points)."
         )
 
 

@@ -182,9 +182,9 @@ def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None, argum
     if not catalog.is_at_hand(source, data_dir):
         raise ValueError(
             f"`{argument}` must be a folder with one sub-folder of images per class, or a data set that is at hand, "
-            f"but got {source!r}: a folder of that name lies here, without such sub-folders, and the data set of that name is "
-            f"not prepared. Write {os.path.join('.', source)!r} for the "
-            "folder; for the data set, start where no such folder lies."
+            f"but got {source!r}: a folder of that name lies here, without such sub-folders, and the data set of that "
+            f"name is not prepared. Write {os.path.join('.', source)!r} for the folder; for the data set, start where "
+            "no such folder lies."
         )
     return False
 

@@ -76,6 +76,8 @@ def test_metadata_says_what_was_measured_and_is_inside_the_model_twice(bundle, v
         content = (bundle / entry["path"]).read_bytes()
         assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
     assert document.pop("latency_ms") <= document.pop("latency_p95_ms")  # differ each time, so are not in the model
+    assert document.pop("name") == "out"
+    assert {"CONV_2D", "IF", "REDUCE_MAX"} <= set(document.pop("operations"))
     assert document["input"]["shape"] == [8, 8, 3]
     assert document["classes"] == ["red", "green", "blue"]
     assert document["early_exit"]["threshold"] == 0.7
@@ -93,7 +95,7 @@ def test_metadata_says_what_was_measured_and_is_inside_the_model_twice(bundle, v
 def test_c_array_is_the_model_without_its_zip(bundle):
     source = (bundle / "model_data.cc").read_text()
     data = bytes(int(value, 16) for value in re.findall(r"0x([0-9a-f]{2}),", source))
-    assert f"g_model_data_size = {len(data)};" in source
+    assert f"out_model_data_size = {len(data)};" in source  # named after its folder
     assert not check_micro(data)
     _, (model,) = read_bundle(bundle / "model.tflite")
     assert parse(data).subgraphs[0].inputs is not None

@@ -14,7 +14,7 @@ from kgrow.searching import SPACES
 from kgrow.searching.footprint import FORMATS, costs
 
 # What a bundle adds to each model that it writes.
-DESCRIPTION = 1_400
+DESCRIPTION = 2_100
 
 
 @pytest.mark.parametrize("scope", SCOPES)
