@@ -31,6 +31,7 @@ from kgrow.reporting.progress import display_for
 from kgrow.result import MODEL, RESULT, Result, load
 from kgrow.run import Run
 from kgrow.searching import SPACES, SearchSpace
+from kgrow.searching.choice import ACCURATE, check_preference
 from kgrow.searching.cluster import Chief, Worker, from_environment
 from kgrow.searching.estimating import Estimator, Full, chosen_estimator
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
@@ -55,6 +56,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     estimator: str | Estimator = "full",
     calibrate: bool = False,
     objective: str | Objective = "accuracy",
+    prefer: str = ACCURATE,
     quantize: str | None = None,
     space: str | SearchSpace = "compact",
     preset: str | Preset = "default",
@@ -98,6 +100,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             trusted: Kendall's tau. Ten candidates are tried then at least.
         objective: What is maximised: `"accuracy"` or another of `kgrow.searching.objective.OBJECTIVES` with its number,
             such as `"mixed:0.9"`, or an `Objective`.
+        prefer: What decides between networks within one standard error of the highest validation accuracy:
+            `"accurate"`, the lowest validation loss, or `"small"`, the smallest file.
         quantize: Format of the file, `"float32"` or `"int8"`; by default int8 if the limits concern the file.
         space: What the network may grow into: a name in `kgrow.searching.SPACES` or a `SearchSpace`.
         preset: The training schedule: a name in `kgrow.lifecycle.PRESETS` or a `Preset`, taken as it is.
@@ -158,6 +162,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     augmented_for = chosen_augmentation(augmentation)
     lookup(dict.fromkeys(SCOPES), scope, "scope")
     goal = chosen_objective(objective)
+    check_preference(prefer, goal)
     limits = limits or Limits()
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
     lookup(FORMATS, quantization, "quantize")
@@ -200,6 +205,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         trials=max(check_positive_int(trials, "trials"), NUM_CANDIDATES if calibrate else 1),
         estimator=chosen_estimator(estimator, oracle, calibrate),
         calibrate=calibrate,
+        prefer=prefer,
     )
     check_oracle(oracle)
     path = Path(directory) / (project_name or default_project_name(task))
