@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kgrow.searching.choice import Choice, comparisons
+from kgrow.searching.choice import comparisons
 from kgrow.searching.pareto import pareto_front
 from kgrow.searching.trial import Trial
 from kgrow.task import Split, Task
@@ -17,7 +17,10 @@ from kgrow.uncertainty import interval
 if TYPE_CHECKING:
     from kgrow.architecture import Architecture
     from kgrow.exporting import Artefact
+    from kgrow.lifecycle import Observer, Settings
     from kgrow.network import GrowingNetwork
+    from kgrow.searching.proposals import Proposals
+    from kgrow.searching.trials import Trials
 
 # Of fewer test images of a class, the recall says nothing.
 FEWEST_IMAGES = 3
@@ -43,42 +46,52 @@ def candidate_document(trial: Trial, num_validation: int) -> dict[str, Any]:
 
 
 def pareto_document(
-    trials: Sequence[Trial], latencies: Sequence[float | None], num_validation: int
+    trials: Sequence[Trial], task: Task, settings: Settings, proposals: Proposals, observer: Observer
 ) -> list[dict[str, Any]]:
-    """Returns the `pareto` of a result.
+    """Returns the `pareto` of a result: the trials that no other beats in mean accuracy and costs together.
 
     Args:
-        trials: Those of `front`.
-        latencies: Milliseconds of each one's network, None where they were not measured.
-        num_validation: Number of validation images.
+        trials: Those with an exact accuracy.
+        task: The data.
+        settings: How they were trained.
+        proposals: Where they came from.
+        observer: Told that networks are timed: where there is more than one, each has its latency.
     """
+    from kgrow.exporting.latency import untrained_latency_ms
+
+    front = [trials[index] for index in pareto_front(list(map(vars, trials)))]
+    networks = [proposals.network(trial.values) for trial in front]
+    latencies: dict[Architecture, float] = {}
+    # Without whole channels a trained network takes as long as an untrained one.
+    if len(set(networks)) > 1 and settings.channels is None:
+        observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
+        latencies = {n: untrained_latency_ms(task, proposals.quantization, n) for n in set(networks)}
     return [
-        {**candidate_document(trial, num_validation), "latency_ms": latency}
-        for trial, latency in zip(trials, latencies, strict=True)
+        {**candidate_document(trial, len(task.validation)), "latency_ms": latencies.get(network)}
+        for trial, network in zip(front, networks, strict=True)
     ]
 
 
-def front(trials: Sequence[Trial]) -> list[Trial]:
-    """Returns the trials that no other beats in mean accuracy and costs, the most accurate first."""
-    return [trials[index] for index in pareto_front(list(map(vars, trials)))]
-
-
-def choice_document(
-    choice: Choice, complete: Mapping[int, Trial], winner: Trial, right: Mapping[str, np.ndarray]
-) -> dict[str, Any]:
+def choice_document(trials: Trials, ranked: Sequence[int], winner: Trial) -> dict[str, Any]:
     """Returns the `choice` of a result: why this network, and which others might as well be the best.
 
     Args:
-        choice: The rule.
-        complete: The trials that could have won, by number.
-        winner: The one that did.
-        right: See `comparisons`.
+        trials: All of the search.
+        ranked: The finalists, whose networks are compared image by image.
+        winner: The one that was chosen.
     """
+    from kgrow.lifecycle import BEST, Snapshot
+
+    validation, right = trials.task.validation, {}
+    for index in ranked if len(ranked) > 1 else ():
+        logits = Snapshot.load(trials.directory(index), BEST).network().logits(validation.images)
+        right[trials.outcomes[index].trial] = logits[-1].argmax(axis=-1) == validation.labels
+    complete = trials.complete()
     rivals = [trial for trial in complete.values() if trial.trial != winner.trial]
     return {
-        "prefer": choice.prefer,
-        "contenders": [complete[index].trial for index in choice.contenders(complete)],
-        "comparisons": comparisons(winner, rivals, right, choice.num_validation),
+        "prefer": trials.choice.prefer,
+        "contenders": [complete[index].trial for index in trials.choice.contenders(complete)],
+        "comparisons": comparisons(winner, rivals, right, len(validation)),
     }
 
 
@@ -121,12 +134,7 @@ def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, tas
             }
             for point in exit_curve(test, task.test.labels, costs)
         ],
-        "artefacts": [
-            {
-                **dataclasses.asdict(artefact),
-                "test_accuracy_interval": list(interval(artefact.test_accuracy, num_test)),
-            }
-        ],
+        "artefacts": [dataclasses.asdict(artefact)],
     }
 
 

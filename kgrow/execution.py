@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import kgrow
-from kgrow.architecture import Architecture
-from kgrow.document import best_document, candidate_document, choice_document, front, pareto_document, task_document
+from kgrow.document import best_document, candidate_document, choice_document, pareto_document, task_document
 from kgrow.exporting import Artefact, ExportError, ExportOptions, classify, export
-from kgrow.exporting.latency import untrained_latency_ms
+from kgrow.exporting.companions import write_companions
 from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot
 from kgrow.network import GrowingNetwork
 from kgrow.reporting.hparams import write_hparams
@@ -101,6 +100,7 @@ class Search:
         for note in (*self.task.notes, *self.plan.settings.augmentation.notes):
             self.observer.note(note)
         max_time = float("inf") if max_time is None else max_time
+        self.observer.time_limited(max_time)
         calibration = self._train(started, max_time)
         ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
@@ -119,45 +119,23 @@ class Search:
             "config": self.run.config,
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
             "candidates": [candidate_document(trial, len(self.task.validation)) for trial in outcomes],
-            "pareto": self._pareto(exact),
-            "choice": self._choice(ranked, winner),
+            "pareto": pareto_document(exact, self.task, self.plan.settings, proposals, self.observer),
+            "choice": choice_document(self.trials, ranked, winner),
             "best": best_document(network, winner, measured, self.task),
             "calibration": calibration,
         }
-        self._warn(document["best"])
+        if not document["best"]["baseline"]["is_beaten"]:
+            self.observer.note(baseline(document["best"], len(self.task.test)))
         document["wall_s"] = round(time.monotonic() - started, 3)
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.rename(MEASURED, MODEL)
+        write_companions(self.run, MODEL, measured, self.observer)
         self.run.write_json(RESULT, document)
         write_hparams(self.run, document["candidates"])
         if complete:
             self.estimates.finish()
             sweep(self.run.path)
         return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
-
-    def _warn(self, best: Mapping[str, Any]) -> None:
-        """Says if the result is no better than always answering the largest class."""
-        if not best["baseline"]["is_beaten"]:
-            self.observer.note(baseline(best, len(self.task.test)))
-
-    def _pareto(self, exact: Sequence[Trial]) -> list[dict[str, Any]]:
-        """Returns the candidates that no other beats, with latencies where more than one network is among them."""
-        trials, proposals = front(exact), self.plan.proposals
-        networks = [proposals.network(trial.values) for trial in trials]
-        latencies: dict[Architecture, float] = {}
-        # Without whole channels a trained network takes as long as an untrained one.
-        if len(set(networks)) > 1 and self.plan.settings.channels is None:
-            self.observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
-            latencies = {n: untrained_latency_ms(self.task, proposals.quantization, n) for n in set(networks)}
-        return pareto_document(trials, list(map(latencies.get, networks)), len(self.task.validation))
-
-    def _choice(self, ranked: Sequence[int], winner: Trial) -> dict[str, Any]:
-        """Returns why the winner was chosen; the networks that might have been are compared image by image."""
-        validation, right = self.task.validation, {}
-        for index in ranked if len(ranked) > 1 else ():
-            logits = Snapshot.load(self.trials.directory(index), BEST).network().logits(validation.images)
-            right[self.trials.outcomes[index].trial] = logits[-1].argmax(axis=-1) == validation.labels
-        return choice_document(self.trials.choice, self.trials.complete(), winner, right)
 
     def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
         """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""

@@ -22,6 +22,7 @@ from kgrow.configuration import (
     with_prices,
 )
 from kgrow.execution import Plan, Search
+from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.export import check_representative_dataset
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
@@ -140,7 +141,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         verbose: 0 silent, 1 live display on a terminal and lines elsewhere, 2 lines.
 
     Returns:
-        The best network with every measured figure, and `model.tflite` in the run directory.
+        The best network with every measured figure; `model.tflite`, its labels, its description and a program that
+        classifies images are in the run directory.
 
     Raises:
         ValueError: If an argument or the data are unusable; the message says how to mend it.
@@ -220,7 +222,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_server(cluster)) if cluster else None
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
-        if run.has(RESULT) and run.has(MODEL) and run.read_json(RESULT)["complete"]:
+        if all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM))) and run.read_json(RESULT)["complete"]:
             return load(path, task)
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
         run.remove(RESULT)

@@ -251,6 +251,17 @@ def test_gray_float_images_and_one_hot_labels_of_an_odd_shape_work(tmp_path):
     assert result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
 
 
+def test_network_that_answers_the_largest_class_alone_is_called_no_better_than_that(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (300, 16, 16)).astype(np.uint8)
+    labels = np.repeat([0, 1, 2], [285, 10, 5])
+    options = {"epochs": 1, "preset": "base", "trials": 1, "directory": tmp_path, "verbose": 2}
+    best = kgrow.search((images, labels), **options).document["best"]
+    assert not best["baseline"]["is_beaten"]
+    assert [entry["has_few_test_images"] for entry in best["classes"]] == [False, True, True]
+    told = capsys.readouterr().err
+    assert "than always answering '0', the largest class, which is right for 95.6 % of the 45 test images." in told
+
+
 def test_more_blocks_than_a_schedule_grows_are_told_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match=r"`preset` must have .* for networks of 5 blocks, but has"):
         kgrow.search("digits", space=Cells(blocks=("N",) * 5), directory=tmp_path, verbose=0)

@@ -37,7 +37,7 @@ from kgrow.task import Task
 FORMAT = "kgrow-bundle-3"
 METADATA_NAME = b"kgrow"
 BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from
-MODEL, METADATA, LABELS = "model.tflite", "metadata.json", "labels.txt"
+MODEL, METADATA, LABELS, PROGRAM = "model.tflite", "metadata.json", "labels.txt", "run.py"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
 BYTES_PER_LINE = 16
 TIMES = ("latency_ms", "latency_p95_ms")
@@ -101,8 +101,8 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
         options: What the file is like.
     """
     measured = dataclasses.asdict(artefact)
-    # Neither what the description becomes a part of, nor times: the same network gives the same file.
-    for name in ("path", "bytes", "gzip_bytes", *TIMES):
+    # Neither what it becomes a part of or what follows from the rest, nor times: the same network gives the same file.
+    for name in ("path", "bytes", "gzip_bytes", "test_accuracy_interval", *TIMES):
         del measured[name]
     if artefact.early_exit:
         measured["early_exit"] = {k: v for k, v in artefact.early_exit.items() if not k.endswith("latency_ms")}
@@ -193,13 +193,7 @@ def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any],
     if target.suffix == ".tflite" and not target.is_dir():
         write_atomic(target, models[0])
         return
-    files = _files(models, description)
-    entries = [
-        {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in files.items()
-    ]
-    files[METADATA] = json.dumps({**description, **times, "files": entries}, indent=2).encode() + b"\n"
-    _replace_folder(target, files)
+    _replace_folder(target, folder_files(models, description, times))
 
 
 def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
@@ -274,14 +268,19 @@ def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     write_atomic(folder / METADATA, files[METADATA])
 
 
-def _files(models: Sequence[bytes], description: Mapping[str, Any]) -> dict[str, bytes]:
+def folder_files(models: Sequence[bytes], description: Mapping[str, Any], times: Mapping[str, Any]) -> dict[str, bytes]:
+    """Returns the files of a folder by name, the description of all of them last; arguments are those of `write`."""
     names = [MODEL] if len(models) == 1 else [f"stage_{stage}.tflite" for stage in range(len(models))]
     files = dict(zip(names, models, strict=True))
     files[LABELS] = _labels(description["classes"]).encode()
-    files["run.py"] = (importlib.resources.files("kgrow_device") / "run.py").read_bytes()
+    files[PROGRAM] = (importlib.resources.files("kgrow_device") / PROGRAM).read_bytes()
     if len(models) == 1 and not check_micro(models[0]):
         files |= _arrays(pack(parse(models[0])))
-    return files
+    entries = [
+        {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in files.items()
+    ]
+    return files | {METADATA: json.dumps({**description, **times, "files": entries}, indent=2).encode() + b"\n"}
 
 
 def _arrays(model: bytes) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kgrow.reporting.choice import explained_choice, winner_of
+from kgrow.reporting.next_steps import next_steps
 from kgrow.reporting.rows import Rows, print_plain
 from kgrow.reporting.wording import (
     Paragraph,
@@ -51,7 +52,14 @@ def summary(result: Document) -> RenderableType:
     best = result.get("best")
     if not best:
         return Group(_opening(result), *_trials(result))
-    parts = (*_trials(result), *_heads(best), *_classes(best), *_early_exit(best), *_artefacts(best))
+    parts = (
+        *_trials(result),
+        *_heads(best),
+        *_classes(best),
+        *_early_exit(best),
+        *_artefacts(best),
+        *next_steps(result),
+    )
     return Group(_opening(result), *_best(result), *_limits(result), *parts)
 
 

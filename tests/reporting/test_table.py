@@ -97,7 +97,7 @@ def printed(result):
 
 def rendered(result, width):
     console = Console(file=io.StringIO(), width=width, force_jupyter=False, color_system=None)
-    console.print(summary(result))
+    console.print(summary(result), crop=False)
     return console.file.getvalue()
 
 
@@ -118,7 +118,8 @@ def test_piped_table_is_plain_and_has_the_columns_of_its_environment(monkeypatch
         monkeypatch.setenv("COLUMNS", columns)
     text = printed(RESULT)
     assert "\x1b" not in text
-    assert width - 20 < max(map(cell_len, text.splitlines())) <= width
+    tables = text[: text.index("Next steps")]
+    assert width - 20 < max(map(cell_len, tables.splitlines())) <= width
     assert all(line == line.rstrip() for line in text.splitlines())
 
 
@@ -245,13 +246,43 @@ def test_file_row_has_every_measurement_and_names_the_runtime():
     text = printed(RESULT)
     assert re.search(r"model\.tflite +float32 +741 234 +391 234 +84\.99 +1\.23 +1\.2e-05\n", text)
     assert "one image on one thread of ai_edge_litert 2.3.0 on this machine" in words(text)
-    assert text.endswith("/data/kgrow_runs/cifar10/model.tflite\n")
+    assert "\n/data/kgrow_runs/cifar10/model.tflite\n" in text
+
+
+def test_last_lines_are_the_commands_that_come_next(monkeypatch, tmp_path):
+    def move(result):
+        result["best"]["artefacts"][0]["path"] = str(tmp_path / "my runs" / "model.tflite")
+
+    monkeypatch.chdir(tmp_path)
+    assert printed(changed(move)).endswith(
+        "\nNext steps\n"
+        "Classify images:\n"
+        "  python 'my runs/run.py' IMAGE\n"
+        "Export for a device, with answers as early as a head is sure:\n"
+        "  kgrow export 'my runs' --early-exit --out out\n"
+        "Compare all formats:\n"
+        "  kgrow benchmark 'my runs'\n"
+    )
+
+
+def test_data_in_memory_are_given_again_in_the_next_step():
+    def forget(result):
+        result["source"] = {"dataset": None}
+
+    text = printed(changed(forget))
+    assert "  kgrow.load('/data/kgrow_runs/cifar10', dataset).export('out', early_exit=True)\n" in text
+    assert "kgrow benchmark" not in text
+
+
+def test_command_is_not_broken_on_a_narrow_terminal():
+    assert "\n  kgrow export /data/kgrow_runs/cifar10 --early-exit --out out\n" in rendered(RESULT, 40)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_nothing_is_cut_at_any_width(width):
     text = rendered(RESULT, width)
-    assert max(cell_len(line.rstrip()) for line in text.splitlines()) <= width
+    tables = text[: text.index("Next steps")]  # what follows is there to be copied
+    assert max(cell_len(line.rstrip()) for line in tables.splitlines()) <= width
     assert "…" not in text
     for number in ("169 392", "84 696", "20 000 000", "741 234", "84.99", "11 234 567"):
         assert number in text
