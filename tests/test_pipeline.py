@@ -236,8 +236,10 @@ def test_a_file_that_is_gone_is_written_again(result, tmp_path):
     run = tmp_path / "digits"
     shutil.copytree(result.directory, run)
     (run / "model.tflite").unlink()
+    (run / "run.py").unlink()
     again = kgrow.search("digits", epochs=4, limits=kgrow.Limits(params=12_000), directory=tmp_path, verbose=0)
-    assert (run / "model.tflite").read_bytes() == (result.directory / "model.tflite").read_bytes()
+    for name in ("model.tflite", "run.py", "labels.txt"):
+        assert (run / name).read_bytes() == (result.directory / name).read_bytes()
     assert again.document["best"]["heads"] == result.document["best"]["heads"]
 
 

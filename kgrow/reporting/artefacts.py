@@ -30,11 +30,8 @@ def _artefact(artefact: Document) -> Iterator[RenderableType]:
     low, high = map(percent, artefact["test_accuracy_interval"])
     yield Paragraph(f"{one_line(artefact['path'])}: {artefact['quantization']}, measured by running it.", "bold")
     rows = [
-        (
-            "test accuracy",
-            f"{percent(artefact['test_accuracy'], 2)} % (95 % interval {low} to {high}), {change} the Keras "
-            f"network{_likewise(artefact)}",
-        ),
+        ("test accuracy", f"{percent(artefact['test_accuracy'], 2)} %, 95 % interval {low} to {high}"),
+        ("compared", f"{change} the Keras network{_likewise(artefact)}"),
         ("same answer", f"{percent(artefact['agreement'], 2)} % of the test images"),
         ("size", f"{grouped(artefact['bytes'])} bytes, {grouped(artefact['gzip_bytes'])} after gzip"),
         ("RAM", f"{grouped(artefact['ram_bytes'])} bytes for activations on a microcontroller"),

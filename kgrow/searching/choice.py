@@ -44,9 +44,8 @@ class Choice:
         if not trials:
             return []
         best = max(trials.values(), key=_objective)
-        accuracy = best.mean_val_accuracy
-        is_noisy = not self.counts_energy and accuracy is not None
-        error = accuracy - interval(accuracy, self.num_validation, z=1.0)[0] if is_noisy and accuracy else 0.0
+        accuracy = best.mean_val_accuracy or 0.0
+        error = 0.0 if self.counts_energy else accuracy - interval(accuracy, self.num_validation, z=1.0)[0]
         near = [index for index, trial in trials.items() if _objective(trial) >= _objective(best) - error]
         return sorted(near, key=lambda index: (*self._rank(trials[index]), index))
 
