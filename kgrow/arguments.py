@@ -88,6 +88,11 @@ def _add_search(add: Callable[..., Any]) -> None:
         default="accuracy",
         help="accuracy (default), mixed:A, energy_constraint:T or accuracy_constraint:T",
     )
+    add(
+        "--prefer",
+        default="accurate",
+        help="accurate (default) or small, among networks that accuracy cannot tell apart",
+    )
     add("--distribute", metavar="STRATEGY", help="mirrored: all GPUs of this machine share every batch")
     add("--quantize", metavar="KIND", help="float32 or int8 (default: int8 if a limit concerns the file)")
     add("--max-time", type=duration, metavar="TIME", help="such as 90s, 10m or 2h: no epoch starts after it")

@@ -23,6 +23,7 @@ from kgrow.network.early_exit import ExitRule
 from kgrow.result import RESULT, Result, load
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
+from kgrow.uncertainty import interval
 
 NUM_TIMED = 200
 WITH_EXITS = " + exits"
@@ -51,8 +52,8 @@ def benchmark(
     Returns:
         `runtime`, `num_threads`, `task`, `is_same_data` (whether the data are those that the network was made of, split
         alike; of other test images it may have learned some) and `rows`: per file `format`, `bytes`, `gzip_bytes`,
-        `test_accuracy`, `latency_ms` (median), `latency_p95_ms`, `mean_latency_ms`, `ram_bytes`, `macs`, and the
-        `error` of a format that could not be exported.
+        `test_accuracy`, `test_accuracy_interval` (95 %), `latency_ms` (median), `latency_p95_ms`, `mean_latency_ms`,
+        `ram_bytes`, `macs`, and the `error` of a format that could not be exported.
 
     Raises:
         FileNotFoundError: If there is nothing of the kind.
@@ -136,6 +137,7 @@ def _row(name: str, description: Mapping[str, Any], models: Sequence[bytes], tas
         "bytes": sum(map(len, models)),
         "gzip_bytes": sum(map(gzip_size, models)),
         "test_accuracy": accuracy,
+        "test_accuracy_interval": None if task is None else list(interval(accuracy or 0.0, len(task.test))),
         "ram_bytes": max(map(arena_bytes, models)),
         "macs": sum(map(macs, models)),
     }

@@ -60,6 +60,7 @@ def run_search(options: argparse.Namespace) -> int:
         estimator=options.estimator,
         calibrate=options.calibrate,
         objective=options.objective,
+        prefer=options.prefer,
         quantize=options.quantize,
         space=options.space,
         preset=options.preset,

@@ -11,10 +11,10 @@ import numpy as np
 
 from kgrow._checks import check_keep_ratios, check_positive, lookup, nearest, plain
 from kgrow._rules import one_of
+from kgrow.document import task_document
 from kgrow.execution import Plan
 from kgrow.lifecycle import PRESETS, ChannelPruning, Preset, Settings
 from kgrow.pruning import CHANNEL_CRITERIA, ChannelCriterion
-from kgrow.result import task_document
 from kgrow.run import described
 from kgrow.searching.limits import Limits
 from kgrow.task import AUGMENTATIONS, Augmentation, Task
@@ -166,6 +166,7 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "estimator": described(plan.estimator),
         "calibrate": plan.calibrate,
         "objective": described(plan.objective),
+        "prefer": plan.prefer,
         "preset": dataclasses.asdict(settings.preset),
         "criterion": described(settings.criterion),
         "scope": settings.scope,

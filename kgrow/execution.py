@@ -11,23 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import kgrow
-from kgrow.architecture import Architecture
+from kgrow.document import best_document, candidate_document, choice_document, pareto_document, task_document
 from kgrow.exporting import Artefact, ExportError, ExportOptions, classify, export
-from kgrow.exporting.latency import untrained_latency_ms
+from kgrow.exporting.companions import write_companions
 from kgrow.exporting.verify import lost_images, standard_error
-from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot, accuracy_per_head
+from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot
 from kgrow.network import GrowingNetwork
-from kgrow.network.early_exit import exit_curve
 from kgrow.reporting.hparams import write_hparams
-from kgrow.reporting.wording import agreement, percent
-from kgrow.result import MODEL, RESULT, Result, heads_document, task_document
+from kgrow.reporting.wording import agreement, baseline, percent
+from kgrow.result import MODEL, RESULT, Result
 from kgrow.run import Run
+from kgrow.searching.choice import ACCURATE
 from kgrow.searching.estimating import Estimator, Full, name_of, searching_share
 from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.limits import LimitError
 from kgrow.searching.objective import Objective
-from kgrow.searching.pareto import pareto_front
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.shared import CHIEF, sweep
 from kgrow.searching.trial import Trial
@@ -56,6 +55,7 @@ class Plan:
         trials: Candidates to try at most.
         estimator: How good a candidate is said to be.
         calibrate: Whether the estimates are compared with full training.
+        prefer: What decides between networks that accuracies cannot tell apart: one of `PREFERENCES`.
     """
 
     proposals: Proposals
@@ -65,6 +65,7 @@ class Plan:
     trials: int
     estimator: Estimator = dataclasses.field(default_factory=Full)
     calibrate: bool = False
+    prefer: str = ACCURATE
 
 
 class Search:
@@ -90,7 +91,8 @@ class Search:
     ):
         self.task, self.plan, self.run, self.observer, self.source = task, plan, run, observer, source
         self.server = server
-        self.trials = Trials(task, plan.settings, plan.objective, plan.proposals.full.macs(), run, observer)
+        full_macs = plan.proposals.full.macs()
+        self.trials = Trials(task, plan.settings, plan.objective, full_macs, run, observer, plan.prefer)
         self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
 
     def result(self, max_time: float | None = None) -> Result:
@@ -99,6 +101,7 @@ class Search:
         for note in (*self.task.overview, *self.task.notes, *self.plan.settings.notes):
             self.observer.note(note)
         max_time = float("inf") if max_time is None else max_time
+        self.observer.time_limited(max_time)
         calibration = self._train(started, max_time)
         ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
@@ -116,35 +119,24 @@ class Search:
             "complete": complete,
             "config": self.run.config,
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
-            "candidates": [dataclasses.asdict(trial) for trial in outcomes],
-            "pareto": self._front(exact),
-            "best": self._measure(network, winner, measured),
+            "candidates": [candidate_document(trial, len(self.task.validation)) for trial in outcomes],
+            "pareto": pareto_document(exact, self.task, self.plan.settings, proposals, self.observer),
+            "choice": choice_document(self.trials, ranked, winner),
+            "best": best_document(network, winner, measured, self.task),
             "calibration": calibration,
         }
+        if not document["best"]["baseline"]["is_beaten"]:
+            self.observer.note(baseline(document["best"], len(self.task.test)))
         document["wall_s"] = round(time.monotonic() - started, 3)
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.rename(MEASURED, MODEL)
+        write_companions(self.run, MODEL, measured, self.observer)
         self.run.write_json(RESULT, document)
         write_hparams(self.run, document["candidates"])
         if complete:
             self.estimates.finish()
             sweep(self.run.path)
         return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
-
-    def _front(self, exact: Sequence[Trial]) -> list[dict[str, Any]]:
-        """Returns the candidates that no other beats, with latencies where more than one network is among them."""
-        front = [exact[index] for index in pareto_front(list(map(vars, exact)))]
-        proposals = self.plan.proposals
-        networks = [proposals.network(trial.values) for trial in front]
-        latencies: dict[Architecture, float] = {}
-        # Without whole channels a trained network takes as long as an untrained one.
-        if len(set(networks)) > 1 and self.plan.settings.channels is None:
-            self.observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
-            latencies = {n: untrained_latency_ms(self.task, proposals.quantization, n) for n in set(networks)}
-        return [
-            {**dataclasses.asdict(trial), "latency_ms": latencies.get(network)}
-            for trial, network in zip(front, networks, strict=True)
-        ]
 
     def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
         """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""
@@ -246,34 +238,6 @@ class Search:
             index, text = int(trial), f"its file was not taken: {problem}"
             self.observer.note(f"trial {trial}: {text}")
             self.trials.outcomes[index] = dataclasses.replace(self.trials.outcomes[index], error=text)
-
-    def _measure(self, network: GrowingNetwork, trial: Trial, artefact: Artefact) -> dict[str, Any]:
-        architecture = network.architecture
-        validation = network.logits(self.task.validation.images)
-        test = network.logits(self.task.test.images)
-        heads = heads_document(
-            architecture,
-            accuracy_per_head(validation, self.task.validation.labels),
-            accuracy_per_head(test, self.task.test.labels),
-        )
-        exits = range(len(heads))
-        costs = [architecture.macs(head, passing=exits) for head in exits]
-        return {
-            "trial": trial.trial,
-            "architecture": architecture.to_json(),
-            "keep_ratios": list(trial.keep_ratios),
-            "prunable_params": architecture.kernel_params(),
-            "kept_params": network.kept_params(),
-            "macs_dense": architecture.macs(),
-            "macs_sparse": architecture.macs(kept={kernel.name: kernel.kept for kernel in network.kernels()}),
-            "heads": heads,
-            "test_accuracy": heads[-1]["test_accuracy"],
-            "early_exit": [
-                {"threshold": point.threshold, "test_accuracy": point.accuracy, "mean_macs": point.mean_macs}
-                for point in exit_curve(test, self.task.test.labels, costs)
-            ],
-            "artefacts": [dataclasses.asdict(artefact)],
-        }
 
 
 def _no_file(problems: Mapping[str, Exception]) -> Exception:

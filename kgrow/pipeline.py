@@ -23,6 +23,7 @@ from kgrow.configuration import (
     with_prices,
 )
 from kgrow.execution import Plan, Search
+from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.export import check_representative_dataset
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.inventory import check_same_images, record_images
@@ -34,6 +35,7 @@ from kgrow.result import MODEL, RESULT, Result, load
 from kgrow.run import Run
 from kgrow.search_rules import RULES
 from kgrow.searching import SPACES, SearchSpace
+from kgrow.searching.choice import ACCURATE, check_preference
 from kgrow.searching.cluster import Chief, Worker, from_environment
 from kgrow.searching.estimating import Estimator, Full, chosen_estimator
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
@@ -59,6 +61,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     estimator: str | Estimator = "full",
     calibrate: bool = False,
     objective: str | Objective = "accuracy",
+    prefer: str = ACCURATE,
     quantize: str | None = None,
     space: str | SearchSpace = "compact",
     preset: str | Preset = "default",
@@ -105,6 +108,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             trusted: Kendall's tau. Ten candidates are tried then at least.
         objective: What is maximised: `"accuracy"` or another of `kgrow.searching.objective.OBJECTIVES` with its number,
             such as `"mixed:0.9"`, or an `Objective`.
+        prefer: What decides between networks within one standard error of the highest validation accuracy:
+            `"accurate"`, the lowest validation loss, or `"small"`, the smallest file.
         quantize: Format of the file, `"float32"` or `"int8"`; by default int8 if the limits concern the file.
         space: What the network may grow into: a name in `kgrow.searching.SPACES` or a `SearchSpace`.
         preset: The training schedule: a name in `kgrow.lifecycle.PRESETS` or a `Preset`, taken as it is.
@@ -148,7 +153,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         verbose: 0 silent, 1 live display on a terminal and lines elsewhere, 2 lines.
 
     Returns:
-        The best network with every measured figure, and `model.tflite` in the run directory.
+        The best network with every measured figure; `model.tflite`, its labels, its description and a program that
+        classifies images are in the run directory.
 
     Raises:
         ValueError: If an argument or the data are unusable; the message says how to mend it.
@@ -163,6 +169,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         True
     """
     goal = chosen_objective(objective)
+    check_preference(prefer, goal)
     limits = Limits() if limits is None else Limits.check(limits, "limits")
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
     names = None if class_names is None else list(class_names)
@@ -211,6 +218,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         trials=max(trials, NUM_CANDIDATES if calibrate else 1),
         estimator=chosen_estimator(estimator, oracle, calibrate),
         calibrate=calibrate,
+        prefer=prefer,
     )
     path = Path(directory) / (project_name or default_project_name(task))
     if not overwrite:
@@ -227,7 +235,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         server = stack.enter_context(_server(cluster)) if cluster else None
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         record_images(run, task)
-        if run.has(RESULT) and run.has(MODEL) and run.read_json(RESULT)["complete"]:
+        if all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM))) and run.read_json(RESULT)["complete"]:
             return load(path, task)
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
         run.remove(RESULT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,29 +139,6 @@ class Result:
         from kgrow.reporting.table import print_summary
 
         print_summary(self.document, sys.stdout)
-
-
-def task_document(task: Task) -> dict[str, Any]:
-    """Returns the `task` of a result."""
-    sizes = {f"num_{role}": len(getattr(task, role)) for role in ("train", "validation", "test")}
-    return {
-        "name": task.name,
-        "input_shape": list(task.input_shape),
-        "dtype": str(task.dtype),
-        "class_names": list(task.class_names),
-        **sizes,
-    }
-
-
-def heads_document(
-    architecture: Architecture, validation: Sequence[float], test: Sequence[float]
-) -> list[dict[str, Any]]:
-    """Returns the `heads` of a result: accuracies, and the cost of a plain network that ends at each head."""
-    pairs = zip(validation, test, strict=True)
-    return [
-        {"val_accuracy": val, "test_accuracy": tested, "macs": architecture.macs(head)}
-        for head, (val, tested) in enumerate(pairs)
-    ]
 
 
 @checked({**DATA, "directory": check_path, "dataset": optional(DATA["dataset"])})

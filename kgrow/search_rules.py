@@ -20,6 +20,7 @@ from kgrow.lifecycle.preset import STRATEGIES
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, Criterion
 from kgrow.reporting.progress import check_verbose
 from kgrow.searching import SPACES, SearchSpace
+from kgrow.searching.choice import PREFERENCES
 from kgrow.searching.cluster import Chief, Worker
 from kgrow.searching.estimating import ESTIMATORS, Estimator
 from kgrow.searching.footprint import FORMATS
@@ -67,6 +68,7 @@ RULES: dict[str, Rule] = {
     "channel_multiple": check_rounds,
     "augmentation": name_or_instance(AUGMENTATIONS, Augmentation),
     "class_weight": check_class_weight,
+    "prefer": one_of(PREFERENCES),
     "max_time": optional(check_seconds),
     "directory": check_path,
     "project_name": optional(_check_project_name),

@@ -1,5 +1,6 @@
 """The command line: parsing, exit codes, what goes to which stream."""
 
+import hashlib
 import json
 import os
 import pty
@@ -150,6 +151,26 @@ def test_export_and_benchmark_take_what_the_readme_shows(finished, options, file
     assert cli.main(["benchmark", options[1], "--json"]) == cli.DONE
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["bytes"] == document["bytes"]
+
+
+def test_run_directory_ends_as_a_bundle_that_classifies_by_itself(finished, tmp_path):
+    np.save(tmp_path / "image.npy", np.zeros((8, 8), np.uint8))
+    command = [sys.executable, str(finished / "run.py"), "--json", str(tmp_path / "image.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert json.loads(done.stdout)
+    assert (finished / "labels.txt").read_text().split() == [str(digit) for digit in range(10)]
+    model = (finished / "model.tflite").read_bytes()
+    entry = next(it for it in json.loads((finished / "metadata.json").read_text())["files"] if "tflite" in it["path"])
+    assert entry["sha256"] == hashlib.sha256(model).hexdigest()
+    listed = {json.loads(line) for line in (finished / "kgrow.files").read_text().splitlines()}
+    assert {"model.tflite", "run.py", "labels.txt", "metadata.json"} <= listed
+
+
+def test_preference_that_does_not_go_with_the_objective_is_bad_usage(tmp_path, capsys):
+    options = ["--prefer", "small", "--objective", "mixed:0.5", "--out", str(tmp_path / "run")]
+    assert cli.main(["search", "digits", *options]) == cli.BAD_USAGE
+    assert "`prefer` must be 'accurate' with an objective that counts energy" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_export_that_cannot_be_is_said_in_one_line_and_writes_nothing(finished, tmp_path, capsys):

@@ -40,7 +40,7 @@ from kgrow.task import Task
 
 METADATA_NAME = b"kgrow"
 BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from
-LABELS = "labels.txt"
+LABELS, PROGRAM = "labels.txt", "run.py"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
 TIMES = ("latency_ms", "latency_p95_ms")
 LOCAL = (*TIMES, "name", "operations")  # what only a folder's `metadata.json` says
@@ -106,8 +106,8 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
         options: What the file is like.
     """
     measured = dataclasses.asdict(artefact)
-    # Neither what the description becomes a part of, nor times: the same network gives the same file.
-    for name in ("path", "bytes", "gzip_bytes", *TIMES):
+    # Neither what it becomes a part of or what follows from the rest, nor times: the same network gives the same file.
+    for name in ("path", "bytes", "gzip_bytes", "test_accuracy_interval", *TIMES):
         del measured[name]
     if artefact.early_exit:
         measured["early_exit"] = {k: v for k, v in artefact.early_exit.items() if not k.endswith("latency_ms")}
@@ -193,13 +193,7 @@ def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any],
     if target.suffix == ".tflite" and not target.is_dir():
         write_atomic(target, models[0])
         return
-    files = _files(models, description, local["name"] or identifier(target.resolve().name))
-    entries = [
-        {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in files.items()
-    ]
-    files[METADATA] = json.dumps({**description, **local, "files": entries}, indent=2).encode() + b"\n"
-    _replace_folder(target, files)
+    _replace_folder(target, folder_files(models, description, local))
 
 
 def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
@@ -274,11 +268,16 @@ def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     write_atomic(folder / METADATA, files[METADATA])
 
 
-def _files(models: Sequence[bytes], description: Mapping[str, Any], name: str) -> dict[str, bytes]:
+def folder_files(models: Sequence[bytes], description: Mapping[str, Any], local: Mapping[str, Any]) -> dict[str, bytes]:
+    """Returns the files of a folder by name, the description of all of them last; arguments are those of `write`."""
     names = [MODEL] if len(models) == 1 else [f"stage_{stage}.tflite" for stage in range(len(models))]
     files = dict(zip(names, models, strict=True))
     files[LABELS] = _labels(description["classes"]).encode()
-    files["run.py"] = (importlib.resources.files("kgrow_device") / "run.py").read_bytes()
+    files[PROGRAM] = (importlib.resources.files("kgrow_device") / PROGRAM).read_bytes()
     if len(models) == 1 and not check_micro(models[0]):
-        files |= c_files(models[0], name, description["classes"])
-    return files
+        files |= c_files(models[0], local["name"], description["classes"])
+    entries = [
+        {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in files.items()
+    ]
+    return files | {METADATA: json.dumps({**description, **local, "files": entries}, indent=2).encode() + b"\n"}

@@ -35,6 +35,7 @@ class Artefact:
         bytes: Size of the model, all stages together.
         gzip_bytes: Size after `gzip -9`, where the zeros of pruned connections count.
         test_accuracy: In [0, 1], by the interpreter over the whole test split.
+        test_accuracy_interval: Lower and upper end of its 95 % interval.
         accuracy_drop: What the Keras network is better by; negative if the file is better.
         agreement: Fraction of test images to which file and network give the same class.
         max_abs_diff: Largest difference from the Keras network over the test split: of logits, or of probabilities if
@@ -56,6 +57,7 @@ class Artefact:
     bytes: int
     gzip_bytes: int
     test_accuracy: float
+    test_accuracy_interval: list[float]
     accuracy_drop: float
     agreement: float
     max_abs_diff: float

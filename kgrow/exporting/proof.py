@@ -19,6 +19,7 @@ from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.verify import check_drop, check_equal, check_same, lost_images
 from kgrow.network.early_exit import ExitRule, softmax
 from kgrow.task import Task
+from kgrow.uncertainty import interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +110,7 @@ def _measured(
         bytes=0,  # known when the description is inside
         gzip_bytes=0,
         test_accuracy=accuracy,
+        test_accuracy_interval=list(interval(accuracy, len(labels))),
         accuracy_drop=float(np.mean(expected.classes == labels)) - accuracy,
         agreement=float(np.mean(found.classes == expected.classes)),
         max_abs_diff=float(np.max(np.abs(found.values - expected.values))),

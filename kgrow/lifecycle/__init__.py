@@ -7,13 +7,13 @@ from kgrow.lifecycle.lifecycle import (
     Lifecycle,
     OutOfTimeError,
     TrainingDivergedError,
-    accuracy_per_head,
     fold,
 )
 from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.preset import PRESETS, Preset
 from kgrow.lifecycle.settings import ChannelPruning, Settings
 from kgrow.lifecycle.trainer import TrainerPool
+from kgrow.lifecycle.validation import accuracy_per_head
 
 __all__ = [
     "BEST",

@@ -19,6 +19,7 @@ from kgrow.lifecycle.loss import exit_weights, joint_loss
 from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.settings import Settings
 from kgrow.lifecycle.trainer import Trainer, TrainerPool
+from kgrow.lifecycle.validation import accuracy_per_head, loss_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import prune, prune_channels
 from kgrow.pruning.batches import saliency_batches
@@ -261,6 +262,7 @@ class Lifecycle:
             )
         accuracy = accuracy_per_head(logits, self.task.validation.labels)
         event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy}
+        event["val_loss"] = loss_per_head(logits, self.task.validation.labels)
         is_best = epoch >= self.final_structure_epoch and accuracy[-1] >= self._accuracy_to_reach()
         event |= {"kept_params": self.network.kept_params(), "is_best": is_best}
         self.log({**event, "seconds": round(time.monotonic() - started, 3)})
@@ -275,16 +277,6 @@ class Lifecycle:
         since = [e for e in self.events if e["event"] == "epoch" and e["epoch"] >= self.final_structure_epoch]
         highest = max((event["val_accuracy"][-1] for event in since), default=0.0)
         return accuracy_to_reach(highest, len(self.task.validation))
-
-
-def accuracy_per_head(logits: np.ndarray, labels: np.ndarray) -> list[float]:
-    """Returns each head's accuracy in [0, 1].
-
-    Args:
-        logits: (heads, num_examples, num_classes).
-        labels: (num_examples,).
-    """
-    return [float(np.mean(head.argmax(axis=-1) == labels)) for head in logits]
 
 
 def fold(

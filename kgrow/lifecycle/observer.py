@@ -32,6 +32,9 @@ class Observer:
                 over from another trial's snapshot are left out. The time left is estimated from it.
         """
 
+    def time_limited(self, seconds: float) -> None:
+        """The search may still train for so many seconds."""
+
     def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> None:
         """A trial begins or is taken up again."""
 

@@ -8,8 +8,8 @@ from typing import Any, TextIO
 import numpy as np
 from rich.console import Group, RenderableType
 
-from kgrow.reporting.table import Rows, print_plain
-from kgrow.reporting.wording import Paragraph, grouped, one_line, percent
+from kgrow.reporting.rows import Rows, print_plain
+from kgrow.reporting.wording import Paragraph, grouped, one_line, percent, with_interval
 
 Document = Mapping[str, Any]
 
@@ -27,12 +27,11 @@ def print_artefact(artefact: Document, stream: TextIO) -> None:
 def _artefact(artefact: Document) -> Iterator[RenderableType]:
     drop = 100 * artefact["accuracy_drop"]
     change = "as accurate as" if abs(drop) < 0.005 else f"{abs(drop):.2f} points {'below' if drop > 0 else 'above'}"
+    low, high = map(percent, artefact["test_accuracy_interval"])
     yield Paragraph(f"{one_line(artefact['path'])}: {artefact['quantization']}, measured by running it.", "bold")
     rows = [
-        (
-            "test accuracy",
-            f"{percent(artefact['test_accuracy'], 2)} %, {change} the Keras network{_likewise(artefact)}",
-        ),
+        ("test accuracy", f"{percent(artefact['test_accuracy'], 2)} %, 95 % interval {low} to {high}"),
+        ("compared", f"{change} the Keras network{_likewise(artefact)}"),
         ("same answer", f"{percent(artefact['agreement'], 2)} % of the test images"),
         ("size", f"{grouped(artefact['bytes'])} bytes, {grouped(artefact['gzip_bytes'])} after gzip"),
         ("RAM", f"{grouped(artefact['ram_bytes'])} bytes for activations on a microcontroller"),
@@ -77,7 +76,7 @@ def _benchmark(document: Document) -> Iterator[RenderableType]:
             row["format"],
             grouped(row["bytes"]),
             grouped(row["gzip_bytes"]),
-            percent(row["test_accuracy"], 2),
+            with_interval(row["test_accuracy"], row["test_accuracy_interval"]),
             f"{row['latency_ms']:.3g}",
             f"{row['latency_p95_ms']:.3g}",
             f"{row['mean_latency_ms']:.3g}",
@@ -86,8 +85,9 @@ def _benchmark(document: Document) -> Iterator[RenderableType]:
         )
         for row in measured
     ]
-    headers = ("format", "bytes", "gzip", "test %", "ms", "95 %", "mean", "RAM", "MACs")
-    yield Rows("Files, each measured by running it", headers, rows, num_words=1)
+    headers = ("format", "bytes", "gzip", "test % (95 %)", "ms", "95 %", "mean", "RAM", "MACs")
+    expendable = ("mean", "gzip", "95 %", "MACs", "RAM")
+    yield Rows("Files, each measured by running it", headers, rows, num_words=1, expendable=expendable)
     threads = "1 thread" if document["num_threads"] == 1 else f"{document['num_threads']} threads"
     yield Paragraph(
         f"ms: median, 95th percentile and mean time of one image on {threads} of {one_line(document['runtime'])} on "

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from rich.console import Group, RenderableType
 
-from kgrow.reporting.table import Rows, print_plain
+from kgrow.reporting.rows import Rows, print_plain
 from kgrow.reporting.wording import Paragraph, grouped, one_line, percent
 
 Document = Mapping[str, Any]

@@ -24,7 +24,7 @@ REFRESH_SECONDS = 0.1
 SHORTEST_BAR, LONGEST_BAR = 5, 24
 RIGHT_MARGIN = 3  # room for the "^C" that a terminal echoes; a line that wraps could not be drawn over
 # What gives way on a narrow terminal, in this order: each time a field is named it takes its next shorter form.
-SHRINKS = ("kept", "keep", "left", "epoch", "accuracy", "name", "kept", "kept", "accuracy", "left")
+SHRINKS = ("kept", "keep", "left", "epoch", "accuracy", "accuracy", "name", "kept", "kept", "accuracy", "left")
 
 
 def display_for(verbose: int, stream: TextIO | None = None) -> Observer:
@@ -76,6 +76,10 @@ class PlainLines(Observer):
     def search_started(self, epochs: Sequence[int]) -> None:
         """See `Observer.search_started`."""
         self._state.search_started(epochs)
+
+    def time_limited(self, seconds: float) -> None:
+        """See `Observer.time_limited`."""
+        self._state.time_limited(seconds)
 
     def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> None:
         """See `Observer.trial_started`."""
@@ -165,6 +169,10 @@ class Display(Observer):
         """See `Observer.search_started`."""
         self._state.search_started(epochs)
 
+    def time_limited(self, seconds: float) -> None:
+        """See `Observer.time_limited`."""
+        self._state.time_limited(seconds)
+
     def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> None:
         """See `Observer.trial_started`."""
         self._state.trial_started(trial, keep_ratios, epochs)
@@ -237,7 +245,12 @@ class StatusLine:
         }
         if trial.accuracies:
             percents = trial.percents
-            fields["accuracy"] = f"val {percents}", percents, f"{percents.split()[-2]} %"
+            fields["accuracy"] = (
+                f"val{trial.scope} {percents}",
+                f"val {percents}",
+                percents,
+                f"{percents.split()[-2]} %",
+            )
         if trial.kept_params is not None:
             kept, size = grouped(trial.kept_params), grouped(trial.prunable_params)
             fields["kept"] = f"kept {kept} of {size}", f"kept {kept}/{size}", f"kept {kept}", ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,11 +52,18 @@ class TrialState:
         """The heads' validation accuracies: "71.2 78.0 81.3 %"; empty before the first epoch has ended."""
         return f"{' '.join(map(percent, self.accuracies))} %" if self.accuracies else ""
 
+    @property
+    def scope(self) -> str:
+        """What `percents` are of, where they are several."""
+        return " per head" if len(self.accuracies) > 1 else ""
+
     def grew(self, event: Mapping[str, Any]) -> str:
         """Takes in a `grew` event and words it."""
         self.num_blocks = event["block"] + 1
         self.kept_params = None
-        return f"grew block {self.num_blocks}"
+        # It is a sum over heads, which rises where one is added: not to be compared with what it was.
+        loss = "" if self.num_blocks == 1 else f"; from here on the loss is that of {self.num_blocks} heads"
+        return f"grew block {self.num_blocks}{loss}"
 
     def prune(self, event: Mapping[str, Any]) -> str:
         """Takes in a `pruned` event and words it; an empty string if nothing was removed."""
@@ -82,22 +90,29 @@ class TimeLeft:
         seconds: Expected.
         is_lower_bound: Whether more is certain: the network still grows, and no trial has shown yet what that costs.
         is_whole: Whether the trials to come are in it.
+        is_limit: Whether it is what `max_time` leaves, which is less than what training would take.
     """
 
     seconds: float
     is_lower_bound: bool
     is_whole: bool
+    is_limit: bool = False
 
     @property
     def words(self) -> str:
         """Such as "about 3 min left"."""
         scope = "" if self.is_whole else " in this trial"
-        return f"{'at least' if self.is_lower_bound else 'about'} {duration(self.seconds)} left{scope}"
+        bound = "at most" if self.is_limit else "at least" if self.is_lower_bound else "about"
+        return f"{bound} {duration(self.seconds)} left{scope}"
 
     @property
     def symbols(self) -> str:
         """Such as "~3 min left"."""
-        return f"{'>' if self.is_lower_bound else '~'}{duration(self.seconds)} left"
+        return f"{'<' if self.is_limit else '>' if self.is_lower_bound else '~'}{duration(self.seconds)} left"
+
+    def within(self, seconds: float) -> TimeLeft:
+        """Returns what is left if the search ends after so many seconds in any case."""
+        return self if self.seconds <= seconds else TimeLeft(seconds, False, is_whole=True, is_limit=True)
 
 
 class SearchState:
@@ -109,6 +124,11 @@ class SearchState:
         self._begun: set[str] = set()
         self._seconds: dict[int, float] = {}
         self._latest = 0.0
+        self._deadline = float("inf")
+
+    def time_limited(self, seconds: float) -> None:
+        """See `Observer.time_limited`."""
+        self._deadline = time.monotonic() + seconds
 
     def search_started(self, epochs: Sequence[int]) -> None:
         """See `Observer.search_started`."""
@@ -176,7 +196,8 @@ class SearchState:
         seconds += self._cost(range(trial.epoch, trial.num_epochs))
         seconds -= trial.fraction * self._cost(range(trial.epoch, min(trial.epoch + 1, trial.num_epochs)))
         grows = trial.num_blocks < len(trial.keep_ratios) and trial.num_epochs - 1 not in self._seconds
-        return TimeLeft(seconds, grows, bool(self._planned)) if seconds >= 0.5 else None
+        left = TimeLeft(seconds, grows, bool(self._planned)).within(self._deadline - time.monotonic())
+        return left if left.seconds >= 0.5 else None
 
     def _cost(self, epochs: range) -> float:
         return sum(self._seconds.get(epoch, self._latest) for epoch in epochs)
@@ -189,7 +210,9 @@ class SearchState:
             trial.held.clear()
             return []
         kept = f"kept {grouped(event['kept_params'])} of {grouped(trial.prunable_params)}"
-        parts = [f"validation {trial.percents}", f"loss {event['loss']:.3f}", kept, f"{event['seconds']:.1f} s"]
+        accuracies = f"validation{trial.scope} {trial.percents}"
+        heads = f" of {len(trial.accuracies)} heads" if trial.scope else ""
+        parts = [accuracies, f"loss{heads} {event['loss']:.3f}", kept, f"{event['seconds']:.1f} s"]
         left = self.time_left()
         if left is not None:
             parts.append(left.words)

@@ -6,19 +6,26 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kgrow.reporting.wording import Paragraph, agreement, duration, grouped, one_line, percent, ratios
+from kgrow.reporting.choice import explained_choice, winner_of
+from kgrow.reporting.next_steps import next_steps
+from kgrow.reporting.rows import Rows, print_plain
+from kgrow.reporting.wording import (
+    Paragraph,
+    agreement,
+    baseline,
+    duration,
+    grouped,
+    one_line,
+    percent,
+    ratios,
+    with_interval,
+)
 
-PIPE_COLUMNS = 80
 NUM_EXIT_ROWS = 5
-WINNER = "bold green"
-# rich would put a full grid in its place where there is only ASCII.
-ASCII_HEAD = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+NUM_CLASS_ROWS = 10
 
 Document = Mapping[str, Any]
 
@@ -33,24 +40,6 @@ def print_summary(result: Document, stream: TextIO) -> None:
     print_plain(summary(result), stream)
 
 
-def print_plain(content: RenderableType, stream: TextIO) -> None:
-    """Writes something that rich can print; into a pipe or a file as plain text of 80 columns.
-
-    Args:
-        content: What to write.
-        stream: Where to.
-    """
-    console = Console(file=stream, force_jupyter=False, width=None if stream.isatty() else PIPE_COLUMNS)
-    with console.capture() as capture:
-        console.print(content)
-    text = capture.get()
-    if not console.is_terminal:
-        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-    encoding = console.encoding
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
-
-
 def summary(result: Document) -> RenderableType:
     """Returns what a stranger should know of a search: which trial won and why, and what its file can do.
 
@@ -58,60 +47,20 @@ def summary(result: Document) -> RenderableType:
         result: The contents of `result.json`.
 
     Returns:
-        Something that rich can print at any width: where a table does not fit, its rows are listed one below the other.
+        Something that rich can print at any width: where a table does not fit, it loses its least important columns.
     """
     best = result.get("best")
     if not best:
         return Group(_opening(result), *_trials(result))
-    parts = (*_limits(result), *_trials(result), *_heads(best), *_early_exit(best), *_artefacts(best))
-    return Group(_opening(result), _best(best), *parts)
-
-
-class Rows:
-    """A table; where that is too wide, its rows one below the other.
-
-    Args:
-        title: What the rows are.
-        headers: One per column, with the unit. The first column names the row.
-        rows: Cells as text.
-        num_words: Columns at the left that hold words; the others hold numbers.
-        winner: Index of the row to set off.
-    """
-
-    def __init__(
-        self,
-        title: str,
-        headers: Sequence[str],
-        rows: Sequence[Sequence[str]],
-        num_words: int,
-        winner: int | None = None,
-    ):
-        self.title, self.headers, self.rows, self.num_words, self.winner = title, headers, rows, num_words, winner
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the table or the list."""
-        yield Text(f"\n{self.title}", "bold")
-        table = self._table(ASCII_HEAD if options.ascii_only else box.SIMPLE_HEAD)
-        if Measurement.get(console, options.update(width=1000), table).maximum <= options.max_width:
-            yield table
-        else:
-            yield from self._list()
-
-    def _table(self, lines: box.Box) -> Table:
-        table = Table(box=lines, show_edge=False, padding=(0, 1, 0, 0), header_style="")
-        for index, header in enumerate(self.headers):
-            table.add_column(Text(header), justify="left" if index < self.num_words else "right", no_wrap=True)
-        for index, row in enumerate(self.rows):
-            table.add_row(*map(Text, row), style=WINNER if index == self.winner else "")
-        return table
-
-    def _list(self) -> Iterator[Text]:
-        width = max(map(len, self.headers[1:]))
-        for index, row in enumerate(self.rows):
-            style = WINNER if index == self.winner else ""
-            yield Text(f"{self.headers[0]} {row[0]}".strip(), style)
-            for header, cell in zip(self.headers[1:], row[1:], strict=True):
-                yield Text(f"  {header:<{width}}  {cell}", style)
+    parts = (
+        *_trials(result),
+        *_heads(best),
+        *_classes(best),
+        *_early_exit(best),
+        *_artefacts(best),
+        *next_steps(result),
+    )
+    return Group(_opening(result), *_best(result), *_limits(result), *parts)
 
 
 def _opening(result: Document) -> Paragraph:
@@ -121,11 +70,17 @@ def _opening(result: Document) -> Paragraph:
     return Paragraph(f"{one_line(task['name'])}: {tried} in {took}, seed {result['seed']}.", "bold")
 
 
-def _best(best: Document) -> Paragraph:
+def _best(result: Document) -> Iterator[RenderableType]:
+    best = result["best"]
     kept, size = grouped(best["kept_params"]), grouped(best["prunable_params"])
-    return Paragraph(
-        f"The best network has test accuracy {percent(best['test_accuracy'], 2)} % with {kept} of {size} weights."
+    interval = best.get("test_accuracy_interval")
+    certain = "" if interval is None else f" (95 % interval {percent(interval[0])} to {percent(interval[1])})"
+    yield Paragraph(
+        f"The best network has test accuracy {percent(best['test_accuracy'], 2)} %{certain} with {kept} of {size} "
+        "weights."
     )
+    if "baseline" in best and not best["baseline"]["is_beaten"]:
+        yield Paragraph(baseline(best, result["task"].get("num_test")), "bold yellow")
 
 
 def _limits(result: Document) -> Iterator[RenderableType]:
@@ -150,36 +105,44 @@ def _figure(value: float) -> str:
     return grouped(value) if isinstance(value, int) else f"{value:.3g}"
 
 
-def _winner(result: Document) -> int | None:
-    """Returns the index of the trial that `best` describes."""
-    best = result.get("best")
-    if not best:
-        return None
-    key = "trial" if "trial" in best else "keep_ratios"
-    found = (i for i, trial in enumerate(result["candidates"]) if trial[key] == best[key])
-    return next(found, None)
-
-
 def _trials(result: Document) -> Iterator[RenderableType]:
-    trials, winner = result["candidates"], _winner(result)
+    trials, winner = result["candidates"], winner_of(result)
     rows = [
         (
             f"{trial['trial']}{' *' if index == winner else ''}",
             _status(trial),
             _network(trial),
             ratios(trial["keep_ratios"]),
-            percent(trial["val_accuracy"], 2),
+            with_interval(trial["val_accuracy"], trial.get("val_accuracy_interval")),
+            percent(trial.get("mean_val_accuracy"), 2),
+            "-" if trial.get("mean_val_loss") is None else f"{trial['mean_val_loss']:.4f}",
             grouped(trial["kept_params"]),
             grouped(trial["macs"]),
         )
         for index, trial in enumerate(trials)
     ]
-    headers = ("trial", "status", "network", "keep ratio", "validation %", "weights", "MACs")
-    yield Rows("Trials", headers, rows, num_words=4, winner=winner)
+    headers = (
+        "trial",
+        "status",
+        "network",
+        "keep ratio",
+        "validation % (95 %)",
+        "mean %",
+        "mean loss",
+        "weights",
+        "MACs",
+    )
+    expendable = ("MACs", "keep ratio", "network", "mean loss", "mean %", "status")
+    yield Rows("Trials", headers, rows, num_words=4, winner=winner, expendable=expendable)
     for trial in trials:
         if trial.get("error"):
             yield Paragraph(f"Trial {trial['trial']} {trial['status']}: {one_line(trial['error'])}", "yellow")
-    yield Paragraph(_reason(trials, winner))
+    if any(trial.get("mean_val_loss") is not None for trial in trials):
+        yield Paragraph(
+            "Validation: the checkpoint that was kept. Mean: validation accuracy and loss over the last epochs up to "
+            "it, by which trials are compared."
+        )
+    yield from explained_choice(result)
     networks = result.get("networks")
     if networks and networks["infeasible"]:
         yield Paragraph(
@@ -204,47 +167,50 @@ def _network(trial: Document) -> str:
     return f"{values['depth']} x {values['width']:g}{links}"
 
 
-def _reason(trials: Sequence[Document], winner: int | None) -> str:
-    if winner is None:
-        return "No trial has a result."
-    chosen = trials[winner]
-    name, accuracy = f"* Trial {chosen['trial']}", chosen["val_accuracy"]
-    others = [t for t in trials if t is not chosen and t["val_accuracy"] is not None and not t.get("estimated")]
-    if not others:
-        return f"{name} is chosen: no other has a result."
-    rival = max(others, key=lambda trial: trial["val_accuracy"])
-    gained = f"{percent(accuracy, 2)} %, trial {rival['trial']} {percent(rival['val_accuracy'], 2)} %"
-    if accuracy > rival["val_accuracy"]:
-        return f"{name} is chosen: its last head has the highest validation accuracy ({gained})."
-    if accuracy == rival["val_accuracy"] and chosen["kept_params"] <= rival["kept_params"]:
-        return f"{name} is chosen: no validation accuracy is higher ({gained}), and it keeps the fewest weights."
-    reward, other = chosen["objective"], rival["objective"]
-    if reward > other:  # another network may be as accurate for more than it is worth
-        return (
-            f"{name} is chosen: its objective is {reward:.4f}, that of trial {rival['trial']} {other:.4f} ({gained})."
-        )
-    return f"{name} is chosen ({gained})."
-
-
 def _heads(best: Document) -> Iterator[RenderableType]:
     heads = best["heads"]
     rows = [
         (
             f"{index}{' (last)' if index == len(heads) - 1 else ''}",
-            percent(head["val_accuracy"], 2),
-            percent(head["test_accuracy"], 2),
+            with_interval(head["val_accuracy"], head.get("val_accuracy_interval")),
+            with_interval(head["test_accuracy"], head.get("test_accuracy_interval")),
             grouped(head["macs"]),
         )
         for index, head in enumerate(heads)
     ]
-    headers = ("head", "validation %", "test %", "MACs per image")
-    yield Rows(f"Heads of trial {one_line(best.get('trial', ''))}".rstrip(), headers, rows, num_words=1)
+    headers = ("head", "validation % (95 %)", "test % (95 %)", "MACs per image")
+    title = f"Heads of trial {one_line(best.get('trial', ''))}".rstrip()
+    yield Rows(title, headers, rows, num_words=1, expendable=("MACs per image", "validation % (95 %)"))
     yield Paragraph(
         "Each block ends in a head that can answer; `kgrow export --exit-index` takes its number. MACs: "
         "multiply-accumulate operations of the network up to there, "
         f"pruned weights included; without them {grouped(best['macs_sparse'])} of {grouped(best['macs_dense'])}. The "
         "test images decided nothing."
     )
+
+
+def _classes(best: Document) -> Iterator[RenderableType]:
+    """Yields the recall of each class, the lowest first where there are many."""
+    classes = best.get("classes") or ()
+    if not classes:
+        return
+    shown, title = list(classes), "Recall per class"
+    if len(classes) > NUM_CLASS_ROWS:
+        shown = sorted(classes, key=lambda it: 2.0 if it["recall"] is None else it["recall"])[:NUM_CLASS_ROWS]
+        title = f"Recall per class, the lowest {NUM_CLASS_ROWS} of {len(classes)}"
+    rows = [
+        (
+            one_line(it["name"]),
+            f"{grouped(it['num_test'])}{' !' if it['has_few_test_images'] else ''}",
+            with_interval(it["recall"], it["recall_interval"], decimals=1),
+        )
+        for it in shown
+    ]
+    yield Rows(title, ("class", "test images", "recall % (95 %)"), rows, num_words=1)
+    few = [one_line(it["name"]) for it in classes if it["has_few_test_images"]]
+    if few:
+        named = ", ".join(few[:NUM_CLASS_ROWS]) + (", ..." if len(few) > NUM_CLASS_ROWS else "")
+        yield Paragraph(f"! Fewer than three test images, so that the recall says nothing: {named}.", "yellow")
 
 
 def _early_exit(best: Document) -> Iterator[RenderableType]:
@@ -255,13 +221,14 @@ def _early_exit(best: Document) -> Iterator[RenderableType]:
     rows = [
         (
             f"{point['threshold']:g}",
-            percent(point["test_accuracy"], 2),
+            with_interval(point["test_accuracy"], point.get("test_accuracy_interval")),
             grouped(point["mean_macs"]),
             percent(point["mean_macs"] / full),
         )
         for point in _spread(points)
     ]
-    yield Rows("Early exit", ("threshold", "test %", "mean MACs per image", "% of the last head's"), rows, num_words=1)
+    headers = ("threshold", "test % (95 %)", "mean MACs per image", "% of the last head's")
+    yield Rows("Early exit", headers, rows, num_words=1, expendable=headers[:1:-1])
     yield Paragraph(
         "The first head whose largest probability reaches the threshold answers, and later ones are not run; where "
         "none does, the most confident one answers. An export may let the last one answer then."
@@ -286,14 +253,15 @@ def _artefacts(best: Document) -> Iterator[RenderableType]:
             artefact["quantization"],
             grouped(artefact["bytes"]),
             grouped(artefact["gzip_bytes"]),
-            percent(artefact["test_accuracy"], 2),
+            with_interval(artefact["test_accuracy"], artefact.get("test_accuracy_interval")),
             f"{artefact['latency_ms']:.3g}",
             f"{artefact['max_abs_diff']:.1e}",
         )
         for artefact in artefacts
     ]
-    headers = ("file", "weights", "bytes", "gzip bytes", "test %", "latency ms", "max |diff|")
-    yield Rows("Files, each measured by running it", headers, rows, num_words=2)
+    headers = ("file", "weights", "bytes", "gzip bytes", "test % (95 %)", "latency ms", "max |diff|")
+    expendable = ("max |diff|", "gzip bytes", "latency ms", "weights")
+    yield Rows("Files, each measured by running it", headers, rows, num_words=2, expendable=expendable)
     runtime = one_line(artefacts[0].get("runtime") or "the TensorFlow Lite interpreter")
     yield Paragraph(
         f"Latency: one image on one thread of {runtime} on this machine. Max |diff|: largest difference of a logit "

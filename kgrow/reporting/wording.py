@@ -23,6 +23,23 @@ def percent(ratio: float | None, decimals: int = 1) -> str:
     return "-" if ratio is None else f"{100 * ratio:.{decimals}f}"
 
 
+def with_interval(accuracy: float | None, interval: Sequence[float] | None, decimals: int = 2) -> str:
+    """Words an accuracy and its 95 % interval without signs: "87.12 (85.2-88.9)"; without one that is not known."""
+    words = percent(accuracy, decimals)
+    return words if interval is None else f"{words} ({percent(interval[0])}-{percent(interval[1])})"
+
+
+def baseline(best: Mapping[str, Any], num_test: int | None) -> str:
+    """Words that the best network does not beat always answering the largest class."""
+    found, accuracy = best["baseline"], best["test_accuracy"]
+    verdict = "no better" if accuracy <= found["test_accuracy"] else "not certainly better"
+    images = "the test images" if num_test is None else f"the {grouped(num_test)} test images"
+    return (
+        f"A test accuracy of {percent(accuracy)} % is {verdict} than always answering {one_line(found['class'])!r}, "
+        f"the largest class, which is right for {percent(found['test_accuracy'])} % of {images}."
+    )
+
+
 def ratios(keep_ratios: Sequence[float]) -> str:
     """Words keep ratios: "0.8 0.75"."""
     return " ".join(f"{ratio:.3g}" for ratio in keep_ratios)

@@ -15,11 +15,11 @@ def pareto_front(points: Sequence[Mapping[str, Any]], costs: Sequence[str] = COS
     equal points the first one counts.
 
     Args:
-        points: With `val_accuracy` and the costs by name; a point without an accuracy is left out.
+        points: With `mean_val_accuracy` and the costs by name; a point without an accuracy is left out.
         costs: The names of what shall be low.
     """
-    known = [index for index, point in enumerate(points) if point["val_accuracy"] is not None]
-    values = {index: (-points[index]["val_accuracy"], *(points[index][name] for name in costs)) for index in known}
+    known = [index for index, point in enumerate(points) if point["mean_val_accuracy"] is not None]
+    values = {index: (-points[index]["mean_val_accuracy"], *(points[index][name] for name in costs)) for index in known}
 
     def is_beaten(index: int) -> bool:
         mine = values[index]

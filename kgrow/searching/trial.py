@@ -17,7 +17,9 @@ class Trial:
         values: The hyper-parameters that the candidate stands for.
         status: `"done"`, `"cut"` (short, as it promised nothing), `"stopped"` (out of time) or `"failed"`.
         val_accuracy: The final head's, at the checkpoint that was kept; None if there is none.
-        objective: What the search maximises; None if there is no accuracy.
+        mean_val_accuracy: Mean of the same over the last epochs before that checkpoint and its own, or the estimate.
+        mean_val_loss: Mean validation loss of the final head over the same epochs, in nats; None of an estimate.
+        objective: What the search maximises, from the mean accuracy; None if there is no accuracy.
         prunable_params: Connections of the full network.
         kept_params: Connections that the final masks keep.
         macs: Multiply-accumulates per image, pruned connections included.
@@ -48,6 +50,8 @@ class Trial:
     same_as: str | None = None
     error: str | None = None
     traceback: str | None = None
+    mean_val_accuracy: float | None = None
+    mean_val_loss: float | None = None
 
     @staticmethod
     def of(document: dict[str, Any]) -> Trial:

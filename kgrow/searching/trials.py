@@ -21,6 +21,7 @@ from kgrow.lifecycle import (
 )
 from kgrow.pruning import PruningSchedule
 from kgrow.run import Run
+from kgrow.searching.choice import ACCURATE, Choice, mean_figures
 from kgrow.searching.objective import Objective
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
@@ -30,7 +31,7 @@ from kgrow.task import Task
 Stop = Callable[[Lifecycle], bool]
 
 OUTCOME, FORK = "outcome.json", "fork.json"
-# Finished networks that stay on disk: if the file of the best breaks a limit after all, the next one is tried.
+# If the file of the best breaks a limit after all, the next one is tried, so many in all; they stay on disk.
 NETWORKS_KEPT = 3
 PREFIXES_KEPT = 32
 
@@ -54,13 +55,22 @@ class Trials:
         full_macs: Multiply-accumulates of the largest network of the space: the unit of energy.
         run: The search's directory.
         observer: Told what happens.
+        prefer: What decides between networks that accuracies cannot tell apart; see `Choice`.
     """
 
     def __init__(
-        self, task: Task, settings: Settings, objective: Objective, full_macs: int, run: Run, observer: Observer
+        self,
+        task: Task,
+        settings: Settings,
+        objective: Objective,
+        full_macs: int,
+        run: Run,
+        observer: Observer,
+        prefer: str = ACCURATE,
     ):
         self.task, self.settings, self.objective, self.full_macs = task, settings, objective, full_macs
         self.run, self.observer = run, observer
+        self.choice = Choice(prefer, len(task.validation), objective.counts_energy)
         self.schedule = settings.preset.pruning_schedule()
         self.outcomes: dict[int, Trial] = {}
         self.pool = TrainerPool()
@@ -114,16 +124,19 @@ class Trials:
         return count
 
     def ranked(self) -> list[int]:
-        """Returns the trials whose training went to its end: the highest objective, then the fewest connections.
+        """Returns the trials whose training went to its end, in the order of `Choice`.
 
         Those that ran out of time count if they reached their final structure; what was cut short on purpose does not.
         """
-        complete = {
+        return self.choice.order(self.complete())
+
+    def complete(self) -> dict[int, Trial]:
+        """Returns the trials that may win."""
+        return {
             index: trial
             for index, trial in self.outcomes.items()
             if trial.objective is not None and trial.same_as is None and trial.epochs == self.settings.preset.epochs
         }
-        return sorted(complete, key=lambda i: (-(complete[i].objective or 0.0), complete[i].kept_params, i))
 
     def directory(self, index: int) -> Run:
         """Returns the sub-directory of a trial."""
@@ -169,8 +182,8 @@ class Trials:
         trial = self._trial(index, proposal, status, accuracy, epochs)
         trained = sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK)["epoch"]
         trial = dataclasses.replace(trial, epochs_trained=trained, error=error, traceback=trace)
-        if accuracy is not None:  # whole channels take connections along that the keep ratios would have left
-            trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
+        if accuracy is not None:
+            trial = self._judged(trial, lifecycle)
         if status == "done" and epochs < self.settings.preset.epochs:  # another trial may go on from here
             best = Snapshot.load(directory, BEST) if accuracy is not None else None
             prefix = dataclasses.replace(Snapshot.load(directory, LAST), best=best)
@@ -182,6 +195,17 @@ class Trials:
             directory.write_json(OUTCOME, dataclasses.asdict(trial))
         self.observer.trial_finished(directory.path.name, dataclasses.asdict(trial))
         return trial
+
+    def _judged(self, trial: Trial, lifecycle: Lifecycle) -> Trial:
+        """Returns a trial that kept a checkpoint, with its means over epochs and what its network really keeps."""
+        # Whole channels take connections along that the keep ratios would have left.
+        trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
+        means = mean_figures(lifecycle.events, lifecycle.final_structure_epoch)
+        if means is None:
+            return trial
+        accuracy, loss = means
+        objective = self.objective.reward(accuracy, trial.macs / self.full_macs)
+        return dataclasses.replace(trial, objective=objective, mean_val_accuracy=accuracy, mean_val_loss=loss)
 
     def _trial(self, index: int, proposal: Proposal, status: str, accuracy: float | None, epochs: int) -> Trial:
         footprint = dataclasses.asdict(proposal.footprint)
@@ -197,14 +221,16 @@ class Trials:
             prunable_params=proposal.candidate.architecture.kernel_params(),
             kept_params=kept,
             epochs=epochs,
+            mean_val_accuracy=accuracy,
             **footprint,
         )
 
     def _clean(self) -> None:
-        """Keeps the best networks and the prefixes that were used last."""
+        """Keeps the networks that may win and the prefixes that were used last."""
         finished = {i: trial for i, trial in self.outcomes.items() if trial.status in ("done", "failed")}
         # A stopped trial may end worse than it is now, so it takes no place from those that have ended.
-        kept = [index for index in self.ranked() if index in finished][:NETWORKS_KEPT]
+        ended = {index: trial for index, trial in self.complete().items() if index in finished}
+        kept = self.choice.promising(ended, NETWORKS_KEPT)
         for index in finished:
             self.directory(index).remove(LAST)
             if index not in kept:

@@ -102,7 +102,7 @@ def test_estimator_is_a_value(searched):
 def test_estimates_are_accuracies_and_say_what_they_are(searched):
     for trial in searched.found.values():
         assert 0 <= trial.val_accuracy <= 1
-        assert trial.objective == trial.val_accuracy
+        assert trial.objective == trial.mean_val_accuracy
         exact = searched.estimates.trials.directory(int(trial.trial)).has(ESTIMATE) is False
         assert trial.estimated == (not exact)
         assert trial.epochs_trained <= trial.epochs

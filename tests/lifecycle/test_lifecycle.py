@@ -19,6 +19,7 @@ from kgrow.lifecycle import (
     accuracy_per_head,
     fold,
 )
+from kgrow.lifecycle.validation import loss_per_head
 from kgrow.run import Run
 
 RATIOS = (0.5, 0.3)
@@ -105,9 +106,11 @@ def test_pruning_events_tell_the_exact_counts(unbroken, tiny_architecture):
         assert event["prunable_params"] == sizes[block]
 
 
-def test_epochs_tell_loss_accuracy_per_head_and_what_is_kept(unbroken):
+def test_epochs_tell_losses_accuracy_per_head_and_what_is_kept(unbroken):
     epochs = events_of(unbroken.run, "epoch")
     assert [len(event["val_accuracy"]) for event in epochs] == [1, 1, 2, 2, 2, 2]
+    assert [len(event["val_loss"]) for event in epochs] == [1, 1, 2, 2, 2, 2]
+    assert all(0 < loss < 10 for event in epochs for loss in event["val_loss"])
     assert all(math.isfinite(event["loss"]) and event["seconds"] >= 0 for event in epochs)
     assert [event["kept_params"] for event in epochs] == [156, 78, 78 + 234, 78 + 70, 78 + 70, 78 + 70]
 
@@ -291,3 +294,9 @@ def test_what_a_rule_logs_stays_if_the_life_goes_on_and_is_logged_once(live, dir
     live(stop=rule)
     with directory() as run:
         assert [event["epoch"] for event in events_of(run, "asked")] == [0, 1, 2, 3, 4]
+
+
+def test_loss_per_head_is_the_mean_cross_entropy_also_of_large_logits():
+    logits = np.array([[[0.0, 0.0], [0.0, math.log(3)]], [[1000.0, 0.0], [0.0, 1000.0]]])
+    labels = np.array([0, 0], np.int32)
+    assert loss_per_head(logits, labels) == pytest.approx([(math.log(2) + math.log(4)) / 2, 500.0])

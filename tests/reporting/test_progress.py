@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 SIZES = (25_008, 47_872, 45_568, 50_944)
 EPOCHS = 6
 CONTROL_CODE = r"\x1b\[[\d;?]*[A-Za-z]"
+PER_HEAD, BOTH = "validation per head", "loss of 2 heads 0.500,"
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 
 # Runs in a process of its own, which need not load TensorFlow: the package of the interface is replaced by its folder.
@@ -147,22 +148,22 @@ def test_plain_lines_tell_a_whole_search():
         "trial 0000 (1 of 2): keep 0.8 0.6, 6 epochs",
         "trial 0000 epoch 1: grew block 1",
         "trial 0000 epoch 1 of 6: validation 60.0 %, loss 0.500, kept 25 008 of 25 008, 10.0 s, at least 1 min left",
-        "trial 0000 epoch 2: grew block 2",
-        "trial 0000 epoch 2 of 6: validation 65.0 70.0 %, loss 0.500, kept 72 880 of 72 880, 30.0 s, about 4 min left",
-        "trial 0000 epoch 3 of 6: validation 70.0 75.0 %, loss 0.500, kept 72 880 of 72 880, 30.0 s, about 3 min left",
+        "trial 0000 epoch 2: grew block 2; from here on the loss is that of 2 heads",
+        f"trial 0000 epoch 2 of 6: {PER_HEAD} 65.0 70.0 %, {BOTH} kept 72 880 of 72 880, 30.0 s, about 4 min left",
+        f"trial 0000 epoch 3 of 6: {PER_HEAD} 70.0 75.0 %, {BOTH} kept 72 880 of 72 880, 30.0 s, about 3 min left",
         "trial 0000 epoch 4: pruned block 1 to 80 %: 20 006 of 25 008",
-        "trial 0000 epoch 4 of 6: validation 71.0 77.0 %, loss 0.500, kept 67 878 of 72 880, 30.0 s, about 2 min left",
+        f"trial 0000 epoch 4 of 6: {PER_HEAD} 71.0 77.0 %, {BOTH} kept 67 878 of 72 880, 30.0 s, about 2 min left",
         "trial 0000 epoch 5: pruned block 2 to 60 %: 28 723 of 47 872",
-        "trial 0000 epoch 5 of 6: validation 71.2 78.0 %, loss 0.500, kept 48 729 of 72 880, 30.0 s, about 2 min left",
-        "trial 0000 epoch 6 of 6: validation 71.2 81.3 %, loss 0.500, kept 48 729 of 72 880, 30.0 s, about 2 min left",
+        f"trial 0000 epoch 5 of 6: {PER_HEAD} 71.2 78.0 %, {BOTH} kept 48 729 of 72 880, 30.0 s, about 2 min left",
+        f"trial 0000 epoch 6 of 6: {PER_HEAD} 71.2 81.3 %, {BOTH} kept 48 729 of 72 880, 30.0 s, about 2 min left",
         "trial 0000 done: keep 0.8 0.6, validation 81.3 %, kept 48 729 of 72 880",
         "trial 0001 (2 of 2): keep 0.5 0.5, 6 epochs",
         "trial 0001 goes on at epoch 4",
         "trial 0001 epoch 4: pruned block 1 to 80 %: 20 006 of 25 008",
-        "trial 0001 epoch 4 of 6: validation 71.0 77.0 %, loss 0.500, kept 67 878 of 72 880, 30.0 s, about 1 min left",
+        f"trial 0001 epoch 4 of 6: {PER_HEAD} 71.0 77.0 %, {BOTH} kept 67 878 of 72 880, 30.0 s, about 1 min left",
         "trial 0001 epoch 5: pruned block 2 to 60 %: 28 723 of 47 872",
-        "trial 0001 epoch 5 of 6: validation 71.2 78.0 %, loss 0.500, kept 48 729 of 72 880, 30.0 s, about 30 s left",
-        "trial 0001 epoch 6 of 6: validation 71.2 81.3 %, loss 0.500, kept 48 729 of 72 880, 30.0 s",
+        f"trial 0001 epoch 5 of 6: {PER_HEAD} 71.2 78.0 %, {BOTH} kept 48 729 of 72 880, 30.0 s, about 30 s left",
+        f"trial 0001 epoch 6 of 6: {PER_HEAD} 71.2 81.3 %, {BOTH} kept 48 729 of 72 880, 30.0 s",
         "trial 0001 failed: keep 0.8 0.6, the loss is [31mnan",
     ]
 
@@ -211,6 +212,44 @@ def test_time_left_of_an_unannounced_search_speaks_of_the_trial_only():
     assert state.time_left().words == "about 3 h 0 min left in this trial"
 
 
+def test_time_left_is_never_more_than_the_time_allowed():
+    state = SearchState()
+    state.search_started([4])
+    state.time_limited(600.0)
+    state.trial_started("0000", (0.5,), 4)
+    state.event(grew(0, 0))
+    state.progress(0, 1, 1)
+    line = state.event(epoch_event(0, [0.5], 100, 3600.0))[-1]
+    assert line.endswith(", at most 10 min left")
+    assert state.time_left().symbols == "<10 min left"
+    state.event(epoch_event(1, [0.5], 100, 5.0))
+    assert state.time_left().words == "about 10 s left"  # less than what is allowed
+    state.time_limited(-1.0)
+    assert state.time_left() is None
+
+
+@pytest.mark.parametrize("kind", [Display, PlainLines])
+def test_every_display_is_told_of_the_time_allowed(kind):
+    stream = Terminal()
+    display = kind(Console(file=stream, width=200, force_terminal=True) if kind is Display else stream)
+    with display:
+        display.time_limited(600.0)
+        display.trial_started("0000", (0.5,), 4)
+        display.event("0000", grew(0, 0))
+        display.progress("0000", 0, 1, 1)
+        display.event("0000", epoch_event(0, [0.5], 100, 3600.0))
+        display.progress("0000", 1, 1, 1)
+    assert "10 min left" in stream.getvalue()
+    assert " h " not in stream.getvalue()
+
+
+def test_one_number_per_head_is_said_to_be_that_and_a_single_one_is_not():
+    state = state_in_the_middle(num_heads=1)
+    assert "per head" not in state.event(epoch_event(1, [0.7], 100, 1.0))[-1]
+    line = state_in_the_middle(num_heads=2).event(epoch_event(1, [0.7, 0.8], 100, 1.0))[-1]
+    assert "validation per head 70.0 80.0 %, loss of 2 heads 0.500" in line
+
+
 def test_pruning_that_removes_nothing_is_not_told():
     state = SearchState()
     state.trial_started("0000", (1.0,), 4)
@@ -257,8 +296,8 @@ def test_status_line_fits_every_width(width, num_heads, encoding):
 def test_wide_status_line_says_everything():
     bar = "━" * 12 + "─" * 12
     assert status_line(200) == (
-        f"trial 0000  keep 0.8 0.7 0.6 0.5  epoch 2/6 {bar}  val 70.0 71.0 72.0 73.0 %  kept 150 000 of 155 002  "
-        "~16 min left"
+        f"trial 0000  keep 0.8 0.7 0.6 0.5  epoch 2/6 {bar}  val per head 70.0 71.0 72.0 73.0 %  "
+        "kept 150 000 of 155 002  ~16 min left"
     )
 
 

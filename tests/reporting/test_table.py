@@ -15,6 +15,12 @@ from kgrow.reporting.wording import duration, grouped, one_line, percent
 THRESHOLDS = (0.1, 0.15, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
+@pytest.fixture(autouse=True)
+def wide_pipe(monkeypatch):
+    """Room for all columns, unless a test asks for less."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 def trial(name, ratio, accuracy, status="done", error=None):
     return {
         "trial": name,
@@ -91,7 +97,7 @@ def printed(result):
 
 def rendered(result, width):
     console = Console(file=io.StringIO(), width=width, force_jupyter=False, color_system=None)
-    console.print(summary(result))
+    console.print(summary(result), crop=False)
     return console.file.getvalue()
 
 
@@ -105,22 +111,44 @@ def changed(change):
     return result
 
 
-def test_piped_table_is_plain_and_fits_80_columns(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("120", 120), ("wide", 80), ("0", 80), (None, 80)])
+def test_piped_table_is_plain_and_has_the_columns_of_its_environment(monkeypatch, columns, width):
+    monkeypatch.delenv("COLUMNS")
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
     text = printed(RESULT)
     assert "\x1b" not in text
-    assert max(map(cell_len, text.splitlines())) <= 80
+    tables = text[: text.index("Next steps")]
+    assert width - 20 < max(map(cell_len, tables.splitlines())) <= width
     assert all(line == line.rstrip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown", "left_out"),
+    [
+        ("80", r"^0000 \*  done    4 x 0\.5  +87\.12 +87\.00 +0\.4321 +84 696$", "MACs, keep ratio"),
+        ("60", r"^0000 \*  done +87\.12 +87\.00 +84 696$", "MACs, keep ratio, network, mean loss"),
+    ],
+)
+def test_narrow_table_loses_its_least_important_columns_and_says_which(monkeypatch, columns, shown, left_out):
+    def judge(result):
+        result["candidates"][0] |= {"mean_val_accuracy": 0.87, "mean_val_loss": 0.4321}
+
+    monkeypatch.setenv("COLUMNS", columns)
+    text = printed(changed(judge))
+    assert re.search(shown, text, re.MULTILINE)
+    assert f"Columns left out at this width: {left_out}. " in words(text)
+    assert "trial 0001\n" not in text  # no list
 
 
 def test_table_says_which_trial_won_and_why():
     text = printed(RESULT)
     assert text.startswith("cifar10: 3 trials in 1 h 33 min, seed 0.\n")
     assert "The best network has test accuracy 85.00 % with 84 696 of 169 392 weights." in text
-    assert re.search(r"0000 \*  done    4 x 0\.5  0\.5 0\.5 0\.5 0\.5 +87\.12 +84 696 +20 000 000", text)
-    assert re.search(r"0002    failed +4 x 0\.5  0\.25 0\.25 0\.25 0\.25 +- +42 348 +20 000 000", text)
-    reason = "* Trial 0000 is chosen: its last head has the highest validation accuracy (87.12 %, trial 0001 86.90 %)."
-    assert reason in words(text)
+    assert re.search(r"0000 \*  done    4 x 0\.5  0\.5 0\.5 0\.5 0\.5 +87\.12 +- +- +84 696 +20 000 000", text)
+    assert re.search(r"0002    failed +4 x 0\.5  0\.25 0\.25 0\.25 0\.25 +- +- +- +42 348 +20 000 000", text)
+    reason = "its last head has the highest mean validation accuracy (87.12 %, trial 0001 86.90 %)."
+    assert f"* Trial 0000 is chosen: {reason}" in words(text)
     assert "Trial 0002 failed: the loss became nan in epoch 12; a lower rate may help" in words(text)
 
 
@@ -134,7 +162,7 @@ def test_links_and_twins_are_named():
     def change(result):
         result["candidates"][1] |= {"same_as": "0000", "values": {"depth": 2, "width": 1.0, "links": "concat"}}
 
-    assert "trial 0001 status as 0000 network 2 x 1 concat keep ratio" in words(printed(changed(change)))
+    assert "0001 as 0000 2 x 1 concat 0.35" in words(printed(changed(change)))
 
 
 def test_estimated_accuracies_are_called_approximate_and_are_no_rivals():
@@ -143,7 +171,7 @@ def test_estimated_accuracies_are_called_approximate_and_are_no_rivals():
         result["calibration"] = {"estimator": "supernet", "kendall_tau": 0.714, "num_candidates": 10}
 
     text = words(printed(changed(change)))
-    assert "0001 status approximate network" in text
+    assert "0001 approximate 4 x 0.5" in text
     assert "* Trial 0000 is chosen: no other has a result." in text
     assert "approximate: supernet, Kendall tau 0.71 over 10 candidates" in text
 
@@ -152,7 +180,7 @@ def test_trial_that_was_cut_short_says_so():
     def change(result):
         result["candidates"][1] |= {"estimated": True, "status": "cut"}
 
-    assert "0001 status cut, approximate network" in words(printed(changed(change)))
+    assert "0001 cut, approximate 4 x 0.5" in words(printed(changed(change)))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +188,7 @@ def test_trial_that_was_cut_short_says_so():
     [
         (
             [0.8712, None],
-            "no validation accuracy is higher (87.12 %, trial 0001 87.12 %), and it keeps the fewest weights.",
+            "no mean validation accuracy is higher (87.12 %, trial 0001 87.12 %), and it keeps the fewest weights.",
         ),
         ([0.9, None], "* Trial 0000 is chosen (87.12 %, trial 0001 90.00 %)."),
         ([None, None], "* Trial 0000 is chosen: no other has a result."),
@@ -192,7 +220,7 @@ def test_networks_that_cannot_fit_are_counted():
 
 def test_heads_have_accuracies_and_macs():
     text = printed(RESULT)
-    assert re.search(r"^head +validation % +test % +MACs per image$", text, re.MULTILINE)
+    assert re.search(r"^head +validation % \(95 %\) +test % \(95 %\) +MACs per image$", text, re.MULTILINE)
     assert re.search(r"^0 +71\.00 +70\.00 +5 000 000$", text, re.MULTILINE)
     assert re.search(r"^3 \(last\) +86\.00 +85\.00 +20 000 000$", text, re.MULTILINE)
 
@@ -218,21 +246,138 @@ def test_file_row_has_every_measurement_and_names_the_runtime():
     text = printed(RESULT)
     assert re.search(r"model\.tflite +float32 +741 234 +391 234 +84\.99 +1\.23 +1\.2e-05\n", text)
     assert "one image on one thread of ai_edge_litert 2.3.0 on this machine" in words(text)
-    assert text.endswith("/data/kgrow_runs/cifar10/model.tflite\n")
+    assert "\n/data/kgrow_runs/cifar10/model.tflite\n" in text
+
+
+def test_last_lines_are_the_commands_that_come_next(monkeypatch, tmp_path):
+    def move(result):
+        result["best"]["artefacts"][0]["path"] = str(tmp_path / "my runs" / "model.tflite")
+
+    monkeypatch.chdir(tmp_path)
+    assert printed(changed(move)).endswith(
+        "\nNext steps\n"
+        "Classify images:\n"
+        "  python 'my runs/run.py' IMAGE\n"
+        "Export for a device, with answers as early as a head is sure:\n"
+        "  kgrow export 'my runs' --early-exit --out out\n"
+        "Compare all formats:\n"
+        "  kgrow benchmark 'my runs'\n"
+    )
+
+
+def test_data_in_memory_are_given_again_in_the_next_step():
+    def forget(result):
+        result["source"] = {"dataset": None}
+
+    text = printed(changed(forget))
+    assert "  kgrow.load('/data/kgrow_runs/cifar10', dataset).export('out', early_exit=True)\n" in text
+    assert "kgrow benchmark" not in text
+
+
+def test_command_is_not_broken_on_a_narrow_terminal():
+    assert "\n  kgrow export /data/kgrow_runs/cifar10 --early-exit --out out\n" in rendered(RESULT, 40)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_nothing_is_cut_at_any_width(width):
     text = rendered(RESULT, width)
-    assert max(cell_len(line.rstrip()) for line in text.splitlines()) <= width
+    tables = text[: text.index("Next steps")]  # what follows is there to be copied
+    assert max(cell_len(line.rstrip()) for line in tables.splitlines()) <= width
     assert "…" not in text
-    for number in ("169 392", "84 696", "20 000 000", "741 234", "391 234", "1.2e-05", "84.99", "11 234 567"):
+    for number in ("169 392", "84 696", "20 000 000", "741 234", "84.99", "11 234 567"):
         assert number in text
 
 
-def test_narrow_terminal_lists_rows_one_below_the_other():
-    text = rendered(RESULT, 40)
-    assert "head 3 (last)\n  validation %    86.00\n  test %          85.00\n  MACs per image  20 000 000\n" in text
+def test_what_is_narrower_than_every_table_gets_rows_one_below_the_other():
+    text = rendered(RESULT, 30)
+    assert re.search(r"^trial 0000 \*\n  status +done\n", text, re.MULTILINE)
+
+
+def judged(result):
+    """Two contenders, the winner told apart from the third trial alone."""
+    result["task"] |= {"num_validation": 45}
+    for candidate, mean, loss in zip(result["candidates"], (0.52, 0.55, 0.2), (0.61, 0.72, 1.9), strict=True):
+        candidate |= {"val_accuracy": mean, "mean_val_accuracy": mean, "mean_val_loss": loss, "flash_bytes": 9_000}
+        candidate |= {"val_accuracy_interval": [mean - 0.1, mean + 0.1], "error": None, "status": "done"}
+    compared = [
+        {"trial": "0001", "difference": -0.03, "p_value": 0.61, "told_apart": False},
+        {"trial": "0002", "difference": 0.32, "p_value": 0.001, "told_apart": True},
+    ]
+    result["choice"] = {"prefer": "accurate", "contenders": ["0000", "0001"], "comparisons": compared}
+
+
+def test_what_cannot_be_told_apart_is_said_with_every_interval():
+    text = words(printed(changed(judged)))
+    why = "it has the lowest mean validation loss, 0.6100, of the 2 trials within one standard error of the highest"
+    assert f"* Trial 0000 is chosen: {why} mean validation accuracy (52.00 %, trial 0001 55.00 %)." in text
+    assert "On 45 validation images it cannot be told apart from trial 0001: the differences may be chance" in text
+    assert "52.00 (42.0-62.0) 52.00 0.6100" in text
+
+
+def test_preference_for_the_small_is_the_reason_where_it_was_asked_for():
+    def prefer_small(result):
+        judged(result)
+        result["choice"]["prefer"] = "small"
+        result["candidates"][0]["flash_bytes"] = 8_000
+
+    assert "* Trial 0000 is chosen: it is the smallest of the 2 trials" in words(printed(changed(prefer_small)))
+
+
+def with_classes(result):
+    result["task"] |= {"num_test": 45}
+    result["best"]["baseline"] = {"class": "cats", "test_accuracy": 43 / 45, "is_beaten": False}
+    result["best"] |= {"test_accuracy": 43 / 45, "test_accuracy_interval": [0.852, 0.988]}
+    result["best"]["classes"] = [
+        {"name": name, "num_test": size, "has_few_test_images": size < 3, "recall": recall, "recall_interval": ends}
+        for name, size, recall, ends in (
+            ("cats", 43, 1.0, [0.918, 1.0]),
+            ("dogs", 2, 0.0, [0.0, 0.658]),
+            ("owls", 0, None, None),
+        )
+    ]
+
+
+def test_answering_the_largest_class_alone_is_called_no_better_than_that():
+    text = words(printed(changed(with_classes)))
+    assert "The best network has test accuracy 95.56 % (95 % interval 85.2 to 98.8) with" in text
+    assert (
+        "A test accuracy of 95.6 % is no better than always answering 'cats', the largest class, which is right for "
+        "95.6 % of the 45 test images."
+    ) in text
+
+    def beat(result):
+        with_classes(result)
+        result["best"]["baseline"]["is_beaten"] = True
+
+    assert "always answering" not in printed(changed(beat))
+
+
+def test_recall_of_each_class_is_shown_and_classes_of_few_images_are_marked():
+    text = printed(changed(with_classes))
+    assert re.search(r"^cats +43 +100\.0 \(91\.8-100\.0\)$", text, re.MULTILINE)
+    assert re.search(r"^dogs +2 ! +0\.0 \(0\.0-65\.8\)$", text, re.MULTILINE)
+    assert re.search(r"^owls +0 ! +-$", text, re.MULTILINE)
+    assert "! Fewer than three test images, so that the recall says nothing: dogs, owls." in text
+
+
+def test_of_many_classes_those_of_the_lowest_recall_are_shown():
+    def multiply(result):
+        entry = {"num_test": 50, "has_few_test_images": False, "recall_interval": [0, 1]}
+        result["best"]["classes"] = [{**entry, "name": f"class {i}", "recall": 1 - i / 100} for i in range(60)]
+
+    text = printed(changed(multiply))
+    assert "Recall per class, the lowest 10 of 60\n" in text
+    assert re.findall(r"^class (\d+)", text, re.MULTILINE) == [str(i) for i in range(59, 49, -1)]
+
+
+def test_pareto_front_is_printed_with_the_choice():
+    def add_front(result):
+        costs = {"flash_bytes": 9_000, "ram_bytes": 4_096, "latency_ms": None}
+        result["pareto"] = [candidate | costs for candidate in result["candidates"][:2]]
+
+    text = printed(changed(add_front))
+    assert "Pareto front: no other trial is as accurate at lower costs" in text
+    assert re.search(r"^0001 +86\.90 +59 287 +20 000 000 +9 000 +4 096 +-$", text, re.MULTILINE)
 
 
 def test_terminal_gets_colour_unless_it_is_declined(monkeypatch):

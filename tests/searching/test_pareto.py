@@ -9,7 +9,7 @@ POINTS = st.lists(st.tuples(st.none() | st.integers(0, 4), st.integers(0, 4), st
 
 
 def named(points):
-    return [{"val_accuracy": accuracy, "kept_params": kept, "macs": macs} for accuracy, kept, macs in points]
+    return [{"mean_val_accuracy": accuracy, "kept_params": kept, "macs": macs} for accuracy, kept, macs in points]
 
 
 @given(points=POINTS)

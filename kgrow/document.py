@@ -1,0 +1,203 @@
+"""The parts of `result.json`: what was measured on the networks of a search, in plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kgrow.searching.choice import comparisons
+from kgrow.searching.pareto import pareto_front
+from kgrow.searching.trial import Trial
+from kgrow.task import Split, Task
+from kgrow.uncertainty import interval
+
+if TYPE_CHECKING:
+    from kgrow.architecture import Architecture
+    from kgrow.exporting import Artefact
+    from kgrow.lifecycle import Observer, Settings
+    from kgrow.network import GrowingNetwork
+    from kgrow.searching.proposals import Proposals
+    from kgrow.searching.trials import Trials
+
+# Of fewer test images of a class, the recall says nothing.
+FEWEST_IMAGES = 3
+
+
+def task_document(task: Task) -> dict[str, Any]:
+    """Returns the `task` of a result."""
+    sizes = {f"num_{role}": len(getattr(task, role)) for role in ("train", "validation", "test")}
+    return {
+        "name": task.name,
+        "input_shape": list(task.input_shape),
+        "dtype": str(task.dtype),
+        "class_names": list(task.class_names),
+        **sizes,
+    }
+
+
+def candidate_document(trial: Trial, num_validation: int) -> dict[str, Any]:
+    """Returns one of the `candidates` of a result; what was estimated has no interval."""
+    is_exact = trial.val_accuracy is not None and not trial.estimated
+    found = list(interval(trial.val_accuracy or 0.0, num_validation)) if is_exact else None
+    return {**dataclasses.asdict(trial), "val_accuracy_interval": found}
+
+
+def pareto_document(
+    trials: Sequence[Trial], task: Task, settings: Settings, proposals: Proposals, observer: Observer
+) -> list[dict[str, Any]]:
+    """Returns the `pareto` of a result: the trials that no other beats in mean accuracy and costs together.
+
+    Args:
+        trials: Those with an exact accuracy.
+        task: The data.
+        settings: How they were trained.
+        proposals: Where they came from.
+        observer: Told that networks are timed: where there is more than one, each has its latency.
+    """
+    from kgrow.exporting.latency import untrained_latency_ms
+
+    front = [trials[index] for index in pareto_front(list(map(vars, trials)))]
+    networks = [proposals.network(trial.values) for trial in front]
+    latencies: dict[Architecture, float] = {}
+    # Without whole channels a trained network takes as long as an untrained one.
+    if len(set(networks)) > 1 and settings.channels is None:
+        observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
+        latencies = {n: untrained_latency_ms(task, proposals.quantization, n) for n in set(networks)}
+    return [
+        {**candidate_document(trial, len(task.validation)), "latency_ms": latencies.get(network)}
+        for trial, network in zip(front, networks, strict=True)
+    ]
+
+
+def choice_document(trials: Trials, ranked: Sequence[int], winner: Trial) -> dict[str, Any]:
+    """Returns the `choice` of a result: why this network, and which others might as well be the best.
+
+    Args:
+        trials: All of the search.
+        ranked: The finalists, whose networks are compared image by image.
+        winner: The one that was chosen.
+    """
+    from kgrow.lifecycle import BEST, Snapshot
+
+    validation, right = trials.task.validation, {}
+    for index in ranked if len(ranked) > 1 else ():
+        logits = Snapshot.load(trials.directory(index), BEST).network().logits(validation.images)
+        right[trials.outcomes[index].trial] = logits[-1].argmax(axis=-1) == validation.labels
+    complete = trials.complete()
+    rivals = [trial for trial in complete.values() if trial.trial != winner.trial]
+    return {
+        "prefer": trials.choice.prefer,
+        "contenders": [complete[index].trial for index in trials.choice.contenders(complete)],
+        "comparisons": comparisons(winner, rivals, right, len(validation)),
+    }
+
+
+def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, task: Task) -> dict[str, Any]:
+    """Returns the `best` of a result: everything that is measured on the network that was chosen.
+
+    Args:
+        network: That network.
+        trial: What it came of.
+        artefact: What was measured on its file.
+        task: The data; its test split is evaluated here.
+    """
+    from kgrow.network.early_exit import exit_curve
+
+    architecture = network.architecture
+    validation, test = (network.logits(split.images) for split in (task.validation, task.test))
+    heads = _heads(architecture, task, validation, test)
+    exits = range(len(heads))
+    costs = [architecture.macs(head, passing=exits) for head in exits]
+    num_test = len(task.test)
+    return {
+        "trial": trial.trial,
+        "architecture": architecture.to_json(),
+        "keep_ratios": list(trial.keep_ratios),
+        "prunable_params": architecture.kernel_params(),
+        "kept_params": network.kept_params(),
+        "macs_dense": architecture.macs(),
+        "macs_sparse": architecture.macs(kept={kernel.name: kernel.kept for kernel in network.kernels()}),
+        "heads": heads,
+        "test_accuracy": heads[-1]["test_accuracy"],
+        "test_accuracy_interval": heads[-1]["test_accuracy_interval"],
+        "baseline": baseline_document(task, heads[-1]["test_accuracy"]),
+        "classes": classes_document(task, test[-1].argmax(axis=-1)),
+        "early_exit": [
+            {
+                "threshold": point.threshold,
+                "test_accuracy": point.accuracy,
+                "test_accuracy_interval": list(interval(point.accuracy, num_test)),
+                "mean_macs": point.mean_macs,
+            }
+            for point in exit_curve(test, task.test.labels, costs)
+        ],
+        "artefacts": [dataclasses.asdict(artefact)],
+    }
+
+
+def _heads(architecture: Architecture, task: Task, validation: np.ndarray, test: np.ndarray) -> list[dict[str, Any]]:
+    """Returns accuracies, and the cost of a plain network that ends at each head."""
+    from kgrow.lifecycle import accuracy_per_head
+
+    accuracies = zip(
+        accuracy_per_head(validation, task.validation.labels), accuracy_per_head(test, task.test.labels), strict=True
+    )
+    return [
+        {
+            "val_accuracy": val,
+            "val_accuracy_interval": list(interval(val, len(task.validation))),
+            "test_accuracy": tested,
+            "test_accuracy_interval": list(interval(tested, len(task.test))),
+            "macs": architecture.macs(head),
+        }
+        for head, (val, tested) in enumerate(accuracies)
+    ]
+
+
+def baseline_document(task: Task, test_accuracy: float) -> dict[str, Any]:
+    """Returns the `baseline` of a result: what always answering the largest class of the training images scores.
+
+    It counts as beaten if it lies below the 95 % interval of the network's test accuracy.
+
+    Args:
+        task: The data.
+        test_accuracy: The network's.
+    """
+    largest = int(np.argmax(_counts(task.train, task.num_classes)))
+    accuracy = float(np.mean(task.test.labels == largest))
+    return {
+        "class": task.class_names[largest],
+        "test_accuracy": accuracy,
+        "is_beaten": interval(test_accuracy, len(task.test))[0] > accuracy,
+    }
+
+
+def classes_document(task: Task, answers: np.ndarray) -> list[dict[str, Any]]:
+    """Returns the `classes` of a result: per class its images, and which fraction of the test images is recognized.
+
+    Args:
+        task: The data.
+        answers: The answered class of each test image.
+    """
+    labels, classes = task.test.labels, range(task.num_classes)
+    sizes = [_counts(split, task.num_classes) for split in (task.train, task.validation, task.test)]
+    recalls = [float(np.mean(answers[labels == it] == it)) if sizes[2][it] else None for it in classes]
+    return [
+        {
+            "name": task.class_names[index],
+            "num_train": sizes[0][index],
+            "num_validation": sizes[1][index],
+            "num_test": sizes[2][index],
+            "has_few_test_images": sizes[2][index] < FEWEST_IMAGES,
+            "recall": recall,
+            "recall_interval": None if recall is None else list(interval(recall, sizes[2][index])),
+        }
+        for index, recall in enumerate(recalls)
+    ]
+
+
+def _counts(split: Split, num_classes: int) -> list[int]:
+    return np.bincount(split.labels, minlength=num_classes).tolist()

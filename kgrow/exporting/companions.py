@@ -1,0 +1,28 @@
+"""What stands beside a single file so that its folder is as good as an exported one."""
+
+from __future__ import annotations
+
+from kgrow.exporting.bundle import folder_files, local_of, read_bundle
+from kgrow.exporting.measure import Artefact
+from kgrow.exporting.options import ExportOptions
+from kgrow.lifecycle import Observer
+from kgrow.run import Run
+
+
+def write_companions(run: Run, model: str, artefact: Artefact, observer: Observer) -> None:
+    """Writes labels, a program that classifies and the description, which makes a bundle of a run directory.
+
+    Args:
+        run: The directory; files in it that are not kgrow's stay.
+        model: Name of the file there that `export` wrote.
+        artefact: What was measured on it.
+        observer: Told what was not written.
+    """
+    description, models = read_bundle(run.path / model)
+    ours = run.files()
+    local = local_of(artefact, models, run.path, ExportOptions())
+    for name, data in folder_files(models, description, local).items():
+        if run.has(name) and name not in ours:
+            observer.note(f"'{run.path / name}' is not kgrow's, so it stays and kgrow's own {name} is not written")
+        elif name != model:
+            run.write_bytes(name, data)

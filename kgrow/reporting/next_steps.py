@@ -1,0 +1,49 @@
+"""What a user can do with a finished run, as commands to copy."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from kgrow.reporting.wording import one_line
+
+Document = Mapping[str, Any]
+
+
+def next_steps(result: Document) -> Iterator[RenderableType]:
+    """Yields commands that classify an image, export for a device and compare formats; nothing without a file."""
+    artefacts = result["best"].get("artefacts") or ()
+    if not artefacts:
+        return
+    yield Text("\nNext steps", "bold")
+    for what, command in _steps(result, os.path.dirname(artefacts[0]["path"])):
+        yield Text(what)
+        # A terminal wraps what is too long without breaking it for whoever copies it.
+        yield Text(f"  {one_line(command)}", no_wrap=True, overflow="ignore")
+
+
+def _steps(result: Document, directory: str) -> Iterator[tuple[str, str]]:
+    run = _shortest(directory)
+    is_in_memory = "source" in result and result["source"]["dataset"] is None
+    yield "Classify images:", f"python {shlex.quote(os.path.join(run, 'run.py'))} IMAGE"
+    if len(result["best"]["heads"]) > 1:
+        exits = "Export for a device, with answers as early as a head is sure:"
+        python = f"kgrow.load({run!r}, dataset).export('out', early_exit=True)"
+        yield exits, python if is_in_memory else f"kgrow export {shlex.quote(run)} --early-exit --out out"
+    python = f"kgrow.load({run!r}, dataset).export('out', quantize='int8')"
+    if is_in_memory:
+        yield "Export in 8 bits:", python
+    else:
+        yield "Compare all formats:", f"kgrow benchmark {shlex.quote(run)}"
+
+
+def _shortest(directory: str) -> str:
+    try:
+        return min(directory, os.path.relpath(directory), key=len)
+    except ValueError:  # on another drive of Windows
+        return directory
