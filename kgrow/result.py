@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrow._files import decode_arrays, decode_json
+from kgrow._encoding import decode_arrays, decode_json
 from kgrow.architecture import Architecture
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kgrow._files import decode_arrays
+from kgrow._encoding import decode_arrays
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are POSIX")
 ROOT = Path(__file__).parents[1]
