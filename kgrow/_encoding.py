@@ -105,11 +105,9 @@ def decode_arrays(data: bytes, name: str, kind: Any = Any) -> tuple[dict[str, np
 def _parsed(data: bytes) -> Any:
     try:
         value = json.loads(data, parse_constant=_no_number)
-    except RecursionError:
-        value = None
-        is_deep = True
-    else:
         is_deep = is_nested(value, _MOST_LEVELS)
+    except RecursionError:
+        is_deep = True
     if is_deep:
         raise ValueError(f"It must have at most {_MOST_LEVELS} levels, but has more.")
     return value

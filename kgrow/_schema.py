@@ -18,8 +18,8 @@ def decoded(kind: Any, value: Any, field: str = "") -> Any:
 
     Args:
         kind: A type hint (plain types, `X | None`, `tuple[X, ...]`, `list[X]`, `dict[str, X]`, `Any`), or a dataclass,
-            which is made of an object; or a dictionary of kinds by field, a list of one kind, a tuple of alternatives,
-            which leave the value as it is.
+            which is made of an object; or a dictionary of kinds by field, a list of one kind, a tuple of alternatives
+            (plain types, None, and one other kind), which leave the value as it is.
         value: What a JSON parser returned.
         field: Where the value stands, such as "best.trial".
 
@@ -79,12 +79,13 @@ def _one_of(kinds: tuple[Any, ...], value: Any, field: str) -> Any:
     if value is None and (None in kinds or types.NoneType in kinds):
         return None
     others = [kind for kind in kinds if kind not in (None, types.NoneType)]
-    fitting = [kind for kind in others if kind in NAMES and _is_plain(kind, value)]
-    if fitting:
+    plain = [kind for kind in others if isinstance(kind, type) and kind in NAMES]
+    if any(_is_plain(kind, value) for kind in plain):
         return value
-    if len(others) == 1:
-        return decoded(others[0], value, field)
-    raise _wrong(field, " or ".join(NAMES[kind] for kind in others), value)
+    compound = [kind for kind in others if kind not in plain]
+    if compound and (not plain or isinstance(value, dict | list)):
+        return decoded(compound[0], value, field)
+    raise _wrong(field, " or ".join([NAMES[kind] for kind in plain] + ["null"] * (len(others) < len(kinds))), value)
 
 
 def _record(kinds: dict[str, Any], value: Any, field: str) -> Any:

@@ -12,15 +12,17 @@ import numpy as np
 
 import kgrow
 from kgrow.architecture import Architecture
-from kgrow.exporting import Artefact, ExportError, ExportOptions, classify, export
+from kgrow.exporting import Artefact, ExportError, ExportOptions, classify
+from kgrow.exporting.export import export_to
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot, accuracy_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import exit_curve
+from kgrow.recorded import read_result, record_of
 from kgrow.reporting.hparams import write_hparams
 from kgrow.reporting.wording import agreement, percent
-from kgrow.result import MODEL, RESULT, Result, heads_document, task_document
-from kgrow.run import Run
+from kgrow.result import Result, heads_document, task_document
+from kgrow.run import MODEL, RESULT, Run
 from kgrow.searching.estimating import Estimator, Full, name_of, searching_share
 from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import Estimates
@@ -103,8 +105,7 @@ class Search:
         if not ranked:
             raise _nothing_found(self.estimates.outcomes)
         best, network, measured = self._first_that_fits(ranked, started + max_time)
-        outcomes = self.estimates.outcomes
-        winner = self.trials.outcomes[best]
+        outcomes, winner = self.estimates.outcomes, self.trials.outcomes[best]
         exact = [trial for trial in outcomes if not trial.estimated and (trial.status == "done" or trial == winner)]
         complete, proposals = self.estimates.are_complete, self.plan.proposals
         document: dict[str, Any] = {
@@ -120,15 +121,15 @@ class Search:
             "best": self._measure(network, winner, measured),
             "calibration": calibration,
         }
-        document["wall_s"] = round(time.monotonic() - started, 3)
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.rename(MEASURED, MODEL)
-        self.run.write_json(RESULT, document)
+        document["files"] = record_of(self.run.path, winner.trial)
+        self.run.write_json(RESULT, document | {"wall_s": round(time.monotonic() - started, 3)})
         write_hparams(self.run, document["candidates"])
         if complete:
             self.estimates.finish()
             sweep(self.run.path)
-        return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
+        return Result(self.run.path, read_result(self.run.path), network, self.task)
 
     def _front(self, exact: Sequence[Trial]) -> list[dict[str, Any]]:
         """Returns the candidates that no other beats, with latencies where more than one network is among them."""
@@ -221,7 +222,7 @@ class Search:
         """Writes and measures a file; the test split, over which it is run, decides nothing."""
         options = ExportOptions(self.plan.proposals.quantization, max_drop=1.0, seed=self.plan.settings.seed)
         target = self.run.claim(MEASURED)
-        artefact = export(network, self.task, target, options)
+        artefact = export_to(network, self.task, target, options)
         drop = self._validation_drop(network, target) if options.quantization == "int8" else 0.0
         if drop <= LARGEST_DROP:
             return artefact
@@ -230,7 +231,7 @@ class Search:
             self.observer.note(f"{cost}; no time is left to train it with them")
             return artefact
         self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
-        return export(network, self.task, target, dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS))
+        return export_to(network, self.task, target, dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS))
 
     def _validation_drop(self, network: GrowingNetwork, file: Path) -> float:
         validation = self.task.validation

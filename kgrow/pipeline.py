@@ -27,9 +27,10 @@ from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import CRITERIA, SCOPES, ChannelCriterion, Criterion
+from kgrow.recorded import check_model, read_result
 from kgrow.reporting.progress import display_for
-from kgrow.result import MODEL, RESULT, Result, load
-from kgrow.run import Run
+from kgrow.result import Result, load
+from kgrow.run import MODEL, RESULT, Run
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.cluster import Chief, Worker, from_environment
 from kgrow.searching.estimating import Estimator, Full, chosen_estimator
@@ -214,7 +215,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_server(cluster)) if cluster else None
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
-        if run.has(RESULT) and run.has(MODEL) and run.read_json(RESULT)["complete"]:
+        if run.has(RESULT) and run.has(MODEL) and (found := read_result(run.path))["complete"]:
+            check_model(run.path, found)
             return load(path, task)
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
         run.remove(RESULT)

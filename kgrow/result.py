@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrow._encoding import decode_arrays, decode_json
 from kgrow.architecture import Architecture
+from kgrow.run import RESULT
 
 if TYPE_CHECKING:
     from kgrow.exporting import Artefact, EarlyExit
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
-
-
-RESULT, MODEL = "result.json", "model.tflite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,37 +134,31 @@ def load(
     test_data: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Result:
-    """Reads a finished search.
+    """Reads a finished search, when its weights are the recorded ones and answer the test images as it says.
 
     Args:
         directory: The run directory.
         dataset: The data it was searched on, as given to `search`; exports are proved on its test split. A name or a
-            folder is remembered.
+            folder is remembered; a data set is downloaded only if its name is given here.
         validation_data: As given to `search`.
         test_data: As given to `search`.
         data_dir: Where TensorFlow Datasets keeps its data, if that has changed.
 
     Raises:
         FileNotFoundError: If the directory holds no finished search.
-        ValueError: If the data are not those that were searched on.
+        ValueError: If the data are not those that were searched on, or the directory's files do not go together.
     """
-    from kgrow.lifecycle import BEST
-    from kgrow.network import GrowingNetwork
-    from kgrow.task import Task
-
     path = Path(directory).absolute()
     if not (path / RESULT).is_file():
         raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
-    document = decode_json((path / RESULT).read_bytes(), RESULT)
-    missing = [key for key in ("source", "seed", "task", "config", "best") if key not in document]
-    if missing:
-        raise ValueError(
-            f"'{path / RESULT}' must be a whole result of this version, but has no {missing[0]!r}. Search again with "
-            "`overwrite` (`--overwrite`)."
-        )
+    from kgrow.recorded import best_network, check_accuracy, read_result
+    from kgrow.task import Task
+
+    document = read_result(path)
+    network = best_network(path, document)
     source = document["source"]
-    if dataset is None and source["dataset"] is None:
-        raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
+    if dataset is None:
+        _check_source(path, source, data_dir)
     task = Task.of(
         source["dataset"] if dataset is None else dataset,
         validation_data=validation_data,
@@ -176,16 +167,22 @@ def load(
         image_size=None if isinstance(dataset, Task) else source["image_size"],
         validation_split=None if isinstance(dataset, Task) else source["validation_split"],
         seed=document["seed"],
+        download=dataset is not None,
     )
     if task.fingerprint != document["config"]["task"]["fingerprint"]:
         raise ValueError(
             f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but its pixels or "
             f"labels differ: got {task!r}."
         )
-    best = path / "trials" / document["best"]["trial"] / BEST
-    if not best.is_file():
-        raise FileNotFoundError(f"`directory` must hold the weights of the best trial, but there is no '{best}'.")
-    arrays, _ = decode_arrays(best.read_bytes(), str(best))
-    network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
-    network.load_state(arrays)
+    check_accuracy(network, task, path, document)
     return Result(path, document, network, task)
+
+
+def _check_source(path: Path, source: dict[str, Any], data_dir: Any) -> None:
+    """Raises ValueError if the data that a run names are not on this machine."""
+    if source["dataset"] is None:
+        raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
+    if data_dir is None and "://" in (source["data_dir"] or ""):
+        raise ValueError(
+            f"`data_dir` must be given for {path}: it names {source['data_dir']!r}, and nothing is fetched unasked."
+        )

@@ -28,6 +28,7 @@ from kgrow._ownership import CONFIG, HEADER, LOCK, MANIFEST, Ownership, make_dir
 
 _FORMAT = "kgrow-run-1"
 _EVENTS = "events.jsonl"
+RESULT, MODEL = "result.json", "model.tflite"  # of a search
 # In messages about two configurations: of a key that one of them has not, and in characters what is only named.
 ABSENT, LONGEST_VALUE = "absent", 100
 

@@ -104,6 +104,23 @@ def test_long_values_that_differ_are_named_only(tmp_path):
         Run.open(tmp_path, {"blocks": [{"filters": 16}] * 21, "epochs": 4})
 
 
+@pytest.mark.parametrize("config", [5, "text", [], [[]], True])
+def test_configuration_of_a_wrong_type_is_named_and_can_be_overwritten(tmp_path, config):
+    Run.open(tmp_path, CONFIG).close()
+    header = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**header, "config": config}))
+    with pytest.raises(ValueError, match=r"config\.json is damaged: `config` must be an object or null, but got"):
+        Run.open(tmp_path, CONFIG)
+    Run.open(tmp_path, CONFIG, overwrite=True).close()
+
+
+@pytest.mark.parametrize("line", [b"5", b"null", b"[]", b"[" * 5000 + b"]" * 5000])
+def test_event_that_is_no_object_is_named(run, line):
+    (run.path / "events.jsonl").write_bytes(line + b'\n{"epoch": 2}\n')
+    with pytest.raises(ValueError, match=r"events\.jsonl, line 1 is damaged"):
+        run.events()
+
+
 def test_a_run_in_another_format_is_refused_unless_overwritten(tmp_path):
     Run.open(tmp_path, CONFIG).close()
     header = json.loads((tmp_path / "config.json").read_text())

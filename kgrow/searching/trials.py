@@ -30,6 +30,7 @@ from kgrow.task import Task
 Stop = Callable[[Lifecycle], bool]
 
 OUTCOME, FORK = "outcome.json", "fork.json"
+FORKED = {"epoch": int, "values": dict[str, float | int | str]}
 # Finished networks that stay on disk: if the file of the best breaks a limit after all, the next one is tried.
 NETWORKS_KEPT = 3
 PREFIXES_KEPT = 32
@@ -132,7 +133,7 @@ class Trials:
     def _known(self, index: int, proposal: Proposal, epochs: int) -> Trial | None:
         directory = self.directory(index)
         if directory.has(OUTCOME):
-            trial = Trial.of(directory.read_json(OUTCOME))
+            trial = directory.read_json(OUTCOME, Trial)
             check_same(trial.trial, trial.values, proposal.values)
             if trial.epochs == epochs:
                 return trial
@@ -152,7 +153,7 @@ class Trials:
         )
         start = self._deepest_prefix(candidate, epochs)
         if directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
-            check_same(directory.path.name, directory.read_json(FORK)["values"], proposal.values)
+            check_same(directory.path.name, directory.read_json(FORK, FORKED)["values"], proposal.values)
         else:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
         status, error, trace = "done", None, None
@@ -167,7 +168,9 @@ class Trials:
         # Of a prefix that an earlier version left the best epoch is known, but not its weights.
         accuracy = bests[-1] if bests and status != "failed" and directory.has(BEST) else None
         trial = self._trial(index, proposal, status, accuracy, epochs)
-        trained = sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK)["epoch"]
+        trained = (
+            sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK, FORKED)["epoch"]
+        )
         trial = dataclasses.replace(trial, epochs_trained=trained, error=error, traceback=trace)
         if accuracy is not None:  # whole channels take connections along that the keep ratios would have left
             trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())

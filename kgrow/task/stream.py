@@ -22,6 +22,7 @@ class Options:
         seed: Decides which examples are set aside.
         cache_bytes: Pixels above this size go to a temporary file.
         class_names: Names given by the caller, in the order of the labels.
+        download: Whether TFDS may fetch a data set that is not on this machine.
     """
 
     data_dir: str | None = None
@@ -29,6 +30,7 @@ class Options:
     seed: int = 0
     cache_bytes: int = 2 * 2**30
     class_names: tuple[str, ...] | None = None
+    download: bool = True
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class Task:
         seed: int = 0,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         class_names: Iterable[str] | None = None,
+        download: bool = True,
     ) -> "Task":
         """Makes a task of almost anything.
 
@@ -122,6 +123,7 @@ class Task:
             seed: Decides which images are set aside.
             cache_bytes: Pixels above this size live in a temporary file instead of memory.
             class_names: Names of the classes, in the order of the labels; for a folder, its order.
+            download: Whether a TFDS data set that is not on this machine may be downloaded.
 
         Returns:
             The task. What the user should know is in its `notes`.
@@ -148,6 +150,7 @@ class Task:
             seed=_as_count("seed", seed),
             cache_bytes=_as_count("cache_bytes", cache_bytes),
             class_names=names,
+            download=download,
         )
         opened = open_source(source, options)
         names = names or opened.class_names
