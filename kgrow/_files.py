@@ -55,11 +55,15 @@ def read_file(path: Path) -> bytes:
     Raises:
         ValueError: If it is not a file but a pipe or a device, which may have no end.
     """
-    descriptor = os.open(path, os.O_RDONLY | _PLAIN | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with open(path, "rb", opener=_open_unwaiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"'{path}' must be a file, but is something else.")
         return file.read()
+
+
+def _open_unwaiting(path: str, flags: int) -> int:
+    """Opens a pipe without waiting for somebody to write to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_json(path: Path, kind: Any = Any) -> Any:

@@ -93,6 +93,8 @@ def read_result(directory: Path) -> dict[str, Any]:
         raise _damaged(file, f"`best.trial`: {error}") from error
     if not best["heads"] or not best["artefacts"] or best["test_accuracy"] != best["heads"][-1]["test_accuracy"]:
         raise _damaged(file, "`best` must have heads and artefacts, and the test accuracy of its last head")
+    if not (directory / CONFIG).is_file():
+        raise FileNotFoundError(f"`directory` must hold a whole run, but there is no '{directory / CONFIG}'.")
     config = read_json(directory / CONFIG, HEADER)["config"]
     if not _are_same(document["config"], config):
         raise _damaged(file, f"`config` must be that of {CONFIG}, but differs")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._encoding import decode_arrays
+from kgrow._schema import decoded
 from kgrow.architecture import Architecture
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
@@ -99,6 +100,12 @@ class Metadata:
     step_number: int
     events: tuple[dict[str, Any], ...]
     best: Metadata | None = None
+
+    def __post_init__(self) -> None:
+        for index, event in enumerate(self.events):
+            decoded({"event": str}, event, f"events[{index}]")
+            if event["event"] == "epoch":
+                decoded({"epoch": int, "val_accuracy": [float]}, event, f"events[{index}]")
 
 
 def _of(arrays: dict[str, np.ndarray], metadata: Metadata) -> Snapshot:

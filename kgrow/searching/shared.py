@@ -26,7 +26,9 @@ _KINDS = {".json", ".jsonl", ".npz"}
 def collect(run: Run, worker: str, index: int) -> None:
     """Copies what a worker has left of a trial that has ended into the search's own directory."""
     if not run.has(f"{_trial(index)}/{OUTCOME}"):
-        _copy(run.path / WORKERS / worker / _trial(index), run.child(_trial(index)), last=OUTCOME)
+        source = run.path / WORKERS / worker / _trial(index)
+        check_inside(run.path, source)
+        _copy(source, run.child(_trial(index)), last=OUTCOME)
 
 
 def sweep(path: Path) -> None:

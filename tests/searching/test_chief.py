@@ -266,6 +266,13 @@ def test_files_of_a_trial_are_collected_once(tmp_path):
         assert run.child("trials/0000").events() == [{"event": "grew"}]
 
 
+def test_nothing_is_collected_from_elsewhere(tmp_path):
+    (tmp_path / "trials" / "0000").mkdir(parents=True)
+    (tmp_path / "trials" / "0000" / OUTCOME).write_text("{}")
+    with Run.open(tmp_path / "search", {}) as run, pytest.raises(ValueError, match="inside the run directory"):
+        collect(run, "../..", 0)
+
+
 def test_directory_of_a_worker_that_lives_is_not_swept(tmp_path):
     with Run.open(tmp_path / WORKERS / "alive", {}) as own:
         Run.open(tmp_path / WORKERS / "dead", {}).close()
