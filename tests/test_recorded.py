@@ -243,7 +243,7 @@ def test_data_set_that_a_run_names_is_not_downloaded_unasked(received, tmp_path,
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
     edit(received, lambda document: document["source"].update(dataset=name, data_dir=str(tmp_path)))
     with pytest.raises(
-        ValueError, match=rf"`dataset` must be given: .*--dataset {name}|must be the name of a data set"
+        ValueError, match=rf"`dataset` must be on this machine, .*--dataset {name}|must be the name of a data set"
     ):
         kgrow.load(received)
 

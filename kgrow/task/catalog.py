@@ -91,9 +91,9 @@ BUNDLED: dict[str, Callable[[], Source]] = {"digits": _open_digits}
 
 def _not_here(name: str) -> ValueError:
     return ValueError(
-        f"`dataset` must be given: the run names {name!r}, which is not prepared on this machine, and nothing is "
-        f"downloaded unasked. Pass the name, {name!r} (`--dataset {name}`), to download it, the data themselves, or "
-        "`data_dir` (`--data-dir`) where they are."
+        f"`dataset` must be on this machine, but {name!r} is not prepared there, and nothing is downloaded unasked. "
+        f"Name it, `dataset={name!r}` (`--dataset {name}`), to download it, or pass the data themselves, or `data_dir` "
+        "(`--data-dir`) where they are."
     )
 
 
