@@ -1,25 +1,25 @@
-"""Files that a kill or a full disk leaves old or new, never half: whole files, logs of JSON lines, named arrays."""
+"""Files that a kill or a full disk leaves old or new, never half: whole files and logs of JSON lines.
+
+Nothing here writes through a link: a directory may come from somebody else.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import io
-import json
 import os
+import stat
 import sys
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
+from kgrow._encoding import decode_json, is_json
 
 if sys.platform != "win32":
     import fcntl
 
-_HEADER = "__metadata__"
-_ARRAY_KINDS = "biufcSU"
+_PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)  # flags of every file opened here
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
@@ -30,9 +30,45 @@ def locate(folder: Path, name: str) -> Path:
         ValueError: If the name would lead out of the folder.
     """
     relative = PurePosixPath(name)
-    if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts or "\0" in name:
         raise ValueError(f"`name` must be a path inside the run directory, but got {name!r}.")
     return folder.joinpath(*relative.parts)
+
+
+def check_inside(root: Path, folder: Path) -> None:
+    """Checks that no link leads from a folder to one below it; links that lead to the first one are the user's.
+
+    Raises:
+        ValueError: If one does.
+    """
+    real = Path(os.path.realpath(root)) / folder.relative_to(root)
+    if Path(os.path.realpath(folder)) != real:
+        raise ValueError(
+            f"'{folder}' must be a folder inside the run directory, but is reached through a link. Put the folder "
+            "itself there, or remove the link."
+        )
+
+
+def read_file(path: Path) -> bytes:
+    """Returns the content of a file.
+
+    Raises:
+        ValueError: If it is not a file but a pipe or a device, which may have no end.
+    """
+    with open(path, "rb", opener=_open_unwaiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"'{path}' must be a file, but is something else.")
+        return file.read()
+
+
+def _open_unwaiting(path: str, flags: int) -> int:
+    """Opens a pipe without waiting for somebody to write to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_json(path: Path, kind: Any = Any) -> Any:
+    """Returns what a JSON file holds; see `decode_json`."""
+    return decode_json(read_file(path), str(path), kind)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -44,8 +80,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     partial = temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)  # what a kill left, or a link
         try:
-            with open(partial, "wb") as file:
+            with open(partial, "xb") as file:  # a link that is there all the same is an error
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -67,20 +104,21 @@ def append_line(path: Path, line: bytes) -> None:
 
     Raises:
         OSError: If it cannot be written, as on a full disk; the log is then what it was before.
+        ValueError: If it is a link.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        size = path.stat().st_size if path.exists() else None
-        try:
-            with open(path, "ab") as file:
-                file.write(line + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.truncate(path, size or 0)
-            raise
-        if size is None:
+        is_new = not path.exists()
+        with _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as descriptor:
+            size = os.fstat(descriptor).st_size
+            try:
+                _write_all(descriptor, line + b"\n")
+                os.fsync(descriptor)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, size)
+                raise
+        if is_new:
             _sync_folder(path.parent)
     except OSError as error:
         raise explained(error, path) from error
@@ -90,86 +128,20 @@ def complete_lines(path: Path) -> list[bytes]:
     """Returns the lines of a log without a torn last one: a line that has no end, or that is no JSON."""
     if not path.exists():
         return []
-    *lines, unfinished = path.read_bytes().split(b"\n")
-    if lines and not unfinished and not _is_json(lines[-1]):
+    *lines, unfinished = read_file(path).split(b"\n")
+    if lines and not unfinished and not is_json(lines[-1]):
         lines.pop()
     return lines
 
 
 def drop_torn_line(path: Path) -> None:
     """Cuts a torn last line off a log, so that the next line does not grow onto it."""
-    size = sum(len(line) + 1 for line in complete_lines(path))
-    if path.exists() and path.stat().st_size > size:
-        os.truncate(path, size)
-
-
-def encode_json(value: Any, name: str, indent: int | None = None) -> bytes:
-    """Returns a value as JSON, on one line or as an indented file; keys keep their order.
-
-    Args:
-        value: Plain values, with NumPy numbers, arrays and paths among them.
-        name: What the message calls it.
-        indent: Spaces per level; without it the text is one line without an end.
-
-    Raises:
-        ValueError: If it holds NaN, infinity, a cycle or something that JSON has no form for.
-    """
-    try:
-        text = json.dumps(value, indent=indent, allow_nan=False, default=_plain)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`{name}` must hold plain values and finite numbers, but got an error: {error}. "
-            "JSON has no NaN and no infinity: leave such a value out or pass None."
-        ) from error
-    return (text if indent is None else text + "\n").encode()
-
-
-def decode_json(data: bytes, name: str) -> Any:
-    """Returns the value of a JSON text.
-
-    Raises:
-        ValueError: If it is damaged; `name` says what.
-    """
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} is damaged: {error}. Start the run over (`overwrite=True`, or another `directory`)."
-        ) from error
-
-
-def encode_arrays(arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:
-    """Returns named arrays and their metadata as an uncompressed `.npz` file; equal input gives equal bytes.
-
-    Args:
-        arrays: Numbers, booleans or strings by name; the order is kept.
-        metadata: Plain values, stored as JSON.
-    """
-    header = encode_json({"names": list(arrays), "metadata": metadata}, "metadata")
-    # In memory first: a zip file that a full disk cut short fails a second time when it is collected.
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        _add_array(archive, _HEADER, np.frombuffer(header, np.uint8))
-        for name, array in arrays.items():
-            _add_array(archive, name, _checked(name, np.asanyarray(array)))
-    return buffer.getvalue()
-
-
-def decode_arrays(data: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Returns the arrays and the metadata of an encoded file.
-
-    Raises:
-        ValueError: If it is damaged; `name` says what.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            header = json.loads(_read_array(archive, _HEADER).tobytes())
-            arrays = {key: _read_array(archive, key) for key in header["names"]}
-        return arrays, header["metadata"]
-    except Exception as error:  # zipfile and NumPy answer damaged bytes with a dozen types of errors
-        raise ValueError(
-            f"{name} is damaged: {error}. Start the run over (`overwrite=True`, or another `directory`)."
-        ) from error
+    if not os.path.lexists(path):
+        return
+    with _opened(path, os.O_RDWR) as descriptor:
+        size = sum(len(line) + 1 for line in complete_lines(path))
+        if os.fstat(descriptor).st_size > size:
+            os.ftruncate(descriptor, size)
 
 
 def lock_file(path: Path) -> int:
@@ -177,9 +149,10 @@ def lock_file(path: Path) -> int:
 
     Raises:
         BlockingIOError: If it is locked already; the message names the folder and the process.
+        ValueError: If it is a link.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open_own(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise explained(error, path) from error
     if sys.platform == "win32":  # no lock there: two processes in one folder go unnoticed
@@ -187,7 +160,7 @@ def lock_file(path: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(descriptor, 32).decode().strip()
+        holder = os.read(descriptor, 32).decode(errors="replace").strip()
         os.close(descriptor)
         raise BlockingIOError(
             f"`directory` must belong to one process at a time, but '{path.parent}' is in use by process {holder}. "
@@ -196,7 +169,7 @@ def lock_file(path: Path) -> int:
     except OSError:  # some network drives know no locks; a run there is still a run
         return descriptor
     with contextlib.suppress(OSError):  # only the message above reads it; a full disk may refuse it
-        os.truncate(path, 0)
+        os.ftruncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())
     return descriptor
 
@@ -216,6 +189,48 @@ def explained(error: OSError, path: Path) -> OSError:
     )
 
 
+def _open_own(path: Path, flags: int) -> int:
+    """Returns the descriptor of a file that is changed in place.
+
+    Raises:
+        ValueError: If it is a link, a pipe or a device, or has a second name: what is written would be another's.
+    """
+    if path.is_symlink():  # Windows cannot say so when it opens
+        raise _not_own(path)
+    try:
+        descriptor = os.open(path, flags | _PLAIN | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _not_own(path) from error
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise _not_own(path)
+    return descriptor
+
+
+def _not_own(path: Path) -> ValueError:
+    return ValueError(
+        f"'{path}' must be a file of its own, but is a link or no file. Nothing was written: it may be another's. Copy "
+        "the directory, or remove it."
+    )
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = _open_own(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":  # Windows opens no folders
         return
@@ -225,38 +240,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"{type(value).__name__} {value!r} is no plain value")
-
-
-def _checked(name: str, array: np.ndarray) -> np.ndarray:
-    # bfloat16 has kind "V": NumPy's format would give it back as raw bytes without a word.
-    if array.dtype.kind not in _ARRAY_KINDS:
-        raise ValueError(f"`arrays[{name!r}]` must hold numbers, booleans or strings, but got dtype {array.dtype}.")
-    if name == _HEADER:
-        raise ValueError(f"`arrays` must not use the name {_HEADER!r}, but got it. It is the place of the metadata.")
-    return array
-
-
-def _add_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, array, allow_pickle=False)
-    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue())
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    return np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)

@@ -6,20 +6,23 @@ import contextlib
 import os
 import weakref
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
+from kgrow._encoding import decode_json, encode_json
 from kgrow._files import (
     append_line,
+    check_inside,
     complete_lines,
-    decode_json,
     drop_torn_line,
-    encode_json,
+    explained,
     locate,
     lock_file,
+    read_json,
     temporary,
 )
 
 CONFIG, LOCK, MANIFEST = "config.json", "kgrow.lock", "kgrow.files"
+HEADER = {"format": str, "kgrow_version": str, "config": (dict, None)}
 
 
 @final
@@ -33,11 +36,19 @@ class Ownership:
         self._names: set[str] = set()
 
     def recover(self) -> None:
-        """Reads the list and removes what a killed process left half written."""
+        """Reads the list and removes what a killed process left half written.
+
+        Raises:
+            ValueError: If it names what is not inside.
+        """
         drop_torn_line(self._manifest)
-        self._names = {str(decode_json(line, str(self._manifest))) for line in complete_lines(self._manifest)}
+        self._names = listed(self._root)
         for path in [self._root / CONFIG, *self.written(self._root)]:
             temporary(path).unlink(missing_ok=True)
+
+    def check(self, folder: Path) -> None:
+        """Raises ValueError if a folder is reached through a link, so that it may be another's."""
+        check_inside(self._root, folder)
 
     def record(self, path: Path) -> None:
         """Lists a file before it is first written: what is not listed is never removed."""
@@ -57,4 +68,59 @@ class Ownership:
     def written(self, folder: Path) -> list[Path]:
         """Returns the listed files below a folder, whether they are there or not."""
         paths = [locate(self._root, name) for name in sorted(self._names)]
-        return [path for path in paths if folder in path.parents]
+        found = [path for path in paths if folder in path.parents]
+        for parent in {path.parent for path in found}:
+            self.check(parent)
+        return found
+
+
+def listed(root: Path) -> set[str]:
+    """Returns the names of the files kgrow wrote in a directory; none if it is no run."""
+    manifest = root / MANIFEST
+    return {decode_json(line, str(manifest), str) for line in complete_lines(manifest)}
+
+
+def make_directory(path: Path) -> None:
+    """Creates a run directory, or checks that it may be one.
+
+    Raises:
+        FileExistsError: If it holds files, but no run.
+        PermissionError: If it cannot be written.
+    """
+    own = {LOCK, MANIFEST, temporary(Path(CONFIG)).name}
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        is_foreign = any(entry.name not in own for entry in path.iterdir()) and read_header(path) is None
+    except FileExistsError:
+        is_foreign = True
+    except OSError as error:
+        raise explained(error, path) from error
+    if is_foreign:
+        raise FileExistsError(
+            f"`directory` must be new, empty or a run of kgrow, but got '{path}', which is none of these. "
+            "kgrow leaves it alone: pass another `directory` (`--out`)."
+        )
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """Returns the header of the run that a directory holds, None if it holds none; whether it fits `HEADER` is open."""
+    try:
+        header = read_json(path / CONFIG)
+    except (FileNotFoundError, IsADirectoryError, ValueError):
+        return None
+    is_run = isinstance(header, dict) and header.keys() >= HEADER.keys()
+    return header if is_run and str(header["format"]).startswith("kgrow-run-") else None
+
+
+def check_unowned(path: Path) -> None:
+    """Raises ValueError if a path is that of a file of a run, or of a folder with such files."""
+    real = Path(os.path.realpath(path.parent)) / path.name
+    for root in real.parents:
+        if not (root / MANIFEST).is_file() or read_header(root) is None:
+            continue
+        name = real.relative_to(root).as_posix().casefold()
+        if any(own.casefold() == name or own.casefold().startswith(f"{name}/") for own in listed(root)):
+            raise ValueError(
+                f"`path` must not be a file of a search, but '{path}' belongs to the run in '{root}'. Choose another "
+                "name or another place."
+            )

@@ -20,7 +20,8 @@ from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.cost import arena_bytes, macs
 from kgrow.exporting.measure import gzip_size, runtime_name
 from kgrow.network.early_exit import ExitRule
-from kgrow.result import RESULT, Result, load
+from kgrow.result import Result, load
+from kgrow.run import RESULT
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
 from kgrow.uncertainty import interval

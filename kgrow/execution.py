@@ -12,15 +12,17 @@ import numpy as np
 
 import kgrow
 from kgrow.document import best_document, candidate_document, choice_document, pareto_document, task_document
-from kgrow.exporting import Artefact, ExportError, ExportOptions, classify, export
+from kgrow.exporting import Artefact, ExportError, ExportOptions, classify
 from kgrow.exporting.companions import write_companions
+from kgrow.exporting.export import export_to
 from kgrow.exporting.verify import lost_images, standard_error
 from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot
 from kgrow.network import GrowingNetwork
+from kgrow.recorded import read_result, record_of
 from kgrow.reporting.hparams import write_hparams
 from kgrow.reporting.wording import agreement, baseline, percent
-from kgrow.result import MODEL, RESULT, Result
-from kgrow.run import Run
+from kgrow.result import Result
+from kgrow.run import MODEL, RESULT, Run
 from kgrow.searching.choice import ACCURATE
 from kgrow.searching.estimating import Estimator, Full, name_of, searching_share
 from kgrow.searching.estimating.calibration import calibration_of
@@ -107,8 +109,7 @@ class Search:
         if not ranked:
             raise _nothing_found(self.estimates.outcomes)
         best, network, measured = self._first_that_fits(ranked, started + max_time)
-        outcomes = self.estimates.outcomes
-        winner = self.trials.outcomes[best]
+        outcomes, winner = self.estimates.outcomes, self.trials.outcomes[best]
         exact = [trial for trial in outcomes if not trial.estimated and (trial.status == "done" or trial == winner)]
         complete, proposals = self.estimates.are_complete, self.plan.proposals
         document: dict[str, Any] = {
@@ -127,16 +128,16 @@ class Search:
         }
         if not document["best"]["baseline"]["is_beaten"]:
             self.observer.note(baseline(document["best"], len(self.task.test)))
-        document["wall_s"] = round(time.monotonic() - started, 3)
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.rename(MEASURED, MODEL)
         write_companions(self.run, MODEL, measured, self.observer)
-        self.run.write_json(RESULT, document)
+        document["files"] = record_of(self.run.path, winner.trial)
+        self.run.write_json(RESULT, document | {"wall_s": round(time.monotonic() - started, 3)})
         write_hparams(self.run, document["candidates"])
         if complete:
             self.estimates.finish()
             sweep(self.run.path)
-        return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
+        return Result(self.run.path, read_result(self.run.path), network, self.task)
 
     def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
         """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""
@@ -215,7 +216,7 @@ class Search:
         quantization, settings = self.plan.proposals.quantization, self.plan.settings
         options = ExportOptions(quantization, max_drop=1.0, seed=settings.seed, class_weights=settings.class_weights)
         target = self.run.claim(MEASURED)
-        artefact = export(network, self.task, target, options)
+        artefact = export_to(network, self.task, target, options)
         if options.quantization != "int8":
             return artefact
         lost = self._lost_in_validation(network, target)
@@ -226,7 +227,7 @@ class Search:
             self.observer.note(f"{cost}; no time is left to train it with them")
             return artefact
         self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
-        return export(network, self.task, target, dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS))
+        return export_to(network, self.task, target, dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS))
 
     def _lost_in_validation(self, network: GrowingNetwork, file: Path) -> np.ndarray:
         images, labels = self.task.validation.images, self.task.validation.labels

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kgrow._files import decode_arrays
+from kgrow._encoding import decode_arrays
 from kgrow.run import Run
 from kgrow.task import Task
 from kgrow.task.wording import counted, times

@@ -30,9 +30,10 @@ from kgrow.inventory import check_same_images, record_images
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import CRITERIA, ChannelCriterion, Criterion
+from kgrow.recorded import check_model, read_result
 from kgrow.reporting.progress import display_for
-from kgrow.result import MODEL, RESULT, Result, load
-from kgrow.run import Run
+from kgrow.result import Result, load
+from kgrow.run import MODEL, RESULT, Run
 from kgrow.search_rules import RULES
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.choice import ACCURATE, check_preference
@@ -235,7 +236,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         server = stack.enter_context(_server(cluster)) if cluster else None
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         record_images(run, task)
-        if all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM))) and run.read_json(RESULT)["complete"]:
+        is_whole = all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM)))
+        if is_whole and (found := read_result(run.path))["complete"]:
+            check_model(run.path, found)
             return load(path, task)
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
         run.remove(RESULT)

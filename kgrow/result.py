@@ -7,22 +7,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrow_device.run import check_seal
-
 from kgrow._checks import check_non_negative_int, check_path, lookup, plain
-from kgrow._files import decode_arrays, decode_json
 from kgrow._rules import checked, optional
 from kgrow.architecture import Architecture
 from kgrow.inventory import changed_images
+from kgrow.run import MODEL, RESULT
 from kgrow.task.arguments import RULES as DATA
 
 if TYPE_CHECKING:
     from kgrow.exporting import Artefact, EarlyExit
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
-
-
-RESULT, MODEL = "result.json", "model.tflite"
 
 
 def _check_early_exit(value: Any, name: str) -> bool | EarlyExit:
@@ -150,41 +145,37 @@ def load(
     test_data: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Result:
-    """Reads a finished search.
+    """Reads a finished search, when its weights are the recorded ones and answer the test images as it says.
 
     Args:
         directory: The run directory.
         dataset: The data it was searched on, as given to `search`; exports are proved on its test split. A name or a
-            folder is remembered.
+            folder is remembered; a data set is downloaded only if its name is given here.
         validation_data: As given to `search`.
         test_data: As given to `search`.
         data_dir: Where TensorFlow Datasets keeps its data, if that has changed.
 
     Raises:
         FileNotFoundError: If the directory holds no finished search.
-        ValueError: If the data are not those that were searched on, or the run's file is damaged.
+        ValueError: If the data are not those that were searched on, or the directory's files do not go together.
     """
-    from kgrow._keras import pinned
-    from kgrow.lifecycle import BEST
-    from kgrow.network import GrowingNetwork
-    from kgrow.task import Task
-    from kgrow.task.catalog import DataSetName
-
     path = Path(directory).absolute()
     if not (path / RESULT).is_file():
         raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
-    document = decode_json((path / RESULT).read_bytes(), RESULT)
-    missing = [key for key in ("source", "seed", "task", "config", "best") if key not in document]
-    if missing:
-        raise ValueError(
-            f"'{path / RESULT}' must be a whole result of this version, but has no {missing[0]!r}. Search again with "
-            "`overwrite` (`--overwrite`)."
-        )
-    _check_model(path / MODEL)
-    source = document["source"]
-    if dataset is None and source["dataset"] is None:
-        raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
-    if dataset is None:  # folders are remembered by their absolute paths
+    from kgrow._keras import pinned
+    from kgrow.recorded import best_network, check_accuracy, check_model, read_result
+    from kgrow.task import Task
+    from kgrow.task.catalog import DataSetName
+
+    document = read_result(path)
+    if (path / MODEL).is_file():  # without it the network can be exported all the same
+        check_model(path, document)
+    with pinned():
+        network = best_network(path, document)
+    source, is_named = document["source"], dataset is not None
+    if not is_named:
+        _check_source(path, source, data_dir)
+        # Folders are remembered by their absolute paths.
         dataset = source["dataset"] if os.path.isabs(source["dataset"]) else DataSetName(source["dataset"])
     task = Task.of(
         dataset,
@@ -194,27 +185,23 @@ def load(
         image_size=None if isinstance(dataset, Task) else source["image_size"],
         validation_split=None if isinstance(dataset, Task) else source["validation_split"],
         seed=document["seed"],
-        class_names=None if isinstance(dataset, Task) else source.get("class_names"),
+        class_names=None if isinstance(dataset, Task) else source["class_names"],
+        download=is_named,
     )
     if task.fingerprint != document["config"]["task"]["fingerprint"]:
         changes = changed_images(path, task) or f"its pixels or labels differ: got {task!r}"
         raise ValueError(
             f"`dataset` must be the data that {path} was searched on, {document['task']['name']!r}, but {changes}."
         )
-    best = path / "trials" / document["best"]["trial"] / BEST
-    if not best.is_file():
-        raise FileNotFoundError(f"`directory` must hold the weights of the best trial, but there is no '{best}'.")
-    arrays, _ = decode_arrays(best.read_bytes(), str(best))
-    with pinned():
-        network = GrowingNetwork(Architecture.from_json(document["best"]["architecture"]), seed=document["seed"])
-    network.load_state(arrays)
+    check_accuracy(network, task, path, document)
     return Result(path, document, network, task)
 
 
-def _check_model(model: Path) -> None:
-    """Raises ValueError if the file that a search wrote is damaged; there may be none."""
-    if model.is_file():
-        try:
-            check_seal(f"'{model}'", model.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{error} Without that file the run can be loaded, and exports it anew.") from error
+def _check_source(path: Path, source: dict[str, Any], data_dir: Any) -> None:
+    """Raises ValueError if the data that a run names are not on this machine."""
+    if source["dataset"] is None:
+        raise ValueError(f"`dataset` must be given for {path}: it was searched on data held in memory.")
+    if data_dir is None and "://" in (source["data_dir"] or ""):
+        raise ValueError(
+            f"`data_dir` must be given for {path}: it names {source['data_dir']!r}, and nothing is fetched unasked."
+        )

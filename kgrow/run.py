@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,23 +14,21 @@ from typing import Any, final
 import numpy as np
 
 from kgrow import __version__
+from kgrow._encoding import decode_arrays, decode_json, encode_arrays, encode_json
 from kgrow._files import (
     append_line,
     complete_lines,
-    decode_arrays,
-    decode_json,
     drop_torn_line,
-    encode_arrays,
-    encode_json,
-    explained,
     locate,
-    temporary,
+    read_file,
+    read_json,
     write_atomic,
 )
-from kgrow._ownership import CONFIG, LOCK, MANIFEST, Ownership
+from kgrow._ownership import CONFIG, HEADER, LOCK, MANIFEST, Ownership, make_directory, read_header
 
 _FORMAT = "kgrow-run-1"
 _EVENTS = "events.jsonl"
+RESULT, MODEL = "result.json", "model.tflite"  # of a search
 # In messages about two configurations: of a key that one of them has not, and in characters what is only named.
 ABSENT, LONGEST_VALUE = "absent", 100
 
@@ -57,6 +56,7 @@ class Run:
         self.path = path
         self.config = config
         self._ownership = ownership
+        ownership.check(path)
         self._log = path / _EVENTS
         drop_torn_line(self._log)
 
@@ -77,7 +77,7 @@ class Run:
         """
         resolved = json.loads(encode_json(config, "config"))
         path = Path(directory).absolute()
-        _make_directory(path)
+        make_directory(path)
         ownership = Ownership(path)
         try:
             ownership.recover()
@@ -89,9 +89,9 @@ class Run:
         return run
 
     def _take_up(self, overwrite: bool) -> None:
-        stored = _read_header(self.path)
+        stored = read_header(self.path)
         if stored is not None and stored["config"] is not None and not overwrite:
-            _check_equal(self.path, stored, self.config)
+            _check_equal(self.path, self.config)
         elif stored is not None:
             # A kill between the two headers leaves none of the old run standing: without a configuration the next
             # open clears on; see test_run.py::test_interrupted_overwrite_is_finished_by_the_next_open.
@@ -117,7 +117,7 @@ class Run:
 
     def child(self, name: str) -> Run:
         """Returns the run of a sub-directory, such as "trials/0003"; it shares the configuration and the lock."""
-        return Run(locate(self.path, name), self.config, self._ownership)
+        return Run(self._path(name), self.config, self._ownership)
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Adds one event to the log; it is on the disk when this returns."""
@@ -132,7 +132,7 @@ class Run:
             ValueError: If another line is damaged; the message names it.
         """
         lines = complete_lines(self._log)
-        return [decode_json(line, f"{self._log}, line {number}") for number, line in enumerate(lines, start=1)]
+        return [decode_json(line, f"{self._log}, line {number}", dict) for number, line in enumerate(lines, start=1)]
 
     def truncate(self, num_events: int) -> None:
         """Keeps only the first events: a resumed run drops those after its checkpoint and lives them again."""
@@ -150,14 +150,13 @@ class Run:
         """
         self.write_bytes(name, encode_json(value, name, indent=2))
 
-    def read_json(self, name: str) -> Any:
+    def read_json(self, name: str, kind: Any = Any) -> Any:
         """Returns what a JSON file holds.
 
         Raises:
-            ValueError: If the file is damaged; the message names it.
+            ValueError: If the file is damaged, or not of a kind (see `kgrow._schema.decoded`); the message names it.
         """
-        path = locate(self.path, name)
-        return decode_json(path.read_bytes(), str(path))
+        return read_json(self._path(name), kind)
 
     def save_arrays(self, name: str, arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """Replaces a `.npz` file that holds arrays and what belongs to them, so that both are of one moment.
@@ -169,14 +168,15 @@ class Run:
         """
         self.write_bytes(name, encode_arrays(arrays, metadata))
 
-    def load_arrays(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def load_arrays(self, name: str, kind: Any = Any) -> tuple[dict[str, np.ndarray], Any]:
         """Returns the arrays and the metadata of a file that `save_arrays` wrote.
 
         Raises:
-            ValueError: If the file is damaged; the message names it.
+            ValueError: If the file is damaged, or the metadata are not of a kind (see `kgrow._schema.decoded`); the
+                message names it.
         """
-        path = locate(self.path, name)
-        return decode_arrays(path.read_bytes(), str(path))
+        path = self._path(name)
+        return decode_arrays(read_file(path), str(path), kind)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Replaces a file of any kind; on a full disk it stays what it was, and an OSError names it."""
@@ -184,25 +184,34 @@ class Run:
 
     def claim(self, name: str) -> Path:
         """Returns the path for a file that other code writes; `overwrite` and `clear` count it as kgrow's own."""
-        path = locate(self.path, name)
+        path = self._path(name)
         self._ownership.record(path)
+        if path.is_symlink():  # other code would write through it
+            path.unlink()
         return path
+
+    def remove_folder(self, name: str) -> None:
+        """Removes a folder that other code fills, with all that is in it; what links in it lead to stays."""
+        folder = self._path(name)
+        self._ownership.check(folder)
+        if folder.exists():
+            shutil.rmtree(folder)
 
     def rename(self, name: str, new_name: str) -> None:
         """Gives a file another name, in place of the file that had it."""
-        os.replace(locate(self.path, name), self.claim(new_name))
+        os.replace(self._path(name), self.claim(new_name))
 
     def has(self, name: str) -> bool:
         """Returns whether there is a file of this name."""
-        return locate(self.path, name).is_file()
+        return self._path(name).is_file()
 
     def remove(self, name: str) -> None:
         """Removes a file; one that is not there is no error."""
-        locate(self.path, name).unlink(missing_ok=True)
+        self._path(name).unlink(missing_ok=True)
 
     def touch(self, name: str) -> None:
         """Makes a file that is there the one written last: see `files`."""
-        os.utime(locate(self.path, name))
+        os.utime(self._path(name), follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
     def files(self) -> list[str]:
         """Returns the names of the files kgrow wrote here and below, the one written last at the end."""
@@ -223,6 +232,12 @@ class Run:
         with contextlib.suppress(OSError):  # other files stay
             self.path.rmdir()
 
+    def _path(self, name: str) -> Path:
+        """Returns the path of a file, which no link in between leads away from here."""
+        path = locate(self.path, name)
+        self._ownership.check(path.parent)
+        return path
+
     @staticmethod
     def check(directory: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
         """Checks that another process's run has a configuration, without taking hold of it.
@@ -231,10 +246,10 @@ class Run:
             ValueError: If the directory holds no run, or one of another configuration; the message says what differs.
         """
         path = Path(directory).absolute()
-        stored = _read_header(path)
+        stored = read_header(path)
         if stored is None or stored["config"] is None:
             raise ValueError(f"`directory` must hold the run that is worked on, but '{path}' holds none.")
-        differing = _differences(stored, json.loads(encode_json(config, "config")))
+        differing = _differences(path, json.loads(encode_json(config, "config")))
         if differing:
             raise ValueError(
                 f"The configuration must be that of the run in '{path}', but {'; '.join(differing)}. "
@@ -250,33 +265,8 @@ def described(value: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}({vars(value)})"
 
 
-def _make_directory(path: Path) -> None:
-    own = {LOCK, MANIFEST, temporary(Path(CONFIG)).name}
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        is_foreign = any(entry.name not in own for entry in path.iterdir()) and _read_header(path) is None
-    except FileExistsError:
-        is_foreign = True
-    except OSError as error:
-        raise explained(error, path) from error
-    if is_foreign:
-        raise FileExistsError(
-            f"`directory` must be new, empty or a run of kgrow, but got '{path}', which is none of these. "
-            "kgrow leaves it alone: pass another `directory` (`--out`)."
-        )
-
-
-def _read_header(path: Path) -> dict[str, Any] | None:
-    try:
-        header = json.loads((path / CONFIG).read_bytes())
-    except (FileNotFoundError, IsADirectoryError, ValueError):
-        return None
-    is_run = isinstance(header, dict) and {"format", "kgrow_version", "config"} <= header.keys()
-    return header if is_run and str(header["format"]).startswith("kgrow-run-") else None
-
-
-def _check_equal(path: Path, stored: dict[str, Any], config: dict[str, Any]) -> None:
-    differing = _differences(stored, config)
+def _check_equal(path: Path, config: dict[str, Any]) -> None:
+    differing = _differences(path, config)
     if differing:
         raise ValueError(
             f"`directory` must hold a run of the same configuration, but got '{path}', where {'; '.join(differing)}. "
@@ -284,7 +274,8 @@ def _check_equal(path: Path, stored: dict[str, Any], config: dict[str, Any]) -> 
         )
 
 
-def _differences(stored: dict[str, Any], config: dict[str, Any]) -> list[str]:
+def _differences(path: Path, config: dict[str, Any]) -> list[str]:
+    stored = read_json(path / CONFIG, HEADER)
     before, now = _flat({"format": stored["format"], **stored["config"]}), _flat({"format": _FORMAT, **config})
     differing = [key for key in {**before, **now} if before.get(key, ABSENT) != now.get(key, ABSENT)]
     return [_told(key, repr(before.get(key, ABSENT)), repr(now.get(key, ABSENT))) for key in differing]

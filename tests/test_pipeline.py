@@ -112,6 +112,7 @@ DOCUMENT = {
     },
     "best": BEST,
     "calibration": type(None),
+    "files": [{"path": str, "bytes": int, "sha256": str}],
     "wall_s": NUMBER,
 }
 
@@ -202,7 +203,7 @@ def test_result_that_is_not_whole_is_refused(result, tmp_path):
     with pytest.raises(FileNotFoundError, match="must hold the weights of the best trial"):
         kgrow.load(run)
     (run / "result.json").write_text('{"a": 1}')
-    with pytest.raises(ValueError, match=r"must be a whole result of this version, but has no 'source'"):
+    with pytest.raises(ValueError, match=r"result\.json is damaged: `kgrow_version` must be given, but is missing"):
         kgrow.load(run)
 
 

@@ -1,8 +1,10 @@
 """Tests of the run directory; those that kill do so with a real SIGKILL in another process."""
 
+import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +102,23 @@ def test_long_values_that_differ_are_named_only(tmp_path):
     Run.open(tmp_path, {"blocks": [{"filters": 16}] * 20, "epochs": 3}).close()
     with pytest.raises(ValueError, match=r"where blocks is another one; epochs was 3 and is now 4\."):
         Run.open(tmp_path, {"blocks": [{"filters": 16}] * 21, "epochs": 4})
+
+
+@pytest.mark.parametrize("config", [5, "text", [], [[]], True])
+def test_configuration_of_a_wrong_type_is_named_and_can_be_overwritten(tmp_path, config):
+    Run.open(tmp_path, CONFIG).close()
+    header = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**header, "config": config}))
+    with pytest.raises(ValueError, match=r"config\.json is damaged: `config` must be an object or null, but got"):
+        Run.open(tmp_path, CONFIG)
+    Run.open(tmp_path, CONFIG, overwrite=True).close()
+
+
+@pytest.mark.parametrize("line", [b"5", b"null", b"[]", b"[" * 5000 + b"]" * 5000])
+def test_event_that_is_no_object_is_named(run, line):
+    (run.path / "events.jsonl").write_bytes(line + b'\n{"epoch": 2}\n')
+    with pytest.raises(ValueError, match=r"events\.jsonl, line 1 is damaged"):
+        run.events()
 
 
 def test_a_run_in_another_format_is_refused_unless_overwritten(tmp_path):
@@ -541,27 +560,35 @@ def test_torn_log_of_a_child_is_mended(run):
 # A full disk
 
 
-@POSIX_ONLY
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk_keeps_the_old_file_and_says_what_to_do(run):
+def fill_disk(monkeypatch):
+    """Makes each write fail as on a full disk, until `monkeypatch.undo`."""
+
+    def refuse(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    return monkeypatch
+
+
+def test_full_disk_keeps_the_old_file_and_says_what_to_do(run, monkeypatch):
     run.write_json("result.json", {"epoch": 1})
-    (run.path / "result.json.kgrow-tmp").symlink_to("/dev/full")  # the device answers each write with ENOSPC
+    fill_disk(monkeypatch)
     with pytest.raises(OSError, match=r"result\.json could not be written: No space left on device") as caught:
         run.write_json("result.json", {"epoch": 2})
     assert "free some space" in str(caught.value)
     assert run.read_json("result.json") == {"epoch": 1}
     assert not list(run.path.glob("*.kgrow-tmp"))
+    monkeypatch.undo()
     run.write_json("result.json", {"epoch": 3})
     assert run.read_json("result.json") == {"epoch": 3}
 
 
-@POSIX_ONLY
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk_says_so_for_events_too(run):
-    (run.path / "events.jsonl").symlink_to("/dev/full")
+def test_full_disk_says_so_for_events_too(run, monkeypatch):
+    run.append({"epoch": 1})
+    fill_disk(monkeypatch)
     with pytest.raises(OSError, match=r"events\.jsonl could not be written: No space left on device"):
-        run.append({"epoch": 1})
-    (run.path / "events.jsonl").unlink()
+        run.append({"epoch": 2})
+    assert run.events() == [{"epoch": 1}]
 
 
 @POSIX_ONLY
@@ -668,7 +695,7 @@ while True:
 KILL = """
 import io, os, signal, sys, types
 os.fsync = lambda descriptor: None  # it guards against power loss, not kills, and takes nearly all of the time
-CALLS = {"open", "write", "flush", "replace", "truncate", "unlink", "mkdir", "rmdir", "flock"}
+CALLS = {"open", "write", "flush", "replace", "ftruncate", "unlink", "mkdir", "rmdir", "flock"}
 
 def killed_before_call(number, work):
     process = os.fork()
@@ -791,6 +818,148 @@ print(number)
         tmp_path,
     )
     assert int(printed.splitlines()[-1]) > 10
+
+
+# A directory that somebody else prepared
+
+LINKS = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """A run that was received, in which links to a folder of the user's may be laid: the run and that folder."""
+    with Run.open(tmp_path / "run", CONFIG) as run:
+        run.append({"epoch": 1})
+        run.write_json("result.json", {"accuracy": 1.0})
+        run.child("trials/0000").write_json("outcome.json", {})
+    (tmp_path / "mine").mkdir()
+    for name in ("precious.txt", "a.txt", "outcome.json"):
+        (tmp_path / "mine" / name).write_text("years of work")
+    return tmp_path / "run", tmp_path / "mine"
+
+
+def check_untouched(mine):
+    assert files_in(mine) == {"precious.txt", "a.txt", "outcome.json"}
+    assert {path.read_text() for path in mine.iterdir()} == {"years of work"}
+
+
+@LINKS
+@pytest.mark.parametrize("is_hard", [False, True])
+@pytest.mark.parametrize("name", ["kgrow.lock", "kgrow.files", "events.jsonl"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_link_in_place_of_what_is_changed_in_place_is_refused(prepared, name, is_hard, overwrite):
+    directory, mine = prepared
+    (directory / name).unlink()
+    if is_hard:
+        (directory / name).hardlink_to(mine / "precious.txt")
+    else:
+        (directory / name).symlink_to(mine / "precious.txt")
+    with pytest.raises(ValueError, match=rf"{name}' must be a file of its own"):
+        Run.open(directory, CONFIG, overwrite=overwrite)
+    check_untouched(mine)
+
+
+@LINKS
+@pytest.mark.parametrize("name", ["result.json", "config.json", "new.json"])
+def test_temporary_name_that_is_a_link_is_never_written_through(prepared, name):
+    directory, mine = prepared
+    (directory / f"{name}.kgrow-tmp").symlink_to(mine / "precious.txt")
+    with Run.open(directory, CONFIG, overwrite=True) as run:
+        run.write_json(name, {"epoch": 2})
+        assert not (directory / name).is_symlink()
+        assert run.read_json(name) == {"epoch": 2}
+    assert not list(directory.glob("*.kgrow-tmp"))
+    check_untouched(mine)
+
+
+@LINKS
+def test_file_that_is_a_link_is_replaced_and_not_written_through(prepared):
+    directory, mine = prepared
+    (directory / "result.json").unlink()
+    (directory / "result.json").symlink_to(mine / "precious.txt")
+    (directory / "page.html").symlink_to(mine / "precious.txt")
+    with Run.open(directory, CONFIG) as run:
+        run.write_json("result.json", {})
+        run.claim("page.html").write_text("by other code")
+        run.touch("page.html")
+    check_untouched(mine)
+
+
+@LINKS
+def test_overwrite_removes_nothing_behind_a_link(prepared):
+    directory, mine = prepared
+    (directory / "link").symlink_to(mine)
+    with open(directory / "kgrow.files", "ab") as file:
+        file.write(b'"link/a.txt"\n')
+    with pytest.raises(ValueError, match="link' must be a folder inside the run directory, but is reached through"):
+        Run.open(directory, CONFIG, overwrite=True)
+    check_untouched(mine)
+
+
+@LINKS
+@pytest.mark.parametrize("folder", ["trials", "trials/0000"])
+def test_folder_that_is_a_link_is_no_part_of_a_run(prepared, folder):
+    directory, mine = prepared
+    shutil.rmtree(directory / folder)
+    (directory / folder).symlink_to(mine)
+    (directory / "kgrow.files").write_text("")
+    with Run.open(directory, CONFIG) as run:
+        for use in (
+            lambda: run.child("trials/0000"),
+            lambda: run.write_json(f"{folder}/outcome.json", {}),
+            lambda: run.claim(f"{folder}/outcome.json"),
+            lambda: run.remove(f"{folder}/a.txt"),
+            lambda: run.rename(f"{folder}/a.txt", "b.txt"),
+            lambda: run.remove_folder(folder),
+        ):
+            with pytest.raises(ValueError, match="must be a folder inside the run directory"):
+                use()
+    check_untouched(mine)
+
+
+@LINKS
+def test_folder_of_other_code_is_removed_without_what_its_links_lead_to(prepared):
+    directory, mine = prepared
+    (directory / "keras_tuner" / "deep").mkdir(parents=True)
+    (directory / "keras_tuner" / "deep" / "link").symlink_to(mine)
+    with Run.open(directory, CONFIG) as run:
+        run.remove_folder("keras_tuner")
+        run.remove_folder("keras_tuner")
+    assert not (directory / "keras_tuner").exists()
+    check_untouched(mine)
+
+
+@LINKS
+def test_run_that_the_user_reaches_through_a_link_works(prepared, tmp_path):
+    directory, _ = prepared
+    (tmp_path / "runs").symlink_to(directory.parent)
+    (tmp_path / "short").symlink_to(directory)
+    for path in (tmp_path / "runs" / "run", tmp_path / "short"):
+        with Run.open(path, CONFIG) as run:
+            run.child("trials/0000").write_json("outcome.json", {"a": 1})
+            run.append({"epoch": 2})
+            assert run.read_json("result.json") == {"accuracy": 1.0}
+    Run.open(tmp_path / "short", {"epochs": 9}, overwrite=True).close()
+    assert files_in(directory) == {"config.json", "kgrow.lock", "kgrow.files"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["kgrow.lock", "kgrow.files", "events.jsonl", "config.json"])
+def test_pipe_in_place_of_a_file_is_refused_and_not_waited_for(prepared, name):
+    directory, _ = prepared
+    (directory / name).unlink()
+    os.mkfifo(directory / name)
+    with pytest.raises((ValueError, FileExistsError), match=f"{name}' must be a file|which is none of these"):
+        Run.open(directory, CONFIG)
+
+
+@pytest.mark.parametrize("line", [b"5", b"null", b'["a"]', b'"a\\u0000b"', b'"/etc/passwd"', b"[" * 5000 + b"]" * 5000])
+def test_list_of_files_that_holds_something_else_is_named(prepared, line):
+    directory, _ = prepared
+    with open(directory / "kgrow.files", "ab") as file:
+        file.write(line + b'\n"ok"\n')
+    with pytest.raises(ValueError, match=r"kgrow\.files is damaged|inside the run directory"):
+        Run.open(directory, CONFIG, overwrite=True)
 
 
 # What others do with a run

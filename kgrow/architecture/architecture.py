@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kgrow._checks import check_num_classes
+from kgrow._schema import decoded
 from kgrow.architecture import operations
 from kgrow.architecture.countable import Countable
 from kgrow.architecture.edge import Edge, inputs_of, nodes_of, sorted_edges
@@ -258,21 +259,14 @@ class Architecture(Countable):
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Architecture:
-        """Rebuilds an architecture from `to_json`, also after a trip through a file."""
-        height, width, channels = value["input_shape"]
-        return Architecture(
-            input_shape=(height, width, channels),
-            num_classes=value["num_classes"],
-            scaling=Scaling(tuple(value["scaling"]["mean"]), tuple(value["scaling"]["std"])),
-            blocks=tuple(block_from_json(block) for block in value["blocks"]),
-        )
+        """Rebuilds an architecture from `to_json`, also after a trip through a file.
+
+        Raises:
+            ValueError: If a field is missing or wrong; the message names it.
+        """
+        return decoded(Architecture, value)
 
 
 def block_from_json(value: Mapping[str, Any]) -> Block:
     """Rebuilds one block, as the event log stores it."""
-    return Block(tuple(map(_cell_from_json, value["cells"])), Head(**value["head"]))
-
-
-def _cell_from_json(value: Mapping[str, Any]) -> Cell:
-    edges = tuple(Edge(**edge) for edge in value.get("edges", ()))
-    return Cell(**{**value, "inputs": tuple(value["inputs"]), "edges": edges})
+    return decoded(Block, value)

@@ -89,7 +89,7 @@ class DensityTrials:
         checkpoint = f"trials/{index:04d}/{CHECKPOINT}"
         trial = DensityTrial(f"{index:04d}", layout.sizes, layout.densities, layout.active_params, epochs, None)
         if self.run.has(name):
-            known = DensityTrial(**self.run.read_json(name))
+            known = self.run.read_json(name, DensityTrial)
             _check_same(known, trial)
             trial = known
         else:
@@ -122,7 +122,7 @@ class DensityTrials:
         training = dataclasses.replace(self.training, epochs=trial.epochs)
         trainer = Trainer(network, self.task.train, training, self.seed)
         if self.run.has(checkpoint):
-            state, metadata = self.run.load_arrays(checkpoint)
+            state, metadata = self.run.load_arrays(checkpoint, {"epoch": int, "trial": DensityTrial})
             _check_same(DensityTrial(**metadata["trial"]), trial)
             trainer.load_state(state, metadata["epoch"])
         try:
@@ -155,6 +155,7 @@ class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def __init__(self, oracle: keras_tuner.Oracle, space: DensitySpace, trials: DensityTrials):
         self.space, self.trials = space, trials
         oracle.verbose = 0
+        trials.run.remove_folder(FOLDER)  # KerasTuner would follow links in it
         super().__init__(oracle, _declare(space), trials.run.path, FOLDER, overwrite=True)
 
     def run_trial(self, trial: Any) -> dict[str, float]:

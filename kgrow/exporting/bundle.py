@@ -30,6 +30,7 @@ from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL
 
 import kgrow
 from kgrow._files import explained, temporary, write_atomic
+from kgrow._ownership import check_unowned
 from kgrow.exporting.assembly import add_metadata, operation_names, pack, parse
 from kgrow.exporting.c_source import c_files, identifier
 from kgrow.exporting.measure import Artefact, gzip_size
@@ -50,11 +51,12 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
     """Returns where to write.
 
     Raises:
-        ValueError: If the path is neither a `.tflite` file nor a folder, or stages are to go into one file.
+        ValueError: If the path is neither a `.tflite` file nor a folder, or a run's, or stages are to go into one file.
         FileExistsError: If it is a folder that holds anything but an earlier bundle.
     """
     target = Path(path)
     _check_parent(target)
+    check_unowned(target)
     stages = options.early_exit is not None and options.early_exit.stages
     if target.suffix == ".tflite" and not target.is_dir():
         if stages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -72,9 +73,13 @@ def export(
         ('float32', True)
     """
     options = options or ExportOptions()
+    return export_to(network, task, check_target(path, options), options)
+
+
+def export_to(network: GrowingNetwork, task: Task, target: Path, options: ExportOptions) -> Artefact:
+    """Does what `export` does, to a path that was checked; a search writes its own file so."""
     exporter = lookup(EXPORTERS, options.quantization, "quantization")
     head = check_exit_index(network, options.exit_index)
-    target = check_target(path, options)
     _check_task(network, task)
     check_representative_dataset(task, options.quantization)
     pixels = options.pixels(task.dtype.name)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._encoding import decode_arrays
+from kgrow._schema import decoded
 from kgrow.architecture import Architecture
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
@@ -80,17 +82,40 @@ class Snapshot:
     @staticmethod
     def load(run: Run, name: str) -> Snapshot:
         """Reads what `save` wrote."""
-        return _of(*run.load_arrays(name))
+        return _of(*run.load_arrays(name, Metadata))
+
+    @staticmethod
+    def decode(data: bytes, name: str) -> Snapshot:
+        """Returns the snapshot of a file's content; `name` is the file in an error message."""
+        return _of(*decode_arrays(data, name, Metadata))
 
 
-def _of(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> Snapshot:
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """The metadata of a snapshot's file; see `Snapshot` for the fields."""
+
+    epoch: int
+    architecture: Architecture
+    seed: int
+    step_number: int
+    events: tuple[dict[str, Any], ...]
+    best: Metadata | None = None
+
+    def __post_init__(self) -> None:
+        for index, event in enumerate(self.events):
+            decoded({"event": str}, event, f"events[{index}]")
+            if event["event"] == "epoch":
+                decoded({"epoch": int, "val_accuracy": [float]}, event, f"events[{index}]")
+
+
+def _of(arrays: dict[str, np.ndarray], metadata: Metadata) -> Snapshot:
     best = {n.removeprefix(BEST_ARRAYS): value for n, value in arrays.items() if n.startswith(BEST_ARRAYS)}
     return Snapshot(
-        epoch=metadata["epoch"],
-        architecture=Architecture.from_json(metadata["architecture"]),
-        seed=metadata["seed"],
+        epoch=metadata.epoch,
+        architecture=metadata.architecture,
+        seed=metadata.seed,
         arrays={name: value for name, value in arrays.items() if not name.startswith(BEST_ARRAYS)},
-        step_number=metadata["step_number"],
-        events=tuple(metadata["events"]),
-        best=_of(best, metadata["best"]) if best else None,
+        step_number=metadata.step_number,
+        events=metadata.events,
+        best=_of(best, metadata.best) if metadata.best else None,
     )

@@ -30,9 +30,10 @@ def write_hparams(run: Run, trials: Sequence[Mapping[str, Any]]) -> None:
     for trial in trials:
         if trial["val_accuracy"] is None:
             continue
-        with tf.summary.create_file_writer(str(logs.path / trial["trial"])).as_default():
+        folder = logs.child(trial["trial"]).path
+        with tf.summary.create_file_writer(str(folder)).as_default():
             api.hparams(trial["values"], trial_id=trial["trial"])
             for name in FIGURES:
                 tf.summary.scalar(name, float(trial[name]), step=trial["epochs"])
-        for path in (logs.path / trial["trial"]).glob("events.out.*"):
+        for path in folder.glob("events.out.*"):
             logs.claim(f"{trial['trial']}/{path.name}")

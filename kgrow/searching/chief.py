@@ -86,7 +86,7 @@ class Server:
         with quiet_keras_tuner():
             ledger = Ledger(tuner.oracle, tuner.proposals, trials, run)
             ledger.adopt()
-            self._service.open(ledger, run.read_json(CHIEF)["token"])
+            self._service.open(ledger, run.read_json(CHIEF, {"token": str})["token"])
             self._server.start()
             observer.note(f"serving trials at {Address.parse(self.chief.address)} for workers that connect")
             while not self._service.tend(observer) and time.monotonic() < deadline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from kgrow._files import decode_json
+from kgrow._files import read_json
 from kgrow.architecture import Architecture
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
@@ -46,7 +46,7 @@ def remembered(proposals: Proposals, path: Path) -> Proposals:
     file = path / LATENCY
     if not file.is_file():
         return proposals
-    return proposals.without_dearest(decode_json(file.read_bytes(), str(file))["num_too_slow"])
+    return proposals.without_dearest(read_json(file, {"num_too_slow": int})["num_too_slow"])
 
 
 def _num_too_slow(proposals: Proposals, measure: Measure, observer: Observer) -> int:

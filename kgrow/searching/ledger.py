@@ -39,8 +39,14 @@ class Ledger:
     def __init__(self, oracle: Any, proposals: Proposals, trials: Trials, run: Run):
         self.oracle, self.proposals, self.trials, self.run = oracle, proposals, trials, run
         self._stopped = self._asked_in_vain = False
-        for event in run.events():
-            self._replay(event)
+        for number, event in enumerate(run.events(), start=1):
+            try:
+                self._replay(event)
+            except LookupError as error:  # nothing of the kind, or no such trial or worker
+                raise ValueError(
+                    f"The log of '{run.path}' must hold what a chief wrote, but event {number} is {event}. Start the "
+                    "run over (`overwrite=True`, or another `directory`)."
+                ) from error
 
     @property
     def is_over(self) -> bool:
@@ -90,7 +96,7 @@ class Ledger:
             trial = self.create(ALONE)
             if trial.status != TrialStatus.RUNNING:  # the oracle has ended: it was given fewer trials than before
                 return
-            outcome = Trial.of(self.trials.directory(int(trial.trial_id)).read_json(OUTCOME))
+            outcome = self.trials.directory(int(trial.trial_id)).read_json(OUTCOME, Trial)
             check_same(outcome.trial, outcome.values, self.proposals.sample(trial.hyperparameters).values)
             self.end(trial.trial_id)
 
@@ -117,7 +123,7 @@ class Ledger:
 
     def _end(self, trial_id: str) -> Trial:
         index, trial = int(trial_id), self.oracle.trials[trial_id]
-        outcome = Trial.of(self.trials.directory(index).read_json(OUTCOME))
+        outcome = self.trials.directory(index).read_json(OUTCOME, Trial)
         tell_values(self.oracle, trial.hyperparameters.values, outcome.values)
         trial.status, trial.message = TrialStatus.FAILED, outcome.traceback or outcome.error
         if outcome.objective is not None:

@@ -11,7 +11,8 @@ import contextlib
 import math
 from pathlib import Path
 
-from kgrow._files import decode_arrays, decode_json
+from kgrow._encoding import decode_arrays
+from kgrow._files import check_inside, read_file, read_json
 from kgrow.lifecycle import LAST
 from kgrow.run import Run
 from kgrow.searching.proposals import Proposal
@@ -25,13 +26,16 @@ _KINDS = {".json", ".jsonl", ".npz"}
 def collect(run: Run, worker: str, index: int) -> None:
     """Copies what a worker has left of a trial that has ended into the search's own directory."""
     if not run.has(f"{_trial(index)}/{OUTCOME}"):
-        _copy(run.path / WORKERS / worker / _trial(index), run.child(_trial(index)), last=OUTCOME)
+        source = run.path / WORKERS / worker / _trial(index)
+        check_inside(run.path, source)
+        _copy(source, run.child(_trial(index)), last=OUTCOME)
 
 
 def sweep(path: Path) -> None:
     """Removes the directories of workers that have ended."""
     for folder in path.glob(f"{WORKERS}/*"):
-        with contextlib.suppress(OSError):  # in use, or not ours
+        with contextlib.suppress(OSError, ValueError):  # in use, or not ours
+            check_inside(path, folder)
             Run.open(folder, {}, overwrite=True).delete()
     with contextlib.suppress(OSError):  # not there, or not empty
         (path / WORKERS).rmdir()
@@ -62,7 +66,7 @@ class SharedTrials:
     def _read_outcomes(self) -> None:
         """Learns what has ended: equal candidates are trained once, and only the best networks stay."""
         for path in self.path.glob(f"trials/*/{OUTCOME}"):
-            self.trials.outcomes[int(path.parent.name)] = Trial.of(decode_json(path.read_bytes(), str(path)))
+            self.trials.outcomes[int(path.parent.name)] = read_json(path, Trial)
 
     def _take_up(self, index: int) -> None:
         """Copies what others have left of a trial, if it is further than what this worker has."""
@@ -79,7 +83,7 @@ class SharedTrials:
                 return
             for path in self._others(name):
                 with contextlib.suppress(FileNotFoundError):  # its worker has just removed it
-                    self.trials.run.write_bytes(name, path.read_bytes())
+                    self.trials.run.write_bytes(name, read_file(path))
                     return
 
     def _others(self, name: str) -> list[Path]:
@@ -97,7 +101,7 @@ def _progress(folder: Path) -> float:
     if (folder / OUTCOME).is_file():
         return math.inf
     try:
-        return decode_arrays((folder / LAST).read_bytes(), str(folder / LAST))[1]["epoch"]
+        return decode_arrays(read_file(folder / LAST), str(folder / LAST), {"epoch": int})[1]["epoch"]
     except FileNotFoundError:
         return -1
 
@@ -108,9 +112,9 @@ def _copy(source: Path, target: Run, last: str) -> None:
     The worker that left them may be alive after all: what it writes in between is of epochs that are lived again.
     """
     paths = [path for path in sorted(source.iterdir()) if path.suffix in _KINDS and path.name != last]
-    contents = {last: (source / last).read_bytes()} if (source / last).is_file() else {}
+    contents = {last: read_file(source / last)} if (source / last).is_file() else {}
     for path in paths:
         with contextlib.suppress(FileNotFoundError):  # removed since
-            target.write_bytes(path.name, path.read_bytes())
+            target.write_bytes(path.name, read_file(path))
     for name, data in contents.items():
         target.write_bytes(name, data)

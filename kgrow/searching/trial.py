@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,10 +54,15 @@ class Trial:
     mean_val_accuracy: float | None = None
     mean_val_loss: float | None = None
 
-    @staticmethod
-    def of(document: dict[str, Any]) -> Trial:
-        """Returns what `dataclasses.asdict` and JSON made a document of."""
-        return Trial(**{**document, "keep_ratios": tuple(document["keep_ratios"])})
+    def __post_init__(self) -> None:
+        check_name(self.trial)
+        check_name(self.same_as or self.trial)
+
+
+def check_name(trial: str) -> None:
+    """Raises ValueError if this is no name of a trial: it is part of paths, and may come from a file."""
+    if not re.fullmatch("[0-9]{4,}", trial):
+        raise ValueError(f"`trial` must be a number of four digits, but got {trial!r}.")
 
 
 def check_same(trial: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

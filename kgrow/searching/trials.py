@@ -31,6 +31,7 @@ from kgrow.task import Task
 Stop = Callable[[Lifecycle], bool]
 
 OUTCOME, FORK = "outcome.json", "fork.json"
+FORKED = {"epoch": int, "values": dict[str, float | int | str]}
 # If the file of the best breaks a limit after all, the next one is tried, so many in all; they stay on disk.
 NETWORKS_KEPT = 3
 PREFIXES_KEPT = 32
@@ -145,7 +146,7 @@ class Trials:
     def _known(self, index: int, proposal: Proposal, epochs: int) -> Trial | None:
         directory = self.directory(index)
         if directory.has(OUTCOME):
-            trial = Trial.of(directory.read_json(OUTCOME))
+            trial = directory.read_json(OUTCOME, Trial)
             check_same(trial.trial, trial.values, proposal.values)
             if trial.epochs == epochs:
                 return trial
@@ -165,7 +166,7 @@ class Trials:
         )
         start = self._deepest_prefix(candidate, epochs)
         if directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
-            check_same(directory.path.name, directory.read_json(FORK)["values"], proposal.values)
+            check_same(directory.path.name, directory.read_json(FORK, FORKED)["values"], proposal.values)
         else:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
         status, error, trace = "done", None, None
@@ -180,7 +181,9 @@ class Trials:
         # Of a prefix that an earlier version left the best epoch is known, but not its weights.
         accuracy = bests[-1] if bests and status != "failed" and directory.has(BEST) else None
         trial = self._trial(index, proposal, status, accuracy, epochs)
-        trained = sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK)["epoch"]
+        trained = (
+            sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK, FORKED)["epoch"]
+        )
         trial = dataclasses.replace(trial, epochs_trained=trained, error=error, traceback=trace)
         if accuracy is not None:
             trial = self._judged(trial, lifecycle)

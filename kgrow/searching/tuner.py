@@ -60,6 +60,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         self.proposals, self.trials, self.final_epoch, self.deadline = proposals, trials, final_epoch, deadline
         oracle.verbose = 0
         self._tell_values = functools.partial(tell_values, oracle)
+        run.remove_folder(FOLDER)  # KerasTuner would follow links in it
         super().__init__(oracle, _declare(proposals), run.path, FOLDER, overwrite=True)
         if not oracle.get_space().space:
             oracle.max_trials = 1  # everything is given

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kgrow._files import decode_json
+from kgrow._files import check_inside, read_json
 from kgrow.lifecycle import Observer, OutOfTimeError
 from kgrow.run import Run
 from kgrow.searching.cluster import BEAT_S, ORACLE_IP, ORACLE_PORT, TUNER_ID, Address, Worker
@@ -87,7 +87,7 @@ class Desk:
 
 def is_complete(result: Path) -> bool:
     """Returns whether a search has written its result, and every trial of it has ended."""
-    return result.is_file() and decode_json(result.read_bytes(), str(result))["complete"]
+    return result.is_file() and read_json(result, {"complete": bool})["complete"]
 
 
 @contextlib.contextmanager
@@ -110,6 +110,7 @@ def open_desk(worker: Worker, path: Path, config: Mapping[str, Any]) -> Iterator
         Run.check(path, config)
         line.token = _token(path)
         line.greet(worker.wait_s)
+        check_inside(path, path / WORKERS / worker.name)
         with _role(worker), Run.open(path / WORKERS / worker.name, {}) as run:
             run.claim(f"{FOLDER}/{NOT_THE_CHIEF}.json")  # KerasTuner's own file
             yield Desk(worker, path, line, run)
@@ -121,7 +122,7 @@ def _token(path: Path) -> str:
     file = path / CHIEF
     if not file.is_file():
         raise ValueError(f"`directory` must hold a search that a chief serves, but '{path}' has no {CHIEF}.")
-    return decode_json(file.read_bytes(), str(file))["token"]
+    return read_json(file, {"token": str})["token"]
 
 
 @contextlib.contextmanager

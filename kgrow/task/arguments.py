@@ -4,7 +4,7 @@ import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kgrow._checks import check_non_negative_int, check_number, check_path, check_seed, check_text, plain
+from kgrow._checks import check_bool, check_non_negative_int, check_number, check_path, check_seed, check_text, plain
 from kgrow._rules import Rule, optional
 from kgrow.task.pixels import LARGEST_SIDE, SMALLEST_SIDE
 from kgrow.task.sources import check_source
@@ -81,4 +81,5 @@ RULES: dict[str, Rule] = {
     "cache_bytes": check_non_negative_int,
     "class_names": optional(check_class_names),
     "on_progress": check_callable,
+    "download": check_bool,
 }

@@ -20,6 +20,7 @@ from kgrow.task.stream import Options, Source, Stream
 TFDS_VALIDATION_RATIO = 0.1
 # With autotune off TFDS decodes one image at a time: the training images of CIFAR-10 took 7.2 s instead of 2.9 s.
 NUM_DECODING = 16
+NAMESPACE = re.compile(r"[^:/]+:(?![0-9*])")  # of community data sets; a version begins with a digit
 
 
 class DataSetName(str):
@@ -60,8 +61,7 @@ def check_name(name: str, data_dir: str | os.PathLike[str] | None, argument: str
     Raises:
         ValueError: If there is no such data set; the nearest names follow.
     """
-    has_namespace = re.match("[^:/]+:[a-z]", name) is not None  # of the community: only TFDS knows them
-    if has_namespace or is_known(name) or is_at_hand(name, data_dir):
+    if NAMESPACE.match(name) or is_known(name) or is_at_hand(name, data_dir):
         return
     near = difflib.get_close_matches(_base(name), [*BUNDLED, *_list_registered()], n=5)
     hint = f"Nearest names: {', '.join(near)}." if near else "`tensorflow_datasets.list_builders()` lists the names."
@@ -79,13 +79,18 @@ def open_named(name: str, options: Options) -> Source:
         Source, not read yet. TFDS data is downloaded and prepared here unless it is prepared already.
 
     Raises:
-        ValueError: If there is no such data set, or it is not one of images with a label.
+        ValueError: If there is no such data set, it is not one of images with a label, or it is not on this machine
+            and may not be downloaded.
         OSError: If it cannot be prepared.
     """
     if name in BUNDLED:
         return BUNDLED[name]()
     check_name(name, options.data_dir)
+    if not options.download and NAMESPACE.match(name):  # only asking for it takes the network
+        raise _not_here(name)
     builder = _make_builder(name, options)
+    if not options.download and not builder.is_prepared():
+        raise _not_here(name)
     image_key, label_key = _find_keys(name, dict(builder.info.features.items()), builder.info.supervised_keys)
     _prepare(name, builder)
     splits = {role: split for role, split in builder.info.splits.items() if split.num_examples}
@@ -119,6 +124,14 @@ def _open_digits() -> Source:
 
 
 BUNDLED: dict[str, Callable[[], Source]] = {"digits": _open_digits}
+
+
+def _not_here(name: str) -> ValueError:
+    return ValueError(
+        f"`dataset` must be on this machine, but {name!r} is not prepared there, and nothing is downloaded unasked. "
+        f"Name it, `dataset={name!r}` (`--dataset {name}`), to download it, or pass the data themselves, or `data_dir` "
+        "(`--data-dir`) where they are."
+    )
 
 
 def _base(name: str) -> str:

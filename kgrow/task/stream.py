@@ -24,6 +24,7 @@ class Options:
         cache_bytes: Pixels above this size go to a temporary file.
         class_names: Names given by the caller, in the order of the labels.
         on_progress: Called with a sentence while a long reading goes on.
+        download: Whether TFDS may fetch a data set that is not on this machine.
     """
 
     data_dir: str | None = None
@@ -32,6 +33,7 @@ class Options:
     cache_bytes: int = 2 * 2**30
     class_names: tuple[str, ...] | None = None
     on_progress: Callable[[str], None] = lambda sentence: None
+    download: bool = True
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ class Task:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         class_names: Iterable[str] | None = None,
         on_progress: Callable[[str], None] = lambda sentence: None,
+        download: bool = True,
     ) -> "Task":
         """Makes a task of almost anything.
 
@@ -131,6 +132,7 @@ class Task:
             class_names: Names of the classes, in the order of the labels; for a folder, its order. None takes those
                 that the source carries, such as `class_names` or `class_indices`, or else numbers them.
             on_progress: Called with a sentence after some seconds of reading, and then ever more rarely.
+            download: Whether a TFDS data set that is not on this machine may be downloaded.
 
         Returns:
             The task. What the user should know is in its `notes`.
@@ -158,6 +160,7 @@ class Task:
             cache_bytes=cache_bytes,
             class_names=names,
             on_progress=on_progress,
+            download=download,
         )
         opened = open_source(source, options)
         for role, data in {"validation": validation_data, "test": test_data}.items():

@@ -191,6 +191,21 @@ def test_what_a_link_stands_for_is_written_and_the_link_stays(tmp_path):
     assert (tmp_path / "real" / "a.txt").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("name", ["out.tflite", "out/model.tflite"])
+def test_temporary_name_of_an_export_is_never_written_through(name, tmp_path):
+    (tmp_path / "victim").write_text("mine")
+    target = tmp_path / name
+    target.parent.mkdir(exist_ok=True)
+    temporary(target).symlink_to(tmp_path / "victim")
+    if target.parent == tmp_path:
+        bundles.write(target, [b"model"], {}, {})
+    else:
+        bundles._fill_folder(target.parent, {"model.tflite": b"model", METADATA: b'{"files": []}'})
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert target.read_bytes() == b"model"
+    assert not temporary(target).is_symlink()
+
+
 @pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV, None])
 def test_folder_that_cannot_be_moved_is_filled(number, tmp_path, monkeypatch):
     target = tmp_path / "volume"

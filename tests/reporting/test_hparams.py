@@ -40,3 +40,15 @@ def test_logs_of_an_earlier_process_go_and_what_others_put_there_stays(tmp_path)
         write_hparams(run, [trial("0000", 0.75)])
         assert own.read_text() == "mine"
         assert len(list((run.path / FOLDER / "0000").iterdir())) == 1
+
+
+@pytest.mark.parametrize("folder", ["", "0000"])
+def test_nothing_is_written_through_a_link(tmp_path, folder):
+    (tmp_path / "mine").mkdir()
+    with Run.open(tmp_path / "run", {}) as run:
+        link = run.path / FOLDER / folder
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(tmp_path / "mine")
+        with pytest.raises(ValueError, match="inside the run directory"):
+            write_hparams(run, [trial("0000", 0.75)])
+    assert not any((tmp_path / "mine").iterdir())

@@ -266,6 +266,13 @@ def test_files_of_a_trial_are_collected_once(tmp_path):
         assert run.child("trials/0000").events() == [{"event": "grew"}]
 
 
+def test_nothing_is_collected_from_elsewhere(tmp_path):
+    (tmp_path / "trials" / "0000").mkdir(parents=True)
+    (tmp_path / "trials" / "0000" / OUTCOME).write_text("{}")
+    with Run.open(tmp_path / "search", {}) as run, pytest.raises(ValueError, match="inside the run directory"):
+        collect(run, "../..", 0)
+
+
 def test_directory_of_a_worker_that_lives_is_not_swept(tmp_path):
     with Run.open(tmp_path / WORKERS / "alive", {}) as own:
         Run.open(tmp_path / WORKERS / "dead", {}).close()
@@ -273,3 +280,24 @@ def test_directory_of_a_worker_that_lives_is_not_swept(tmp_path):
         sweep(tmp_path)
         assert [path.name for path in (tmp_path / WORKERS).iterdir()] == ["alive"]
         assert own.events() == [{"event": "grew"}]
+
+
+def test_sweeping_removes_no_run_that_a_link_leads_to(tmp_path):
+    with Run.open(tmp_path / "search", {}), Run.open(tmp_path / "another", {"epochs": 3}) as another:
+        another.write_json("result.json", {})
+    (tmp_path / "search" / WORKERS).mkdir()
+    (tmp_path / "search" / WORKERS / "evil").symlink_to(tmp_path / "another")
+    sweep(tmp_path / "search")
+    assert (tmp_path / "another" / "result.json").exists()
+
+
+def test_place_of_a_worker_that_is_a_link_is_refused(search, tmp_path):
+    (tmp_path / "mine").mkdir()
+    with search:
+        (search.path / WORKERS).symlink_to(tmp_path / "mine")
+        worker = Worker(search.address, wait_s=5)
+        with pytest.raises(ValueError, match="must be a folder inside the run directory"):
+            open_desk(worker, search.path, {"seed": 0}).__enter__()
+        assert not any((tmp_path / "mine").iterdir())
+        (search.path / WORKERS).unlink()
+        search.work()

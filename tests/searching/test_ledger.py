@@ -145,6 +145,17 @@ def test_oracle_that_proposes_something_else_is_refused(opened):
         opened(seed=5)
 
 
+@pytest.mark.parametrize(
+    "event", [{}, {"event": "lost", "worker": "x"}, {"event": "ended", "trial": "0009"}, {"event": "created"}]
+)
+def test_log_that_no_chief_wrote_is_named(opened, event):
+    ledger = opened(seed=0)
+    ledger.create("a")
+    ledger.run.append(event)
+    with pytest.raises(ValueError, match=r"The log of '.*' must hold what a chief wrote, but event 2 is"):
+        opened(seed=0)
+
+
 def test_search_that_is_over_is_over_when_it_is_opened_again(opened):
     ledger = opened("grid", trials=2)
     for _ in range(2):

@@ -1,6 +1,8 @@
 """Tests of trials that share their prefixes: forked and interrupted, they end as if each had been trained alone."""
 
 import dataclasses
+import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +15,7 @@ from kgrow.searching import Candidate
 from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Accuracy
 from kgrow.searching.proposals import Proposal
-from kgrow.searching.trials import NETWORKS_KEPT, OUTCOME, Trials, pruning_history
+from kgrow.searching.trials import FORK, NETWORKS_KEPT, OUTCOME, Trials, pruning_history
 from kgrow.task import Augmentation
 
 # The second leaves the first before epoch 3 and is the life of `unbroken`, the third leaves both before epoch 1.
@@ -193,6 +195,34 @@ def test_candidate_that_was_tried_before_costs_nothing(searched, start, tiny_arc
 def test_other_candidate_under_a_known_number_is_refused(searched, start, tiny_architecture):
     with pytest.raises(ValueError, match="must propose what it proposed before the search was interrupted, but trial"):
         start(searched.run).train(0, proposals_of(tiny_architecture)[1])
+
+
+@pytest.mark.parametrize("name", [OUTCOME, FORK])
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_document_of_a_trial_with_a_wrong_field_is_named(
+    searched, start, tiny_architecture, tmp_path, name, is_removed
+):
+    shutil.copytree(searched.run.path, tmp_path / "search")
+    folder, proposal = tmp_path / "search" / "trials" / "0000", proposals_of(tiny_architecture)[0]
+    original = json.loads((folder / name).read_text())
+    if name == FORK:
+        (folder / OUTCOME).unlink()
+    optional = () if name == FORK else ("epochs_trained", "estimated", "same_as", "error", "traceback")
+    with Run.open(tmp_path / "search", {}) as run:
+        for field in original:
+            if is_removed and field in optional:  # as earlier versions wrote it
+                continue
+            changed = {**original, field: [[None]]}
+            if is_removed:
+                del changed[field]
+            (folder / name).write_text(json.dumps(changed))
+            with pytest.raises(ValueError, match=rf"{name} is damaged: `{field}") as caught:
+                start(run).train(0, proposal)
+            assert str(folder / name) in str(caught.value)
+        for text in ("null", "[" * 100_000, json.dumps({**original, "trial": "../../x", "values": None})):
+            (folder / name).write_text(text)
+            with pytest.raises(ValueError, match=rf"{name} is damaged"):
+                start(run).train(0, proposal)
 
 
 def test_trial_that_was_cut_short_goes_on_where_it_ended(tmp_path, start, searched, tiny_architecture):

@@ -185,3 +185,13 @@ def test_time_that_is_over_ends_the_search_and_keeps_the_trial(tmp_path, tiny_ta
         run_tuner(Tuner(make_oracle("random", 3, 0, 3), proposals, trials, run, 3, deadline=time.monotonic()))
         assert [trial.status for trial in trials.outcomes.values()] == ["stopped"]
         assert trials.num_finished() == 0
+
+
+def test_what_links_in_kerastuners_folder_lead_to_stays(search, tmp_path):
+    folder = search(trials=1).path / FOLDER
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("mine")
+    (folder / "link").symlink_to(tmp_path / "mine")
+    search(trials=1)
+    assert not (folder / "link").exists()
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "mine"

@@ -120,8 +120,7 @@ class Estimates:
     def _known(self, index: int, proposal: Proposal, epochs: int | None) -> Trial | None:
         directory = self.directory(index)
         if directory.has(ESTIMATE):
-            outcome = directory.read_json(ESTIMATE)
-            trial = Trial(**{**outcome, "keep_ratios": tuple(outcome["keep_ratios"])})
+            trial = directory.read_json(ESTIMATE, Trial)
             check_same(trial.trial, trial.values, proposal.values)
             return trial
         for earlier in self.found.values():

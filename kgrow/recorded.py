@@ -1,0 +1,217 @@
+"""What a finished search has recorded of itself in `result.json`, and whether it still holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgrow._files import read_file, read_json
+from kgrow._ownership import CONFIG, HEADER
+from kgrow._schema import fields_of
+from kgrow.architecture import Architecture
+from kgrow.exporting import Artefact
+from kgrow.lifecycle import BEST, Snapshot, accuracy_per_head
+from kgrow.network import GrowingNetwork
+from kgrow.run import MODEL, RESULT
+from kgrow.searching.trial import Trial, check_name
+from kgrow.task import Task
+
+# Kernels of another processor may turn single answers that are nearly tied, of that share of the images and one more.
+SHARE_OF_TIES = 0.005
+
+_TASK = {
+    "name": str,
+    "input_shape": [int],
+    "dtype": str,
+    "class_names": [str],
+    "num_train": int,
+    "num_validation": int,
+    "num_test": int,
+}
+_BEST = {
+    "trial": str,
+    "architecture": Architecture,
+    "keep_ratios": [float],
+    "prunable_params": int,
+    "kept_params": int,
+    "macs_dense": int,
+    "macs_sparse": int,
+    "heads": [
+        {
+            "val_accuracy": float,
+            "val_accuracy_interval": [float],
+            "test_accuracy": float,
+            "test_accuracy_interval": [float],
+            "macs": int,
+        }
+    ],
+    "test_accuracy": float,
+    "test_accuracy_interval": [float],
+    "baseline": {"class": str, "test_accuracy": float, "is_beaten": bool},
+    "classes": [
+        {
+            "name": str,
+            "num_train": int,
+            "num_validation": int,
+            "num_test": int,
+            "has_few_test_images": bool,
+            "recall": (float, None),
+            "recall_interval": ([float], None),
+        }
+    ],
+    "early_exit": [{"threshold": float, "test_accuracy": float, "test_accuracy_interval": [float], "mean_macs": float}],
+    "artefacts": [{**fields_of(Artefact), "early_exit": (None,)}],
+}
+_CANDIDATE = {**fields_of(Trial), "val_accuracy_interval": ([float], None)}
+_COMPARISON = {"trial": str, "difference": float, "p_value": (float, None), "told_apart": bool}
+_CALIBRATION = {
+    "estimator": str,
+    "kendall_tau": (float, None),
+    "num_candidates": int,
+    "candidates": [{"trial": str, "estimated_val_accuracy": float, "val_accuracy": float}],
+}
+# `config` is held against `config.json` as a whole.
+DOCUMENT = {
+    "kgrow_version": str,
+    "task": _TASK,
+    "source": {
+        "dataset": (str, None),
+        "data_dir": (str, None),
+        "image_size": (int, tuple[int, int], None),
+        "validation_split": (float, None),
+        "class_names": ([str], None),
+    },
+    "seed": int,
+    "complete": bool,
+    "config": {"task": {**_TASK, "fingerprint": str}, "quantization": str, "seed": int},
+    "candidates": [_CANDIDATE],
+    "networks": {"offered": int, "infeasible": int},
+    "pareto": [{**_CANDIDATE, "latency_ms": (float, None)}],
+    "choice": {"prefer": str, "contenders": [str], "comparisons": [_COMPARISON]},
+    "best": _BEST,
+    "calibration": (_CALIBRATION, None),
+    "files": [{"path": str, "bytes": int, "sha256": str}],
+    "wall_s": float,
+}
+
+
+def read_result(directory: Path) -> dict[str, Any]:
+    """Returns the `result.json` of a run directory.
+
+    Raises:
+        FileNotFoundError: If it has none.
+        ValueError: If a field is missing or wrong, or does not go with the others or with `config.json`.
+    """
+    file = directory / RESULT
+    document = read_json(file, DOCUMENT)
+    best, names = document["best"], [trial["trial"] for trial in document["candidates"]]
+    if best["trial"] not in names:
+        raise _damaged(file, f"`best.trial` must be one of the `candidates`, but is {best['trial']!r}")
+    try:
+        check_name(best["trial"])
+    except ValueError as error:
+        raise _damaged(file, f"`best.trial`: {error}") from error
+    if not best["heads"] or not best["artefacts"] or best["test_accuracy"] != best["heads"][-1]["test_accuracy"]:
+        raise _damaged(file, "`best` must have heads and artefacts, and the test accuracy of its last head")
+    if not (directory / CONFIG).is_file():
+        raise FileNotFoundError(f"`directory` must hold a whole run, but there is no '{directory / CONFIG}'.")
+    config = read_json(directory / CONFIG, HEADER)["config"]
+    if not _are_same(document["config"], config):
+        raise _damaged(file, f"`config` must be that of {CONFIG}, but differs")
+    if not _are_same({**document["task"], "fingerprint": config["task"]["fingerprint"]}, config["task"]):
+        raise _damaged(file, "`task` must be that of its `config`, but differs")
+    if document["seed"] != config["seed"]:
+        raise _damaged(file, "`seed` must be that of its `config`, but differs")
+    return document
+
+
+def record_of(directory: Path, trial: str) -> list[dict[str, Any]]:
+    """Returns the `files` of a result: size and hash of the exported file and of the best trial's weights."""
+    contents = {name: read_file(directory / name) for name in (MODEL, _weights_of(trial))}
+    return [
+        {"path": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in contents.items()
+    ]
+
+
+def check_model(directory: Path, document: Mapping[str, Any]) -> None:
+    """Raises ValueError if the exported file is not the one that the search wrote."""
+    _content(directory, document, MODEL, "Move it away; the same search then writes the file anew.")
+
+
+def best_network(directory: Path, document: Mapping[str, Any]) -> GrowingNetwork:
+    """Returns the best network with its weights, when they are the recorded ones.
+
+    Raises:
+        FileNotFoundError: If they are not there.
+        ValueError: If they are others, or of another architecture.
+    """
+    best, name = document["best"], _weights_of(document["best"]["trial"])
+    file = directory / name
+    if not file.is_file():
+        raise FileNotFoundError(f"`directory` must hold the weights of the best trial, but there is no '{file}'.")
+    snapshot = Snapshot.decode(_content(directory, document, name, "Put the file back, or search anew."), str(file))
+    if not _are_same(snapshot.architecture.to_json(), best["architecture"]) or snapshot.seed != document["seed"]:
+        raise _damaged(directory / RESULT, f"`best.architecture` and `seed` must be those of '{name}', but differ")
+    # Before it is built: a document may name a million classes.
+    shapes = {op.name: np.shape(snapshot.arrays.get(f"{op.name}/kernel", ())) for op in snapshot.architecture.kernels()}
+    wrong = [op.name for op in snapshot.architecture.kernels() if shapes[op.name] != op.kernel_shape]
+    if wrong:
+        raise _damaged(file, f"it must hold the weights of its architecture, but those of {wrong[0]} are missing")
+    try:
+        network = snapshot.network()
+    except ValueError as error:
+        raise _damaged(file, str(error)) from error
+    if network.kept_params() != best["kept_params"]:
+        raise _damaged(directory / RESULT, f"`best.kept_params` must be those of '{name}', but differ")
+    return network
+
+
+def check_accuracy(network: GrowingNetwork, task: Task, directory: Path, document: Mapping[str, Any]) -> None:
+    """Raises ValueError if the network does not answer the test images as the document says."""
+    measured = accuracy_per_head(network.logits(task.test.images), task.test.labels)
+    recorded = [head["test_accuracy"] for head in document["best"]["heads"]]
+    tolerance = SHARE_OF_TIES + 1 / len(task.test)
+    is_same = len(measured) == len(recorded)
+    if not is_same or any(abs(a - b) > tolerance for a, b in zip(measured, recorded, strict=True)):
+        raise ValueError(
+            f"'{directory / RESULT}' must tell how good the network is, but `best.heads` have test accuracies of "
+            f"{_listed(recorded)} there, and {_listed(measured)} on the test images. It is not the result of these "
+            "weights: search anew."
+        )
+
+
+def _are_same(first: Any, second: Any) -> bool:
+    """Returns whether two values are the same as JSON: to Python true and 1 are equal."""
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+
+
+def _listed(accuracies: list[float]) -> str:
+    return ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
+
+
+def _weights_of(trial: str) -> str:
+    return f"trials/{trial}/{BEST}"
+
+
+def _content(directory: Path, document: Mapping[str, Any], name: str, remedy: str) -> bytes:
+    """Returns the content of a recorded file."""
+    recorded = next((entry for entry in document["files"] if entry["path"] == name), None)
+    if recorded is None:
+        raise _damaged(directory / RESULT, f"`files` must have an entry for '{name}', but has none")
+    content = read_file(directory / name)
+    if (len(content), hashlib.sha256(content).hexdigest()) != (recorded["bytes"], recorded["sha256"]):
+        raise ValueError(
+            f"'{directory / name}' must be the file that the search wrote, of {recorded['bytes']} bytes, but is "
+            f"another one, of {len(content)}. {remedy}"
+        )
+    return content
+
+
+def _damaged(file: Path, reason: str) -> ValueError:
+    return ValueError(f"'{file}' is damaged: {reason}. Search again with `overwrite` (`--overwrite`).")
