@@ -72,7 +72,7 @@ class Proposals:
         counts_energy: bool = False,
     ):
         self.space, self.limits = space, limits
-        self.scope, self.quantization = scope, quantization
+        self.scope, self.quantization, self.input_dtype = scope, quantization, str(task.dtype)
         scaling = Scaling(task.pixel_mean, task.pixel_std)
         built = {
             (width, links): space.build(task.input_shape, task.num_classes, scaling, width=width, links=links)
@@ -85,7 +85,7 @@ class Proposals:
         if not (limits.concern_the_architecture or counts_energy):
             offered = {variant: architecture for variant, architecture in offered.items() if architecture == self.full}
         fitting = {
-            variant: (architecture, costs(architecture, quantization))
+            variant: (architecture, costs(architecture, quantization, self.input_dtype))
             for variant, architecture in offered.items()
             if not limits.exceeded(self._least(architecture))
         }
@@ -173,7 +173,7 @@ class Proposals:
 
     def _least(self, architecture: Architecture) -> dict[str, int]:
         """Returns the smallest footprint of an architecture."""
-        known = costs(architecture, self.quantization)
+        known = costs(architecture, self.quantization, self.input_dtype)
         given = self.keep_ratios and self.keep_ratios[: len(architecture.blocks)]
         return dataclasses.asdict(known.footprint(given or self._smallest_ratios(known), self.scope))
 
