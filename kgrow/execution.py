@@ -18,7 +18,7 @@ from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot, 
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import exit_curve
 from kgrow.reporting.hparams import write_hparams
-from kgrow.reporting.wording import agreement, percent
+from kgrow.reporting.wording import agreement, percent, unfinished
 from kgrow.result import MODEL, RESULT, Result, heads_document, task_document
 from kgrow.run import Run
 from kgrow.searching.estimating import Estimator, Full, name_of, searching_share
@@ -29,6 +29,7 @@ from kgrow.searching.objective import Objective
 from kgrow.searching.pareto import pareto_front
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.shared import CHIEF, sweep
+from kgrow.searching.time_limit import training_time
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import NETWORKS_KEPT, Trials
 from kgrow.task import Task
@@ -92,19 +93,27 @@ class Search:
         self.trials = Trials(task, plan.settings, plan.objective, plan.proposals.full.macs(), run, observer)
         self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
 
-    def result(self, max_time: float | None = None) -> Result:
-        """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
-        started = time.monotonic()
+    def result(self, max_time: float | None = None, started: float | None = None) -> Result:
+        """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`.
+
+        Args:
+            max_time: Seconds that all of it may take.
+            started: `time.monotonic()` when the search began; now by default.
+        """
+        started = time.monotonic() if started is None else started
         for note in (*self.task.notes, *self.plan.settings.augmentation.notes):
             self.observer.note(note)
         max_time = float("inf") if max_time is None else max_time
-        calibration = self._train(started, max_time)
+        calibration = self._train(started, training_time(max_time))
         ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
             raise _nothing_found(self.estimates.outcomes)
         best, network, measured = self._first_that_fits(ranked, started + max_time)
         outcomes = self.estimates.outcomes
         winner = self.trials.outcomes[best]
+        if winner.unfinished:
+            num_blocks = len(self.plan.proposals.network(winner.values).blocks)
+            self.observer.note(unfinished(winner.trial, network.architecture, network.kept_params(), num_blocks))
         exact = [trial for trial in outcomes if not trial.estimated and (trial.status == "done" or trial == winner)]
         complete, proposals = self.estimates.are_complete, self.plan.proposals
         document: dict[str, Any] = {
@@ -113,10 +122,10 @@ class Search:
             "source": self.source,
             "seed": self.plan.settings.seed,
             "complete": complete,
-            "config": self.run.config,
+            "config": {**self.run.config, "preset": dataclasses.asdict(self.plan.settings.preset)},
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
             "candidates": [dataclasses.asdict(trial) for trial in outcomes],
-            "pareto": self._front(exact),
+            "pareto": self._front(exact, started + max_time),
             "best": self._measure(network, winner, measured),
             "calibration": calibration,
         }
@@ -130,14 +139,14 @@ class Search:
             sweep(self.run.path)
         return Result(self.run.path, self.run.read_json(RESULT), network, self.task)
 
-    def _front(self, exact: Sequence[Trial]) -> list[dict[str, Any]]:
+    def _front(self, exact: Sequence[Trial], deadline: float) -> list[dict[str, Any]]:
         """Returns the candidates that no other beats, with latencies where more than one network is among them."""
         front = [exact[index] for index in pareto_front(list(map(vars, exact)))]
         proposals = self.plan.proposals
         networks = [proposals.network(trial.values) for trial in front]
         latencies: dict[Architecture, float] = {}
         # Without whole channels a trained network takes as long as an untrained one.
-        if len(set(networks)) > 1 and self.plan.settings.channels is None:
+        if len(set(networks)) > 1 and self.plan.settings.channels is None and time.monotonic() < deadline:
             self.observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
             latencies = {n: untrained_latency_ms(self.task, proposals.quantization, n) for n in set(networks)}
         return [
@@ -226,11 +235,16 @@ class Search:
         if drop <= LARGEST_DROP:
             return artefact
         cost = f"trial {trial}: 8 bits cost {percent(drop)} points of validation accuracy"
-        if time.monotonic() >= deadline:
+        if time.monotonic() + self._fine_tuning_s(trial) > deadline:
             self.observer.note(f"{cost}; no time is left to train it with them")
             return artefact
         self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
         return export(network, self.task, target, dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS))
+
+    def _fine_tuning_s(self, trial: str) -> float:
+        """Returns about how long fine-tuning takes: with simulated bits a step takes twice as long."""
+        epochs = [event for event in self.trials.directory(int(trial)).events() if event["event"] == "epoch"]
+        return 2 * FINE_TUNE_EPOCHS * epochs[-1]["seconds"]
 
     def _validation_drop(self, network: GrowingNetwork, file: Path) -> float:
         validation = self.task.validation
@@ -258,6 +272,8 @@ class Search:
         costs = [architecture.macs(head, passing=exits) for head in exits]
         return {
             "trial": trial.trial,
+            "epochs_trained": trial.epochs_trained,
+            "unfinished": trial.unfinished,
             "architecture": architecture.to_json(),
             "keep_ratios": list(trial.keep_ratios),
             "prunable_params": architecture.kernel_params(),

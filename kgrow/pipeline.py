@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,16 +27,16 @@ from kgrow.exporting.export import check_representative_dataset
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
+from kgrow.lifecycle.pace import pace_of
 from kgrow.pruning import CRITERIA, SCOPES, ChannelCriterion, Criterion
 from kgrow.reporting.progress import display_for
 from kgrow.result import MODEL, RESULT, Result, load
 from kgrow.run import Run
-from kgrow.searching import SPACES, SearchSpace
+from kgrow.searching import SPACES, SearchSpace, latency, time_limit
 from kgrow.searching.cluster import Chief, Worker, from_environment
-from kgrow.searching.estimating import Estimator, Full, chosen_estimator
+from kgrow.searching.estimating import Estimator, Full, chosen_estimator, searching_share
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
 from kgrow.searching.footprint import FORMATS
-from kgrow.searching.latency import measured, remembered
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Objective, chosen_objective
 from kgrow.searching.proposals import Proposals
@@ -122,8 +123,9 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         test_data: Used once, for the final figures.
         data_dir: Where TensorFlow Datasets keeps its data.
         image_size: Images are resized to it.
-        max_time: Seconds after which no epoch is started; the best network so far is exported. With workers the
-            chief's counts.
+        max_time: Seconds for everything, from reading the data to the export. The schedule is shortened until one
+            candidate fits, and training stops between two steps; the best network so far is exported, as it stands if
+            none has its final structure. One epoch is trained in any case. With workers the chief's counts.
         seed: Of everything that is drawn.
         directory: Parent of run directories.
         project_name: The run directory's name; the data set's by default.
@@ -141,7 +143,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     Raises:
         ValueError: If an argument or the data are unusable; the message says how to mend it.
         LimitError: If no candidate satisfies the limits; the message names the nearest one and the limit that binds.
-        OutOfTimeError: If `max_time` ended before any network was complete.
+        OutOfTimeError: If `max_time` ended before any trial of a chief's workers.
 
     Example:
         >>> import tempfile
@@ -150,6 +152,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         >>> result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
         True
     """
+    started = time.monotonic()
     from kgrow.searching.oracles import check_oracle  # KerasTuner takes its time
 
     chosen = lookup(SPACES, space, "space") if isinstance(space, str) else space
@@ -220,11 +223,25 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         run.remove(RESULT)
         observer = stack.enter_context(display_for(verbose))
         if settings.channels is None:  # with fewer channels a file is quicker than the network was
-            latency = functools.partial(untrained_latency_ms, task, quantization)
-            plan = dataclasses.replace(plan, proposals=measured(proposals, run, latency, observer))
+            measure = functools.partial(untrained_latency_ms, task, quantization)
+            plan = dataclasses.replace(plan, proposals=latency.measured(proposals, run, measure, observer))
+        plan = _in_time(task, plan, run, started, max_time, observer)
         return Search(
             task, plan, run, observer, _source(dataset, data_dir, image_size, validation_split), server
-        ).result(max_time)
+        ).result(max_time, started)
+
+
+def _in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | None, observer: Observer) -> Plan:
+    """Returns the plan with a schedule that the time allows, unless the oracle divides the schedule itself."""
+    from kgrow.searching.oracles import ends_trials_early
+
+    if max_time is None or ends_trials_early(plan.oracle):
+        max_time = float("inf")
+    share = searching_share(plan.estimator, plan.oracle)
+    allowed = (started + time_limit.training_time(max_time) - time.monotonic()) * (share if share == 1 else 1 - share)
+    largest, _ = next(iter(plan.proposals.variants.values()))
+    settings = time_limit.fitted(plan.settings, run, allowed, lambda: pace_of(task, largest, plan.settings), observer)
+    return dataclasses.replace(plan, settings=settings)
 
 
 def _server(chief: Chief) -> Server:
@@ -243,7 +260,8 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
         Run.check(path, config)
         return load(path, task)
     with open_desk(worker, path.absolute(), config) as desk:
-        plan = dataclasses.replace(plan, proposals=remembered(plan.proposals, desk.path))
+        proposals = latency.remembered(plan.proposals, desk.path)
+        plan = dataclasses.replace(plan, proposals=proposals, settings=time_limit.remembered(plan.settings, desk.path))
         search = Search(task, plan, desk.run, Attentive(observer, desk.line))
         desk.work(search.tuner(SharedTrials(search.trials, desk.path)), observer)
         observer.note("no trials are left for this worker; waiting for the chief's result")

@@ -12,6 +12,7 @@ import kgrow
 from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import Genotype
 from kgrow.exporting import classify
+from kgrow.lifecycle.pace import Pace
 from kgrow.pruning import Bayes, BayesGate
 from kgrow.searching import Cells
 from kgrow.searching.trials import NETWORKS_KEPT
@@ -52,12 +53,15 @@ CANDIDATE = {
     "epochs": int,
     "epochs_trained": int,
     "estimated": bool,
+    "unfinished": bool,
     "same_as": type(None),
     "error": type(None),
     "traceback": type(None),
 }
 BEST = {
     "trial": str,
+    "epochs_trained": int,
+    "unfinished": bool,
     "architecture": dict,
     "keep_ratios": [NUMBER],
     "prunable_params": int,
@@ -271,6 +275,41 @@ def test_limit_that_only_the_file_breaks_is_explained_and_leaves_no_file(tmp_pat
     with pytest.raises(kgrow.LimitError, match=r"each breaks one: trial 0000: latency_ms .* > 1e-06"):
         search()
     assert not list((tmp_path / "digits").glob("*.tflite"))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The time is over at once, and nobody knows before: the schedule is not shortened."""
+    monkeypatch.setattr("kgrow.pipeline.pace_of", lambda *_: Pace(0.0, 1e-9))
+    return {"epochs": 6, "batch_size": 16, "trials": 2, "max_time": 1e-3, "verbose": 0}
+
+
+def test_network_is_exported_as_it_stands_when_the_time_ends_and_the_same_call_goes_on(
+    tiny_task, tiny_space, tmp_path, quick
+):
+    result = kgrow.search(tiny_task, space=tiny_space, directory=tmp_path, **quick)
+    best = result.document["best"]
+    assert (result.document["complete"], best["unfinished"], best["epochs_trained"]) == (False, True, 1)
+    assert best["kept_params"] == best["prunable_params"]
+    assert (result.directory / "model.tflite").exists()
+    assert kgrow.load(result.directory, tiny_task).document == result.document
+    ended = kgrow.search(tiny_task, space=tiny_space, directory=tmp_path, **{**quick, "max_time": None})
+    alone = kgrow.search(tiny_task, space=tiny_space, directory=tmp_path / "b", **{**quick, "max_time": None})
+    assert ended.document["complete"]
+    for part in ("best", "candidates"):
+        first, second = ended.document[part], alone.document[part]
+        first, second = (
+            ({**it, "artefacts": None} if part == "best" else [{**c, "epochs_trained": 0} for c in it])
+            for it in (first, second)
+        )
+        assert first == second
+
+
+def test_limits_stay_hard_when_the_time_ends(tiny_task, tiny_space, tmp_path, quick):
+    limits = kgrow.Limits(params=60)
+    with pytest.raises(kgrow.LimitError, match=r"trial 0000: params [0-9]+ > 60"):
+        kgrow.search(tiny_task, space=tiny_space, limits=limits, directory=tmp_path, **quick)
+    assert not (tmp_path / "tiny" / "model.tflite").exists()
 
 
 def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_path):
