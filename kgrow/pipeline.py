@@ -37,6 +37,7 @@ from kgrow.searching.cluster import Chief, Worker, from_environment
 from kgrow.searching.estimating import Estimator, Full, chosen_estimator, searching_share
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
 from kgrow.searching.footprint import FORMATS
+from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Objective, chosen_objective
 from kgrow.searching.proposals import Proposals
@@ -122,7 +123,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             set, 15 % of others. Where one candidate is trained and little is to be decided, less will do.
         test_data: Used once, for the final figures.
         data_dir: Where TensorFlow Datasets keeps its data.
-        image_size: Images are resized to it.
+        image_size: Images are resized to it. If it is not given and nothing fits the limits, data that are named or lie
+            in a folder are resized to the largest size at which something does.
         max_time: Seconds for everything, from reading the data to the export. The schedule is shortened until one
             candidate fits, and training stops between two steps; the best network so far is exported, as it stands if
             none has its final structure. One epoch is trained in any case. With workers the chief's counts.
@@ -164,26 +166,31 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     limits = limits or Limits()
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
     lookup(FORMATS, quantization, "quantize")
-    task = Task.of(
+    read = functools.partial(
+        Task.of,
         dataset,
         validation_data=validation_data,
         validation_split=validation_split,
         test_data=test_data,
         data_dir=data_dir,
-        image_size=image_size,
         seed=seed,
     )
+    task = read(image_size=image_size)
     check_representative_dataset(task, quantization)
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
-    proposals = Proposals(
+    propose = functools.partial(
+        Proposals,
         chosen,
-        task,
         limits=limits,
         keep_ratio=chosen_keep_ratio(keep_ratio, channel_keep_ratio, resolved, limits),
         scope=scope,
         quantization=quantization,
         counts_energy=goal.counts_energy,
     )
+    is_named = isinstance(dataset, str | os.PathLike)
+    size = fitting_size(task, propose, image_size, may_resize=is_named and image_size is None)
+    task = task if size is image_size else read(image_size=size)
+    proposals = propose(task)
     num_blocks = len(proposals.full.blocks)
     resolved.check_num_blocks(max(depth for depth, _, _ in proposals.variants))
     settings = Settings(
@@ -222,13 +229,16 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
         run.remove(RESULT)
         observer = stack.enter_context(display_for(verbose))
+        if size is not image_size:
+            height, width, _ = task.input_shape
+            observer.note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
         if settings.channels is None:  # with fewer channels a file is quicker than the network was
             measure = functools.partial(untrained_latency_ms, task, quantization)
             plan = dataclasses.replace(plan, proposals=latency.measured(proposals, run, measure, observer))
         plan = _in_time(task, plan, run, started, max_time, observer)
-        return Search(
-            task, plan, run, observer, _source(dataset, data_dir, image_size, validation_split), server
-        ).result(max_time, started)
+        return Search(task, plan, run, observer, _source(dataset, data_dir, size, validation_split), server).result(
+            max_time, started
+        )
 
 
 def _in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | None, observer: Observer) -> Plan:

@@ -12,7 +12,6 @@ import kgrow
 from kgrow.architecture.edge import Edge
 from kgrow.architecture.genotype import Genotype
 from kgrow.exporting import classify
-from kgrow.lifecycle.pace import Pace
 from kgrow.pruning import Bayes, BayesGate
 from kgrow.searching import Cells
 from kgrow.searching.trials import NETWORKS_KEPT
@@ -279,8 +278,8 @@ def test_limit_that_only_the_file_breaks_is_explained_and_leaves_no_file(tmp_pat
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The time is over at once, and nobody knows before: the schedule is not shortened."""
-    monkeypatch.setattr("kgrow.pipeline.pace_of", lambda *_: Pace(0.0, 1e-9))
+    """The time is over at once, and nobody knew before: the schedule is not shortened."""
+    monkeypatch.setattr("kgrow.pipeline.time_limit.fitted", lambda settings, *_: settings)
     return {"epochs": 6, "batch_size": 16, "trials": 2, "max_time": 1e-3, "verbose": 0}
 
 
