@@ -91,6 +91,8 @@ class Search:
         self.task, self.plan, self.run, self.observer, self.source = task, plan, run, observer, source
         self.server = server
         self.trials = Trials(task, plan.settings, plan.objective, plan.proposals.full.macs(), run, observer)
+        # What has been tried is ranked, whatever was asked for since: of the others the networks may be gone.
+        self.num_trials = max(plan.trials, self.trials.num_finished())
         self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
 
     def result(self, max_time: float | None = None, started: float | None = None) -> Result:
@@ -122,7 +124,11 @@ class Search:
             "source": self.source,
             "seed": self.plan.settings.seed,
             "complete": complete,
-            "config": {**self.run.config, "preset": dataclasses.asdict(self.plan.settings.preset)},
+            "config": {
+                **self.run.config,
+                "trials": self.num_trials,
+                "preset": dataclasses.asdict(self.plan.settings.preset),
+            },
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
             "candidates": [dataclasses.asdict(trial) for trial in outcomes],
             "pareto": self._front(exact, started + max_time),
@@ -170,7 +176,7 @@ class Search:
 
         tuner = self.tuner(self.estimates, deadline)
         if self.estimates.are_exact:
-            self._announce(tuner.oracle.max_trials or self.plan.trials)
+            self._announce(tuner.oracle.max_trials or self.num_trials)
         if self.server is not None:
             self.server.serve(tuner, self.trials, self.observer, deadline)
             self.estimates.adopt(tuner.oracle.trials)
@@ -195,7 +201,7 @@ class Search:
 
         preset, plan = self.plan.settings.preset, self.plan
         final = max((*preset.prune_epochs, *preset.grow_epochs), default=0)
-        oracle = make_oracle(plan.oracle, plan.trials, plan.settings.seed, preset.epochs - final)
+        oracle = make_oracle(plan.oracle, self.num_trials, plan.settings.seed, preset.epochs - final)
         return Tuner(oracle, plan.proposals, trials, self.run, final, deadline)
 
     def _first_that_fits(self, ranked: Sequence[int], deadline: float) -> tuple[int, GrowingNetwork, Artefact]:
@@ -296,7 +302,7 @@ def _no_file(problems: Mapping[str, Exception]) -> Exception:
     if broken:
         return LimitError(
             f"`limits` must allow one of the files that were measured, but each breaks one: {'; '.join(broken)}. "
-            "Loosen them, or search in another directory with more trials or another objective."
+            "Loosen them, give more `trials`, or search in another directory with another objective."
         )
     return list(problems.values())[-1]
 
@@ -310,6 +316,6 @@ def _nothing_found(outcomes: Sequence[Trial]) -> Exception:
         )
     if not failures:
         return ArithmeticError(
-            "`trials` must be more for this oracle: it ended every trial early. Search in another directory with more."
+            "`trials` must be more for this oracle: it ended every trial early. Give the same call with more of them."
         )
     return ArithmeticError("Every trial failed. " + " ".join(failures))

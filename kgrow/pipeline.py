@@ -19,6 +19,7 @@ from kgrow.configuration import (
     chosen_augmentation,
     chosen_keep_ratio,
     configuration,
+    in_time,
     resolve_preset,
     with_prices,
 )
@@ -27,14 +28,13 @@ from kgrow.exporting.export import check_representative_dataset
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
-from kgrow.lifecycle.pace import pace_of
 from kgrow.pruning import CRITERIA, SCOPES, ChannelCriterion, Criterion
 from kgrow.reporting.progress import display_for
 from kgrow.result import MODEL, RESULT, Result, load
 from kgrow.run import Run
 from kgrow.searching import SPACES, SearchSpace, latency, time_limit
 from kgrow.searching.cluster import Chief, Worker, from_environment
-from kgrow.searching.estimating import Estimator, Full, chosen_estimator, searching_share
+from kgrow.searching.estimating import Estimator, Full, chosen_estimator
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
 from kgrow.searching.footprint import FORMATS
 from kgrow.searching.image_size import fitting_size
@@ -91,7 +91,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     Args:
         dataset: Anything `Task.of` accepts: a name, arrays, a folder, a `tf.data.Dataset`, a `Sequence`.
         limits: Hard bounds on the result: the exported file satisfies them all.
-        trials: Candidates to try at most.
+        trials: Candidates to try at most. A run may be given more later, which end as if all had been asked for at
+            first; fewer than it has tried leave it as it is.
         oracle: What decides what is tried next: a name in `kgrow.searching.oracles.ORACLES` or a `keras_tuner.Oracle`.
         estimator: How good a candidate is said to be: a name in `kgrow.searching.estimating.ESTIMATORS` or an
             `Estimator`. All but `"full"` are approximate; the three best candidates are then trained in full, and only
@@ -224,7 +225,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_server(cluster)) if cluster else None
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
-        if run.has(RESULT) and run.has(MODEL) and run.read_json(RESULT)["complete"]:
+        if run.has(RESULT) and run.has(MODEL) and _is_enough(run.read_json(RESULT), plan.trials):
             return load(path, task)
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
         run.remove(RESULT)
@@ -235,23 +236,15 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         if settings.channels is None:  # with fewer channels a file is quicker than the network was
             measure = functools.partial(untrained_latency_ms, task, quantization)
             plan = dataclasses.replace(plan, proposals=latency.measured(proposals, run, measure, observer))
-        plan = _in_time(task, plan, run, started, max_time, observer)
+        plan = in_time(task, plan, run, started, max_time, observer)
         return Search(task, plan, run, observer, _source(dataset, data_dir, size, validation_split), server).result(
             max_time, started
         )
 
 
-def _in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | None, observer: Observer) -> Plan:
-    """Returns the plan with a schedule that the time allows, unless the oracle divides the schedule itself."""
-    from kgrow.searching.oracles import ends_trials_early
-
-    if max_time is None or ends_trials_early(plan.oracle):
-        max_time = float("inf")
-    share = searching_share(plan.estimator, plan.oracle)
-    allowed = (started + time_limit.training_time(max_time) - time.monotonic()) * (share if share == 1 else 1 - share)
-    largest, _ = next(iter(plan.proposals.variants.values()))
-    settings = time_limit.fitted(plan.settings, run, allowed, lambda: pace_of(task, largest, plan.settings), observer)
-    return dataclasses.replace(plan, settings=settings)
+def _is_enough(document: dict[str, Any], trials: int) -> bool:
+    """Returns whether a result needs no further trials."""
+    return document["complete"] and document["config"]["trials"] >= trials
 
 
 def _server(chief: Chief) -> Server:

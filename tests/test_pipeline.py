@@ -190,6 +190,26 @@ def test_data_in_memory_are_loaded_as_they_were_resized_and_divided(tmp_path):
     assert len(loaded.task.validation) == 18
 
 
+def test_trials_that_are_added_to_a_finished_run_end_as_if_all_had_been_asked_for(tiny_task, tiny_space, tmp_path):
+    options = {"space": tiny_space, "epochs": 4, "batch_size": 16, "verbose": 0}
+
+    def search(trials, folder):
+        return kgrow.search(tiny_task, trials=trials, directory=tmp_path / folder, **options)
+
+    first = search(2, "more")
+    more, whole = search(5, "more"), search(5, "whole")
+    assert len(more.document["candidates"]) == 5 > len(first.document["candidates"])
+    for one, other in zip(more.document["candidates"], whole.document["candidates"], strict=True):
+        assert {**one, "epochs_trained": 0} == {**other, "epochs_trained": 0}
+    assert {**more.document["best"], "artefacts": 0, "epochs_trained": 0} == {
+        **whole.document["best"],
+        "artefacts": 0,
+        "epochs_trained": 0,
+    }
+    assert (more.directory / "model.tflite").read_bytes() == (whole.directory / "model.tflite").read_bytes()
+    assert search(3, "more").document == more.document  # fewer leave what there is
+
+
 def test_the_same_call_again_returns_at_once_and_another_configuration_is_refused(result):
     settings = {"limits": kgrow.Limits(params=12_000), "directory": result.directory.parent, "verbose": 0}
     assert kgrow.search("digits", epochs=4, **settings).document == result.document

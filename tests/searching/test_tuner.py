@@ -185,3 +185,11 @@ def test_time_that_is_over_ends_the_search_and_keeps_the_trial(tmp_path, tiny_ta
         run_tuner(Tuner(make_oracle("random", 3, 0, 3), proposals, trials, run, 3, deadline=time.monotonic()))
         assert [trial.status for trial in trials.outcomes.values()] == ["stopped"]
         assert trials.num_finished() == 0
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_trials_are_added_as_if_all_had_been_asked_for_at_first(search, oracle):
+    few = search(oracle, trials=4, directory="more")
+    more, whole = search(oracle, trials=18, directory="more"), search(oracle, trials=18, directory="whole")
+    assert more.outcomes == whole.outcomes
+    assert more.calls == whole.calls[len(few.calls) :]
