@@ -95,7 +95,12 @@ def _add_search(add: Callable[..., Any]) -> None:
     )
     add("--distribute", metavar="STRATEGY", help="mirrored: all GPUs of this machine share every batch")
     add("--quantize", metavar="KIND", help="float32 or int8 (default: int8 if a limit concerns the file)")
-    add("--max-time", type=duration, metavar="TIME", help="such as 90s, 10m or 2h: no epoch starts after it")
+    add(
+        "--max-time",
+        type=duration,
+        metavar="TIME",
+        help="such as 90s, 10m or 2h, for everything; the best network so far is exported",
+    )
     add("--validation-split", type=float, metavar="F", help="share of the training images that decides (0.1 to 0.15)")
     add("--image-size", type=int, metavar="PIXELS", help="resize images to this side")
     add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data")

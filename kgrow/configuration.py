@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,12 @@ from kgrow._checks import check_keep_ratios, check_positive, lookup, nearest, pl
 from kgrow._rules import one_of
 from kgrow.document import task_document
 from kgrow.execution import Plan
-from kgrow.lifecycle import PRESETS, ChannelPruning, Preset, Settings
+from kgrow.lifecycle import PRESETS, ChannelPruning, Observer, Preset, Settings
+from kgrow.lifecycle.pace import pace_of
 from kgrow.pruning import CHANNEL_CRITERIA, ChannelCriterion
-from kgrow.run import described
+from kgrow.run import Run, described
+from kgrow.searching import time_limit
+from kgrow.searching.estimating import searching_share
 from kgrow.searching.limits import Limits
 from kgrow.task import AUGMENTATIONS, Augmentation, Task
 
@@ -151,8 +155,33 @@ def _priced(criterion: Any, name: str, num_train: int) -> Any:
     return dataclasses.replace(criterion, min_saliency=1 / num_train)
 
 
+def in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | None, observer: Observer) -> Plan:
+    """Returns the plan with a schedule that the time allows, unless the oracle divides the schedule itself.
+
+    Args:
+        task: The data.
+        plan: With the schedule for all the time there is.
+        run: Remembers the schedule.
+        started: `time.monotonic()` when the search began.
+        max_time: Seconds that all of it may take; None for no limit.
+        observer: Told if the schedule is shortened.
+    """
+    from kgrow.searching.oracles import ends_trials_early
+
+    if max_time is None or ends_trials_early(plan.oracle):
+        max_time = float("inf")
+    share = searching_share(plan.estimator, plan.oracle)
+    allowed = (started + time_limit.training_time(max_time) - time.monotonic()) * (share if share == 1 else 1 - share)
+    largest, _ = next(iter(plan.proposals.variants.values()))
+    settings = time_limit.fitted(plan.settings, run, allowed, lambda: pace_of(task, largest, plan.settings), observer)
+    return dataclasses.replace(plan, settings=settings)
+
+
 def configuration(task: Task, plan: Plan) -> dict[str, Any]:
-    """Returns the resolved configuration: a run is taken up only with an equal one."""
+    """Returns the resolved configuration: a run is taken up only with an equal one.
+
+    The number of trials is not in it: a run may be given more.
+    """
     proposals, settings = plan.proposals, plan.settings
     return {
         "task": task_document(task) | {"fingerprint": task.fingerprint},
@@ -162,7 +191,6 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "limits": dataclasses.asdict(proposals.limits),
         "quantization": proposals.quantization,
         "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
-        "trials": plan.trials,
         "estimator": described(plan.estimator),
         "calibrate": plan.calibrate,
         "objective": described(plan.objective),

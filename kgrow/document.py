@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from kgrow.searching.choice import comparisons
 from kgrow.searching.pareto import pareto_front
 from kgrow.searching.trial import Trial
 from kgrow.task import Split, Task
+from kgrow.task.sources import is_folder
 from kgrow.uncertainty import interval
 
 if TYPE_CHECKING:
@@ -38,6 +41,23 @@ def task_document(task: Task) -> dict[str, Any]:
     }
 
 
+def source_document(
+    dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None, class_names: Iterable[str] | None
+) -> dict[str, Any]:
+    """Returns the `source` of a result: how `load` finds the data again; `dataset` is None for data held in memory."""
+    name = os.fspath(dataset) if isinstance(dataset, str | os.PathLike) else None
+    if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name, data_dir)):
+        name = os.path.abspath(os.path.expanduser(name))
+    is_local = data_dir is not None and "://" not in os.fspath(data_dir)
+    return {
+        "dataset": name,
+        "data_dir": os.path.abspath(data_dir) if is_local else data_dir,
+        "image_size": image_size,
+        "validation_split": validation_split,
+        "class_names": None if class_names is None else list(class_names),
+    }
+
+
 def candidate_document(trial: Trial, num_validation: int) -> dict[str, Any]:
     """Returns one of the `candidates` of a result; what was estimated has no interval."""
     is_exact = trial.val_accuracy is not None and not trial.estimated
@@ -46,7 +66,12 @@ def candidate_document(trial: Trial, num_validation: int) -> dict[str, Any]:
 
 
 def pareto_document(
-    trials: Sequence[Trial], task: Task, settings: Settings, proposals: Proposals, observer: Observer
+    trials: Sequence[Trial],
+    task: Task,
+    settings: Settings,
+    proposals: Proposals,
+    observer: Observer,
+    deadline: float,
 ) -> list[dict[str, Any]]:
     """Returns the `pareto` of a result: the trials that no other beats in mean accuracy and costs together.
 
@@ -56,6 +81,7 @@ def pareto_document(
         settings: How they were trained.
         proposals: Where they came from.
         observer: Told that networks are timed: where there is more than one, each has its latency.
+        deadline: `time.monotonic()` after which none is timed.
     """
     from kgrow.exporting.latency import untrained_latency_ms
 
@@ -63,7 +89,7 @@ def pareto_document(
     networks = [proposals.network(trial.values) for trial in front]
     latencies: dict[Architecture, float] = {}
     # Without whole channels a trained network takes as long as an untrained one.
-    if len(set(networks)) > 1 and settings.channels is None:
+    if len(set(networks)) > 1 and settings.channels is None and time.monotonic() < deadline:
         observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
         latencies = {n: untrained_latency_ms(task, proposals.quantization, n) for n in set(networks)}
     return [
@@ -114,6 +140,8 @@ def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, tas
     num_test = len(task.test)
     return {
         "trial": trial.trial,
+        "epochs_trained": trial.epochs_trained,
+        "unfinished": trial.unfinished,
         "architecture": architecture.to_json(),
         "keep_ratios": list(trial.keep_ratios),
         "prunable_params": architecture.kernel_params(),

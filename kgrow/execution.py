@@ -20,7 +20,7 @@ from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot
 from kgrow.network import GrowingNetwork
 from kgrow.recorded import read_result, record_of
 from kgrow.reporting.hparams import write_hparams
-from kgrow.reporting.wording import agreement, baseline, percent
+from kgrow.reporting.wording import agreement, baseline, percent, unfinished
 from kgrow.result import Result
 from kgrow.run import MODEL, RESULT, Run
 from kgrow.searching.choice import ACCURATE
@@ -31,6 +31,7 @@ from kgrow.searching.limits import LimitError
 from kgrow.searching.objective import Objective
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.shared import CHIEF, sweep
+from kgrow.searching.time_limit import training_time
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import NETWORKS_KEPT, Trials
 from kgrow.task import Task
@@ -95,21 +96,31 @@ class Search:
         self.server = server
         full_macs = plan.proposals.full.macs()
         self.trials = Trials(task, plan.settings, plan.objective, full_macs, run, observer, plan.prefer)
+        # What has been tried is ranked, whatever was asked for since: of the others the networks may be gone.
+        self.num_trials = max(plan.trials, self.trials.num_finished())
         self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
 
-    def result(self, max_time: float | None = None) -> Result:
-        """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`."""
-        started = time.monotonic()
+    def result(self, max_time: float | None = None, started: float | None = None) -> Result:
+        """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`.
+
+        Args:
+            max_time: Seconds that all of it may take.
+            started: `time.monotonic()` when the search began; now by default.
+        """
+        started = time.monotonic() if started is None else started
         for note in (*self.task.overview, *self.task.notes, *self.plan.settings.notes):
             self.observer.note(note)
         max_time = float("inf") if max_time is None else max_time
-        self.observer.time_limited(max_time)
-        calibration = self._train(started, max_time)
+        self.observer.time_limited(started + max_time - time.monotonic())
+        calibration = self._train(started, training_time(max_time))
         ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
             raise _nothing_found(self.estimates.outcomes)
         best, network, measured = self._first_that_fits(ranked, started + max_time)
         outcomes, winner = self.estimates.outcomes, self.trials.outcomes[best]
+        if winner.unfinished:
+            num_blocks = len(self.plan.proposals.network(winner.values).blocks)
+            self.observer.note(unfinished(winner.trial, network.architecture, network.kept_params(), num_blocks))
         exact = [trial for trial in outcomes if not trial.estimated and (trial.status == "done" or trial == winner)]
         complete, proposals = self.estimates.are_complete, self.plan.proposals
         document: dict[str, Any] = {
@@ -119,9 +130,13 @@ class Search:
             "seed": self.plan.settings.seed,
             "complete": complete,
             "config": self.run.config,
+            "trials": self.num_trials,
+            "preset": dataclasses.asdict(self.plan.settings.preset),
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
             "candidates": [candidate_document(trial, len(self.task.validation)) for trial in outcomes],
-            "pareto": pareto_document(exact, self.task, self.plan.settings, proposals, self.observer),
+            "pareto": pareto_document(
+                exact, self.task, self.plan.settings, proposals, self.observer, started + max_time
+            ),
             "choice": choice_document(self.trials, ranked, winner),
             "best": best_document(network, winner, measured, self.task),
             "calibration": calibration,
@@ -155,7 +170,7 @@ class Search:
 
         tuner = self.tuner(self.estimates, deadline)
         if self.estimates.are_exact:
-            self._announce(tuner.oracle.max_trials or self.plan.trials)
+            self._announce(tuner.oracle.max_trials or self.num_trials)
         if self.server is not None:
             self.server.serve(tuner, self.trials, self.observer, deadline)
             self.estimates.adopt(tuner.oracle.trials)
@@ -180,7 +195,7 @@ class Search:
 
         preset, plan = self.plan.settings.preset, self.plan
         final = max((*preset.prune_epochs, *preset.grow_epochs), default=0)
-        oracle = make_oracle(plan.oracle, plan.trials, plan.settings.seed, preset.epochs - final)
+        oracle = make_oracle(plan.oracle, self.num_trials, plan.settings.seed, preset.epochs - final)
         return Tuner(oracle, plan.proposals, trials, self.run, final, deadline)
 
     def _first_that_fits(self, ranked: Sequence[int], deadline: float) -> tuple[int, GrowingNetwork, Artefact]:
@@ -223,7 +238,7 @@ class Search:
         if lost.mean() - standard_error(lost) <= LARGEST_DROP:
             return artefact
         cost = f"trial {trial}: 8 bits cost {percent(lost.mean())} points of validation accuracy"
-        if time.monotonic() >= deadline:
+        if time.monotonic() + self._fine_tuning_s(trial) > deadline:
             self.observer.note(f"{cost}; no time is left to train it with them")
             return artefact
         self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
@@ -232,6 +247,11 @@ class Search:
     def _lost_in_validation(self, network: GrowingNetwork, file: Path) -> np.ndarray:
         images, labels = self.task.validation.images, self.task.validation.labels
         return lost_images(network.logits(images)[-1].argmax(axis=-1), classify(file, images).argmax(axis=-1), labels)
+
+    def _fine_tuning_s(self, trial: str) -> float:
+        """Returns about how long fine-tuning takes: with simulated bits a step takes twice as long."""
+        epochs = [event for event in self.trials.directory(int(trial)).events() if event["event"] == "epoch"]
+        return 2 * FINE_TUNE_EPOCHS * epochs[-1]["seconds"]
 
     def _tell(self, problems: Mapping[str, Exception]) -> None:
         """Says why the file of a better trial was not taken, now and in the result."""
@@ -247,7 +267,7 @@ def _no_file(problems: Mapping[str, Exception]) -> Exception:
     if broken:
         return LimitError(
             f"`limits` must allow one of the files that were measured, but each breaks one: {'; '.join(broken)}. "
-            "Loosen them, or search in another directory with more trials or another objective."
+            "Loosen them, give more `trials`, or search in another directory with another objective."
         )
     return list(problems.values())[-1]
 
@@ -261,6 +281,6 @@ def _nothing_found(outcomes: Sequence[Trial]) -> Exception:
         )
     if not failures:
         return ArithmeticError(
-            "`trials` must be more for this oracle: it ended every trial early. Search in another directory with more."
+            "`trials` must be more for this oracle: it ended every trial early. Give the same call with more of them."
         )
     return ArithmeticError("Every trial failed. " + " ".join(failures))

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from kgrow.configuration import (
     chosen_class_weights,
     chosen_keep_ratio,
     configuration,
+    in_time,
     resolve_preset,
     with_prices,
 )
+from kgrow.document import source_document
 from kgrow.execution import Plan, Search
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.export import check_representative_dataset
@@ -35,17 +38,16 @@ from kgrow.reporting.progress import display_for
 from kgrow.result import Result, load
 from kgrow.run import MODEL, RESULT, Run
 from kgrow.search_rules import RULES
-from kgrow.searching import SPACES, SearchSpace
+from kgrow.searching import SPACES, SearchSpace, latency, time_limit
 from kgrow.searching.choice import ACCURATE, check_preference
 from kgrow.searching.cluster import Chief, Worker, from_environment
 from kgrow.searching.estimating import Estimator, Full, chosen_estimator
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
-from kgrow.searching.latency import measured, remembered
+from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Objective, chosen_objective
 from kgrow.searching.proposals import Proposals
 from kgrow.task import Augmentation, Task
-from kgrow.task.sources import is_folder
 
 if TYPE_CHECKING:
     from kgrow.searching.chief import Server
@@ -100,7 +102,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         dataset: Anything `Task.of` accepts: a name, arrays, a folder, a `tf.data.Dataset`, a `Sequence`.
         limits: Hard bounds on the result: the exported file satisfies them all. `Limits`, or a mapping of them by
             name, such as `{"flash_bytes": "64KB"}`.
-        trials: Candidates to try at most.
+        trials: Candidates to try at most. A run may be given more later, which end as if all had been asked for at
+            first; fewer than it has tried leave it as it is.
         oracle: What decides what is tried next: a name in `kgrow.searching.oracles.ORACLES` or a `keras_tuner.Oracle`.
         estimator: How good a candidate is said to be: a name in `kgrow.searching.estimating.ESTIMATORS` or an
             `Estimator`. All but `"full"` are approximate; the three best candidates are then trained in full, and only
@@ -134,14 +137,17 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             set, 15 % of others. Where one candidate is trained and little is to be decided, less will do.
         test_data: Used once, for the final figures.
         data_dir: Where TensorFlow Datasets keeps its data.
-        image_size: Images are resized to it.
+        image_size: Images are resized to it. If it is not given and nothing fits the limits, data that are named or lie
+            in a folder are resized to the largest size at which something does.
         class_names: Names of the classes, in the order of the labels; for a folder, its order. By default those that
             the data carry, or else numbers.
         class_weight: How much an image of each class counts in the training loss: `"balanced"` (inversely to the number
             of images of its class), `"none"`, or a number by name or index of a class, 1 for the others. `"auto"`
             balances classes of which the largest has more than three times as many images as the smallest.
-        max_time: Seconds, or a text such as `"10m"`, after which no epoch is started; the best network so far is
-            exported. With workers the chief's counts.
+        max_time: Seconds for everything, or a text such as `"10m"`, from reading the data to the export. The schedule
+            is shortened until one candidate fits, and training stops between two steps; the best network so far is
+            exported, as it stands if none has its final structure. One epoch is trained in any case. With workers the
+            chief's counts.
         seed: Of everything that is drawn.
         directory: Parent of run directories.
         project_name: The run directory's name; the data set's by default.
@@ -160,7 +166,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     Raises:
         ValueError: If an argument or the data are unusable; the message says how to mend it.
         LimitError: If no candidate satisfies the limits; the message names the nearest one and the limit that binds.
-        OutOfTimeError: If `max_time` ended before any network was complete.
+        OutOfTimeError: If `max_time` ended before any trial of a chief's workers.
 
     Example:
         >>> import tempfile
@@ -169,11 +175,11 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         >>> result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
         True
     """
+    started = time.monotonic()
     goal = chosen_objective(objective)
     check_preference(prefer, goal)
     limits = Limits() if limits is None else Limits.check(limits, "limits")
     quantization = quantize or ("int8" if limits.concern_the_file else "float32")
-    names = None if class_names is None else list(class_names)
     read = functools.partial(
         Task.of,
         dataset,
@@ -181,24 +187,27 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         validation_split=validation_split,
         test_data=test_data,
         data_dir=data_dir,
-        image_size=image_size,
         seed=seed,
-        class_names=names,
+        class_names=class_names,
         on_progress=display_for(verbose).note,
     )
-    task = read()
+    task = read(image_size=image_size)
     check_representative_dataset(task, quantization)
     schedule = PRESETS[preset] if isinstance(preset, str) else preset
     resolved = resolve_preset(schedule, task, epochs, batch_size, strategy)
-    proposals = Proposals(
+    propose = functools.partial(
+        Proposals,
         SPACES[space] if isinstance(space, str) else space,
-        task,
         limits=limits,
         keep_ratio=chosen_keep_ratio(keep_ratio, channel_keep_ratio, resolved, limits),
         scope=scope,
         quantization=quantization,
         counts_energy=goal.counts_energy,
     )
+    is_named = isinstance(dataset, str | os.PathLike)
+    size = fitting_size(task, propose, image_size, may_resize=is_named and image_size is None)
+    task = task if size is image_size else read(image_size=size)
+    proposals = propose(task)
     num_blocks = len(proposals.full.blocks)
     resolved.check_num_blocks(max(depth for depth, _, _ in proposals.variants))
     settings = Settings(
@@ -223,7 +232,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     )
     path = Path(directory) / (project_name or default_project_name(task))
     if not overwrite:
-        check_same_images(path, task, (lambda: task) if isinstance(dataset, str | os.PathLike) else read)
+        check_same_images(path, task, (lambda: task) if is_named else functools.partial(read, image_size=image_size))
     cluster = cluster or from_environment(os.environ)
     if cluster and not isinstance(plan.estimator, Full):
         raise ValueError(
@@ -237,18 +246,27 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         record_images(run, task)
         is_whole = all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM)))
-        if is_whole and (found := read_result(run.path))["complete"]:
+        if is_whole and _is_enough(found := read_result(run.path), plan.trials):
             check_model(run.path, found)
             return load(path, task)
         # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
         run.remove(RESULT)
         observer = stack.enter_context(display_for(verbose))
+        if size is not image_size:
+            height, width, _ = task.input_shape
+            observer.note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
         if settings.channels is None:  # with fewer channels a file is quicker than the network was
-            latency = functools.partial(untrained_latency_ms, task, quantization)
-            plan = dataclasses.replace(plan, proposals=measured(proposals, run, latency, observer))
-        return Search(
-            task, plan, run, observer, _source(dataset, data_dir, image_size, validation_split, names), server
-        ).result(None if max_time is None else check_seconds(max_time, "max_time"))
+            measure = functools.partial(untrained_latency_ms, task, quantization)
+            plan = dataclasses.replace(plan, proposals=latency.measured(proposals, run, measure, observer))
+        seconds = None if max_time is None else check_seconds(max_time, "max_time")
+        plan = in_time(task, plan, run, started, seconds, observer)
+        source = source_document(dataset, data_dir, size, validation_split, class_names)
+        return Search(task, plan, run, observer, source, server).result(seconds, started)
+
+
+def _is_enough(document: dict[str, Any], trials: int) -> bool:
+    """Returns whether a result needs no further trials."""
+    return document["complete"] and document["trials"] >= trials
 
 
 def _server(chief: Chief) -> Server:
@@ -267,7 +285,8 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
         Run.check(path, config)
         return load(path, task)
     with open_desk(worker, path.absolute(), config) as desk:
-        plan = dataclasses.replace(plan, proposals=remembered(plan.proposals, desk.path))
+        proposals = latency.remembered(plan.proposals, desk.path)
+        plan = dataclasses.replace(plan, proposals=proposals, settings=time_limit.remembered(plan.settings, desk.path))
         search = Search(task, plan, desk.run, Attentive(observer, desk.line))
         desk.work(search.tuner(SharedTrials(search.trials, desk.path)), observer)
         observer.note("no trials are left for this worker; waiting for the chief's result")
@@ -279,20 +298,3 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
 def default_project_name(task: Task) -> str:
     """Returns a directory name made of the data set's."""
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in task.name)
-
-
-def _source(
-    dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None, class_names: list[str] | None
-) -> dict[str, Any]:
-    """Returns how `load` finds the data again; `dataset` is None for data held in memory."""
-    name = os.fspath(dataset) if isinstance(dataset, str | os.PathLike) else None
-    if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name, data_dir)):
-        name = os.path.abspath(os.path.expanduser(name))
-    is_local = data_dir is not None and "://" not in os.fspath(data_dir)
-    return {
-        "dataset": name,
-        "data_dir": os.path.abspath(data_dir) if is_local else data_dir,
-        "image_size": image_size,
-        "validation_split": validation_split,
-        "class_names": class_names,
-    }

@@ -35,6 +35,8 @@ _TASK = {
 }
 _BEST = {
     "trial": str,
+    "epochs_trained": int,
+    "unfinished": bool,
     "architecture": Architecture,
     "keep_ratios": [float],
     "prunable_params": int,
@@ -88,6 +90,8 @@ DOCUMENT = {
     },
     "seed": int,
     "complete": bool,
+    "trials": int,
+    "preset": {},
     "config": {"task": {**_TASK, "fingerprint": str}, "quantization": str, "seed": int},
     "candidates": [_CANDIDATE],
     "networks": {"offered": int, "infeasible": int},

@@ -55,6 +55,7 @@ CANDIDATE = {
     "epochs": int,
     "epochs_trained": int,
     "estimated": bool,
+    "unfinished": bool,
     "same_as": type(None),
     "error": type(None),
     "traceback": type(None),
@@ -81,6 +82,8 @@ CLASS = {
 EXIT = {"threshold": NUMBER, "test_accuracy": NUMBER, "test_accuracy_interval": [NUMBER], "mean_macs": NUMBER}
 BEST = {
     "trial": str,
+    "epochs_trained": int,
+    "unfinished": bool,
     "architecture": dict,
     "keep_ratios": [NUMBER],
     "prunable_params": int,
@@ -248,6 +251,26 @@ def test_data_in_memory_are_loaded_as_they_were_resized_divided_and_named(tmp_pa
     assert loaded.task.class_names == tuple(loaded.document["task"]["class_names"]) == ("x", "y", "z")
 
 
+def test_trials_that_are_added_to_a_finished_run_end_as_if_all_had_been_asked_for(tiny_task, tiny_space, tmp_path):
+    options = {"space": tiny_space, "epochs": 4, "batch_size": 16, "verbose": 0}
+
+    def search(trials, folder):
+        return kgrow.search(tiny_task, trials=trials, directory=tmp_path / folder, **options)
+
+    first = search(2, "more")
+    more, whole = search(5, "more"), search(5, "whole")
+    assert len(more.document["candidates"]) == 5 > len(first.document["candidates"])
+    for one, other in zip(more.document["candidates"], whole.document["candidates"], strict=True):
+        assert {**one, "epochs_trained": 0} == {**other, "epochs_trained": 0}
+    assert {**more.document["best"], "artefacts": 0, "epochs_trained": 0} == {
+        **whole.document["best"],
+        "artefacts": 0,
+        "epochs_trained": 0,
+    }
+    assert (more.directory / "model.tflite").read_bytes() == (whole.directory / "model.tflite").read_bytes()
+    assert search(3, "more").document == more.document  # fewer leave what there is
+
+
 def test_the_same_call_again_returns_at_once_and_another_configuration_is_refused(result):
     settings = {"limits": kgrow.Limits(params=12_000), "directory": result.directory.parent, "verbose": 0}
     assert kgrow.search("digits", epochs=4, **settings).document == result.document
@@ -345,6 +368,41 @@ def test_limit_that_only_the_file_breaks_is_explained_and_leaves_no_file(tmp_pat
     with pytest.raises(kgrow.LimitError, match=r"each breaks one: trial 0000: latency_ms .* > 1e-06"):
         search()
     assert not list((tmp_path / "digits").glob("*.tflite"))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The time is over at once, and nobody knew before: the schedule is not shortened."""
+    monkeypatch.setattr("kgrow.pipeline.time_limit.fitted", lambda settings, *_: settings)
+    return {"epochs": 6, "batch_size": 16, "trials": 2, "max_time": 1e-3, "verbose": 0}
+
+
+def test_network_is_exported_as_it_stands_when_the_time_ends_and_the_same_call_goes_on(
+    tiny_task, tiny_space, tmp_path, quick
+):
+    result = kgrow.search(tiny_task, space=tiny_space, directory=tmp_path, **quick)
+    best = result.document["best"]
+    assert (result.document["complete"], best["unfinished"], best["epochs_trained"]) == (False, True, 1)
+    assert best["kept_params"] == best["prunable_params"]
+    assert (result.directory / "model.tflite").exists()
+    assert kgrow.load(result.directory, tiny_task).document == result.document
+    ended = kgrow.search(tiny_task, space=tiny_space, directory=tmp_path, **{**quick, "max_time": None})
+    alone = kgrow.search(tiny_task, space=tiny_space, directory=tmp_path / "b", **{**quick, "max_time": None})
+    assert ended.document["complete"]
+    for part in ("best", "candidates"):
+        first, second = ended.document[part], alone.document[part]
+        first, second = (
+            ({**it, "artefacts": None} if part == "best" else [{**c, "epochs_trained": 0} for c in it])
+            for it in (first, second)
+        )
+        assert first == second
+
+
+def test_limits_stay_hard_when_the_time_ends(tiny_task, tiny_space, tmp_path, quick):
+    limits = kgrow.Limits(params=60)
+    with pytest.raises(kgrow.LimitError, match=r"trial 0000: params [0-9]+ > 60"):
+        kgrow.search(tiny_task, space=tiny_space, limits=limits, directory=tmp_path, **quick)
+    assert not (tmp_path / "tiny" / "model.tflite").exists()
 
 
 def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_path):

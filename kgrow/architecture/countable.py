@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
-import math
+from typing import TYPE_CHECKING
 
-from kgrow.architecture.operation import Operation, peak_live_values
+from kgrow.architecture.operation import Operation
+
+if TYPE_CHECKING:
+    from kgrow.architecture.architecture import Scaling
 
 
 class Countable(abc.ABC):
@@ -13,9 +16,13 @@ class Countable(abc.ABC):
 
     Args:
         input_shape: (height, width, channels) of the raw image.
+        num_classes: Logits per head.
+        scaling: Applied to raw pixels inside the network.
     """
 
     input_shape: tuple[int, int, int]
+    num_classes: int
+    scaling: Scaling
 
     @property
     @abc.abstractmethod
@@ -43,11 +50,3 @@ class Countable(abc.ABC):
     def params(self) -> int:
         """Counts all variables, BN's moving statistics included: what Keras' `count_params` gives."""
         return self.trainable_params() + sum(2 * op.norm_channels for op in self.operations)
-
-    def peak_activation_bytes(self, bytes_per_value: int = 4) -> int:
-        """Estimates the memory for activations: the most that is alive at once when operations run in order.
-
-        Scaling, BN, and ReLU that alone reads what was computed are taken as fused into the operation before them, and
-        what edges of a cell compute alike without weights as computed once. Another order may need more or less.
-        """
-        return peak_live_values(self.operations, math.prod(self.input_shape)) * bytes_per_value

@@ -1,4 +1,4 @@
-"""`Operation`: one step of a network, and what a sequence of them costs in memory."""
+"""`Operation`: one step of a network, and which of them a device runs."""
 
 from __future__ import annotations
 
@@ -65,26 +65,14 @@ def reduced(size: int, stride: int) -> int:
 
 
 def on_device(operations: Sequence[Operation]) -> list[Operation]:
-    """Returns the operations that a device runs.
+    """Returns the operations that a device runs, with the names of what they read there.
 
     A ReLU is part of the operation before it if nothing else reads that, and what several edges compute alike without
     weights is computed once.
     """
     held = _held_in(operations)
-    return [op for op in operations if held[op.name] == op.name]
-
-
-def peak_live_values(operations: Sequence[Operation], image_values: int) -> int:
-    """Returns the largest sum of tensors alive at once on a device; heads' outputs live to the end."""
-    held, steps = _held_in(operations), on_device(operations)
-    last_use = {held[name]: step for step, op in enumerate(steps) for name in op.inputs}
-    live = {IMAGE: image_values}
-    peak = 0
-    for step, op in enumerate(steps):
-        live[op.name] = math.prod(op.output_shape)
-        peak = max(peak, sum(live.values()))
-        live = {name: size for name, size in live.items() if last_use.get(name, len(steps)) > step}
-    return peak
+    steps = (op for op in operations if held[op.name] == op.name)
+    return [dataclasses.replace(op, inputs=tuple(held[name] for name in op.inputs)) for op in steps]
 
 
 def _held_in(operations: Sequence[Operation]) -> dict[str, str]:

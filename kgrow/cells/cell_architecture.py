@@ -32,6 +32,16 @@ class CellArchitecture(Countable):
         """(height, width, channels) of the raw image."""
         return self.stack.input_shape
 
+    @property
+    def num_classes(self) -> int:  # type: ignore[override]
+        """Number of logits."""
+        return self.stack.num_classes
+
+    @property
+    def scaling(self) -> Scaling:  # type: ignore[override]
+        """Scaling of raw pixels inside the network."""
+        return self.stack.scaling
+
     @functools.cached_property
     def cells(self) -> tuple[PlacedCell, ...]:
         """The cells in order, without those that neither the output nor a later cell needs.

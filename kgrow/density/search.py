@@ -82,9 +82,9 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
         max_depth: Most hidden layers.
         max_width: Most units of a hidden layer.
         max_params: Most connections that exist; None leaves them free.
-        trials: Networks to try at most.
+        trials: Networks to try at most; a search may be given more later.
         oracle: What decides what is tried next: a name in `kgrow.searching.oracles.ORACLES` or a `keras_tuner.Oracle`;
-            `"bayesian"` draws a quarter of the trials at random first.
+            `"bayesian"` draws three at random first.
         training: How each is trained.
         validation_data: Decides between the trials, in place of a part of the training images.
         test_data: Used once, for the final figures.
@@ -123,13 +123,14 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
     config = {
         "task": {"name": task.name, "fingerprint": task.fingerprint},
         "space": {"max_depth": max_depth, "max_width": max_width, "max_params": max_params},
-        "trials": trials,
         "oracle": type(chosen).__name__,
         "training": dataclasses.asdict(training),
         "seed": seed,
     }
     with Run.open(directory, config, overwrite=overwrite) as run, display_for(verbose) as observer:
         known = DensityTrials(task, training, run, observer, seed)
+        if isinstance(oracle, str):  # what has been tried is ranked, whatever was asked for since
+            chosen.max_trials = max(trials, known.num_finished())
         return _searched(DensityTuner(chosen, space, known), observer)
 
 
@@ -141,7 +142,7 @@ def _searched(tuner: DensityTuner, observer: Observer) -> DensityResult:
     network = trials.best_network()
     document = {
         "kgrow_version": kgrow.__version__,
-        "config": trials.run.config,
+        "config": {**trials.run.config, "trials": tuner.oracle.max_trials},
         "candidates": [dataclasses.asdict(trial) for trial in trials.outcomes.values()],
         "best": dataclasses.asdict(trials.best()) | _test_figures(network, trials.task),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -85,7 +86,7 @@ class DensityTrials:
         Raises:
             ValueError: If the run holds another layout under this number.
         """
-        name = f"trials/{index:04d}/outcome.json"
+        name = _outcome(index)
         checkpoint = f"trials/{index:04d}/{CHECKPOINT}"
         trial = DensityTrial(f"{index:04d}", layout.sizes, layout.densities, layout.active_params, epochs, None)
         if self.run.has(name):
@@ -99,6 +100,10 @@ class DensityTrials:
         self.run.remove(checkpoint)
         self.outcomes[index] = trial
         return trial
+
+    def num_finished(self) -> int:
+        """Returns how many trials the run directory holds the outcome of."""
+        return next(index for index in itertools.count() if not self.run.has(_outcome(index)))
 
     def best(self) -> DensityTrial:
         """Returns the trial of the highest accuracy, of equals the one with the fewest connections.
@@ -139,6 +144,10 @@ class DensityTrials:
         if not earlier or _rank(trial) > max(map(_rank, earlier)):
             self.run.save_arrays(BEST, network.state(), {"trial": trial.trial})
         return trial
+
+
+def _outcome(index: int) -> str:
+    return f"trials/{index:04d}/outcome.json"
 
 
 class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):

@@ -1,51 +1,18 @@
-"""What a `.tflite` file costs, computed from the file: its peak RAM on a microcontroller, and MACs.
-
-TensorFlow Lite Micro gives every tensor that is no weight a place in one arena before the first inference, from the
-largest to the smallest, each at the lowest offset that is free while the tensor lives. How it breaks ties wastes up to
-a quarter in networks with residual sums; a plan in the file overrides it, see `memory_plan`.
-"""
+"""What a `.tflite` file costs, computed from the file: its peak RAM on a microcontroller, and MACs."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from kgrow.architecture.arena import Lifetime, aligned, peak, place
 from kgrow.exporting.assembly import IF, REDUCE_MAX, TYPE_BYTES, WEIGHTED, parse
 
-ALIGNMENT = 16
 PLAN = b"OfflineMemoryAllocation"
 INT_BYTES = 4
-
-
-@dataclasses.dataclass
-class Lifetime:
-    """How long a part of the arena is needed.
-
-    Args:
-        subgraph: Index of the tensor's subgraph, -1 for an operation's scratch.
-        tensor: Index of the tensor in it.
-        size: Bytes, rounded up to the alignment.
-        first: The step at which it is written first.
-        last: The step at which it is read last.
-    """
-
-    subgraph: int
-    tensor: int
-    size: int
-    first: int = -1
-    last: int = -1
-
-    def overlaps(self, other: Lifetime) -> bool:
-        """Whether both are needed at some step."""
-        return self.first <= other.last and other.first <= self.last
-
-    def create(self, step: int) -> None:
-        """Starts the lifetime, unless it has started."""
-        self.first = step if self.first < 0 else self.first
 
 
 class _Walk:
@@ -55,7 +22,10 @@ class _Walk:
         self.model, self.step = model, 0
         self.codes = [code.builtinCode for code in model.operatorCodes]
         self.tensors = [
-            [Lifetime(index, number, _bytes(model, tensor)) for number, tensor in enumerate(graph.tensors)]
+            [
+                Lifetime(index, number, aligned(tensor_bytes(model, tensor)))
+                for number, tensor in enumerate(graph.tensors)
+            ]
             for index, graph in enumerate(model.subgraphs)
         ]
         self.scratch: list[Lifetime] = []
@@ -85,7 +55,7 @@ class _Walk:
         if code == REDUCE_MAX:  # the axes, and an index of one value per dimension
             rank = len(graph.tensors[op.inputs[0]].shape)
             sizes = (rank * INT_BYTES, INT_BYTES)
-            self.scratch += [Lifetime(-1, -1, _aligned(size), started, self.step) for size in sizes]
+            self.scratch += [Lifetime(-1, -1, aligned(size), started, self.step) for size in sizes]
 
 
 def lifetimes(model: Any) -> list[Lifetime]:
@@ -99,35 +69,12 @@ def lifetimes(model: Any) -> list[Lifetime]:
     return [life for graph in walk.tensors for life in graph if life.size and life.first >= 0] + walk.scratch
 
 
-def _bytes(model: Any, tensor: Any) -> int:
+def tensor_bytes(model: Any, tensor: Any) -> int:
+    """Returns the memory of a tensor in bytes, 0 for a weight, which stays where the file is."""
     data = model.buffers[tensor.buffer].data
     if data is not None and len(data):
-        return 0  # a weight: it stays where the file is
-    return _aligned(math.prod(int(side) for side in tensor.shape) * TYPE_BYTES[tensor.type])
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def place(order: Iterable[Lifetime], placed: Sequence[tuple[int, Lifetime]] = ()) -> list[tuple[int, Lifetime]]:
-    """Returns (offset, lifetime) for each in turn: the lowest offset that is free while it lives."""
-    result = list(placed)
-    for life in order:
-        offset = 0
-        for start, other in sorted(result, key=lambda pair: pair[0]):
-            if not life.overlaps(other):
-                continue
-            if start - offset >= life.size:
-                break
-            offset = max(offset, start + other.size)
-        result.append((offset, life))
-    return result
-
-
-def peak(placed: Sequence[tuple[int, Lifetime]]) -> int:
-    """Returns the size of an arena in bytes."""
-    return max((offset + life.size for offset, life in placed), default=0)
+        return 0
+    return math.prod(int(side) for side in tensor.shape) * TYPE_BYTES[tensor.type]
 
 
 def arena_bytes(model: bytes) -> int:

@@ -10,23 +10,17 @@ subgraphs: the copy lies where the original is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from kgrow.architecture.arena import Lifetime, peak, plans
 from kgrow.exporting.assembly import IF, add_metadata, pack, parse
-from kgrow.exporting.cost import PLAN, Lifetime, arena_bytes, completed, lifetimes, peak, place
+from kgrow.exporting.cost import PLAN, arena_bytes, completed, lifetimes
 
 VERSION = 1
 SMALLEST_SHARED = 1024  # bytes; what is smaller is not worth a number
-
-ORDERS: tuple[Callable[[Lifetime], tuple[int, ...]], ...] = (
-    lambda life: (-life.size,),
-    lambda life: (-life.size, life.first - life.last, life.first),
-    lambda life: (-life.size * (life.last - life.first + 1), life.first),
-    lambda life: (life.first, -life.size),
-)
 
 
 def with_plan(model: bytes) -> bytes:
@@ -45,12 +39,9 @@ def with_plan(model: bytes) -> bytes:
     num_shared = _number_apart(parsed)
     lives = _joined(lifetimes(parsed), num_shared)
     taken = {life.tensor for life in lives if life.subgraph > 0}
-    plans = [
-        [(offset, life) for offset, life in place(sorted(lives, key=order)) if _is_planned(life, taken)]
-        for order in ORDERS
-    ]
+    fixed = [[(offset, life) for offset, life in plan if _is_planned(life, taken)] for plan in plans(lives)]
     free = [life for life in lives if not _is_planned(life, taken)]
-    best = min(plans, key=lambda plan: peak(completed(plan, free)))
+    best = min(fixed, key=lambda plan: peak(completed(plan, free)))
     if peak(completed(best, free)) >= arena_bytes(model):
         return model
     offsets = [np.full(len(graph.tensors), -1, np.int32) for graph in parsed.subgraphs]

@@ -6,8 +6,9 @@ import importlib
 from typing import Any
 
 from kgrow._keras import quiet_stderr
+from kgrow.architecture.arena import ALIGNMENT, aligned
 from kgrow.exporting.assembly import WEIGHTED, parse
-from kgrow.exporting.cost import ALIGNMENT, arena_bytes, lifetimes
+from kgrow.exporting.cost import arena_bytes, lifetimes
 
 RUNTIME = "tflite_micro.python.tflite_micro.runtime"
 # Bytes that the interpreter keeps on a 64 bit machine; see test_micro_arena.py. On 32 bits it keeps less.
@@ -51,7 +52,7 @@ def arena_bound(model: bytes) -> int:
     kept = PER_MODEL + PER_SUBGRAPH * len(parsed.subgraphs) + PER_OPERATION * len(operations)
     kept += PER_TENSOR * num_tensors + PER_CHANNEL * num_channels
     planning = PLAN_PER_MODEL + PLAN_PER_TENSOR * num_tensors + PLAN_PER_LIFETIME * len(lifetimes(parsed))
-    return _aligned(max(arena_bytes(model), planning) + kept)
+    return aligned(max(arena_bytes(model), planning) + kept)
 
 
 def _smallest(interpreter: Any, model: bytes, too_small: int, enough: int) -> int:
@@ -71,7 +72,3 @@ def _is_enough(interpreter: Any, model: bytes, num_bytes: int) -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,11 +1,11 @@
 """The life of a network: growth, pruning, training, checkpoints."""
 
 from kgrow.lifecycle.checkpoint import Snapshot
+from kgrow.lifecycle.clock import OutOfTimeError
 from kgrow.lifecycle.lifecycle import (
     BEST,
     LAST,
     Lifecycle,
-    OutOfTimeError,
     TrainingDivergedError,
     fold,
 )

@@ -15,6 +15,7 @@ from kgrow.architecture.architecture import block_from_json
 from kgrow.growing import GrowthState
 from kgrow.lifecycle.best import accuracy_to_reach
 from kgrow.lifecycle.checkpoint import Snapshot
+from kgrow.lifecycle.clock import check_time
 from kgrow.lifecycle.loss import exit_weights, joint_loss
 from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.settings import Settings
@@ -32,10 +33,6 @@ LAST, BEST = "last.npz", "best.npz"
 
 class TrainingDivergedError(ArithmeticError):
     """The loss is no longer a number."""
-
-
-class OutOfTimeError(TimeoutError):
-    """The time allowed is over; the run can be resumed."""
 
 
 class Lifecycle:
@@ -78,16 +75,18 @@ class Lifecycle:
         deadline: float = float("inf"),
         epochs: int | None = None,
         stop: Callable[[Lifecycle], bool] | None = None,
+        needs_checkpoint: bool = False,
     ) -> int:
         """Trains to the end, from the run's last checkpoint if it has one.
 
         Args:
             start: Another run's snapshot to fork from, unless this run is further already.
             snapshot_epochs: By epoch, what is to be done with a snapshot taken before that epoch's events.
-            deadline: `time.monotonic()` at which the run stops at the next epoch boundary.
+            deadline: `time.monotonic()` at which the run stops, after the step at hand.
             epochs: Where to end, if that is before the preset's end; the schedule stays that of the whole run.
             stop: Asked after every epoch whether training ends here. It leaves the network as it is, and what it
                 needs again it logs: an interrupted run asks it again, and a later process may be the one that asks.
+            needs_checkpoint: Whether an epoch is trained whatever the time is, if there is no checkpoint yet.
 
         Returns:
             The number of epochs trained, fewer than `epochs` if `stop` said so.
@@ -99,7 +98,7 @@ class Lifecycle:
             epoch = self._resume(start)
         end = epochs or self.settings.preset.epochs
         try:
-            return self._live(epoch, end, snapshot_epochs or {}, deadline, stop)
+            return self._live(epoch, end, snapshot_epochs or {}, deadline, stop, needs_checkpoint)
         finally:
             self.pool.give_back(self.trainer)
 
@@ -110,17 +109,18 @@ class Lifecycle:
         snapshot_epochs: Mapping[int, Callable[[Snapshot], None]],
         deadline: float,
         stop: Callable[[Lifecycle], bool] | None,
+        needs_checkpoint: bool,
     ) -> int:
         while epoch < end:
             if epoch and stop is not None and stop(self):
                 break
             if epoch in snapshot_epochs:
                 snapshot_epochs[epoch](self._snapshot(epoch))
-            if time.monotonic() > deadline:
-                raise OutOfTimeError(f"The time allowed ended before epoch {epoch}; the checkpoint is kept.")
+            until = float("inf") if needs_checkpoint and not self.run.has(LAST) else deadline
+            check_time(until, epoch)
             self._change_structure(epoch)
             with self._scope():
-                self._train_epoch(epoch)
+                self._train_epoch(epoch, until)
             epoch += 1
             self._snapshot(epoch).save(self.run, LAST)
         return epoch
@@ -243,16 +243,21 @@ class Lifecycle:
         weights[:-1] *= self.settings.preset.exit_scale
         return weights
 
-    def _train_epoch(self, epoch: int) -> None:
+    def _train_epoch(self, epoch: int, deadline: float) -> None:
         preset, seed = self.settings.preset, self.settings.seed
         started = time.monotonic()
         total = len(self.task.train) // preset.batch_size
+
+        def on_step(done: int) -> None:
+            self.observer.progress(self.run.path.name, epoch, done, total)
+            check_time(deadline if done < total else float("inf"), epoch)
+
         loss = self.trainer.train_epoch(
             self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True),
             epoch,
             self._training_weights(epoch),
             total,
-            lambda done: self.observer.progress(self.run.path.name, epoch, done, total),
+            on_step,
         )
         logits = self.network.logits(self.task.validation.images)
         if not (np.isfinite(loss) and np.isfinite(logits).all()):

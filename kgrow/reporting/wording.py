@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from kgrow.architecture import Architecture
+
 NARROWEST = 20
 
 
@@ -83,3 +85,19 @@ class Paragraph:
         glued = re.sub(r"(?<=\d) (?=\d{3}\b|%|ms\b|s\b|min\b)", "\u00a0", self.text)
         lines = textwrap.wrap(glued, max(options.max_width, NARROWEST), break_on_hyphens=False)
         yield Text("\n".join(lines).replace("\u00a0", " "), self.style)
+
+
+def unfinished(trial: str, architecture: Architecture, kept_params: int, num_blocks: int) -> str:
+    """Returns what is said of a network that is exported before it has its final structure.
+
+    Args:
+        trial: Its name.
+        architecture: As grown so far.
+        kept_params: Connections that are kept so far.
+        num_blocks: Blocks that it was to grow.
+    """
+    return (
+        f"the time ended before trial {trial} had its final structure: its network is exported as it stands, "
+        f"{len(architecture.blocks)} of {num_blocks} blocks grown and {kept_params} of {architecture.kernel_params()} "
+        "connections kept. The same call goes on from its checkpoint"
+    )

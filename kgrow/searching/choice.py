@@ -40,6 +40,8 @@ class Choice:
 
     def contenders(self, trials: Mapping[int, Trial]) -> list[int]:
         """Returns the trials that may be the best, the preferred one first; all of `trials` have an objective."""
+        # What has its final structure comes before what ran out of time.
+        trials = {index: trial for index, trial in trials.items() if not trial.unfinished} or trials
         if not trials:
             return []
         best = max(trials.values(), key=_objective)
@@ -52,7 +54,7 @@ class Choice:
         """Returns the contenders, then the others by their objective."""
         first = self.contenders(trials)
         others = [index for index in trials if index not in first]
-        return first + sorted(others, key=lambda i: (-_objective(trials[i]), *self._rank(trials[i]), i))
+        return first + sorted(others, key=lambda i: (*_standing(trials[i]), *self._rank(trials[i]), i))
 
     def promising(self, trials: Mapping[int, Trial], count: int) -> set[int]:
         """Returns the trials that may be among the first of `order`, whatever trials are still to come.
@@ -64,7 +66,7 @@ class Choice:
             trials: What has ended.
             count: How many are the first.
         """
-        standing = {index: (-_objective(trial), (*self._rank(trial), index)) for index, trial in trials.items()}
+        standing = {index: (_standing(trial), (*self._rank(trial), index)) for index, trial in trials.items()}
         return {
             index
             for index, mine in standing.items()
@@ -144,3 +146,8 @@ def comparisons(
 
 def _objective(trial: Trial) -> float:
     return trial.objective or 0.0
+
+
+def _standing(trial: Trial) -> tuple[bool, float]:
+    """Returns what orders trials where accuracy tells them apart: smaller is better."""
+    return trial.unfinished, -_objective(trial)

@@ -13,6 +13,9 @@ with quiet_stderr():
     import keras_tuner
 
 HALVING = 3
+# Trials of the Bayesian oracle before it learns from any. However many are to come the first ones are the same, so that
+# a search may be given more of them later.
+DRAWN_FIRST = 3
 
 
 class _DefaultsFirst:
@@ -68,7 +71,7 @@ def _random(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Orac
 
 
 def _bayesian(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
-    return _Bayesian(max_trials=trials, num_initial_points=max(3, trials // 4), **common)
+    return _Bayesian(max_trials=trials, num_initial_points=DRAWN_FIRST, **common)
 
 
 def _grid(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:

@@ -7,14 +7,15 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from kgrow._checks import check_keep_ratios
 from kgrow.architecture import Architecture, Scaling
 from kgrow.searching.footprint import Costs, Footprint, costs
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.space import Candidate, HyperParameters, SearchSpace
-from kgrow.task import Task
 
 # Where keep ratios are searched: up to 1 where a limit lowers them all, else up to a half. Below a fifth of what the
 # others keep a block is starved, which a small validation split does not always show. KerasTuner counts steps by floor
@@ -23,6 +24,30 @@ SMALLEST_RATIO, LARGEST_RATIO, RATIO_STEP = 3 / 16, 1 / 2, 1 / 16
 PRECISION = 10_000  # ratios that are brought within the limits are whole multiples of 1 / PRECISION
 
 Variant = tuple[int, float, str]
+
+
+class Images(Protocol):
+    """What candidates depend on of a task."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels."""
+
+    @property
+    def pixel_mean(self) -> tuple[float, ...]:
+        """Mean of each channel."""
+
+    @property
+    def pixel_std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +88,7 @@ class Proposals:
     def __init__(
         self,
         space: SearchSpace,
-        task: Task,
+        task: Images,
         *,
         limits: Limits,
         keep_ratio: float | Sequence[float] | None = None,
@@ -72,7 +97,7 @@ class Proposals:
         counts_energy: bool = False,
     ):
         self.space, self.limits = space, limits
-        self.scope, self.quantization = scope, quantization
+        self.scope, self.quantization, self.input_dtype = scope, quantization, str(task.dtype)
         scaling = Scaling(task.pixel_mean, task.pixel_std)
         built = {
             (width, links): space.build(task.input_shape, task.num_classes, scaling, width=width, links=links)
@@ -85,7 +110,7 @@ class Proposals:
         if not (limits.concern_the_architecture or counts_energy):
             offered = {variant: architecture for variant, architecture in offered.items() if architecture == self.full}
         fitting = {
-            variant: (architecture, costs(architecture, quantization))
+            variant: (architecture, costs(architecture, quantization, self.input_dtype))
             for variant, architecture in offered.items()
             if not limits.exceeded(self._least(architecture))
         }
@@ -173,7 +198,7 @@ class Proposals:
 
     def _least(self, architecture: Architecture) -> dict[str, int]:
         """Returns the smallest footprint of an architecture."""
-        known = costs(architecture, self.quantization)
+        known = costs(architecture, self.quantization, self.input_dtype)
         given = self.keep_ratios and self.keep_ratios[: len(architecture.blocks)]
         return dataclasses.asdict(known.footprint(given or self._smallest_ratios(known), self.scope))
 

@@ -29,6 +29,8 @@ class Trial:
         epochs: Length of its training, that of shared prefixes included.
         epochs_trained: Epochs of its own, without those of a shared prefix.
         estimated: Whether the accuracy is approximate: the candidate was not trained to its end.
+        unfinished: Whether the time ended before the network had its final structure: blocks may be missing, and
+            connections that are to be pruned are there.
         same_as: The earlier trial of the same candidate whose outcome this is.
         error: Why it failed.
         traceback: Where it failed.
@@ -48,6 +50,7 @@ class Trial:
     epochs: int
     epochs_trained: int = 0
     estimated: bool = False
+    unfinished: bool = False
     same_as: str | None = None
     error: str | None = None
     traceback: str | None = None

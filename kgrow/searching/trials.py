@@ -127,7 +127,8 @@ class Trials:
     def ranked(self) -> list[int]:
         """Returns the trials whose training went to its end, in the order of `Choice`.
 
-        Those that ran out of time count if they reached their final structure; what was cut short on purpose does not.
+        Those that ran out of time count too, behind all others if they had not reached their final structure; what was
+        cut short on purpose does not.
         """
         return self.choice.order(self.complete())
 
@@ -171,24 +172,17 @@ class Trials:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
         status, error, trace = "done", None, None
         try:
-            ended = lifecycle.train(start, self._snapshots(candidate, epochs), deadline, epochs, stop)
+            snapshots, is_first = self._snapshots(candidate, epochs), not self.ranked()
+            ended = lifecycle.train(start, snapshots, deadline, epochs, stop, needs_checkpoint=is_first)
             status, epochs = ("cut", ended) if ended < epochs else ("done", epochs)
         except OutOfTimeError:
             status = "stopped"
         except TrainingDivergedError as problem:
             status, error, trace = "failed", str(problem), traceback.format_exc()
-        bests = [event["val_accuracy"][-1] for event in lifecycle.events if event.get("is_best")]
-        # Of a prefix that an earlier version left the best epoch is known, but not its weights.
-        accuracy = bests[-1] if bests and status != "failed" and directory.has(BEST) else None
-        trial = self._trial(index, proposal, status, accuracy, epochs)
-        trained = (
-            sum(event["event"] == "epoch" for event in lifecycle.events) - directory.read_json(FORK, FORKED)["epoch"]
-        )
-        trial = dataclasses.replace(trial, epochs_trained=trained, error=error, traceback=trace)
-        if accuracy is not None:
-            trial = self._judged(trial, lifecycle)
+        trial = self._outcome(index, proposal, lifecycle, status, epochs)
+        trial = dataclasses.replace(trial, error=error, traceback=trace)
         if status == "done" and epochs < self.settings.preset.epochs:  # another trial may go on from here
-            best = Snapshot.load(directory, BEST) if accuracy is not None else None
+            best = Snapshot.load(directory, BEST) if trial.val_accuracy is not None else None
             prefix = dataclasses.replace(Snapshot.load(directory, LAST), best=best)
             prefix.save(self.run, self._prefix_name(candidate, epochs))
             trial = dataclasses.replace(trial, estimated=True)
@@ -209,6 +203,27 @@ class Trials:
         accuracy, loss = means
         objective = self.objective.reward(accuracy, trial.macs / self.full_macs)
         return dataclasses.replace(trial, objective=objective, mean_val_accuracy=accuracy, mean_val_loss=loss)
+
+    def _outcome(self, index: int, proposal: Proposal, lifecycle: Lifecycle, status: str, epochs: int) -> Trial:
+        """Returns what became of a candidate, without its errors."""
+        directory, events = lifecycle.run, lifecycle.events
+        bests = [event["val_accuracy"][-1] for event in events if event.get("is_best")]
+        # Of a prefix that an earlier version left the best epoch is known, but not its weights.
+        accuracy = bests[-1] if bests and status != "failed" and directory.has(BEST) else None
+        trained = sum(event["event"] == "epoch" for event in events) - directory.read_json(FORK, FORKED)["epoch"]
+        trial = dataclasses.replace(self._trial(index, proposal, status, accuracy, epochs), epochs_trained=trained)
+        if accuracy is not None:
+            return self._judged(trial, lifecycle)
+        return self._as_it_stands(directory, trial) if status == "stopped" and directory.has(LAST) else trial
+
+    def _as_it_stands(self, directory: Run, trial: Trial) -> Trial:
+        """Keeps the network of the last checkpoint: it is the result if no trial has one of its final structure."""
+        snapshot = Snapshot.load(directory, LAST)
+        snapshot.save(directory, BEST)
+        accuracy = next(event["val_accuracy"][-1] for event in reversed(snapshot.events) if event["event"] == "epoch")
+        kept = sum(int(snapshot.arrays[f"{kernel.name}/mask"].sum()) for kernel in snapshot.architecture.kernels())
+        reward = self.objective.reward(accuracy, trial.macs / self.full_macs)
+        return dataclasses.replace(trial, val_accuracy=accuracy, objective=reward, kept_params=kept, unfinished=True)
 
     def _trial(self, index: int, proposal: Proposal, status: str, accuracy: float | None, epochs: int) -> Trial:
         footprint = dataclasses.asdict(proposal.footprint)

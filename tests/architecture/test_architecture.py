@@ -128,23 +128,6 @@ def test_costs_of_a_head_that_is_not_there_are_refused(head):
         build("seed_plain").macs(head)
 
 
-def test_peak_of_activations_is_that_worked_out_by_hand():
-    residual = Cell("residual", 2, inputs=(0,), hidden_filters=3, shortcut="identity")
-    block = Block((Cell("conv", 2), residual), Head(2))
-    architecture = Architecture((4, 4, 1), 5, Scaling((0.0,), (1.0,)), (block,))
-    # Per operation: image 16, stem 32, first 48, second 32, sum 32, pool 8, dense 5. Most are alive while "second" is
-    # made from "first", with the stem still needed by the shortcut: 32 + 48 + 32.
-    assert architecture.peak_activation_bytes() == 4 * 112
-    assert architecture.peak_activation_bytes(bytes_per_value=1) == 112
-
-
-def test_dense_links_keep_every_map_alive():
-    a_map = 32 * 32 * 16
-    # The ten maps, their concatenation, and the answers of three heads; plain cells need their input and two maps.
-    assert build("seed_dense").peak_activation_bytes() == 4 * (20 * a_map + 3 * 10)
-    assert build("seed_plain").peak_activation_bytes() == 4 * (3 * a_map + 3 * 10)
-
-
 # As data
 
 

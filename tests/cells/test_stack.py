@@ -53,7 +53,7 @@ def test_memory_is_that_of_the_widest_moment(small_stack):
     only = Genotype((Edge(2, 0, "max3"),), (Edge(2, 0, "max3"),))
     stack = dataclasses.replace(small_stack, cells="N")
     # The stem's 6 channels, and the 3 of the scaled image, at 8 x 8 positions.
-    assert CellArchitecture(stack, only).peak_activation_bytes(1) == 64 * 9
+    assert costs(CellArchitecture(stack, only)).ram_bytes == 64 * 9
 
 
 def test_macs_are_kernels_times_positions_of_the_layers(network, architecture):

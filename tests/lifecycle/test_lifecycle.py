@@ -211,6 +211,42 @@ def test_interrupted_life_ends_bitwise_as_an_unbroken_one(live, directory, unbro
         assert run.read_json("architecture.json") == unbroken.run.read_json("architecture.json")
 
 
+class UntilTold(float):
+    """A time that is over as soon as an observer has been told of a moment."""
+
+    def __new__(cls, observer, moment):
+        deadline = super().__new__(cls, 0.0)
+        deadline.is_over = lambda: ("progress", moment) in observer.told
+        return deadline
+
+    def __lt__(self, now):
+        return self.is_over()
+
+
+def test_clock_is_looked_at_between_steps_and_what_was_trained_of_the_epoch_is_trained_again(
+    live, directory, unbroken, outcome_of, same_arrays
+):
+    observer = Interrupter()
+    with pytest.raises(OutOfTimeError):
+        live(observer, deadline=UntilTold(observer, (3, 1, 3)))
+    assert observer.told[-1] == ("progress", (3, 1, 3))
+    live()
+    with directory() as run:
+        *told, arrays = outcome_of(run)
+        *expected, expected_arrays = outcome_of(unbroken.run)
+        assert told == expected
+        assert same_arrays(arrays, expected_arrays)
+
+
+def test_one_epoch_is_trained_whatever_the_time_is_where_a_checkpoint_is_needed(live, directory):
+    for _ in range(2):  # once it is there no further one is
+        with pytest.raises(OutOfTimeError):
+            live(deadline=0.0, needs_checkpoint=True)
+        with directory() as run:
+            assert run.has(LAST)
+            assert [event["epoch"] for event in events_of(run, "epoch")] == [0]
+
+
 def test_fork_from_a_snapshot_ends_bitwise_as_an_unbroken_life(live, directory, unbroken, outcome_of, same_arrays):
     live(start=unbroken.snapshots[4])
     with directory() as run:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from kgrow.architecture import Scaling
-from kgrow.lifecycle import BEST, LAST, Lifecycle, Observer, Preset, Settings
+from kgrow.lifecycle import BEST, LAST, Lifecycle, Observer, Preset, Settings, Snapshot
 from kgrow.pruning import Iterative, Magnitude, NoPruning, OneShot, kept_params
 from kgrow.run import Run
 from kgrow.searching import Candidate
@@ -341,6 +341,32 @@ def test_stopped_search_keeps_the_best_of_the_finished_trials_for_when_it_goes_o
         assert trials.directory(1).has(BEST)
         assert trials.directory(1).has(LAST)
         assert not trials.directory(1).has(OUTCOME)
+
+
+def test_network_of_a_trial_that_ran_out_of_time_is_kept_as_it_stands(tmp_path, start, tiny_architecture, searched):
+    tried = proposals_of(tiny_architecture)
+    with Run.open(tmp_path / "search", {}) as run:
+        trials = start(run)
+        (stopped,) = train_all(trials, tried, deadline=0.0)
+        assert (stopped.status, stopped.unfinished, stopped.epochs_trained) == ("stopped", True, 1)
+        assert trials.ranked() == [0]
+        network = Snapshot.load(trials.directory(0), BEST).network()
+        assert len(network.blocks) == 1  # of two
+        assert stopped.kept_params == network.kept_params() == network.architecture.kernel_params()
+        assert stopped.val_accuracy == trials.directory(0).events()[-1]["val_accuracy"][-1]
+        again = start(run)
+        assert [trial.val_accuracy for trial in train_all(again, tried)] == [t.val_accuracy for t in searched.found]
+
+
+def test_unfinished_network_wins_only_where_there_is_no_other(tmp_path, start, tiny_architecture, short_settings):
+    tried = proposals_of(tiny_architecture, ((0.02, 0.02), (1.0, 1.0)))
+    observer = Recorder()
+    with Run.open(tmp_path / "search", {}) as run:
+        trials = start(run, observer, short_settings)
+        found = train_all(trials, tried, Deadline(observer, "0001", 1))
+        assert [trial.unfinished for trial in found] == [False, True]
+        trials.outcomes[1] = dataclasses.replace(found[1], objective=1.0)
+        assert trials.ranked() == [0, 1]
 
 
 # Where trials part

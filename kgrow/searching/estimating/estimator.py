@@ -49,7 +49,7 @@ class Estimate:
         """
         promises = trial.status == "cut" and expected is not None
         return Estimate(
-            val_accuracy=expected if promises else trial.val_accuracy,
+            val_accuracy=expected if promises else None if trial.unfinished else trial.val_accuracy,
             status=trial.status,
             epochs=trial.epochs,
             epochs_trained=trial.epochs_trained,

@@ -1,0 +1,66 @@
+"""`Pace`: how long training takes on the machine at hand."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import time
+
+import numpy as np
+
+from kgrow.architecture import Architecture
+from kgrow.lifecycle.settings import Settings
+from kgrow.lifecycle.trainer import Trainer
+from kgrow.network import GrowingNetwork
+from kgrow.task import Task
+
+TIMED_STEPS, TIMED_IMAGES = 5, 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How long a training takes.
+
+    Args:
+        starting_s: Seconds to trace the network's steps, while it grows and when it is whole.
+        epoch_s: Seconds of an epoch of the whole network, the validation images included.
+    """
+
+    starting_s: float
+    epoch_s: float
+
+    def epochs_within(self, seconds: float) -> int:
+        """Returns how many epochs fit into a time, at least one."""
+        return max(1, int((seconds - self.starting_s) / self.epoch_s))
+
+
+def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
+    """Trains a network of its own for a few steps, which leaves nothing behind, and returns how long that takes.
+
+    Args:
+        task: The data.
+        architecture: The whole network.
+        settings: How it will be trained.
+    """
+    preset, seed = settings.preset, settings.seed
+    batches = task.train.batches(preset.batch_size, shuffle_seed=(seed, 0), drop_remainder=True)
+    first, *others = itertools.islice(batches, 1 + TIMED_STEPS)
+    timed, images = others or [first], task.validation.images[:TIMED_IMAGES]
+    weights = np.ones(len(architecture.blocks), np.float32)
+    with contextlib.nullcontext() if settings.strategy is None else settings.strategy.scope():
+        trainer = Trainer(GrowingNetwork(architecture, seed=seed), preset, settings.augmentation, seed)
+        moments = [time.monotonic()]
+        for batch in ([first], timed):
+            trainer.train_epoch(batch, 0, weights, len(batch))
+            moments.append(time.monotonic())
+        for _ in range(2):  # the first time it is traced
+            trainer.network.logits(images)
+            moments.append(time.monotonic())
+    tracing, steps, tracing_validation, validating = np.diff(moments)
+    num_steps = len(task.train) // preset.batch_size
+    return Pace(
+        # The step is traced anew whenever a block is added: of the whole network once, on average of half of it.
+        starting_s=float(tracing + tracing_validation) * (1 + len(architecture.blocks)) / 2,
+        epoch_s=float(steps / len(timed) * num_steps + validating / len(images) * len(task.validation)),
+    )

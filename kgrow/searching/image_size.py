@@ -1,0 +1,75 @@
+"""The largest images for which a space offers a network within the limits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kgrow.searching.limits import LimitError
+from kgrow.searching.proposals import Images, Proposals
+
+# Sides are tried in steps, down to the smallest.
+STEP, SMALLEST_SIDE = 4, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class _Resized:
+    """A task's images at another size."""
+
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    dtype: np.dtype
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+
+
+def fitting_size(task: Images, propose: Callable[[Images], Proposals], image_size: Any, may_resize: bool) -> Any:
+    """Returns the `image_size` with which something fits: the given one, or the largest.
+
+    Args:
+        task: The data at the given size.
+        propose: Returns the candidates that fit, or raises LimitError.
+        image_size: As given; None for the size of the data.
+        may_resize: Whether another size may be chosen.
+
+    Raises:
+        LimitError: If nothing fits; the message says which size would do.
+    """
+    try:
+        propose(task)
+    except LimitError as error:
+        size = largest_image_size(task, propose)
+        if size is None:
+            raise
+        option = size[0] if size[0] == size[1] else size
+        if may_resize:
+            return option
+        raise LimitError(
+            f"{error} Images of {size[0]}x{size[1]} would do: `image_size={option}` (`--image-size`)."
+        ) from None
+    return image_size
+
+
+def largest_image_size(task: Images, propose: Callable[[Images], Proposals]) -> tuple[int, int] | None:
+    """Returns the (height, width) nearest below that of a task for which something fits; None if nothing does.
+
+    Nothing is trained: what a network costs follows from its architecture.
+
+    Args:
+        task: The data, for which nothing fits. The proportions of its images are kept.
+        propose: Returns the candidates that fit, or raises LimitError.
+    """
+    height, width, channels = task.input_shape
+    longest = max(height, width)
+    known = {name: getattr(task, name) for name in ("num_classes", "dtype", "pixel_mean", "pixel_std")}
+    for side in range((longest - 1) // STEP * STEP, SMALLEST_SIDE - 1, -STEP):
+        size = (max(STEP, round(height * side / longest)), max(STEP, round(width * side / longest)))
+        try:
+            propose(_Resized(input_shape=(*size, channels), **known))
+        except LimitError:
+            continue
+        return size
+    return None

@@ -1,0 +1,58 @@
+"""Tests of schedules that fit the time allowed."""
+
+import pytest
+
+from kgrow.lifecycle import PRESETS, Observer, Settings
+from kgrow.lifecycle.pace import Pace
+from kgrow.pruning import Magnitude
+from kgrow.run import Run
+from kgrow.searching.time_limit import fitted, remembered, training_time
+
+SETTINGS = Settings(PRESETS["default"], Magnitude())
+INFINITY = float("inf")
+
+
+class Listener(Observer):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def not_measured():
+    raise AssertionError("Nothing is timed without need.")
+
+
+@pytest.fixture
+def run(tmp_path):
+    with Run.open(tmp_path / "run", {}) as run:
+        yield run
+
+
+@pytest.mark.parametrize(
+    ("allowed_s", "epochs"), [(1000.0, 30), (105.0, 9), (25.0, 1), (0.0, 1), (-5.0, 1)], ids="{:g}".format
+)
+def test_schedule_is_shortened_to_the_epochs_that_fit_and_keeps_its_shape(run, allowed_s, epochs):
+    listener = Listener()
+    found = fitted(SETTINGS, run, allowed_s, lambda: Pace(starting_s=4.0, epoch_s=10.0), listener)
+    assert found.preset == SETTINGS.preset.stretched(epochs)
+    assert [f"shortened to {epochs}, " in note for note in listener.notes] == [True] * (epochs < 30)
+
+
+def test_schedule_is_decided_once(run):
+    short = fitted(SETTINGS, run, 105.0, lambda: Pace(4.0, 10.0), Observer())
+    for allowed_s in (20.0, 1000.0, INFINITY):
+        assert fitted(SETTINGS, run, allowed_s, not_measured, Observer()) == short
+    assert remembered(SETTINGS, run.path) == short
+
+
+def test_run_that_was_begun_without_a_limit_keeps_its_schedule(run, tmp_path):
+    assert remembered(SETTINGS, tmp_path / "none") == SETTINGS
+    assert fitted(SETTINGS, run, INFINITY, not_measured, Observer()) == SETTINGS
+    assert fitted(SETTINGS, run, 20.0, not_measured, Observer()) == SETTINGS
+
+
+@pytest.mark.parametrize(("max_time", "training"), [(10.0, 8.0), (600.0, 540.0), (INFINITY, INFINITY)])
+def test_a_part_of_the_time_is_for_the_export(max_time, training):
+    assert training_time(max_time) == training

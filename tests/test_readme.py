@@ -1,0 +1,196 @@
+"""Every command and every program of README.md: each is understood, and each runs.
+
+They run as they are written but for what takes long. That is `QUICK`: options that are added to a command, and `TINY`:
+data sets and paths that stand in for others. Programs get the same by `_quick_search` and the names in `DATA`.
+"""
+
+import itertools
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kgrow
+from kgrow import cli
+from kgrow.arguments import parser
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+# What `.ci/run` does; the recipes have tests of their own.
+NOT_RUN_HERE = ("pip", "pytest")
+
+QUICK = {
+    "search": ["--trials", "1", "--epochs", "2", "--verbose", "0"],
+    "worker": ["--trials", "1", "--epochs", "2", "--verbose", "0"],
+    "export": ["--max-drop", "100"],
+    "benchmark": [],
+}
+TINY = ("path/to/folder", "mnist", "cifar10")
+
+
+def commands():
+    """Returns each command of the console blocks as its words, without comments."""
+    lines = itertools.chain(*(text.splitlines() for language, text in BLOCKS if language == "console"))
+    parts = (part for line in lines for part in re.split(r"&&", line.partition(" # ")[0]))
+    return [shlex.split(part, comments=True) for part in parts if part.strip()]
+
+
+def programs():
+    return [text for language, text in BLOCKS if language == "python"]
+
+
+OF_KGROW = [words for words in commands() if words[0] == "kgrow"]
+OF_ONE_PROCESS = [words for words in OF_KGROW if "--chief" not in words]
+
+
+def test_every_command_is_one_of_kgrow_or_run_elsewhere():
+    assert len(OF_KGROW) >= 10
+    assert {words[0] for words in commands()} <= {"kgrow", *NOT_RUN_HERE}
+
+
+@pytest.mark.parametrize("words", OF_KGROW, ids=" ".join)
+def test_every_command_is_understood(words):
+    options = parser().parse_args(words[1:])
+    assert options.command in QUICK
+    if options.command == "search":
+        assert cli.limits(options).given.keys() <= {"params", "flash_bytes", "ram_bytes", "macs", "latency_ms"}
+
+
+@pytest.mark.parametrize("text", programs(), ids=lambda text: text.strip().splitlines()[-1])
+def test_every_program_is_python(text):
+    compile(text, "README.md", "exec")
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(?:recipes/)?(\w+\.py)", README))))
+def test_every_program_that_is_named_is_there(name):
+    assert list(ROOT.rglob(name))
+
+
+def test_every_option_that_is_named_is_one():
+    known = {option for action in _actions(parser()) for option in action.option_strings}
+    elsewhere = {"--only", "--quick", "--json"}  # of the recipes
+    assert set(re.findall(r"`(--[a-z][a-z-]+)", README)) <= known | elsewhere
+
+
+def _actions(top):
+    (commands,) = (action for action in top._actions if hasattr(action, "choices") and isinstance(action.choices, dict))
+    return [action for command in commands.choices.values() for action in command._actions]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A working directory with a folder of 200 photographs of two sizes in three classes."""
+    place = tmp_path_factory.mktemp("readme")
+    generator = np.random.default_rng(0)
+    for number in range(201):
+        pixels = generator.integers(0, 150, (120, 100 if number % 2 else 96, 3), np.uint8)
+        pixels[..., number % 3] += 100
+        folder = place / "photos" / ("red", "green", "blue")[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return place
+
+
+def shortened(words, place):
+    """Returns a command's words as they run here."""
+    folder = str(place / "photos")
+    words = [folder if word in TINY else word.replace("/shared/", f"{place}/shared/") for word in words]
+    out = ["--image-size", "32", "--out", tempfile.mkdtemp(dir=place)]
+    is_quick_alone = words[1] != "search" or "--limit" in words or "--out" in words or "digits" in words
+    # Four blocks are those of images above 16 pixels; each search has a directory of its own.
+    return [*words[1:], *QUICK[words[1]], *([] if is_quick_alone else out), *(["--overwrite"] * (words[1] == "search"))]
+
+
+@pytest.mark.slow
+def test_every_command_runs(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    for words in OF_ONE_PROCESS:
+        code = cli.main(shortened(words, place))
+        assert code == cli.DONE, (words, capsys.readouterr().err)
+    assert (place / "out" / "run.py").exists()
+    assert (place / "model.tflite").exists()
+
+
+@pytest.mark.slow
+def test_every_command_of_several_machines_runs(place):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    processes = []
+    for words in (words for words in OF_KGROW if "--chief" in words):
+        words = [address if before == "--chief" else word for before, word in itertools.pairwise(["", *words])]
+        words = [word for word in shortened(words, place) if word != "--overwrite"]
+        command = [sys.executable, "-m", "kgrow", *words, "--image-size", "16"]
+        processes.append(subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE))
+    try:
+        for process in processes:
+            _, error = process.communicate(timeout=600)
+            assert process.returncode == cli.DONE, error.decode()
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "start", ["kgrow.search((images", 'result = kgrow.search("digits"', "LowFidelity", "compress(model"]
+)
+def test_programs_run(start, place, monkeypatch):
+    """Those that search and compress; the others are those of the tests of `density`, `bayes` and `cells`."""
+    monkeypatch.chdir(place)
+    names = _data(place) | {"kgrow": kgrow}
+    _quick_search(place, monkeypatch)
+    (text,) = [text for text in programs() if start in text]
+    exec(compile(text.replace("epochs=30", "epochs=10"), "README.md", "exec"), names)
+    if "result" in names:
+        (text,) = [text for text in programs() if "predict_early" in text]
+        exec(compile(text, "README.md", "exec"), names | {"images": names["result"].task.test.images})
+
+
+def _quick_search(place, monkeypatch):
+    search, compress = kgrow.search, kgrow.compress
+    numbers = itertools.count()
+
+    def quick(dataset, **options):
+        dataset = place / "photos" if isinstance(dataset, str) and dataset in TINY else dataset
+        options |= {"trials": 1, "epochs": 2, "verbose": 0, "directory": place / f"quick_{next(numbers)}"}
+        options |= {"image_size": 32} if isinstance(dataset, Path) else {}
+        return search(dataset, **options)
+
+    monkeypatch.setattr(kgrow, "search", quick)
+    monkeypatch.setattr(
+        kgrow, "compress", lambda *args, **options: compress(*args, **options, epochs=2, steps=1, verbose=0)
+    )
+
+
+def _data(place):
+    from kgrow._keras import keras, tf
+
+    generator = np.random.default_rng(0)
+    images, labels = generator.integers(0, 256, (120, 12, 12), np.uint8), np.arange(120) % 3
+
+    class Pairs(keras.utils.Sequence):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            return images[20 * index : 20 * index + 20], labels[20 * index : 20 * index + 20]
+
+    return {
+        "images": images,
+        "labels": labels,
+        "tf_data_dataset": tf.data.Dataset.from_tensor_slices((images, labels)).batch(8),
+        "keras_sequence": Pairs(),
+        "x_val": images[:30],
+        "y_val": labels[:30],
+        "x_test": images[30:60],
+        "y_test": labels[30:60],
+    }
