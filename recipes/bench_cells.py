@@ -63,21 +63,25 @@ QUICK = Scale(
 def cells(quick: bool) -> Iterator[Figure]:
     """Normal and reduction cells, found in the stack in which they are used, by searches of several seeds.
 
-    The cell of each search is trained once, and beside it, from the same seed, a random cell of its size.
+    The cell of each search is trained once, and beside it, from the same seed, a random cell of its size. The gradient
+    finds one cell, to compare with.
     """
     scale = QUICK if quick else FULL
     command = "python recipes/bench_cells.py --only cells"
     task = _task(scale)
-    searches = []
+    found: dict[str, list[Found]] = {"evidence": [], "random": [], "gradient": []}
     for seed in range(scale.num_searches):
-        searches.append(_searches(scale, task, seed))
+        searched = _by_evidence(scale, task, seed)
         if seed == 0:
-            memory, seconds = own_peak_memory(), searches[0]["evidence"].seconds
-            yield figure("cells_search_memory", memory, "MiB at most, data and TensorFlow included", "", command)
-            yield figure("cells_minutes", seconds / 60, "min to search and train", "<= 40", command)
-    for method in ("evidence", "gradient", "random"):
-        yield from _described(f"cells_{method}", [found[method] for found in searches], command)
-    yield from _gain([found["evidence"].accuracy - found["random"].accuracy for found in searches], command)
+            yield figure("cells_search_memory", own_peak_memory(), "MiB at most, TensorFlow included", "", command)
+            yield figure("cells_minutes", searched.seconds / 60, "min to search and train", "<= 40", command)
+        found["evidence"].append(searched)
+        found["random"].append(_by_chance(scale, task, seed, searched.architecture.params()))
+    found["gradient"].append(_by_gradient(scale, task, 0))
+    for method, cells in found.items():
+        yield from _described(f"cells_{method}", cells, command)
+    pairs = zip(found["evidence"], found["random"], strict=True)
+    yield from _gain([ours.accuracy - theirs.accuracy for ours, theirs in pairs], command)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,35 +99,38 @@ class Found:
     seconds: float
 
 
-def _searches(scale: Scale, task: Any, seed: int) -> dict[str, Found]:
-    """Returns the cell that evidence finds, that of the gradient, and a random one of the size of the first."""
-    from kgrow.cells import CellSearch, GradientSearch, GradientSearchSettings, ProxySpace, Stack, random_genotype
+def _by_evidence(scale: Scale, task: Any, seed: int) -> Found:
+    from kgrow.cells import CellSearch, ProxySpace
 
-    stack = Stack(task.input_shape, task.num_classes, _scaling(task), scale.cells, scale.filters)
-
-    def by_evidence() -> Genotype:
+    def find(stack: Stack) -> Genotype:
         space = ProxySpace(stack, scale.num_nodes, seed)
         CellSearch(space, task, _settings(scale), seed).run()
         return space.genotype()
 
-    def by_gradient() -> Genotype:
-        settings = GradientSearchSettings(_settings(scale).num_epochs)
-        return GradientSearch(stack, scale.num_nodes, task, settings, seed).run()[0]
-
-    evidence = _found(by_evidence, stack, task, scale, seed)
-    size = evidence.architecture.params()
-    return {
-        "evidence": evidence,
-        "gradient": _found(by_gradient, stack, task, scale, seed),
-        "random": _found(lambda: random_genotype(stack, scale.num_nodes, size, seed), stack, task, scale, seed),
-    }
+    return _found(find, task, scale, seed)
 
 
-def _found(find: Callable[[], Genotype], stack: Stack, task: Any, scale: Scale, seed: int) -> Found:
-    from kgrow.cells import CellArchitecture, cell_network
+def _by_gradient(scale: Scale, task: Any, seed: int) -> Found:
+    from kgrow.cells import GradientSearch, GradientSearchSettings
+
+    settings = GradientSearchSettings(_settings(scale).num_epochs)
+    return _found(
+        lambda stack: GradientSearch(stack, scale.num_nodes, task, settings, seed).run()[0], task, scale, seed
+    )
+
+
+def _by_chance(scale: Scale, task: Any, seed: int, num_params: int) -> Found:
+    from kgrow.cells import random_genotype
+
+    return _found(lambda stack: random_genotype(stack, scale.num_nodes, num_params, seed), task, scale, seed)
+
+
+def _found(find: Callable[[Stack], Genotype], task: Any, scale: Scale, seed: int) -> Found:
+    from kgrow.cells import CellArchitecture, Stack, cell_network
 
     started = time.monotonic()
-    architecture = CellArchitecture(stack, find())
+    stack = Stack(task.input_shape, task.num_classes, _scaling(task), scale.cells, scale.filters)
+    architecture = CellArchitecture(stack, find(stack))
     print(json.dumps(architecture.genotype.to_json()), file=sys.stderr, flush=True)
     accuracy = _trained(cell_network(architecture, seed), task, scale, seed)
     return Found(architecture, accuracy, time.monotonic() - started)

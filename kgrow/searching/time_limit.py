@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from kgrow._files import decode_json
+from kgrow._files import read_json
 from kgrow.lifecycle import Observer, Settings
 from kgrow.lifecycle.pace import Pace
 from kgrow.run import Run
@@ -51,7 +51,7 @@ def fitted(settings: Settings, run: Run, allowed_s: float, measure: Callable[[],
 def remembered(settings: Settings, path: Path) -> Settings:
     """Returns what `fitted` returned for the run directory at a path; the same settings if it decided nothing there."""
     file = path / SCHEDULE
-    epochs = decode_json(file.read_bytes(), str(file))["epochs"] if file.is_file() else settings.preset.epochs
+    epochs = read_json(file, {"epochs": int})["epochs"] if file.is_file() else settings.preset.epochs
     if epochs == settings.preset.epochs:
         return settings
     return dataclasses.replace(settings, preset=settings.preset.stretched(epochs))
