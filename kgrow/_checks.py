@@ -170,9 +170,11 @@ def check_keep_ratio_or_ratios(value: Any, name: str = "keep_ratio") -> float | 
         ValueError: If one is not in (0, 1], or there is none.
     """
     is_several = (isinstance(value, Sequence) and not isinstance(value, str | bytes)) or getattr(value, "ndim", 0) == 1
-    if is_several and len(value):
-        return tuple(check_keep_ratio(ratio, name) for ratio in value)
-    return check_keep_ratio(value, name)
+    if not is_several:
+        return check_keep_ratio(value, name)
+    if not len(value):
+        raise ValueError(f"`{name}` must be one number or one for each block, but got {value!r}.")
+    return tuple(check_keep_ratio(ratio, name) for ratio in value)
 
 
 def check_positive_int(value: Any, name: str, most: int = LARGEST_INT) -> int:

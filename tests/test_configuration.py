@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kgrow.configuration import chosen_class_weights
+from kgrow.configuration import check_class_weight, chosen_class_weights
 from kgrow.lifecycle import Preset, Settings
 from kgrow.pruning import Magnitude
 
@@ -31,20 +31,30 @@ def test_weights_may_be_given_by_name_or_index_and_keep_the_mean_loss(key):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("balance", "but got 'balance'. Did you mean 'balanced'"),
-        (["balanced"], "must be one of 'auto', 'balanced', 'none', but got"),
         ({"dint": 1}, "must have names or numbers of classes as keys, but got 'dint'. Did you mean 'dent'"),
         ({3: 1}, "but got 3"),
         ({-1: 1}, "but got -1"),
         ({True: 1}, "but got True"),
-        ({"dent": 0}, "must hold positive numbers, but got 0 for 'dent'"),
-        ({"dent": float("nan")}, "must hold positive numbers, but got nan"),
-        ({"dent": "much"}, "must hold positive numbers, but got 'much'"),
     ],
 )
 def test_a_wrong_class_weight_is_refused(given, message):
     with pytest.raises(ValueError, match=f"^`class_weight` .*{message}"):
         chosen_class_weights(given, NAMES, RARE)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("balance", "`class_weight` must be one of .* but got 'balance'. Did you mean 'balanced'"),
+        (["balanced"], "`class_weight` must be one of 'auto', 'balanced', 'none', but got"),
+        ({"dent": 0}, "`class_weight['dent']` must be .*, but got 0"),
+        ({"dent": float("nan")}, "`class_weight['dent']` must be .*, but got nan"),
+        ({"dent": "much"}, "`class_weight['dent']` must be .*, but got 'much'"),
+    ],
+)
+def test_a_class_weight_of_a_wrong_kind_is_refused_before_the_data_are_read(given, message):
+    with pytest.raises(ValueError, match=message.replace("[", r"\[").replace("]", r"\]")):
+        check_class_weight(given, "class_weight")
 
 
 def test_weights_are_said_with_the_way_to_turn_them_off():

@@ -13,6 +13,7 @@ from kgrow.architecture import operations
 from kgrow.architecture.countable import Countable
 from kgrow.architecture.edge import Edge, inputs_of, nodes_of, sorted_edges
 from kgrow.architecture.operation import Operation
+from kgrow.architecture.scaling import Scaling
 
 CELL_KINDS = ("conv", "residual", "graph")
 JOINS = ("none", "add", "concat")
@@ -28,23 +29,6 @@ def _check_counts(**counts: int) -> None:
     for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"`{name}` must be a positive integer, but got {value!r}.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Scaling:
-    """Maps raw pixels to what the first convolution reads: `(pixel - mean) / std`, one pair per channel.
-
-    Args:
-        mean: One value per channel, in raw pixel units.
-        std: One positive value per channel, in raw pixel units.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not all(std > 0 for std in self.std):
-            raise ValueError(f"`std` must hold one positive value per channel of `mean`, but got {self}.")
 
 
 @dataclasses.dataclass(frozen=True)

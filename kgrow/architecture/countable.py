@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
 
 from kgrow.architecture.operation import Operation
-
-if TYPE_CHECKING:
-    from kgrow.architecture.architecture import Scaling
+from kgrow.architecture.scaling import Scaling
 
 
 class Countable(abc.ABC):

@@ -83,7 +83,7 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
     monkeypatch.chdir(tmp_path)
     for name in ("execution.Search.result", "pipeline._work", "pipeline._server", "benchmark.load"):
         monkeypatch.setattr(f"kgrow.{name}", work)
-    monkeypatch.setattr("kgrow.result.decode_json", work)
+    monkeypatch.setattr("kgrow.recorded.read_result", work)
     for module, name in {
         "compressing.compress": "_compress",
         "compressing.converting": "read",

@@ -187,7 +187,8 @@ def test_ratio_that_is_no_fraction_is_explained(ratio):
 
 @pytest.mark.parametrize("ratios", [(), (0.5,), (0.5, 0.5, 0.5), (0.5,) * 5])
 def test_wrong_number_of_ratios_is_explained(ratios):
-    with pytest.raises(ValueError, match=r"`keep_ratio` must be one number or one for each of the 4 blocks, but got"):
+    blocks = "of the 4 blocks" if ratios else "block"
+    with pytest.raises(ValueError, match=rf"`keep_ratio` must be one number or one for each {blocks}, but got \("):
         proposals(keep_ratio=ratios)
 
 

@@ -55,14 +55,16 @@ def test_text_labels_are_refused_with_the_way_out():
         as_labels(["cat", "dog"])
 
 
-def test_name_that_is_no_text_is_refused_before_anything_is_made_of_it():
+@pytest.mark.parametrize("name", ["caf\udce9", "te\x00a"])
+def test_name_that_is_no_text_is_refused_before_anything_is_made_of_it(name):
     images, labels = np.zeros((40, 4, 4, 1), np.uint8), np.arange(40) % 2
     images[labels == 1] = 255
-    with pytest.raises(ValueError, match=r"`class_names` must be text that UTF-8 can hold, but got 'caf\\udce9'"):
-        Task.of((images, labels), class_names=("tea", "caf\udce9"))
+    with pytest.raises(ValueError, match=r"`class_names` must be text that UTF-8 can hold, but got '") as refused:
+        Task.of((images, labels), class_names=("tea", name))
+    assert repr(name) in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["\x1b[2Jtea", "tea\n", "te\x00a", "\x9b31mtea", "tea\u2028"])
+@pytest.mark.parametrize("name", ["\x1b[2Jtea", "tea\n", "te\x07a", "\x9b31mtea", "tea\u2028"])
 def test_name_that_a_terminal_would_obey_is_refused(name):
     images, labels = np.zeros((40, 4, 4, 1), np.uint8), np.arange(40) % 2
     images[labels == 1] = 255

@@ -33,13 +33,17 @@ def test_enlarging_a_whole_chunk_takes_a_piece_of_it_at_a_time():
     assert peak < 40 * 2**20  # all of them take 51 MB, beside which the fitted chunk was held
 
 
-@pytest.mark.parametrize("side", [30_000, 10**7])
-def test_images_that_fit_nowhere_are_refused_before_any_is_made(side, monkeypatch):
-    monkeypatch.setattr("kgrow.task.collector.shutil.disk_usage", lambda folder: SimpleNamespace(free=10**11))
-    with pytest.raises(
-        ValueError, match=rf"`image_size` must be smaller: 60 images of {side}x{side}x3 take [0-9,.]+ GiB"
-    ):
-        Task.of((IMAGES, LABELS), image_size=side)
+@pytest.mark.parametrize("sides", [(2048, 2048), (2048, 1000)])
+def test_images_that_fit_nowhere_are_refused_before_any_is_made(sides, monkeypatch):
+    monkeypatch.setattr("kgrow.task.collector.shutil.disk_usage", lambda folder: SimpleNamespace(free=10**8))
+    size = "{}x{}x3".format(*sides)
+    with pytest.raises(ValueError, match=rf"`image_size` must be smaller: 60 images of {size} take [0-9,.]+ GiB"):
+        Task.of((IMAGES, LABELS), image_size=sides, cache_bytes=10**6)
+
+
+def test_a_side_that_no_network_for_a_small_device_reads_is_refused():
+    with pytest.raises(ValueError, match="`image_size` must be a side of at most 2048 pixels, but got 30000"):
+        Task.of((IMAGES, LABELS), image_size=30_000)
 
 
 def test_an_endless_source_is_stopped_with_the_way_out(monkeypatch):
