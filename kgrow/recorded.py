@@ -15,7 +15,7 @@ from kgrow._ownership import CONFIG, HEADER
 from kgrow._schema import fields_of
 from kgrow.architecture import Architecture
 from kgrow.exporting import Artefact
-from kgrow.lifecycle import BEST, Snapshot, accuracy_per_head
+from kgrow.lifecycle import BEST, Preset, Snapshot, accuracy_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.run import MODEL, RESULT
 from kgrow.searching.trial import Trial, check_name
@@ -91,7 +91,7 @@ DOCUMENT = {
     "seed": int,
     "complete": bool,
     "trials": int,
-    "preset": {},
+    "preset": fields_of(Preset),
     "config": {"task": {**_TASK, "fingerprint": str}, "quantization": str, "seed": int},
     "candidates": [_CANDIDATE],
     "networks": {"offered": int, "infeasible": int},
@@ -124,14 +124,20 @@ def read_result(directory: Path) -> dict[str, Any]:
         raise _damaged(file, "`best` must have heads and artefacts, and the test accuracy of its last head")
     if not (directory / CONFIG).is_file():
         raise FileNotFoundError(f"`directory` must hold a whole run, but there is no '{directory / CONFIG}'.")
-    config = read_json(directory / CONFIG, HEADER)["config"]
+    _check_together(file, document, read_json(directory / CONFIG, HEADER)["config"])
+    return document
+
+
+def _check_together(file: Path, document: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raises ValueError if parts of a result say other than the configuration of the run, or than each other."""
     if not _are_same(document["config"], config):
         raise _damaged(file, f"`config` must be that of {CONFIG}, but differs")
     if not _are_same({**document["task"], "fingerprint": config["task"]["fingerprint"]}, config["task"]):
         raise _damaged(file, "`task` must be that of its `config`, but differs")
+    if document["source"]["class_names"] not in (None, document["task"]["class_names"]):
+        raise _damaged(file, "`source.class_names` must be those of its `task`, but differ")
     if document["seed"] != config["seed"]:
         raise _damaged(file, "`seed` must be that of its `config`, but differs")
-    return document
 
 
 def record_of(directory: Path, trial: str) -> list[dict[str, Any]]:

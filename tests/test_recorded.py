@@ -193,13 +193,17 @@ def test_trial_is_no_path(received, tmp_path, trial):
         kgrow.load(received)
 
 
-def test_document_that_asks_for_a_huge_network_is_refused_before_it_is_built(received):
+@pytest.mark.parametrize(
+    ("num_classes", "message"),
+    [(10**9, "at most 100000 classes"), (10**5, "must hold the weights of its architecture")],
+)
+def test_document_that_asks_for_a_huge_network_is_refused_before_it_is_built(received, num_classes, message):
     def enlarge(architecture):
-        architecture["num_classes"] = 10**9
+        architecture["num_classes"] = num_classes
 
     edit(received, lambda document: enlarge(document["best"]["architecture"]))
     change_weights(received, lambda arrays, metadata: enlarge(metadata["architecture"]))
-    with pytest.raises(ValueError, match="must hold the weights of its architecture"):
+    with pytest.raises(ValueError, match=message):
         kgrow.load(received)
 
 

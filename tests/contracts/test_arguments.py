@@ -194,7 +194,7 @@ NUMPY_NUMBERS = {
 
 def test_numbers_of_numpy_are_taken_wherever_pythons_are(calls, tiny_task, monkeypatch):
     search, given = calls["search"]
-    monkeypatch.setattr("kgrow.execution.Search.result", lambda self, max_time: (self, max_time))
+    monkeypatch.setattr("kgrow.execution.Search.result", lambda self, max_time, started: (self, max_time))
     del given["overwrite"]
     given = {**given, "dataset": (tiny_task.train.images, tiny_task.train.labels)}
     found, max_time = search(**given, **NUMPY_NUMBERS)
@@ -218,7 +218,7 @@ def test_numbers_of_numpy_are_taken_wherever_pythons_are(calls, tiny_task, monke
 
 def test_limits_are_a_mapping_and_amounts_are_texts_as_on_the_command_line(calls, monkeypatch):
     search, given = calls["search"]
-    monkeypatch.setattr("kgrow.execution.Search.result", lambda self, max_time: (self, max_time))
+    monkeypatch.setattr("kgrow.execution.Search.result", lambda self, max_time, started: (self, max_time))
     amounts = {"params": "10k", "macs": "2.5M", "flash_bytes": "64KB", "ram_bytes": "32 KiB"}
     found, max_time = search(**given, limits=amounts, max_time="1.5m")
     assert found.plan.proposals.limits == kgrow.Limits(10_000, 2_500_000, 64_000, 32_768)
@@ -262,9 +262,6 @@ VALID_TEXTS = {
     ("benchmark", "--data-dir"): NAMES,
     ("export", "--out"): NAMES,
     ("export", "--threshold"): {str(2**64)},
-    # Whether there is such a data set, the run is asked first.
-    ("export", "--dataset"): NAMES,
-    ("benchmark", "--dataset"): NAMES,
 }
 
 
