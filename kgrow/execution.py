@@ -131,7 +131,7 @@ class Search:
             "complete": complete,
             "config": self.run.config,
             "trials": self.num_trials,
-            "preset": dataclasses.asdict(self.plan.settings.preset),
+            "epochs": self.plan.settings.preset.epochs,
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
             "candidates": [candidate_document(trial, len(self.task.validation)) for trial in outcomes],
             "pareto": pareto_document(

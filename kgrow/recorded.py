@@ -15,7 +15,7 @@ from kgrow._ownership import CONFIG, HEADER
 from kgrow._schema import fields_of
 from kgrow.architecture import Architecture
 from kgrow.exporting import Artefact
-from kgrow.lifecycle import BEST, Preset, Snapshot, accuracy_per_head
+from kgrow.lifecycle import BEST, Snapshot, accuracy_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.run import MODEL, RESULT
 from kgrow.searching.trial import Trial, check_name
@@ -91,7 +91,7 @@ DOCUMENT = {
     "seed": int,
     "complete": bool,
     "trials": int,
-    "preset": fields_of(Preset),
+    "epochs": int,
     "config": {"task": {**_TASK, "fingerprint": str}, "quantization": str, "seed": int},
     "candidates": [_CANDIDATE],
     "networks": {"offered": int, "infeasible": int},

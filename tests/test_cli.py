@@ -110,7 +110,7 @@ def test_there_is_a_file_however_short_the_time_is(tmp_path, capsys):
     assert "epochs is shortened to 1, which fit" in capsys.readouterr().err
     document = json.loads((run / "result.json").read_text())
     assert not document["complete"]
-    assert document["preset"]["epochs"] == document["best"]["epochs_trained"] == 1
+    assert document["epochs"] == document["best"]["epochs_trained"] == 1
     assert (run / "model.tflite").stat().st_size == document["best"]["artefacts"][0]["bytes"]
 
 
