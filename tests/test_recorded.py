@@ -60,6 +60,10 @@ def parent_of(document, path):
     return document
 
 
+# Lists that are null where nothing was measured.
+MAY_BE_UNKNOWN = ("val_accuracy_interval", "recall_interval")
+
+
 def is_wrong(value, other):
     """Returns whether no field that holds one value may hold the other."""
     if value is None or other is None:
@@ -91,7 +95,8 @@ def test_every_field_of_a_wrong_type_and_every_missing_one_is_named(finished, re
             document = copy.deepcopy(original)
             value = parent_of(document, path)[path[-1]] if path else document
             is_free = "values" in path[:-1] and type(wrong) in (int, float, str)  # any hyper-parameter may be
-            if is_free or not is_wrong(value, wrong):
+            is_unknown = wrong is None and path and path[-1] in MAY_BE_UNKNOWN
+            if is_free or is_unknown or not is_wrong(value, wrong):
                 continue
             if path:
                 parent_of(document, path)[path[-1]] = wrong
