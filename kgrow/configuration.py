@@ -57,7 +57,7 @@ def chosen_keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limit
 
 
 def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
-    """Raises ValueError if something shall be pruned by a preset without events of pruning."""
+    """Raises ValueError if something is to be pruned by a preset without events of pruning."""
     for name, given in {"keep_ratio": keep_ratio, "channel_keep_ratio": channel_keep_ratio}.items():
         if given is not None and np.any(np.asarray(given) != 1.0):
             raise ValueError(

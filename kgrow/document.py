@@ -14,6 +14,7 @@ from kgrow.searching.choice import comparisons
 from kgrow.searching.pareto import pareto_front
 from kgrow.searching.trial import Trial
 from kgrow.task import Split, Task
+from kgrow.task.overview import FEWEST_EXAMPLES, largest_class
 from kgrow.task.sources import is_folder
 from kgrow.uncertainty import interval
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from kgrow.network import GrowingNetwork
     from kgrow.searching.proposals import Proposals
     from kgrow.searching.trials import Trials
-
-# Of fewer test images of a class, the recall says nothing.
-FEWEST_IMAGES = 3
 
 
 def task_document(task: Task) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def source_document(
     is_local = data_dir is not None and "://" not in os.fspath(data_dir)
     return {
         "dataset": name,
-        "data_dir": os.path.abspath(data_dir) if is_local else data_dir,
+        "data_dir": os.path.abspath(os.path.expanduser(data_dir)) if is_local else data_dir,
         "image_size": image_size,
         "validation_split": validation_split,
         "class_names": None if class_names is None else list(class_names),
@@ -194,8 +192,7 @@ def baseline_document(task: Task, test_accuracy: float) -> dict[str, Any]:
         task: The data.
         test_accuracy: The network's.
     """
-    largest = int(np.argmax(_counts(task.train, task.num_classes)))
-    accuracy = float(np.mean(task.test.labels == largest))
+    largest, accuracy = largest_class(task)
     return {
         "class": task.class_names[largest],
         "test_accuracy": accuracy,
@@ -219,7 +216,7 @@ def classes_document(task: Task, answers: np.ndarray) -> list[dict[str, Any]]:
             "num_train": sizes[0][index],
             "num_validation": sizes[1][index],
             "num_test": sizes[2][index],
-            "has_few_test_images": sizes[2][index] < FEWEST_IMAGES,
+            "has_few_test_images": sizes[2][index] < FEWEST_EXAMPLES,
             "recall": recall,
             "recall_interval": None if recall is None else list(interval(recall, sizes[2][index])),
         }

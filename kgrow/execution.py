@@ -108,6 +108,9 @@ class Search:
             started: `time.monotonic()` when the search began; now by default.
         """
         started = time.monotonic() if started is None else started
+        self._check_begun_alone()
+        # Of a search that ran out of time, had fewer trials, or whose file was moved away: what it says may not hold.
+        self.run.remove(RESULT)
         for note in (*self.task.overview, *self.task.notes, *self.plan.settings.notes):
             self.observer.note(note)
         max_time = float("inf") if max_time is None else max_time
@@ -174,13 +177,15 @@ class Search:
         if self.server is not None:
             self.server.serve(tuner, self.trials, self.observer, deadline)
             self.estimates.adopt(tuner.oracle.trials)
-        elif self.run.has(CHIEF):
+        else:
+            run_tuner(tuner)
+
+    def _check_begun_alone(self) -> None:
+        if self.server is None and self.run.has(CHIEF):
             raise ValueError(
                 f"`cluster` must be a `Chief` (`--chief HOST:PORT`) for '{self.run.path}', but is not given: the "
                 "search was begun on several machines, and its trials came in the order of their work."
             )
-        else:
-            run_tuner(tuner)
 
     def _announce(self, trials: int) -> None:
         """Tells the display how many epochs are to come."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kgrow._encoding import decode_arrays
+from kgrow._files import read_file
 from kgrow.run import Run
 from kgrow.task import Task
 from kgrow.task.wording import counted, times
@@ -138,7 +139,9 @@ def _is_same_again(task: Task, again: Callable[[], Task]) -> bool:
 def _read(directory: Path) -> Inventory | None:
     path = directory / IMAGES
     try:
-        arrays, metadata = decode_arrays(path.read_bytes(), str(path))
-        return Inventory(arrays["digests"], arrays["labels"], tuple(metadata["input_shape"]))
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or of no use: only the message would be better
+        arrays, metadata = decode_arrays(read_file(path), str(path), {"input_shape": [int]})
+        digests, labels = arrays["digests"], arrays["labels"]
+    except (OSError, ValueError, KeyError):  # not there, or of no use: only the message would be better
         return None
+    is_whole = digests.ndim == labels.ndim == 1 and len(digests) == len(labels)
+    return Inventory(digests, labels, tuple(metadata["input_shape"])) if is_whole else None

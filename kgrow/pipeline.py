@@ -33,7 +33,6 @@ from kgrow.inventory import check_same_images, record_images
 from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import CRITERIA, ChannelCriterion, Criterion
-from kgrow.recorded import check_model, read_result
 from kgrow.reporting.progress import display_for
 from kgrow.result import Result, load
 from kgrow.run import MODEL, RESULT, Run
@@ -47,6 +46,7 @@ from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Objective, chosen_objective
 from kgrow.searching.proposals import Proposals
+from kgrow.searching.shared import is_complete
 from kgrow.task import Augmentation, Task
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         space: What the network may grow into: a name in `kgrow.searching.SPACES` or a `SearchSpace`.
         preset: The training schedule: a name in `kgrow.lifecycle.PRESETS` or a `Preset`, taken as it is.
         epochs: Stretches the preset to this length.
-        batch_size: In place of the preset's.
+        batch_size: Images per step, in place of the preset's.
         keep_ratio: Kept fraction of the connections, in (0, 1]: one for all blocks or one per block. Searched by
             default.
         criterion: Which connections are kept: a name in `kgrow.pruning.CRITERIA` or a `Criterion`.
@@ -129,9 +129,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             then the connections inside to `keep_ratio` (which is then 1 by default). Unlike single connections they
             make the file smaller and faster.
         channel_criterion: Which channels are kept: a name in `kgrow.pruning.CHANNEL_CRITERIA` or a `ChannelCriterion`.
-        channel_multiple: Of which the width of every layer shall be a multiple; 8 and 16 suit 8 bit kernels.
-        augmentation: Of training images: `"suited"` to the data (shifts, and mirroring of colour images), `"cutout"`
-            (the same, and a square is blanked), `"shift"` (without mirroring), `"none"`, or an `Augmentation`.
+        channel_multiple: Layer widths are rounded to multiples of this number; 8 and 16 suit 8 bit kernels.
+        augmentation: Changes of training images: `"suited"` to the data (shifts, and mirroring of colour images),
+            `"cutout"` (the same, and a square is blanked), `"shift"` (without mirroring), `"none"`, or an
+            `Augmentation`.
         validation_data: Decides between candidates and epochs, in place of a part of the training images.
         validation_split: The share of the training images that is that part; by default a tenth of a TensorFlow data
             set, 15 % of others. Where one candidate is trained and little is to be decided, less will do.
@@ -148,7 +149,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             is shortened until one candidate fits, and training stops between two steps; the best network so far is
             exported, as it stands if none has its final structure. One epoch is trained in any case. With workers the
             chief's counts.
-        seed: Of everything that is drawn.
+        seed: Random seed.
         directory: Parent of run directories.
         project_name: The run directory's name; the data set's by default.
         overwrite: Whether a run in that directory is started over; by default an equal one goes on.
@@ -164,7 +165,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         classifies images are in the run directory.
 
     Raises:
-        ValueError: If an argument or the data are unusable; the message says how to mend it.
+        ValueError: If an argument or the data are unusable; the message says how to fix it.
         LimitError: If no candidate satisfies the limits; the message names the nearest one and the limit that binds.
         OutOfTimeError: If `max_time` ended before any trial of a chief's workers.
 
@@ -246,11 +247,8 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         record_images(run, task)
         is_whole = all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM)))
-        if is_whole and _is_enough(found := read_result(run.path), plan.trials):
-            check_model(run.path, found)
+        if is_whole and is_complete(run.path, plan.trials):
             return load(path, task)
-        # Of a search that ran out of time, or whose file was moved away: what it speaks of may be gone.
-        run.remove(RESULT)
         observer = stack.enter_context(display_for(verbose))
         if size is not image_size:
             height, width, _ = task.input_shape
@@ -264,11 +262,6 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         return Search(task, plan, run, observer, source, server).result(seconds, started)
 
 
-def _is_enough(document: dict[str, Any], trials: int) -> bool:
-    """Returns whether a result needs no further trials."""
-    return document["complete"] and document["trials"] >= trials
-
-
 def _server(chief: Chief) -> Server:
     from kgrow.searching.chief import Server  # grpc and KerasTuner take their time
 
@@ -278,10 +271,10 @@ def _server(chief: Chief) -> Server:
 def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer) -> Result:
     """Trains trials that a chief serves, and waits for its result."""
     from kgrow.searching.shared import SharedTrials
-    from kgrow.searching.worker import Attentive, is_complete, open_desk
+    from kgrow.searching.worker import Attentive, open_desk
 
     config = configuration(task, plan)
-    if is_complete(path / RESULT):
+    if is_complete(path, plan.trials):
         Run.check(path, config)
         return load(path, task)
     with open_desk(worker, path.absolute(), config) as desk:
@@ -290,7 +283,7 @@ def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer
         search = Search(task, plan, desk.run, Attentive(observer, desk.line))
         desk.work(search.tuner(SharedTrials(search.trials, desk.path)), observer)
         observer.note("no trials are left for this worker; waiting for the chief's result")
-        if desk.wait_for(RESULT):
+        if desk.wait_for_result():
             desk.clear()
     return load(path, task)
 

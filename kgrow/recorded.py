@@ -92,7 +92,12 @@ DOCUMENT = {
     "complete": bool,
     "trials": int,
     "epochs": int,
-    "config": {"task": {**_TASK, "fingerprint": str}, "quantization": str, "seed": int},
+    "config": {
+        "task": {**_TASK, "fingerprint": str},
+        "quantization": str,
+        "seed": int,
+        "class_weights": ([float], None),
+    },
     "candidates": [_CANDIDATE],
     "networks": {"offered": int, "infeasible": int},
     "pareto": [{**_CANDIDATE, "latency_ms": (float, None)}],

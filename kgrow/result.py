@@ -121,7 +121,7 @@ class Result:
         exits = early_exit if isinstance(early_exit, EarlyExit) else EarlyExit() if early_exit else None
         quantization = quantize or self.document["config"]["quantization"]
         options.setdefault("seed", self.document["seed"])
-        weights = self.document["config"].get("class_weights")
+        weights = self.document["config"]["class_weights"]
         options.setdefault("class_weights", None if weights is None else tuple(weights))
         options.setdefault("fine_tune_epochs", self.fine_tune_epochs if quantization == "int8" else 0)
         chosen = ExportOptions(quantization=quantization, exit_index=exit_index, early_exit=exits, **options)

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kgrow._encoding import encode_arrays
 from kgrow.inventory import changed_images, check_same_images, record_images
 from kgrow.run import Run
 from kgrow.task import Split, Task
@@ -81,11 +82,17 @@ def test_a_source_that_can_be_read_only_once_is_named(directory):
         check_same_images(directory, task_of(IMAGES[1:], LABELS[1:]), lambda: task_of(IMAGES[:0], LABELS[:0]))
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK", None])
+UNEQUAL = encode_arrays(
+    {"digests": np.zeros(3, np.uint64), "labels": np.zeros(2, np.int32)}, {"input_shape": [8, 8, 1]}
+)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", UNEQUAL, None], ids=["empty", "torn", "unequal", "missing"])
 def test_a_run_without_a_readable_list_of_images_is_judged_by_its_configuration(damage, directory):
     path = directory / "images.npz"
     path.unlink() if damage is None else path.write_bytes(damage)
     assert changed_images(directory, task_of(IMAGES[1:], LABELS[1:])) == ""
+    check_same_images(directory, task_of(IMAGES[1:], LABELS[1:]), task_of)
 
 
 def test_the_list_is_that_of_the_beginning(directory):

@@ -104,6 +104,8 @@ DOCUMENT = {
     "source": dict,
     "seed": int,
     "complete": bool,
+    "trials": int,
+    "preset": dict,
     "config": dict,
     "candidates": [CANDIDATE],
     "networks": {"offered": int, "infeasible": int},
@@ -216,7 +218,7 @@ def test_run_whose_file_is_damaged_is_refused(result, tmp_path):
     content = bytearray((run / "model.tflite").read_bytes())
     content[1000] ^= 1
     (run / "model.tflite").write_bytes(content)
-    with pytest.raises(ValueError, match=r"model.tflite' must be as it was exported, but its hash is another"):
+    with pytest.raises(ValueError, match=r"model.tflite' must be the file that the search wrote, of [0-9]+ bytes, but"):
         kgrow.load(run)
     (run / "model.tflite").unlink()
     assert kgrow.load(run).document == result.document
@@ -280,6 +282,15 @@ def test_the_same_call_again_returns_at_once_and_another_configuration_is_refuse
         kgrow.search("digits", epochs=4, space="seed_plain", **settings)
     with pytest.raises(ValueError, match=r"task\.fingerprint was .* and is now"):
         kgrow.search("digits", epochs=4, validation_split=0.2, **settings)
+
+
+def test_run_of_several_machines_that_is_given_more_trials_without_a_chief_keeps_its_result(result, tmp_path):
+    run = shutil.copytree(result.directory, tmp_path / "digits")
+    (run / "chief.json").write_text('{"token": "0"}')
+    options = {"epochs": 4, "limits": kgrow.Limits(params=12_000), "directory": tmp_path, "verbose": 0}
+    with pytest.raises(ValueError, match="must be a `Chief`"):
+        kgrow.search("digits", trials=5, **options)
+    assert kgrow.load(run).document == result.document
 
 
 def test_a_file_that_is_gone_is_written_again(result, tmp_path):

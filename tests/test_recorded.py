@@ -212,6 +212,14 @@ def test_document_that_asks_for_a_huge_network_is_refused_before_it_is_built(rec
         kgrow.load(received)
 
 
+@pytest.mark.parametrize("weights", [5, "heavy", ["heavy"], {"0": 1.0}])
+def test_class_weights_that_are_no_numbers_are_named_though_both_documents_agree(received, weights):
+    for name in FILES:
+        edit(received, lambda document: document["config"].update(class_weights=weights), name)
+    with pytest.raises(ValueError, match=r"result\.json is damaged: `config\.class_weights"):
+        kgrow.load(received)
+
+
 def test_arrays_that_a_few_bytes_stand_for_are_refused(received):
     file = received / "trials" / json.loads((received / "result.json").read_text())["best"]["trial"] / "best.npz"
     np.savez_compressed(file, __metadata__=np.frombuffer(b'{"names": ["w"], "metadata": {}}', np.uint8), w=np.zeros(9))

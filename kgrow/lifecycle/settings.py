@@ -18,7 +18,7 @@ class ChannelPruning:
     Args:
         keep_ratios: Final kept fraction of the channels per block.
         criterion: Which channels are kept.
-        multiple_of: Of which the width of every layer shall be a multiple: kernels for 8 bits like 8 or 16.
+        multiple_of: Layer widths are rounded to multiples of this number: kernels for 8 bits like 8 or 16.
     """
 
     keep_ratios: tuple[float, ...]

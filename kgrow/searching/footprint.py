@@ -31,7 +31,7 @@ class Format:
     file: int
 
 
-# A line a little above exported files, by up to 5 % at 11 to 22 operations: what is tried shall fit in the end.
+# A line a little above exported files, by up to 5 % at 11 to 22 operations: what is tried fits in the end.
 FORMATS = {"float32": Format(4, 4, 125, 3_800), "int8": Format(1, 28, 250, 4_100)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from kgrow.searching.limits import LimitError
 from kgrow.searching.proposals import Images, Proposals
 
-# Sides are tried in steps, down to the smallest.
+# Sides are multiples of the step.
 STEP, SMALLEST_SIDE = 4, 8
 
 
@@ -65,11 +66,17 @@ def largest_image_size(task: Images, propose: Callable[[Images], Proposals]) -> 
     height, width, channels = task.input_shape
     longest = max(height, width)
     known = {name: getattr(task, name) for name in ("num_classes", "dtype", "pixel_mean", "pixel_std")}
-    for side in range((longest - 1) // STEP * STEP, SMALLEST_SIDE - 1, -STEP):
-        size = (max(STEP, round(height * side / longest)), max(STEP, round(width * side / longest)))
+
+    def size_of(side: int) -> tuple[int, int]:
+        return max(STEP, round(height * side / longest)), max(STEP, round(width * side / longest))
+
+    def is_too_large(side: int) -> bool:
         try:
-            propose(_Resized(input_shape=(*size, channels), **known))
+            propose(_Resized(input_shape=(*size_of(side), channels), **known))
         except LimitError:
-            continue
-        return size
-    return None
+            return True
+        return False
+
+    sides = range(SMALLEST_SIDE, longest, STEP)
+    num_fitting = bisect.bisect_left(sides, True, key=is_too_large)
+    return size_of(sides[num_fitting - 1]) if num_fitting else None

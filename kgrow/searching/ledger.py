@@ -51,8 +51,7 @@ class Ledger:
     @property
     def is_over(self) -> bool:
         """Whether every trial has ended and none is to come."""
-        full = bool(self.oracle.max_trials) and len(self.oracle.trials) >= self.oracle.max_trials
-        return (self._stopped or full) and not self.unfinished
+        return (self._stopped or self._is_full) and not self.unfinished
 
     @property
     def unfinished(self) -> list[str]:
@@ -75,8 +74,10 @@ class Ledger:
         """
         if worker in self.oracle.ongoing_trials:
             return self.oracle.create_trial(worker)
-        if self._asked_in_vain:
-            return KerasTrial(self.oracle.get_space(), status=TrialStatus.IDLE)
+        # That there are as many as were asked for is not logged: the search may be given more.
+        if self._asked_in_vain or (self._is_full and not self.oracle._retry_queue):
+            status = TrialStatus.IDLE if self.unfinished else TrialStatus.STOPPED
+            return KerasTrial(self.oracle.get_space(), status=status)
         trial = self.oracle.create_trial(worker)
         if trial.status == TrialStatus.RUNNING:
             self._log("created", trial, worker=worker, values=dict(trial.hyperparameters.values))
@@ -121,6 +122,10 @@ class Ledger:
         for trial_id in self.unfinished:
             self.trials.leave(int(trial_id), self.proposals.sample(self.oracle.trials[trial_id].hyperparameters))
 
+    @property
+    def _is_full(self) -> bool:
+        return bool(self.oracle.max_trials) and len(self.oracle.trials) >= self.oracle.max_trials
+
     def _end(self, trial_id: str) -> Trial:
         index, trial = int(trial_id), self.oracle.trials[trial_id]
         outcome = self.trials.directory(index).read_json(OUTCOME, Trial)
@@ -144,10 +149,14 @@ class Ledger:
             self._asked_in_vain = False
             self.oracle._retry_queue.append(self.oracle.ongoing_trials.pop(event["worker"]).trial_id)
         elif event["event"] == "ended":
-            self._end(event["trial"])
+            self._end(self._padded(event["trial"]))
         else:
             trial = self.oracle.create_trial(event["worker"])
             self._asked_in_vain = event["event"] == "asked"
             if not self._asked_in_vain:
                 proposed = {"number": trial.trial_id, **trial.hyperparameters.values}
-                check_same(event["trial"], {"number": event["trial"], **event["values"]}, proposed)
+                check_same(event["trial"], {"number": self._padded(event["trial"]), **event["values"]}, proposed)
+
+    def _padded(self, trial_id: str) -> str:
+        """Returns what KerasTuner calls a trial now: numbers are as long as that of all trials."""
+        return trial_id.lstrip("0").zfill(len(str(self.oracle.max_trials)))

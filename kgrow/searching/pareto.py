@@ -16,7 +16,7 @@ def pareto_front(points: Sequence[Mapping[str, Any]], costs: Sequence[str] = COS
 
     Args:
         points: With `mean_val_accuracy` and the costs by name; a point without an accuracy is left out.
-        costs: The names of what shall be low.
+        costs: Names of the figures that are better the lower they are.
     """
     known = [index for index, point in enumerate(points) if point["mean_val_accuracy"] is not None]
     values = {index: (-points[index]["mean_val_accuracy"], *(points[index][name] for name in costs)) for index in known}

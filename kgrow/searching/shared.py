@@ -14,13 +14,21 @@ from pathlib import Path
 from kgrow._encoding import decode_arrays
 from kgrow._files import check_inside, read_file, read_json
 from kgrow.lifecycle import LAST
-from kgrow.run import Run
+from kgrow.run import RESULT, Run
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import OUTCOME, Trials
 
 CHIEF, WORKERS = "chief.json", "workers"
 _KINDS = {".json", ".jsonl", ".npz"}
+
+
+def is_complete(path: Path, trials: int = 1) -> bool:
+    """Returns whether a search has written its result, every trial of it has ended, and no more are asked for."""
+    if not (path / RESULT).is_file():
+        return False
+    found = read_json(path / RESULT, {"complete": bool, "trials": int})
+    return found["complete"] and found["trials"] >= trials
 
 
 def collect(run: Run, worker: str, index: int) -> None:
@@ -109,7 +117,7 @@ def _progress(folder: Path) -> float:
 def _copy(source: Path, target: Run, last: str) -> None:
     """Copies a trial's files; the one that says that they are complete is read first and written last.
 
-    The worker that left them may be alive after all: what it writes in between is of epochs that are lived again.
+    The worker that left them may be alive after all: what it writes in between is of epochs that are trained again.
     """
     paths = [path for path in sorted(source.iterdir()) if path.suffix in _KINDS and path.name != last]
     contents = {last: read_file(source / last)} if (source / last).is_file() else {}

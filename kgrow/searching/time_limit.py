@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,8 +38,10 @@ def fitted(settings: Settings, run: Run, allowed_s: float, measure: Callable[[],
     if not run.has(SCHEDULE):
         preset, epochs = settings.preset, settings.preset.epochs
         if allowed_s < float("inf"):
+            before = time.monotonic()
             pace = measure()
-            epochs = min(epochs, pace.epochs_within(SAFE_SHARE * allowed_s))
+            left_s = allowed_s - (time.monotonic() - before)
+            epochs = min(epochs, pace.epochs_within(SAFE_SHARE * left_s))
             if epochs < preset.epochs:
                 observer.note(
                     f"the schedule of {preset.epochs} epochs is shortened to {epochs}, which fit into the time "

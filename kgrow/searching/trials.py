@@ -223,7 +223,8 @@ class Trials:
         accuracy = next(event["val_accuracy"][-1] for event in reversed(snapshot.events) if event["event"] == "epoch")
         kept = sum(int(snapshot.arrays[f"{kernel.name}/mask"].sum()) for kernel in snapshot.architecture.kernels())
         reward = self.objective.reward(accuracy, trial.macs / self.full_macs)
-        return dataclasses.replace(trial, val_accuracy=accuracy, objective=reward, kept_params=kept, unfinished=True)
+        trial = dataclasses.replace(trial, val_accuracy=accuracy, mean_val_accuracy=accuracy, unfinished=True)
+        return dataclasses.replace(trial, objective=reward, kept_params=kept)
 
     def _trial(self, index: int, proposal: Proposal, status: str, accuracy: float | None, epochs: int) -> Trial:
         footprint = dataclasses.asdict(proposal.footprint)

@@ -12,10 +12,10 @@ from typing import Any
 
 from kgrow._files import check_inside, read_json
 from kgrow.lifecycle import Observer, OutOfTimeError
-from kgrow.run import Run
+from kgrow.run import RESULT, Run
 from kgrow.searching.cluster import BEAT_S, ORACLE_IP, ORACLE_PORT, TUNER_ID, Address, Worker
 from kgrow.searching.line import Line, LostTrialError
-from kgrow.searching.shared import CHIEF, WORKERS, sweep
+from kgrow.searching.shared import CHIEF, WORKERS, is_complete, sweep
 from kgrow.searching.tuner import FOLDER, Tuner, run_tuner
 
 POLL_S = 0.5
@@ -57,23 +57,20 @@ class Desk:
                     self.line.fail(traceback.format_exc())
                 raise
 
-    def wait_for(self, result: str) -> bool:
+    def wait_for_result(self) -> bool:
         """Waits until the chief has written its result, or has ended; returns whether the result is complete.
-
-        Args:
-            result: Name of its file.
 
         Raises:
             ConnectionError: If the chief ended without any.
         """
         heard = time.monotonic()
-        while not is_complete(self.path / result):
+        while not is_complete(self.path):
             try:
                 self.line.greet(BEAT_S)
                 heard = time.monotonic()
             except ConnectionError:
                 if time.monotonic() - heard >= self.worker.wait_s:
-                    if (self.path / result).is_file():
+                    if (self.path / RESULT).is_file():
                         return False
                     raise
             time.sleep(POLL_S)
@@ -83,11 +80,6 @@ class Desk:
         """Removes the worker's own directory: the chief has collected what it needs."""
         self.run.delete()
         sweep(self.path)
-
-
-def is_complete(result: Path) -> bool:
-    """Returns whether a search has written its result, and every trial of it has ended."""
-    return result.is_file() and read_json(result, {"complete": bool})["complete"]
 
 
 @contextlib.contextmanager

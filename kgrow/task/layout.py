@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kgrow.task.pictures import suffixes
-from kgrow.task.walk import EMPTY, LeftOut, list_images
+from kgrow.task.walk import EMPTY, LOOSE, LeftOut, list_images
 from kgrow.task.wording import list_some
 
 SPLIT_FOLDERS = {
@@ -67,6 +67,7 @@ def read_layout(path: Path, class_names: Sequence[str] | None = None) -> Layout:
     roles = _find_splits(folders, left_out)
     for level in [*above, top] if roles else above:
         _name_empty(level, left_out)
+        _name_loose(level, left_out)
     if not roles:
         _check_no_split(top, folders, class_names)
         notes.extend(_doubts(folders))
@@ -97,7 +98,7 @@ def list_class_folders(path: Path, left_out: LeftOut, argument: str = "source") 
         else:
             left_out.add(*EMPTY, folder)
     if not files:
-        loose = _has_loose_images(path)
+        loose = any(_loose_images(path))
         found_what = "an empty folder" if not any(path.iterdir()) else "no image in any sub-folder"
         hint = " The images directly in it have no class: move them into sub-folders." if loose else ""
         raise ValueError(
@@ -105,6 +106,7 @@ def list_class_folders(path: Path, left_out: LeftOut, argument: str = "source") 
             f"{str(path)!r}. Images are read from {', '.join(suffix[1:].upper() for suffix in suffixes())} files."
             f"{hint}{' '.join(['', *left_out.notes()])}"
         )
+    _name_loose(path, left_out)
     return ClassFolders(path, tuple(files), tuple(names))
 
 
@@ -129,14 +131,16 @@ def _folders_with_images(path: Path) -> list[Path]:
     return [folder for folder in _list_folders(path) if _holds_image(folder)]
 
 
-def _has_loose_images(path: Path) -> bool:
-    return any(file.suffix.lower() in suffixes() for file in path.iterdir())
+def _loose_images(path: Path) -> list[Path]:
+    return sorted(
+        file for file in path.iterdir() if file.suffix.lower() in suffixes() and not file.name.startswith(".")
+    )
 
 
 def _descend(path: Path) -> list[Path]:
     """Returns the folders from `path` to the one below which several hold images; `path` alone where there is none."""
     levels, folders = [path], _folders_with_images(path)
-    while len(folders) == 1 and not _is_split_name(folders[0]) and not _has_loose_images(folders[0]):
+    while len(folders) == 1 and not _is_split_name(folders[0]) and not _loose_images(folders[0]):
         levels.append(folders[0])
         folders = _folders_with_images(folders[0])
     return levels if len(folders) > 1 or any(map(_is_split_name, folders)) else [path]
@@ -151,6 +155,11 @@ def _name_empty(path: Path, left_out: LeftOut) -> None:
         if not _holds_image(folder):
             list(list_images(folder, left_out))
             left_out.add(*EMPTY, folder)
+
+
+def _name_loose(path: Path, left_out: LeftOut) -> None:
+    for file in _loose_images(path):
+        left_out.add(*LOOSE, file)
 
 
 def _find_splits(folders: Sequence[Path], left_out: LeftOut) -> dict[str, Path]:
@@ -200,7 +209,7 @@ def _doubts(folders: Sequence[Path]) -> list[str]:
     inner = [{child.name for child in _folders_with_images(folder)} for folder in folders]
     if len(inner) < 2 or len(inner[0]) < 2 or any(names != inner[0] for names in inner):
         return []
-    if any(map(_has_loose_images, folders)):
+    if any(map(_loose_images, folders)):
         return []
     return [
         f"Every class holds the same sub-folders, {list_some(sorted(inner[0]))}: if these are the classes, give one of "

@@ -38,9 +38,10 @@ def describe(task: "Task") -> tuple[str, ...]:
     )
 
 
-def majority_accuracy(split: Split, num_classes: int) -> float:
-    """Returns the accuracy on a split, in [0, 1], of always answering its largest class."""
-    return float(np.bincount(split.labels, minlength=num_classes).max() / len(split))
+def largest_class(task: "Task") -> tuple[int, float]:
+    """Returns the largest class of the training images, and the test accuracy, in [0, 1], of always answering it."""
+    largest = int(np.bincount(task.train.labels).argmax())
+    return largest, float(np.mean(task.test.labels == largest))
 
 
 def _describe_classes(task: "Task", splits: Mapping[str, Split]) -> str:
@@ -58,14 +59,16 @@ def _describe_splits(task: "Task", splits: Mapping[str, Split]) -> str:
     ]
     digests = np.concatenate([split.digests for split in splits.values()])
     num_copies = len(digests) - len(np.unique(digests))
-    copies = f"{counted(num_copies, 'image')} repeat others" if num_copies else "No image occurs twice"
+    repeat = "repeats another" if num_copies == 1 else "repeat others"
+    copies = f"{counted(num_copies, 'image')} {repeat}" if num_copies else "No image occurs twice"
     return f"Divided into {', '.join(parts)}. {copies}, pixel for pixel."
 
 
 def _describe_baseline(task: "Task") -> str:
-    largest = int(np.bincount(task.test.labels).argmax())
-    share = 100 * majority_accuracy(task.test, task.num_classes)
-    return f"Always answering {task.class_names[largest]!r} would be right for {share:.1f} % of the test images."
+    largest, accuracy = largest_class(task)
+    return (
+        f"Always answering {task.class_names[largest]!r} would be right for {100 * accuracy:.1f} % of the test images."
+    )
 
 
 def _find_leaks(task: "Task", splits: Mapping[str, Split]) -> list[str]:
@@ -76,12 +79,12 @@ def _find_leaks(task: "Task", splits: Mapping[str, Split]) -> list[str]:
         is_copy = np.isin(splits[role].digests, np.concatenate([splits[other].digests for other in earlier]))
         is_near = near_twins(small[role], np.concatenate([small[other] for other in earlier])) & ~is_copy
         where = " or ".join(WORDS[other] for other in earlier)
-        for found, how in ((is_copy, "equal {}, pixel for pixel"), (is_near, "nearly equal {}")):
-            if found.any():
-                images = counted(int(found.sum()), f"{role} image")
-                sentences.append(
-                    f"{images} {how.format(f'{where} images')}: the {role} accuracy says less about new images."
-                )
+        for found, how in ((is_copy, "{} {} images, pixel for pixel"), (is_near, "nearly {} {} images")):
+            num_found = int(found.sum())
+            if num_found:
+                words = how.format("equals" if num_found == 1 else "equal", where)
+                images = counted(num_found, f"{role} image")
+                sentences.append(f"{images} {words}: the {role} accuracy says less about new images.")
     return sentences
 
 
@@ -94,7 +97,8 @@ def _find_contradictions(splits: Mapping[str, Split]) -> list[str]:
     num_images = len(np.unique(digests[order][1:][differs]))
     if not num_images:
         return []
-    return [f"{counted(num_images, 'image')} occur under several labels, of which at most one can be learned."]
+    occur = "occurs" if num_images == 1 else "occur"
+    return [f"{counted(num_images, 'image')} {occur} under several labels, of which at most one can be learned."]
 
 
 def _find_small_classes(task: "Task") -> list[str]:

@@ -35,7 +35,8 @@ def carve_whole(labels: np.ndarray, groups: np.ndarray, ratios: Sequence[float],
     for index in np.setdiff1d(labels, labels[side == 0]):
         # Its examples are in groups that others stand for: one of these groups goes back.
         side[members == members[np.flatnonzero(labels == index)[0]]] = 0
-    return [np.flatnonzero(side == part) for part in range(len(ratios) + 1)]
+    parts = [np.flatnonzero(side == part) for part in range(len(ratios) + 1)]
+    return parts if all(map(len, parts)) else carve(labels, ratios, seed)
 
 
 def carve(labels: np.ndarray, ratios: Sequence[float], seed: int) -> list[np.ndarray]:

@@ -17,6 +17,7 @@ SPECIAL = ("special file", "such as a pipe, a device or a broken link")
 UNREADABLE = ("folder", "that could not be opened")
 OWN = ("folder", "of kgrow's own runs")
 EMPTY = ("folder", "without images")
+LOOSE = ("image", "that lies in no folder of a class")
 ASTRAY = ("link", "that could lead in circles or through the system")
 
 
@@ -30,16 +31,20 @@ class LeftOut:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._names: dict[tuple[str, str], list[str]] = {}
+        self._known: set[str] = set()
 
     def add(self, noun: str, reason: str, path: Path) -> None:
-        """Adds a file or folder.
+        """Adds a file or folder; of several reasons the first counts.
 
         Args:
             noun: What it is, such as "folder".
             reason: Goes on from the noun, such as "without images".
             path: Where it lies.
         """
-        self._names.setdefault((noun, reason), []).append(path.relative_to(self.root).as_posix())
+        name = path.relative_to(self.root).as_posix()
+        if name not in self._known:
+            self._known.add(name)
+            self._names.setdefault((noun, reason), []).append(name)
 
     def notes(self) -> list[str]:
         """Words what was left out, a sentence for each reason."""

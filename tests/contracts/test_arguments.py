@@ -94,7 +94,11 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
     run = tmp_path / "run"
     run.mkdir()
     (run / "result.json").write_text("{}")
-    document = {"seed": 0, "config": {"quantization": "float32"}, "best": {"artefacts": [{"fine_tune_epochs": 0}]}}
+    document = {
+        "seed": 0,
+        "config": {"quantization": "float32", "class_weights": None},
+        "best": {"artefacts": [{"fine_tune_epochs": 0}]},
+    }
     result = kgrow.Result(run, document, tiny_network, tiny_task)
     compressed = kgrow.Compressed(model, tiny_task, {})
     file = tmp_path / "model.tflite"

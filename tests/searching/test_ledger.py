@@ -156,13 +156,38 @@ def test_log_that_no_chief_wrote_is_named(opened, event):
         opened(seed=0)
 
 
-def test_search_that_is_over_is_over_when_it_is_opened_again(opened):
-    ledger = opened("grid", trials=2)
-    for _ in range(2):
-        finish(ledger, ledger.create("a"))
-    ledger.create("a")
-    assert opened("grid", trials=2).is_over
+def test_search_that_is_over_is_over_when_it_is_opened_again(opened, monkeypatch):
+    monkeypatch.setattr("kgrow.searching.proposals.RATIO_STEP", 0.15)  # three ratios for each of two blocks
+    ledger = opened("grid", trials=20)
+    while (trial := ledger.create("a")).status == "RUNNING":
+        finish(ledger, trial)
+    assert trial.status == "STOPPED"
+    assert opened("grid", trials=20).is_over
     assert json.loads((ledger.run.path / "events.jsonl").read_text().splitlines()[-1]) == {"event": "stopped"}
+
+
+@pytest.mark.parametrize("oracle", ["random", "bayesian", "grid"])
+def test_search_that_is_given_more_trials_goes_on_as_if_all_had_been_asked_for_at_first(opened, tmp_path, oracle):
+    def end(ledger):
+        while (trial := ledger.create("a")).status == "RUNNING":
+            finish(ledger, trial)
+        assert (trial.status, ledger.is_over) == ("STOPPED", True)
+        return state(ledger)["trials"]
+
+    whole = end(opened(oracle, trials=12))
+    (tmp_path / "search").rename(tmp_path / "whole")
+    end(opened(oracle, trials=3))
+    assert end(opened(oracle, trials=12)) == whole  # the names of trials are longer now
+
+
+def test_worker_that_waited_for_the_last_trial_has_none_when_more_are_asked_for(opened):
+    ledger = opened(trials=2)
+    first, _ = ledger.create("a"), ledger.create("b")
+    finish(ledger, first)
+    assert ledger.create("a").status == "IDLE"
+    more = opened(trials=3)
+    assert more.holders() == ["b"]
+    assert more.create("a").trial_id == "2"
 
 
 def test_asking_in_vain_is_remembered_and_not_repeated(opened, monkeypatch):

@@ -20,6 +20,14 @@ class Listener(Observer):
         self.notes.append(text)
 
 
+class Clock:
+    def __init__(self, now):
+        self.now = now
+
+    def monotonic(self):
+        return self.now
+
+
 def not_measured():
     raise AssertionError("Nothing is timed without need.")
 
@@ -38,6 +46,15 @@ def test_schedule_is_shortened_to_the_epochs_that_fit_and_keeps_its_shape(run, a
     found = fitted(SETTINGS, run, allowed_s, lambda: Pace(starting_s=4.0, epoch_s=10.0), listener)
     assert found.preset == SETTINGS.preset.stretched(epochs)
     assert [f"shortened to {epochs}, " in note for note in listener.notes] == [True] * (epochs < 30)
+
+
+def test_what_the_timing_itself_takes_is_not_left_for_training(run, monkeypatch):
+    def measure():
+        monkeypatch.setattr("kgrow.searching.time_limit.time", Clock(60.0))
+        return Pace(starting_s=0.0, epoch_s=9.0)
+
+    monkeypatch.setattr("kgrow.searching.time_limit.time", Clock(10.0))
+    assert fitted(SETTINGS, run, 100.0, measure, Observer()).preset.epochs == 5
 
 
 def test_schedule_is_decided_once(run):

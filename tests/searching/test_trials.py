@@ -351,6 +351,7 @@ def test_network_of_a_trial_that_ran_out_of_time_is_kept_as_it_stands(tmp_path, 
         trials = start(run)
         (stopped,) = train_all(trials, tried, deadline=0.0)
         assert (stopped.status, stopped.unfinished, stopped.epochs_trained) == ("stopped", True, 1)
+        assert stopped.mean_val_accuracy == stopped.val_accuracy  # of its only epoch; the Pareto front is of these
         assert trials.ranked() == [0]
         network = Snapshot.load(trials.directory(0), BEST).network()
         assert len(network.blocks) == 1  # of two

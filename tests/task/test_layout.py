@@ -98,6 +98,26 @@ def test_folders_without_images_are_left_out_and_named(tmp_path):
     assert "Left out 1 file without the suffix of an image: 'docs/read.me'." in task.notes
 
 
+@pytest.mark.parametrize("folder", ["", "train", "train/.."], ids=["flat", "in a split", "beside splits"])
+def test_images_beside_the_folders_of_classes_are_left_out_and_named(tmp_path, folder):
+    fill(tmp_path / folder.partition("/")[0])
+    if folder:
+        fill(tmp_path / "test")
+    place = (tmp_path / folder).resolve()
+    for name in ("cover.png", ".hidden.png"):
+        Image.new("RGB", (8, 8)).save(place / name)
+    name = (place / "cover.png").relative_to(tmp_path).as_posix()
+    assert f"Left out 1 image that lies in no folder of a class: '{name}'." in Task.of(tmp_path).notes
+
+
+def test_link_that_leads_astray_is_named_once(tmp_path):
+    fill(tmp_path / "photos")
+    (tmp_path / "photos" / "root").symlink_to("/")
+    told = " ".join(Task.of(tmp_path / "photos").notes)
+    assert told.count("root") == 1
+    assert "Left out 1 link that could lead in circles or through the system: 'root'." in told
+
+
 def test_own_runs_among_the_classes_change_nothing(tmp_path):
     before = Task.of(fill(tmp_path)).fingerprint
     for run in ("kgrow_runs/photos", "red/kgrow_runs/photos"):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from kgrow.document import baseline_document
 from kgrow.task import Task
 from kgrow.task.twins import near_twins, thumbnails
 
@@ -20,6 +21,23 @@ def test_it_tells_images_classes_splits_copies_and_what_the_largest_class_scores
     assert splits.startswith("Divided into 195 for training, 45 for validation (set aside), 60 for test (set aside).")
     assert splits.endswith("No image occurs twice, pixel for pixel.")
     assert baseline == "Always answering 'good' would be right for 95.0 % of the test images."
+
+
+def test_the_largest_class_is_that_of_the_training_images_at_the_start_as_at_the_end():
+    labels, twos = np.repeat([0, 1], [40, 20]), np.ones(4, np.int64)
+    given = {"validation_data": (noise(4, seed=1), twos), "test_data": (noise(4, seed=2), twos)}
+    task = Task.of((noise(60), labels), class_names=("many", "few"), **given)
+    assert "Always answering 'many' would be right for 0.0 % of the test images." in task.overview
+    assert baseline_document(task, 1.0) == {"class": "many", "test_accuracy": 0.0, "is_beaten": True}
+
+
+def test_a_single_copy_is_told_in_the_singular():
+    images, labels, others = noise(60), np.arange(60) % 2, noise(8, seed=1)
+    given = {"validation_data": (others[:4], labels[:4]), "test_data": (np.r_[images[:1], others[4:]], labels[1:6])}
+    told = " ".join(Task.of((images, labels), **given).overview)
+    assert "1 image repeats another, pixel for pixel." in told
+    assert "1 test image equals training or validation images, pixel for pixel" in told
+    assert "1 image occurs under several labels" in told
 
 
 def test_classes_with_fewer_than_three_images_to_judge_by_are_named(imbalanced):

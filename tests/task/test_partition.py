@@ -111,6 +111,13 @@ def test_a_class_that_only_other_classes_stand_for_keeps_an_example():
         assert set(labels[carve_whole(labels, groups, [0.4], seed)[0]]) == {0, 1}
 
 
+def test_no_part_is_empty_where_groups_of_several_classes_are_few():
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        labels, groups = random.integers(0, 3, 12), np.arange(12) // 3
+        assert all(map(len, carve_whole(labels, groups, [0.2, 0.15], seed)))
+
+
 def test_without_groups_the_parts_are_those_of_the_examples():
     labels = make_labels([17, 41, 8, 9])
     numbers = np.random.default_rng(1).permutation(len(labels))
