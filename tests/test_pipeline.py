@@ -105,7 +105,7 @@ DOCUMENT = {
     "seed": int,
     "complete": bool,
     "trials": int,
-    "preset": dict,
+    "epochs": int,
     "config": dict,
     "candidates": [CANDIDATE],
     "networks": {"offered": int, "infeasible": int},
