@@ -35,6 +35,7 @@ import numpy as np
 FORMAT, METADATA, MODEL = "kgrow-bundle-3", "metadata.json", "model.tflite"
 # What stands before the hash at a model's end, which is that of all bytes before it, in hexadecimal digits.
 SEAL, HASH_LENGTH = b"kgrow-sha256:", 64
+ZIP_END, ZIP_END_LENGTH = b"PK\5\6", 22  # of a zip whose comment is the rest
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
 # What `zipfile` raises on a damaged archive; RuntimeError if the damage looks like encryption or a new method.
 ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, RuntimeError, EOFError, OSError, ValueError)
@@ -373,7 +374,9 @@ def check_seal(name, content):
         content: All bytes of the file.
     """
     body, digest = content[:-HASH_LENGTH], content[-HASH_LENGTH:]
-    if body.endswith(SEAL) and digest != hashlib.sha256(body).hexdigest().encode():
+    # Either mark will do, so that no single damage hides the hash.
+    is_sealed = body.endswith(SEAL) or body[-ZIP_END_LENGTH - len(SEAL) :].startswith(ZIP_END)
+    if is_sealed and digest != hashlib.sha256(body).hexdigest().encode():
         raise ValueError(
             f"{name} must be as it was exported, but its hash is another: it is damaged. Copy or export it once more."
         )

@@ -518,11 +518,11 @@ def test_folder_that_says_other_than_its_model_is_refused(field, value, bundle, 
             read(folder)
 
 
-@pytest.mark.parametrize("where", ["weights", "description", "zip", "seal"])
+@pytest.mark.parametrize("where", ["weights", "description", "zip", "mark", "seal"])
 def test_damage_anywhere_in_a_lone_file_is_refused_by_all_who_read_it(where, bundle, tmp_path):
     content = bytearray((bundle / "model.tflite").read_bytes())
-    positions = {"weights": 1000, "description": content.index(b'"classes"'), "zip": content.index(b"PK"), "seal": -1}
-    content[positions[where]] ^= 1
+    positions = {"weights": 1000, "description": content.index(b'"classes"'), "zip": content.index(b"PK")}
+    content[{**positions, "mark": content.index(device.SEAL), "seal": -1}[where]] ^= 1
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(content)
     for read in (read_bundle, device.Classifier, benchmark, open_interpreter, lambda path: set_threshold(path, 0.5)):
