@@ -452,6 +452,22 @@ def test_thresholds_per_head_reach_the_device(stages, tiny_task, varied_network,
         set_threshold(tmp_path / "out", (0.5, 0.6))
 
 
+@pytest.mark.parametrize("name", [None, 5, "out; int x"])
+def test_threshold_of_a_folder_without_a_name_for_c_is_changed(name, tiny_task, varied_network, tmp_path):
+    options = ExportOptions("int8", early_exit=EarlyExit(0.7), max_drop=1.0)
+    export(varied_network, tiny_task, tmp_path / "flowers", options)
+    file = tmp_path / "flowers" / METADATA
+    description = json.loads(file.read_text())
+    del description["operations"], description["name"]  # as earlier versions wrote it
+    file.write_text(json.dumps(description if name is None else {**description, "name": name}))
+    set_threshold(tmp_path / "flowers", 0.45)
+    assert b"flowers_model_data" in (tmp_path / "flowers" / "model_data.h").read_bytes()
+    changed = json.loads(file.read_text())
+    assert changed["name"] == "flowers"
+    assert "CONV_2D" in changed["operations"]
+    assert changed["latency_ms"] is None
+
+
 def test_threshold_of_what_has_no_exits_is_refused(tiny_network, tiny_task, tmp_path):
     export(tiny_network, tiny_task, tmp_path / "plain.tflite")
     with pytest.raises(ValueError, match=r"`path` must have early exits, but '.*plain.tflite' has none"):
