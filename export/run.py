@@ -596,13 +596,18 @@ def complain(program, error):
 def image_files(path):
     """Returns the images that a path stands for, and an error for each folder without any, or that cannot be read.
 
-    Hidden files are left out. So are those whose suffix is not one of an image, which is said.
+    Hidden files are left out. So are those whose suffix is not one of an image, which is said. A link to a folder may
+    lead in circles, and is an error.
     """
     if not os.path.isdir(path):
         return [path], []
     files, others, errors = [], 0, []
     for folder, folders, names in os.walk(path, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = (link for link in (os.path.join(folder, name) for name in folders) if os.path.islink(link))
+        errors += [
+            ValueError(f"'{link}' is a link to a folder, which is not followed. Name it itself.") for link in links
+        ]
         shown = [name for name in sorted(names) if not name.startswith(".")]
         images = [name for name in shown if Path(name).suffix.lower() in SUFFIXES]
         files += [os.path.join(folder, name) for name in images]
