@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kgrow._encoding import decode_arrays
+from kgrow._files import read_file
 from kgrow.run import Run
 from kgrow.task import Task
 from kgrow.task.wording import counted, times
@@ -138,7 +139,7 @@ def _is_same_again(task: Task, again: Callable[[], Task]) -> bool:
 def _read(directory: Path) -> Inventory | None:
     path = directory / IMAGES
     try:
-        arrays, metadata = decode_arrays(path.read_bytes(), str(path))
+        arrays, metadata = decode_arrays(read_file(path), str(path))
         return Inventory(arrays["digests"], arrays["labels"], tuple(metadata["input_shape"]))
     except (OSError, ValueError, KeyError, TypeError):  # not there, or of no use: only the message would be better
         return None

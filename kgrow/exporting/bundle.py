@@ -29,7 +29,7 @@ from typing import Any
 from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL, SEAL, check_fields, read_model
 
 import kgrow
-from kgrow._files import explained, temporary, write_atomic
+from kgrow._files import explained, read_file, temporary, write_atomic
 from kgrow._ownership import check_unowned
 from kgrow.exporting.assembly import add_metadata, operation_names, pack, parse
 from kgrow.exporting.c_source import c_files, identifier, is_identifier
@@ -85,7 +85,7 @@ def _check_parent(target: Path) -> None:
 def _listed(folder: Path) -> list[str]:
     """Returns the names of the files that an earlier bundle says it consists of; none if there is no bundle."""
     try:
-        description = json.loads((folder / METADATA).read_bytes())
+        description = json.loads(read_file(folder / METADATA))
         check_fields(folder, description, FOLDER_FIELDS)
         return [entry["path"] for entry in description["files"]] if description["format"] == FORMAT else []
     except (OSError, ValueError, KeyError, RecursionError):

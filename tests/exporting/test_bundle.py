@@ -131,6 +131,13 @@ def test_folder_that_only_looks_like_a_bundle_is_left_alone(files, tmp_path):
         check_target(tmp_path, ExportOptions())
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_pipe_in_place_of_a_description_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / METADATA)
+    with pytest.raises(FileExistsError, match="holds other files"):
+        check_target(tmp_path, ExportOptions())
+
+
 def test_neighbours_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp_path):
     for name in ("out.old", "out.partial"):
         (tmp_path / name).mkdir()
