@@ -35,6 +35,7 @@ import numpy as np
 FORMAT, METADATA, MODEL = "kgrow-bundle-3", "metadata.json", "model.tflite"
 # What stands before the hash at a model's end, which is that of all bytes before it, in hexadecimal digits.
 SEAL, HASH_LENGTH = b"kgrow-sha256:", 64
+ZIP_END, ZIP_END_LENGTH = b"PK\5\6", 22  # of a zip whose comment is the rest
 SIGNATURE, IMAGE, PROBABILITIES, EXIT_INDEX = "serving_default", "image", "probabilities", "exit_index"
 # What `zipfile` raises on a damaged archive; RuntimeError if the damage looks like encryption or a new method.
 ZIP_ERRORS = (zipfile.BadZipFile, KeyError, zlib.error, RuntimeError, EOFError, OSError, ValueError)
@@ -373,7 +374,9 @@ def check_seal(name, content):
         content: All bytes of the file.
     """
     body, digest = content[:-HASH_LENGTH], content[-HASH_LENGTH:]
-    if body.endswith(SEAL) and digest != hashlib.sha256(body).hexdigest().encode():
+    # Either mark will do, so that no single damage hides the hash.
+    is_sealed = body.endswith(SEAL) or body[-ZIP_END_LENGTH - len(SEAL) :].startswith(ZIP_END)
+    if is_sealed and digest != hashlib.sha256(body).hexdigest().encode():
         raise ValueError(
             f"{name} must be as it was exported, but its hash is another: it is damaged. Copy or export it once more."
         )
@@ -593,13 +596,18 @@ def complain(program, error):
 def image_files(path):
     """Returns the images that a path stands for, and an error for each folder without any, or that cannot be read.
 
-    Hidden files are left out. So are those whose suffix is not one of an image, which is said.
+    Hidden files are left out. So are those whose suffix is not one of an image, which is said. A link to a folder may
+    lead in circles, and is an error.
     """
     if not os.path.isdir(path):
         return [path], []
     files, others, errors = [], 0, []
     for folder, folders, names in os.walk(path, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = (link for link in (os.path.join(folder, name) for name in folders) if os.path.islink(link))
+        errors += [
+            ValueError(f"'{link}' is a link to a folder, which is not followed. Name it itself.") for link in links
+        ]
         shown = [name for name in sorted(names) if not name.startswith(".")]
         images = [name for name in shown if Path(name).suffix.lower() in SUFFIXES]
         files += [os.path.join(folder, name) for name in images]

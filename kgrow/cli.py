@@ -19,6 +19,7 @@ from kgrow.arguments import parser
 from kgrow.task.sources import check_exists
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
+OURS = (kgrow.__name__, "kgrow_device")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,7 +200,7 @@ def _exit_code(problem: Exception) -> int | None:
 def _is_ours(problem: Exception) -> bool:
     """Returns whether this project raised it, to tell a user what to mend: anything else is a programming error."""
     *_, (frame, _) = traceback.walk_tb(problem.__traceback__)
-    return str(frame.f_globals.get("__name__")).partition(".")[0] == kgrow.__name__
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in OURS
 
 
 def _say(text: str) -> None:

@@ -133,7 +133,10 @@ class Result:
 
         from kgrow.reporting.table import print_summary
 
-        print_summary(self.document, sys.stdout)
+        # The commands that it ends with are for the run where it is now.
+        best = self.document["best"]
+        artefacts = [{**artefact, "path": str(self.directory / MODEL)} for artefact in best["artefacts"]]
+        print_summary({**self.document, "best": {**best, "artefacts": artefacts}}, sys.stdout)
 
 
 @checked({**DATA, "directory": check_path, "dataset": optional(DATA["dataset"])})

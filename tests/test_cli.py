@@ -183,6 +183,17 @@ def test_export_that_cannot_be_is_said_in_one_line_and_writes_nothing(finished, 
     assert not out.exists()
 
 
+@pytest.mark.parametrize("name", ["model.tflite", "metadata.json"])
+def test_what_the_device_program_finds_wrong_is_said_in_one_line_too(name, tmp_path, capsys):
+    (tmp_path / name).write_bytes(b"cut short")
+    path = tmp_path / name if name == "model.tflite" else tmp_path
+    assert cli.main(["benchmark", str(path)]) == cli.BAD_USAGE
+    captured = capsys.readouterr()
+    assert captured.err.startswith("kgrow: ")
+    assert captured.err.count("\n") == 1
+    assert name in captured.err
+
+
 def test_given_keep_ratios_are_announced_as_one_trial(tmp_path, capsys):
     options = ["--epochs", "1", "--keep-ratio", "0.5", "--verbose", "2"]
     assert cli.main(["search", "digits", "--out", str(tmp_path / "run"), *options]) == cli.DONE

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -21,6 +22,12 @@ def directory(tmp_path):
     with Run.open(tmp_path / "run", {}) as run:
         record_images(run, task_of())
     return tmp_path / "run"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_pipe_in_place_of_the_list_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "images.npz")
+    assert changed_images(tmp_path, task_of()) == ""
 
 
 @pytest.mark.parametrize(

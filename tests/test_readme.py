@@ -20,6 +20,7 @@ from PIL import Image
 import kgrow
 from kgrow import cli
 from kgrow.arguments import parser
+from kgrow.recorded import DOCUMENT
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -78,6 +79,31 @@ def test_every_option_that_is_named_is_one():
     known = {option for action in _actions(parser()) for option in action.option_strings}
     elsewhere = {"--only", "--quick", "--json"}  # of the recipes
     assert set(re.findall(r"`(--[a-z][a-z-]+)", README)) <= known | elsewhere
+
+
+def test_tree_names_every_module_and_package():
+    tree = README.partition("## The tree")[2]
+    names = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "kgrow").iterdir()}
+    public = {name for name in names if not name.startswith("_") and name != "py.typed"}
+    assert not {name for name in public if not re.search(rf"\b{re.escape(name)}", tree)}
+
+
+def test_every_field_of_a_result_is_named():
+    section = README.partition("## What you get")[2].partition("\n## ")[0]
+    inside = {"task", "config", "preset", "source"}  # told of as a whole
+    assert not {name for name in _fields(DOCUMENT, inside) if not re.search(rf"[`.]{name}(\[\])?`", section)}
+
+
+def _fields(kind, closed):
+    """Yields the names of fields, also of those in lists, in optional parts and in parts that are not closed."""
+    if isinstance(kind, list | tuple):
+        for part in kind:
+            yield from _fields(part, closed)
+    elif isinstance(kind, dict):
+        for name, part in kind.items():
+            yield name
+            if name not in closed:
+                yield from _fields(part, closed)
 
 
 def _actions(top):

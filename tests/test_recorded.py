@@ -139,6 +139,14 @@ def test_result_is_loaded_as_it_was(finished, received):
     np.testing.assert_array_equal(loaded.network.logits(images), finished.network.logits(images))
 
 
+def test_next_steps_are_those_of_a_run_that_was_moved(finished, received, capsys, monkeypatch):
+    monkeypatch.chdir(received.parent)
+    kgrow.load(received).summary()
+    told = capsys.readouterr().out
+    assert "kgrow benchmark digits\n" in told
+    assert str(finished.directory) not in told
+
+
 def change_weights(run, change):
     """Changes the best weights of a run, and their hash with them."""
     name = f"trials/{json.loads((run / 'result.json').read_text())['best']['trial']}/best.npz"

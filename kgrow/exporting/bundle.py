@@ -29,10 +29,10 @@ from typing import Any
 from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL, SEAL, check_fields, read_model
 
 import kgrow
-from kgrow._files import explained, temporary, write_atomic
+from kgrow._files import explained, read_file, temporary, write_atomic
 from kgrow._ownership import check_unowned
 from kgrow.exporting.assembly import add_metadata, operation_names, pack, parse
-from kgrow.exporting.c_source import c_files, identifier
+from kgrow.exporting.c_source import c_files, identifier, is_identifier
 from kgrow.exporting.measure import Artefact, gzip_size
 from kgrow.exporting.micro import check_micro
 from kgrow.exporting.options import ExportOptions
@@ -85,7 +85,7 @@ def _check_parent(target: Path) -> None:
 def _listed(folder: Path) -> list[str]:
     """Returns the names of the files that an earlier bundle says it consists of; none if there is no bundle."""
     try:
-        description = json.loads((folder / METADATA).read_bytes())
+        description = json.loads(read_file(folder / METADATA))
         check_fields(folder, description, FOLDER_FIELDS)
         return [entry["path"] for entry in description["files"]] if description["format"] == FORMAT else []
     except (OSError, ValueError, KeyError, RecursionError):
@@ -135,18 +135,22 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
     }
 
 
-def local_of(artefact: Artefact, models: Sequence[bytes], target: Path, options: ExportOptions) -> dict[str, Any]:
+def local_of(
+    models: Sequence[bytes], target: Path, name: Any = None, artefact: Artefact | None = None
+) -> dict[str, Any]:
     """Returns what only a folder's `metadata.json` says: latencies, the name in C, and what the models consist of.
 
     Args:
-        artefact: What was measured.
         models: Content of the files.
         target: The folder.
-        options: What the file is like.
+        name: What the C source puts in front of its names; that of the folder in place of what C does not allow.
+        artefact: What was measured; None if the times are not known.
     """
+    is_allowed = isinstance(name, str) and is_identifier(name)
+    times = {name: getattr(artefact, name) for name in (*TIMES, "early_exit")} if artefact else dict.fromkeys(TIMES)
     return {
-        **{name: getattr(artefact, name) for name in (*TIMES, "early_exit")},
-        "name": options.name or identifier(target.resolve().name),
+        **times,
+        "name": name if is_allowed else identifier(target.resolve().name),
         "operations": sorted({name for model in models for name in operation_names(parse(model))}),
     }
 

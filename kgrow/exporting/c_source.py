@@ -15,8 +15,8 @@ DEFAULT_NAME = "model"
 
 HEADER_TEXT = """\
 // Made by kgrow. A program may hold several models if their names differ.
-#ifndef KGROW_{guard}_MODEL_DATA_H_
-#define KGROW_{guard}_MODEL_DATA_H_
+#ifndef KGROW_{name}_MODEL_DATA_H_
+#define KGROW_{name}_MODEL_DATA_H_
 
 extern const unsigned char {name}_model_data[];
 extern const unsigned int {name}_model_data_size;
@@ -34,7 +34,7 @@ inline void {name}_add_operations(Resolver& resolver) {{
 {operations}
 }}
 
-#endif  // KGROW_{guard}_MODEL_DATA_H_
+#endif  // KGROW_{name}_MODEL_DATA_H_
 """
 SOURCE_TEXT = """\
 #include "model_data.h"
@@ -75,7 +75,6 @@ def c_files(model: bytes, name: str, classes: Sequence[str]) -> dict[str, bytes]
     operations = sorted(set(operation_names(parsed)))
     rows = (bare[start : start + BYTES_PER_LINE] for start in range(0, len(bare), BYTES_PER_LINE))
     header = HEADER_TEXT.format(
-        guard=name.upper(),
         name=name,
         arena_size=arena_size(bare),
         num_classes=len(classes),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kgrow.exporting.bundle import folder_files, local_of, read_bundle
+from kgrow.exporting.c_source import HEADER, SOURCE
 from kgrow.exporting.measure import Artefact
-from kgrow.exporting.options import ExportOptions
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
 
@@ -20,8 +20,10 @@ def write_companions(run: Run, model: str, artefact: Artefact, observer: Observe
     """
     description, models = read_bundle(run.path / model)
     ours = run.files()
-    local = local_of(artefact, models, run.path, ExportOptions())
-    for name, data in folder_files(models, description, local).items():
+    files = folder_files(models, description, local_of(models, run.path, artefact=artefact))
+    for name in {HEADER, SOURCE}.intersection(ours).difference(files):
+        run.remove(name)  # of an earlier model
+    for name, data in files.items():
         if run.has(name) and name not in ours:
             observer.note(f"'{run.path / name}' is not kgrow's, so it stays and kgrow's own {name} is not written")
         elif name != model:

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kgrow_device.run import check_seal, content_of
+from kgrow_device.run import UNKNOWN_OPERATION, check_seal, content_of
 
 from kgrow._keras import quiet_stderr, tf
 
 SIGNATURE, IMAGE, LOGITS, PROBABILITIES = "serving_default", "image", "logits", "probabilities"
 EXIT_INDEX, FEATURES = "exit_index", "features"
-# What interpreters say of operations that are newer than they are.
-UNKNOWN_OPERATION = ("Didn't find op for builtin opcode", "Op builtin_code out of range")
 
 Model = bytes | str | os.PathLike[str]
 

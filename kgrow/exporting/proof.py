@@ -80,7 +80,7 @@ def write_proved(converted: Converted, task: Task, target: Path, options: Export
     description = describe(artefact, task, options)
     written = [self_describing(model, description) for model in models]
     check_same(DeviceModel(written, heads, rule), task.test.images, found)
-    write(target, written, description, local_of(artefact, models, target, options))
+    write(target, written, description, local_of(models, target, options.name, artefact))
     return dataclasses.replace(artefact, bytes=sum(map(len, written)), gzip_bytes=sum(map(gzip_size, written)))
 
 

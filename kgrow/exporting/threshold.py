@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kgrow._checks import check_path
 from kgrow.exporting import cut
-from kgrow.exporting.bundle import LOCAL, TIMES, read_bundle, self_describing, write
+from kgrow.exporting.bundle import LOCAL, local_of, read_bundle, self_describing, write
 from kgrow.network.early_exit import ExitRule
 
 # Of the earlier threshold. The exits' own figures are too, save what says how they are decided.
@@ -48,5 +48,5 @@ def set_threshold(path: str | os.PathLike[str], threshold: float | Sequence[floa
     described |= {**dict.fromkeys(STALE), "early_exit": changed}
     if len(models) == 1 and len(exits["exit_indices"]) > 1:  # stages, and a single head, are decided by who runs them
         models = [cut.set_threshold(models[0], rule)]
-    local = {name: None if name in TIMES else description.get(name) for name in LOCAL}
+    local = local_of(models, target, description.get("name"))
     write(target, [self_describing(model, described) for model in models], described, local)

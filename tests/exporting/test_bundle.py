@@ -131,6 +131,13 @@ def test_folder_that_only_looks_like_a_bundle_is_left_alone(files, tmp_path):
         check_target(tmp_path, ExportOptions())
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_pipe_in_place_of_a_description_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / METADATA)
+    with pytest.raises(FileExistsError, match="holds other files"):
+        check_target(tmp_path, ExportOptions())
+
+
 def test_neighbours_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp_path):
     for name in ("out.old", "out.partial"):
         (tmp_path / name).mkdir()
@@ -452,6 +459,22 @@ def test_thresholds_per_head_reach_the_device(stages, tiny_task, varied_network,
         set_threshold(tmp_path / "out", (0.5, 0.6))
 
 
+@pytest.mark.parametrize("name", [None, 5, "out; int x"])
+def test_threshold_of_a_folder_without_a_name_for_c_is_changed(name, tiny_task, varied_network, tmp_path):
+    options = ExportOptions("int8", early_exit=EarlyExit(0.7), max_drop=1.0)
+    export(varied_network, tiny_task, tmp_path / "flowers", options)
+    file = tmp_path / "flowers" / METADATA
+    description = json.loads(file.read_text())
+    del description["operations"], description["name"]  # as earlier versions wrote it
+    file.write_text(json.dumps(description if name is None else {**description, "name": name}))
+    set_threshold(tmp_path / "flowers", 0.45)
+    assert b"flowers_model_data" in (tmp_path / "flowers" / "model_data.h").read_bytes()
+    changed = json.loads(file.read_text())
+    assert changed["name"] == "flowers"
+    assert "CONV_2D" in changed["operations"]
+    assert changed["latency_ms"] is None
+
+
 def test_threshold_of_what_has_no_exits_is_refused(tiny_network, tiny_task, tmp_path):
     export(tiny_network, tiny_task, tmp_path / "plain.tflite")
     with pytest.raises(ValueError, match=r"`path` must have early exits, but '.*plain.tflite' has none"):
@@ -518,11 +541,11 @@ def test_folder_that_says_other_than_its_model_is_refused(field, value, bundle, 
             read(folder)
 
 
-@pytest.mark.parametrize("where", ["weights", "description", "zip", "seal"])
+@pytest.mark.parametrize("where", ["weights", "description", "zip", "mark", "seal"])
 def test_damage_anywhere_in_a_lone_file_is_refused_by_all_who_read_it(where, bundle, tmp_path):
     content = bytearray((bundle / "model.tflite").read_bytes())
-    positions = {"weights": 1000, "description": content.index(b'"classes"'), "zip": content.index(b"PK"), "seal": -1}
-    content[positions[where]] ^= 1
+    positions = {"weights": 1000, "description": content.index(b'"classes"'), "zip": content.index(b"PK")}
+    content[{**positions, "mark": content.index(device.SEAL), "seal": -1}[where]] ^= 1
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(content)
     for read in (read_bundle, device.Classifier, benchmark, open_interpreter, lambda path: set_threshold(path, 0.5)):

@@ -58,6 +58,11 @@ def test_two_models_are_linked_into_one_program(model, tmp_path):
     assert done.stdout.decode().splitlines() == list(CLASSES)
 
 
+def test_names_that_differ_in_case_alone_have_guards_of_their_own(model):
+    guards = {c_files(model, name, CLASSES)["model_data.h"].split(b"#ifndef ")[1].split()[0] for name in ("cat", "Cat")}
+    assert len(guards) == 2
+
+
 def operations_in(header):
     return re.findall(r"resolver\.(Add\w+)\(\)", header.read_text())
 

@@ -19,12 +19,15 @@ class Notes(Observer):
 def test_files_of_a_user_stay_and_what_is_kgrows_is_replaced(tmp_path, tiny_network, tiny_task):
     observer = Notes()
     with Run.open(tmp_path / "run", {}) as run:
-        run.write_bytes("labels.txt", b"of an earlier search")
+        for name in ("labels.txt", "model_data.h", "model_data.cc"):
+            run.write_bytes(name, b"of an earlier search")
         (run.path / "run.py").write_text("print('mine')")
         artefact = export_to(tiny_network, tiny_task, run.claim("model.tflite"), ExportOptions(max_drop=1.0))
         model = (run.path / "model.tflite").read_bytes()
         write_companions(run, "model.tflite", artefact, observer)
         assert (run.path / "labels.txt").read_text() == "red\ngreen\nblue\n"
+        assert not (run.path / "model_data.h").exists()  # a microcontroller would run another model than this one
+        assert not (run.path / "model_data.cc").exists()
         assert (run.path / "run.py").read_text() == "print('mine')"
         (told,) = observer.told
         assert "run.py' is not kgrow's, so it stays" in told

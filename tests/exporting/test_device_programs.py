@@ -459,6 +459,14 @@ def test_a_folder_stands_for_its_images_and_bad_ones_are_named(single, photos):
     assert "bad.png' must be an image, but cannot be read" in told[2]
 
 
+def test_links_to_folders_are_named_and_not_followed(photos):
+    (photos / "again").symlink_to(photos, target_is_directory=True)
+    files, errors = device.image_files(photos)
+    assert len(files) == 5
+    (error,) = errors
+    assert "again' is a link to a folder, which is not followed" in str(error)
+
+
 def test_images_after_a_bad_one_are_answered(single, photos):
     images = [photos / name for name in ("a.ppm", "missing.png", "sound.npy", "more/bad.png", "b.png")]
     done = execute("run.py", "--model", single, "--json", *images)
