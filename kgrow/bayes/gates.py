@@ -33,7 +33,7 @@ class GateGraph:
     sink: Hashable
 
     def __post_init__(self) -> None:
-        sorter = graphlib.TopologicalSorter[Hashable]()
+        sorter: graphlib.TopologicalSorter[Hashable] = graphlib.TopologicalSorter()
         for source, target in self.edges:
             sorter.add(target, source)
         try:
@@ -49,7 +49,7 @@ class GateGraph:
     @functools.cached_property
     def order(self) -> tuple[int, ...]:
         """The gates in topological order: each one after all that its operation reads from."""
-        sorter = graphlib.TopologicalSorter[Hashable]()
+        sorter: graphlib.TopologicalSorter[Hashable] = graphlib.TopologicalSorter()
         for source, target in self.edges:
             sorter.add(target, source)
         places = {node: place for place, node in enumerate(sorter.static_order())}
