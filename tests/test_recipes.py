@@ -16,6 +16,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
     ("bench", "name"),
     [
         ("bench_main", "masked_step"),
+        ("profile_step", "step"),
         ("bench_deploy", "never_exits"),
         ("bench_bayes", "lenet_300_100"),
         ("bench_bayes", "lenet_5"),
@@ -29,7 +30,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
     ],
 )
 def test_a_bench_prints_one_json_document(bench, name):
-    if bench not in ("bench_main", "bench_deploy", "bench_search") and "TFDS_DATA_DIR" not in os.environ:
+    if bench not in ("bench_main", "bench_deploy", "bench_search", "profile_step") and "TFDS_DATA_DIR" not in os.environ:
         pytest.skip("TFDS_DATA_DIR does not say where data sets are prepared")
     command = [sys.executable, RECIPES / f"{bench}.py", "--only", name, "--quick", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
