@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 RECIPES = Path(__file__).parent.parent / "recipes"
+WITHOUT_DATA_SETS = ("bench_main", "bench_deploy", "bench_search", "profile_step")
 
 
 @pytest.mark.slow
@@ -30,7 +31,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
     ],
 )
 def test_a_bench_prints_one_json_document(bench, name):
-    if bench not in ("bench_main", "bench_deploy", "bench_search", "profile_step") and "TFDS_DATA_DIR" not in os.environ:
+    if bench not in WITHOUT_DATA_SETS and "TFDS_DATA_DIR" not in os.environ:
         pytest.skip("TFDS_DATA_DIR does not say where data sets are prepared")
     command = [sys.executable, RECIPES / f"{bench}.py", "--only", name, "--quick", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
