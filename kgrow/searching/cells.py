@@ -12,28 +12,28 @@ from kgrow.architecture.genotype import KINDS, Genotype
 from kgrow.searching.residual import SMALL_SIDE
 from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
 
-# What an early run of `recipes/bench_cells.py --only cells` found: source, target and operation of each edge.
+# What `recipes/bench_cells.py --only cells` finds with seed 0: source, target and operation of each edge.
 FOUND = Genotype.from_json(
     {
         "normal": [
+            [0, 2, "avg3"],
+            [0, 2, "dil5"],
+            [0, 2, "max3"],
+            [1, 2, "avg3"],
             [1, 2, "dil5"],
-            [0, 3, "max3"],
-            [0, 4, "avg3"],
-            [0, 4, "max3"],
-            [1, 4, "avg3"],
-            [1, 4, "max3"],
-            [1, 4, "sep3"],
-            [1, 4, "sep5"],
+            [1, 2, "max3"],
+            [2, 3, "avg3"],
+            [2, 3, "max3"],
         ],
         "reduction": [
+            [1, 2, "avg3"],
+            [1, 2, "dil3"],
+            [1, 2, "dil5"],
+            [1, 2, "max3"],
+            [1, 2, "sep5"],
             [1, 3, "dil3"],
             [1, 3, "max3"],
-            [1, 4, "avg3"],
-            [1, 4, "dil3"],
-            [1, 4, "dil5"],
-            [1, 4, "max3"],
-            [1, 4, "sep3"],
-            [1, 4, "sep5"],
+            [2, 3, "identity"],
         ],
     }
 )
