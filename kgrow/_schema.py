@@ -18,8 +18,9 @@ def decoded(kind: Any, value: Any, field: str = "") -> Any:
 
     Args:
         kind: A type hint (plain types, `X | None`, `tuple[X, ...]`, `list[X]`, `dict[str, X]`, `Any`), or a dataclass,
-            which is made of an object; or a dictionary of kinds by field, a list of one kind, a tuple of alternatives
-            (plain types, None, and one other kind), which leave the value as it is.
+            which is made of an object, by its own `from_json(value, field)` if it has one; or a dictionary of kinds by
+            field, a list of one kind, a tuple of alternatives (plain types, None, and one other kind), which leave the
+            value as it is.
         value: What a JSON parser returned.
         field: Where the value stands, such as "best.trial".
 
@@ -98,6 +99,8 @@ def _record(kinds: dict[str, Any], value: Any, field: str) -> Any:
 
 
 def _built(kind: Any, value: Any, field: str) -> Any:
+    if hasattr(kind, "from_json"):  # it has a form of its own
+        return kind.from_json(value, field)
     kinds = fields_of(kind)
     for name in _object(value, field):
         if name not in kinds:

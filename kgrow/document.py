@@ -19,8 +19,8 @@ from kgrow.task.sources import is_folder
 from kgrow.uncertainty import interval
 
 if TYPE_CHECKING:
-    from kgrow.architecture import Architecture
     from kgrow.exporting import Artefact
+    from kgrow.graph import Architecture
     from kgrow.lifecycle import Observer, Settings
     from kgrow.network import GrowingNetwork
     from kgrow.searching.proposals import Proposals

@@ -13,8 +13,8 @@ import numpy as np
 from kgrow._files import read_file, read_json
 from kgrow._ownership import CONFIG, HEADER
 from kgrow._schema import fields_of
-from kgrow.architecture import Architecture
 from kgrow.exporting import Artefact
+from kgrow.graph import Architecture
 from kgrow.lifecycle import BEST, Snapshot, accuracy_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.run import MODEL, RESULT

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgrow._checks import check_non_negative_int, check_path, lookup, plain
 from kgrow._rules import checked, optional
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.inventory import changed_images
 from kgrow.run import MODEL, RESULT
 from kgrow.task.arguments import RULES as DATA

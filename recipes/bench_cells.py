@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from _bench import Figure, cifar10, figure, main, own_peak_memory
 
 if TYPE_CHECKING:
-    from kgrow.architecture import Architecture
-    from kgrow.architecture.genotype import Genotype
-    from kgrow.cells import CellArchitecture, CellSearchSettings, Stack
+    from kgrow.cells import CellSearchSettings, Stack
+    from kgrow.graph import Architecture
+    from kgrow.graph.genotype import Genotype
     from kgrow.searching import SearchSpace
 
 REDUCTIONS = (
@@ -90,11 +90,13 @@ class Found:
 
     Args:
         architecture: The network.
+        genotype: Edges of its cells.
         accuracy: Test accuracy after training, in %.
         seconds: Time of search and training.
     """
 
-    architecture: CellArchitecture
+    architecture: Architecture
+    genotype: Genotype
     accuracy: float
     seconds: float
 
@@ -126,14 +128,14 @@ def _by_chance(scale: Scale, task: Any, seed: int, num_params: int) -> Found:
 
 
 def _found(find: Callable[[Stack], Genotype], task: Any, scale: Scale, seed: int) -> Found:
-    from kgrow.cells import CellArchitecture, Stack, cell_network
+    from kgrow.cells import Stack, cell_network
 
     started = time.monotonic()
     stack = Stack(task.input_shape, task.num_classes, _scaling(task), scale.cells, scale.filters)
-    architecture = CellArchitecture(stack, find(stack))
-    print(json.dumps(architecture.genotype.to_json()), file=sys.stderr, flush=True)
-    accuracy = _trained(cell_network(architecture, seed), task, scale, seed)
-    return Found(architecture, accuracy, time.monotonic() - started)
+    genotype = find(stack)
+    print(json.dumps(genotype.to_json()), file=sys.stderr, flush=True)
+    accuracy = _trained(cell_network(stack, genotype, seed), task, scale, seed)
+    return Found(stack.architecture(genotype), genotype, accuracy, time.monotonic() - started)
 
 
 def _described(name: str, found: list[Found], command: str) -> Iterator[Figure]:
@@ -154,9 +156,9 @@ def _described(name: str, found: list[Found], command: str) -> Iterator[Figure]:
 
 
 def _share_of_inner_edges(found: list[Found]) -> float:
-    from kgrow.architecture.edge import NUM_INPUTS
+    from kgrow.graph.edge import NUM_INPUTS
 
-    genotypes = [one.architecture.genotype for one in found]
+    genotypes = [one.genotype for one in found]
     edges = [edge for genotype in genotypes for edge in (*genotype.normal, *genotype.reduction)]
     return 100 * sum(edge.source >= NUM_INPUTS for edge in edges) / len(edges)
 
@@ -278,7 +280,7 @@ def _task(scale: Scale) -> Any:
 
 
 def _scaling(task: Any) -> Any:
-    from kgrow.architecture import Scaling
+    from kgrow.graph import Scaling
 
     return Scaling(task.pixel_mean, task.pixel_std)
 

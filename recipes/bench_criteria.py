@@ -92,7 +92,7 @@ def _accuracies(scale: Scale, seed: int) -> Iterator[tuple[tuple[str, float], fl
 def _trained(
     task: Task, settings: Settings, ratio: float, path: Path, start: Snapshot | None, epochs: int | None = None
 ) -> Snapshot:
-    from kgrow.architecture import Scaling
+    from kgrow.graph import Scaling
     from kgrow.lifecycle import LAST, Lifecycle, Observer, Snapshot
     from kgrow.run import Run
     from kgrow.searching import SPACES

@@ -145,15 +145,14 @@ def accuracies(width: int, factor: float, masks: int, plan: Comparison) -> np.nd
 @functools.cache
 def accuracy(layout: object, epochs: int, mask_seed: int, seed: int) -> float:
     """Trains one network and returns its test accuracy in percent."""
-    from kgrow.architecture import Scaling
-    from kgrow.compressing.graph import outputs
-    from kgrow.density import DensityNetwork, Training, train
+    from kgrow.density import Training, density_network, train
+    from kgrow.graph import Scaling
 
     task = _mnist()
     scaling = Scaling(task.pixel_mean, task.pixel_std)
-    network = DensityNetwork(layout, task.input_shape, scaling, seed=seed, mask_seed=mask_seed)
+    network = density_network(layout, task.input_shape, scaling, seed=seed, mask_seed=mask_seed)
     train(network, task.train, Training(epochs, BATCH_SIZE, LEARNING_RATE), seed)
-    found = 100 * float(np.mean(outputs(network.model, task.test.images).argmax(axis=-1) == task.test.labels))
+    found = 100 * float(np.mean(network.logits(task.test.images)[0].argmax(axis=-1) == task.test.labels))
     print(f"{layout}, mask {mask_seed}, seed {seed}: {found:.2f} %", file=sys.stderr, flush=True)
     return found
 

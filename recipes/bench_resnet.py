@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from _bench import Figure, cifar10, figure, main
 
 if TYPE_CHECKING:
-    from kgrow.architecture import Architecture
     from kgrow.bayes import Compression
+    from kgrow.graph import Architecture
     from kgrow.task import Task
 
 REDUCTIONS = "640 training and 1000 test images, 4 filters, two loops of one epoch, one epoch of recovery"
@@ -84,7 +84,7 @@ def _measured(name: str, scale: Scale, goal_minutes: str) -> Iterator[Figure]:
 
 
 def _resnet(task: Task, filters: int) -> Architecture:
-    from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+    from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 
     cells = [Cell("conv", filters)]
     for width, stride in STAGES:
@@ -101,7 +101,7 @@ def _resnet(task: Task, filters: int) -> Architecture:
                 )
             )
     scaling = Scaling(task.pixel_mean, task.pixel_std)
-    return Architecture(task.input_shape, task.num_classes, scaling, (Block(tuple(cells), Head(grid=1)),))
+    return of_cells(task.input_shape, task.num_classes, scaling, (CellBlock(tuple(cells), Head(grid=1)),))
 
 
 def _work(architecture: Architecture, task: Task) -> Compression:

@@ -9,8 +9,8 @@ import hypothesis
 import numpy as np
 import pytest
 
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.architecture.edge import Edge
+from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
+from kgrow.graph.edge import Edge
 from kgrow.task import Augmentation, Split, Task
 
 hypothesis.settings.register_profile("kgrow", deadline=None, derandomize=True, database=None)
@@ -62,11 +62,11 @@ def digits():
 @pytest.fixture(scope="session")
 def tiny_architecture():
     """Two blocks of one small convolution each: for what trains."""
-    return Architecture(
+    return of_cells(
         (8, 8, 3),
         3,
         SCALING,
-        (Block((Cell("conv", 4, stride=2),), Head(2)), Block((Cell("conv", 6, inputs=(0,)),), Head(1))),
+        (CellBlock((Cell("conv", 4, stride=2),), Head(2)), CellBlock((Cell("conv", 6, inputs=(0,)),), Head(1))),
     )
 
 
@@ -89,14 +89,14 @@ def varied_architecture():
     def residual(filters, **options):
         return Cell("residual", filters, hidden_filters=3, **options)
 
-    return Architecture(
+    return of_cells(
         (8, 8, 3),
         3,
         SCALING,
         (
-            Block((Cell("conv", 4), residual(4, inputs=(0,), shortcut="identity")), Head(4)),
-            Block((residual(6, inputs=(0, 1), join="concat", stride=2, shortcut="projection"),), Head(2)),
-            Block(
+            CellBlock((Cell("conv", 4), residual(4, inputs=(0,), shortcut="identity")), Head(4)),
+            CellBlock((residual(6, inputs=(0, 1), join="concat", stride=2, shortcut="projection"),), Head(2)),
+            CellBlock(
                 (
                     Cell("conv", 5, inputs=(0, 1, 2), join="add", kernel_size=1),
                     residual(4, inputs=(3,), stride=2, shortcut="none"),
@@ -130,7 +130,8 @@ def varied_network(varied_architecture):
             variable.assign(generator.normal(0, 0.2, variable.shape))
     spreads = (0.6, 3.0, 2.0)  # of the logits over images: each head leads on some
     for block, logits, spread in zip(network.blocks, network.logits(images_for(network)), spreads, strict=True):
-        block.head.dense.layer.kernel.assign(spread / np.std(logits, axis=0).mean() * block.head.dense.layer.kernel)
+        kernel = block.kernels()[-1].weight
+        kernel.assign(spread / np.std(logits, axis=0).mean() * kernel)
     return network
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import kgrow
-from kgrow.architecture.edge import Edge
-from kgrow.architecture.genotype import Genotype
 from kgrow.exporting import classify
+from kgrow.graph.edge import Edge
+from kgrow.graph.genotype import Genotype
 from kgrow.pruning import Bayes, BayesGate
 from kgrow.searching import Cells
 from kgrow.searching.trials import NETWORKS_KEPT

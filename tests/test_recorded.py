@@ -10,7 +10,7 @@ import pytest
 
 import kgrow
 from kgrow._encoding import decode_arrays, encode_arrays
-from kgrow.architecture import Architecture, Block, Cell, Head
+from kgrow.graph import Cell, CellBlock, Head, of_cells
 from kgrow.searching import SearchSpace
 
 FILES = ("result.json", "config.json")
@@ -21,8 +21,8 @@ class Small(SearchSpace):
     """Of one architecture that is trained in a second."""
 
     def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
-        blocks = Block((Cell("conv", 8, stride=2),), Head(4)), Block((Cell("conv", 8, inputs=(0,)),), Head(4))
-        return Architecture(input_shape, num_classes, scaling, blocks)
+        blocks = CellBlock((Cell("conv", 8, stride=2),), Head(4)), CellBlock((Cell("conv", 8, inputs=(0,)),), Head(4))
+        return of_cells(input_shape, num_classes, scaling, blocks)
 
 
 SETTINGS = {"space": Small(), "trials": 2, "epochs": 2, "verbose": 0}

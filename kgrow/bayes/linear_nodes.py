@@ -14,7 +14,7 @@ from typing import Any
 from kgrow._keras import tf
 from kgrow.bayes.curvature import Probe, tiled_probe
 from kgrow.bayes.nodes import Derivatives, Node, pull
-from kgrow.bayes.squared_gradients import conv_squares, dense_squares
+from kgrow.graph.operators._squares import conv_squares, dense_squares
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,8 +1,5 @@
 """Cells that are searched: edges with gates, what the data leave of them, and the networks they are stacked to."""
 
-from kgrow.architecture.edge import Edge
-from kgrow.architecture.genotype import Genotype
-from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.drawing import genotype_svg
 from kgrow.cells.epochs import SearchRecord
 from kgrow.cells.gradient_search import GradientSearch, GradientSearchSettings
@@ -15,9 +12,10 @@ from kgrow.cells.stack import Stack
 from kgrow.cells.training import Descent, correct_answers, train_cells
 from kgrow.cells.tree import TreeGenotype, TreeStack
 from kgrow.cells.tree_network import tree_network
+from kgrow.graph.edge import Edge
+from kgrow.graph.genotype import Genotype
 
 __all__ = [
-    "CellArchitecture",
     "CellSearch",
     "CellSearchSettings",
     "Descent",

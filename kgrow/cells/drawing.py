@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kgrow.architecture.edge import Edge
-from kgrow.architecture.genotype import KINDS, Genotype
 from kgrow.cells.edges import OUTPUT
+from kgrow.graph.edge import Edge
+from kgrow.graph.genotype import KINDS, Genotype
 
 ROW, COLUMN = 26, 150  # pixels
 STYLE = "font-family:sans-serif;font-size:11px;text-anchor:middle"

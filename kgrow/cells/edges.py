@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kgrow.architecture.edge import NUM_INPUTS, Edge
 from kgrow.bayes import GateGraph
+from kgrow.graph.edge import NUM_INPUTS, Edge
 
 OUTPUT = "output"
 

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgrow._keras import keras, tf
-from kgrow.architecture.edge import Step
-from kgrow.network.conv_norm import BATCH_NORM, initial_kernel, kernel_seed
-from kgrow.network.dilation import differentiable
+from kgrow.graph.edge import Step
+from kgrow.graph.operators._dilation import differentiable
+from kgrow.graph.operators._initial import he_normal
+from kgrow.network.block_layer import seed_of
+
+BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}  # as grown networks have
 
 
 class GatedSum(keras.layers.Layer):
@@ -98,7 +101,7 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
             stride,
             padding="same",
             use_bias=False,
-            depthwise_initializer=initial_kernel(kernel_seed(seed, name)),
+            depthwise_initializer=he_normal(seed_of(seed, name)),
             name=name,
         )(features)
     if step.groups > 1:  # TensorFlow has no gradient of grouped convolutions on CPUs
@@ -118,7 +121,7 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
         padding="same",
         dilation_rate=dilation,
         use_bias=False,
-        kernel_initializer=initial_kernel(kernel_seed(seed, name)),
+        kernel_initializer=he_normal(seed_of(seed, name)),
         name=name,
     )
     return differentiable(layer)(features)

@@ -1,4 +1,4 @@
-"""The Keras network of a `CellArchitecture`, with gates on its edges or without."""
+"""The Keras network of a genotype in a stack, with gates on its edges or without."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras
-from kgrow.architecture import Scaling
-from kgrow.architecture.edge import NUM_INPUTS, PROJECTION, Edge, Step, inputs_of, steps_of
-from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.architecture.graph_cell import edge_name, input_name, sum_name
-from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.layers import GatedSum, apply_steps
 from kgrow.cells.stack import PlacedCell, Stack
+from kgrow.graph import Scaling
+from kgrow.graph.edge import NUM_INPUTS, PROJECTION, Edge, Step, inputs_of, steps_of
+from kgrow.graph.genotype import KINDS, Genotype
+from kgrow.graph.genotype_cell import edge_name, input_name, sum_name
 
 
-def cell_network(architecture: CellArchitecture, seed: int) -> keras.Model:
+def cell_network(stack: Stack, genotype: Genotype, seed: int) -> keras.Model:
     """Returns the plain network: raw pixels (batch, height, width, channels) to logits (batch, classes).
 
     Args:
-        architecture: To build.
+        stack: The network around the cells.
+        genotype: Edges of the cells.
         seed: Of the kernels; each depends on the seed and its name alone.
     """
-    return _build(architecture, seed, None)
+    return _build(stack, genotype, seed, None)
 
 
-def gated_network(architecture: CellArchitecture, seed: int, columns: Mapping[str, Sequence[Edge]]) -> keras.Model:
+def gated_network(stack: Stack, genotype: Genotype, seed: int, columns: Mapping[str, Sequence[Edge]]) -> keras.Model:
     """Returns the network with a gate on every edge of every cell, behind a normalisation.
 
     It maps raw pixels, the gates of normal and those of reduction cells, (batch or 1, cells, gates), to logits.
 
     Args:
-        architecture: To build.
+        stack: The network around the cells.
+        genotype: Edges of the cells.
         seed: As for `cell_network`.
         columns: Per kind the edges in the order of the gates; the genotype may have lost some of them.
     """
-    return _build(architecture, seed, columns)
+    return _build(stack, genotype, seed, columns)
 
 
-def _build(architecture: CellArchitecture, seed: int, columns: Mapping[str, Sequence[Edge]] | None) -> keras.Model:
-    stack = architecture.stack
+def _build(stack: Stack, genotype: Genotype, seed: int, columns: Mapping[str, Sequence[Edge]] | None) -> keras.Model:
     images = keras.Input(stack.input_shape, name="images")
     gates = {}
     if columns is not None:
         gates = {kind: keras.Input((None, len(columns[kind])), name=kind) for kind in KINDS.values()}
     maps = {0: _stem(images, stack, seed)}
-    for cell in architecture.cells:
+    for cell in stack.used_places(genotype):
         cell_gates = None if columns is None else (gates[cell.kind], columns[cell.kind])
-        maps[cell.number] = _cell(cell, architecture.genotype, maps, seed, cell_gates)
+        maps[cell.number] = _cell(cell, genotype, maps, seed, cell_gates)
     logits = classified(maps[len(stack.cells)], stack.num_classes)
     return keras.Model([images, *gates.values()] if gates else images, logits)
 

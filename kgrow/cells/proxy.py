@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras
-from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.edges import gate_graph
 from kgrow.cells.network import gated_network
 from kgrow.cells.stack import Stack
 from kgrow.cells.switches import SwitchGroup
+from kgrow.graph.genotype import KINDS, Genotype
 
 
 class ProxySpace:
@@ -48,17 +47,17 @@ class ProxySpace:
 
     def network(self, previous: keras.Model | None) -> keras.Model:
         """See `search.Space.network`."""
-        architecture = CellArchitecture(self.stack, self.genotype())
-        network = gated_network(architecture, self.seed, self.columns)
+        genotype = self.genotype()
+        network = gated_network(self.stack, genotype, self.seed, self.columns)
         if previous is not None:
-            self._carry_over(previous, network, architecture)
-        self._built = architecture.genotype
+            self._carry_over(previous, network, genotype)
+        self._built = genotype
         return network
 
-    def _carry_over(self, previous: keras.Model, network: keras.Model, architecture: CellArchitecture) -> None:
+    def _carry_over(self, previous: keras.Model, network: keras.Model, genotype: Genotype) -> None:
         """Copies weights; what reads a cell that lost a node reads fewer channels."""
         readers = {"logits": len(self.stack.cells)}
-        for cell in architecture.cells:
+        for cell in self.stack.used_places(genotype):
             for node, number in enumerate(cell.inputs):
                 readers[f"cell_{cell.number}/input_{node}/0"] = number
         for layer in network.layers:
@@ -68,7 +67,7 @@ class ProxySpace:
             number = readers.get(layer.name, 0)
             if number:
                 kind = KINDS[self.stack.cells[number - 1]]
-                kept = self._kept_channels(kind, architecture.genotype, values[0].shape[-2])
+                kept = self._kept_channels(kind, genotype, values[0].shape[-2])
                 values[0] = values[0][..., kept, :]
             layer.set_weights(values)
 

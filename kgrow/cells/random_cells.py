@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kgrow.architecture.edge import Edge
-from kgrow.architecture.genotype import KINDS, Genotype
-from kgrow.cells.cell_architecture import CellArchitecture
 from kgrow.cells.edges import gate_graph
 from kgrow.cells.stack import Stack
+from kgrow.graph.edge import Edge
+from kgrow.graph.genotype import KINDS, Genotype
 
 MOST_DRAWS = 1000
 
@@ -37,7 +36,7 @@ def random_genotype(stack: Stack, num_nodes: int, params: int, seed: int, tolera
             kind, edge = candidates[index]
             opened[kind].append(edge)
             edges = [_fed(opened[kind]) for kind in KINDS.values()]
-            size = CellArchitecture(stack, Genotype(*edges)).params() if all(edges) else 0
+            size = stack.architecture(Genotype(*edges)).params() if all(edges) else 0
             if size and abs(size - params) <= tolerance * params:
                 return Genotype(*edges)
             if size > params:
@@ -59,4 +58,4 @@ def _fed(edges: list[Edge]) -> tuple[Edge, ...]:
 
 def _bounds(stack: Stack, complete: Genotype) -> tuple[int, int]:
     smallest = tuple(edge for edge in complete.normal if edge.operation == "max3")[:1]
-    return CellArchitecture(stack, Genotype(smallest, smallest)).params(), CellArchitecture(stack, complete).params()
+    return stack.architecture(Genotype(smallest, smallest)).params(), stack.architecture(complete).params()

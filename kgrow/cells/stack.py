@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from kgrow._checks import check_positive_int
-from kgrow.architecture import Scaling
-from kgrow.architecture.genotype import KINDS
+from kgrow.graph import IMAGE, Architecture, Block, Scaling
+from kgrow.graph.builder import Builder
+from kgrow.graph.edge import inputs_of
+from kgrow.graph.genotype import KINDS, Genotype
+from kgrow.graph.genotype_cell import add_genotype_cell
+from kgrow.graph.operators import Dense, GlobalAveragePool
+from kgrow.graph.operators.operator import reduced
 
 Shape = tuple[int, int, int]
 
@@ -91,3 +96,32 @@ class Stack:
             places.append(PlacedCell(index + 1, kind, repeat, filters, inputs, (strides[0], strides[1])))
             halvings.append(halvings[-1] + (kind == "reduction"))
         return places
+
+    def used_places(self, genotype: Genotype) -> tuple[PlacedCell, ...]:
+        """Returns the cells in order, without those that neither the output nor a later cell needs.
+
+        If all cells read node 1 only, every other one is of no use.
+        """
+        placed = self.places()
+        used = {len(placed)}
+        for cell in reversed(placed):
+            if cell.number in used:
+                used |= {cell.inputs[node] for node in inputs_of(genotype.edges(cell.kind))}
+        return tuple(cell for cell in placed if cell.number in used)
+
+    def architecture(self, genotype: Genotype) -> Architecture:
+        """Returns the network of a genotype, as one block; its nodes are named as the layers of `cell_network`."""
+        builder = Builder(self.input_shape)
+        stride, filters = self.stem_stride, 3 * self.filters
+        maps = {0: builder.relu("stem/relu", builder.conv_norm("stem/0", IMAGE, filters, 3, (stride, stride)))}
+        for cell in self.used_places(genotype):
+            edges = genotype.edges(cell.kind)
+            inputs = {node: maps[cell.inputs[node]] for node in inputs_of(edges)}
+            node, source = next(iter(inputs.items()))
+            height, width = (reduced(side, cell.input_strides[node]) for side in builder.shapes[source][:2])
+            name, size = f"cell_{cell.number}", (height, width)
+            maps[cell.number] = add_genotype_cell(builder, name, edges, cell.filters, cell.stride, size, inputs)
+        nodes = builder.take()
+        builder.add("logits", Dense(self.num_classes), builder.add("pool", GlobalAveragePool(), maps[len(self.cells)]))
+        block = Block(nodes, builder.take())
+        return Architecture(self.input_shape, self.num_classes, self.scaling, (block,))

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kgrow._checks import check_positive_int
-from kgrow.architecture import Scaling
 from kgrow.bayes import GateGraph
+from kgrow.graph import Scaling
 
 LEAF = "leaf"
 

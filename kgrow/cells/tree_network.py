@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from kgrow._keras import keras, tf
-from kgrow.architecture.edge import Step
 from kgrow.cells.layers import PathGate, apply_steps, standardised
 from kgrow.cells.network import classified, scaled
 from kgrow.cells.tree import TREE_CELL_A, TreeEdge, TreeGenotype, TreeStack, names
+from kgrow.graph.edge import Step
 
 OPERATIONS: dict[str, tuple[Step, ...]] = {
     "group3": (Step("conv", 3, groups=2, starts=True, ends=True),),

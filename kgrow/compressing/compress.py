@@ -14,16 +14,17 @@ from kgrow._rules import checked, instance_of, name_or_instance, optional
 from kgrow.compressing.compressed import Compressed
 from kgrow.compressing.figures import document, figures
 from kgrow.compressing.fine_tuning import FineTuner
-from kgrow.compressing.graph import build
-from kgrow.compressing.groups import at_least_one, graph_groups
-from kgrow.compressing.masked import MaskedModel
-from kgrow.compressing.narrow import narrow
 from kgrow.compressing.plan import Plan, default_epochs
-from kgrow.compressing.pruning import check_scores, prune_before
-from kgrow.compressing.reading import check_kind, read
+from kgrow.compressing.pruning import check_scores, layer_groups, prune_before
+from kgrow.compressing.reading import check_kind, network_of, read
+from kgrow.compressing.training_form import for_training, with_momentum_of
+from kgrow.exporting.compact import compact
+from kgrow.graph.keras_models import KerasModel
 from kgrow.lifecycle import Observer, TrainingDivergedError
 from kgrow.lifecycle.best import accuracy_to_reach
+from kgrow.network import GrowingNetwork
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, ChannelCriterion, Criterion
+from kgrow.pruning.channels import ChannelGroups
 from kgrow.reporting.progress import check_verbose, display_for
 from kgrow.reporting.wording import grouped, percent
 from kgrow.task import Augmentation, Task
@@ -158,32 +159,33 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
 def _compress(model: keras.Model, task: Task, plan: Plan, observer: Observer) -> Compressed:
     for note in task.notes:
         observer.note(note)
-    graph, values = read(model, task)
-    before = figures(graph, values, build(graph, values), task)
+    given = read(model, task)
+    before = figures(network_of(given), task)
     _check_beats_chance(before["val_accuracy"], task.validation.labels)
-    logits = graph.to_logits()
-    grouped_channels = graph_groups(logits, values)
-    check_scores(plan.channel_criterion, logits, grouped_channels)
-    network = MaskedModel(logits.for_training(plan.seed), values, grouped_channels)
-    left = _prune_and_tune(network, task, plan, observer)
-    kept = at_least_one(grouped_channels.groups, left)
-    narrower, values = narrow(graph, network.state(), grouped_channels.made, kept)
-    smaller = build(narrower, values, name=model.name)
-    after = figures(narrower, values, smaller, task)
-    return Compressed(smaller, task, document(model.name, task, plan, (graph, before), (narrower, after)))
+    groups = layer_groups(given.weighted.architecture)
+    check_scores(plan.channel_criterion, given.weighted.architecture, groups)
+    network = network_of(for_training(given), seed=plan.seed)
+    _prune_and_tune(network, groups, given, task, plan, observer)
+    network = network_of(with_momentum_of(network, given))
+    smaller = compact(network)
+    after = figures(smaller, task)
+    described = document(model.name, task, plan, (given.weighted.architecture, before), (smaller.architecture, after))
+    return Compressed(smaller, given.ends_in_softmax, model.name, task, described)
 
 
-def _prune_and_tune(network: MaskedModel, task: Task, plan: Plan, observer: Observer) -> np.ndarray:
-    """Returns the groups that are left; the network has the weights of the epoch that counts."""
-    tuner = FineTuner(network, task, plan)
+def _prune_and_tune(
+    network: GrowingNetwork, groups: ChannelGroups, given: KerasModel, task: Task, plan: Plan, observer: Observer
+) -> None:
+    """Prunes and trains; the network has the weights of the epoch that counts in the end."""
+    tuner = FineTuner(network, given.regularizers, task, plan)
     labels = task.validation.labels
-    best, highest, left = network.state(), 0.0, network.remove_dead_channels()
+    best, highest = network.state(), 0.0
     for epoch in range(plan.epochs):
-        if prune_before(epoch, network, task.train, plan):
-            left, highest = network.remove_dead_channels(), 0.0  # an unpruned model must not win
-            kept = f"{grouped(network.kept_params())} of {grouped(network.size)}"
+        if prune_before(epoch, network, groups, task.train, plan):
+            left, highest = groups.alive({k.name: k.mask.numpy() for k in network.kernels()}), 0.0
+            kept = f"{grouped(network.kept_params())} of {grouped(network.architecture.kernel_params())}"
             observer.note(f"pruned to {int(left.sum())} of {len(left)} channels, {kept} connections")
-        loss, logits = tuner.train_epoch(epoch), network.logits(task.validation.images)
+        loss, logits = tuner.train_epoch(epoch), network.logits(task.validation.images)[0]
         if not (np.isfinite(loss) and np.isfinite(logits).all()):
             raise TrainingDivergedError(
                 f"Loss and logits must be finite, but are not in epoch {epoch + 1}, whose mean training loss is "
@@ -195,7 +197,6 @@ def _prune_and_tune(network: MaskedModel, task: Task, plan: Plan, observer: Obse
             best = network.state()
         highest = max(highest, found)
     network.load_state(best)
-    return left
 
 
 def _check_beats_chance(accuracy: float, labels: np.ndarray) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from pathlib import Path
 from typing import Any
 
 from kgrow._checks import check_path
 from kgrow._keras import keras
 from kgrow._rules import checked
-from kgrow.compressing.converting import export_model
 from kgrow.exporting import Artefact, ExportOptions
+from kgrow.exporting.export import export
+from kgrow.graph.keras_models import to_keras
+from kgrow.graph.values import Weighted
+from kgrow.network import GrowingNetwork
 from kgrow.result import check_quantize
 from kgrow.task import Task
 
@@ -21,16 +24,26 @@ class Compressed:
     """What `compress` made of a model.
 
     Args:
-        model: A new, narrower Keras model, not compiled; pruned connections are exactly zero.
+        network: What is left of the model.
+        ends_in_softmax: Whether the model that was given does.
+        name: Name of the model that was given.
         task: The data it was fine-tuned on.
         document: `kgrow_version`, `model`, `task`, `seed`, `config`; `before` and `after` with `val_accuracy`,
             `test_accuracy`, `params`, `kept_params` and `macs`; and `layers`, each with `name`, `channels_before` and
             `channels_after`. Accuracies are fractions, `kept_params` connections, costs multiply-accumulates per image.
     """
 
-    model: keras.Model
+    network: GrowingNetwork
+    ends_in_softmax: bool
+    name: str
     task: Task
     document: dict[str, Any]
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        """A new, narrower Keras model of plain layers, not compiled; pruned connections are exactly zero."""
+        weighted = Weighted.of(self.network.architecture, self.network.state())
+        return to_keras(weighted, softmax=self.ends_in_softmax, name=self.name)
 
     @checked({"path": check_path, "quantize": check_quantize})
     def export(self, path: str | os.PathLike[str], quantize: str = "float32", **options: Any) -> Artefact:
@@ -40,8 +53,7 @@ class Compressed:
             path: Where to: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description and
                 a program that classifies.
             quantize: float32, float16, dynamic or int8.
-            options: `input_dtype`, `output_dtype`, `single_output`, `micro`, `name`, `max_drop` or `seed` of
-                `kgrow.exporting.ExportOptions`.
+            options: Options of `kgrow.exporting.ExportOptions`, besides those about early exits.
 
         Returns:
             What was measured on the file.
@@ -49,7 +61,7 @@ class Compressed:
         Raises:
             ExportError: If its answers are too far from the model's; nothing is written then.
         """
-        return export_model(self.model, self.task, Path(path), ExportOptions(quantization=quantize, **options))
+        return export(self.network, self.task, path, ExportOptions(quantization=quantize, **options))
 
     def summary(self) -> None:
         """Prints what changed."""

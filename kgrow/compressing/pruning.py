@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
+from kgrow._tfmot import assign_masks
 from kgrow.compressing.fine_tuning import cross_entropy
-from kgrow.compressing.graph import Graph
-from kgrow.compressing.groups import GraphGroups
-from kgrow.compressing.masked import MaskedModel
 from kgrow.compressing.plan import Plan
+from kgrow.graph import Architecture
+from kgrow.network import GrowingNetwork
 from kgrow.pruning import ChannelCriterion, prune
 from kgrow.pruning.batches import saliency_batches
 from kgrow.pruning.channel_criterion import NormScale
+from kgrow.pruning.channels import ITSELF, ChannelGroups, channel_groups, connected
 from kgrow.pruning.prune import prune_groups
 from kgrow.task import Split
 
 SALIENCY_EXAMPLES = 1024
 
 
-def prune_before(epoch: int, network: MaskedModel, split: Split, plan: Plan) -> bool:
+def layer_groups(architecture: Architecture) -> ChannelGroups:
+    """Returns the channel groups of a network, a layer that makes channels, with the layers tied to it, being a block.
+
+    Ranked all together, a criterion that depends on a layer's scale would cut a layer down to its last channel.
+    """
+    groups = channel_groups(architecture)
+    blocks = np.zeros(len(groups), int)
+    for number, (_, made) in reversed(list(enumerate(groups.kernels.values()))):
+        blocks[made[made >= 0]] = number
+    return dataclasses.replace(groups, blocks=blocks)
+
+
+def prune_before(epoch: int, network: GrowingNetwork, groups: ChannelGroups, split: Split, plan: Plan) -> bool:
     """Prunes what is due before an epoch.
 
     Args:
         epoch: 0-based.
         network: Pruned in place.
-        split: Of training images, to score on.
+        groups: Its channel groups, see `layer_groups`.
+        split: Training images to score on.
         plan: How far.
 
     Returns:
@@ -34,30 +50,35 @@ def prune_before(epoch: int, network: MaskedModel, split: Split, plan: Plan) -> 
     if not channels:
         return False
     batches = saliency_batches(split, SALIENCY_EXAMPLES, (plan.seed, epoch, 1))
-    groups, multiple_of = network.grouped.groups, plan.channel_multiple
-    # Ranked all together, a criterion that depends on a layer's scale would cut a layer down to its last channel.
     channels = dict.fromkeys(groups.blocks.tolist(), channels[0])
-    prune_groups(network, groups, channels, plan.channel_criterion, batches, cross_entropy, multiple_of)
-    network.remove_dead_channels()
+    prune_groups(network, groups, channels, plan.channel_criterion, batches, cross_entropy, plan.channel_multiple)
+    _remove_dead(network, groups)
     prune(network, connections, plan.criterion, batches, cross_entropy)
-    network.remove_dead_channels()
+    _remove_dead(network, groups)
     return True
 
 
-def check_scores(criterion: ChannelCriterion, graph: Graph, grouped: GraphGroups) -> None:
-    """Checks that a criterion can tell the channels of a graph apart.
+def _remove_dead(network: GrowingNetwork, groups: ChannelGroups) -> None:
+    """Prunes what belongs to channels that nothing makes or nothing reads."""
+    kernels = network.kernels()
+    masks, _ = connected(groups, {kernel.name: kernel.mask.numpy() for kernel in kernels})
+    assign_masks(kernels, [masks[kernel.name] for kernel in kernels])
+
+
+def check_scores(criterion: ChannelCriterion, architecture: Architecture, groups: ChannelGroups) -> None:
+    """Checks that a criterion can tell the channels of a network apart.
 
     Raises:
         ValueError: If it is the scale of batch normalisation, and some layer's channels have none.
     """
     if not isinstance(criterion, NormScale):
         return
-    has_scale = np.zeros(len(grouped.groups) + 1, bool)
+    has_scale = np.zeros(len(groups) + 1, bool)
     has_scale[-1] = True  # the place of what is no channel
-    for name, owners in grouped.groups.gates.items():
+    for name, owners in groups.gates.items():
         if name.endswith("/gamma"):
             has_scale[owners] = True
-    bare = [node.name for node in graph.nodes if not has_scale[grouped.made[node.name]].all()]
+    bare = [name for name, (_, made) in groups.kernels.items() if not has_scale[made[made != ITSELF]].all()]
     if bare:
         raise ValueError(
             "`channel_criterion` must not be 'bn_scale' unless every layer is followed by a BatchNormalization with a "

@@ -1,4 +1,4 @@
-"""From a user's model to a `Graph`, or to an error that names what stands in the way."""
+"""From a user's model to an architecture with weights, or to an error that names what stands in the way."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from kgrow._keras import keras
-from kgrow.compressing.graph import Graph, Values, build, outputs, variables
-from kgrow.compressing.layers import LAYERS, Node, check_node
+from kgrow._keras import keras, tf
+from kgrow.graph.keras_models import LAYERS, KerasModel, from_keras
+from kgrow.network import GrowingNetwork
+from kgrow.network.early_exit import softmax
 from kgrow.task import Task
 
 TOLERANCE = 1e-4
 NUM_COMPARED = 64
 
 
-def read(model: Any, task: Task) -> tuple[Graph, Values]:
-    """Returns the layers and the weights of a model, which is left alone.
+def read(model: Any, task: Task) -> KerasModel:
+    """Returns a model as data; it is left alone.
 
     Args:
         model: A Sequential or Functional model of tf_keras.
@@ -28,17 +29,21 @@ def read(model: Any, task: Task) -> tuple[Graph, Values]:
     """
     check_kind(model)
     _check_shapes(model, task)
-    config = _functional_config(model)
-    layers = {layer.name: layer for layer in model.layers}
-    nodes: dict[str, Node] = {}
-    for entry in config["layers"]:
-        node = _node(entry, layers.get(entry["name"]), nodes, task.input_shape)
-        check_node(node, [nodes[name].shape for name in node.inputs], is_last=len(nodes) + 1 == len(config["layers"]))
-        nodes[node.name] = node
-    graph = Graph(tuple(nodes.values()))
-    values = {name: variable.numpy() for name, variable in variables(model).items()}
-    _check_faithful(model, graph, values, np.asarray(task.validation.images[:NUM_COMPARED]))
-    return graph, values
+    _check_end(model.layers[-1])
+    given = from_keras(model, _functional_config(model), task.input_shape)
+    _check_faithful(model, given, np.asarray(task.validation.images[:NUM_COMPARED]))
+    return given
+
+
+def _check_end(layer: Any) -> None:
+    """Raises ValueError unless the last layer gives logits, with softmax or without."""
+    kind, function = type(layer).__name__, getattr(layer, "activation", None)
+    end = kind if kind in ("ReLU", "LeakyReLU") else getattr(function, "__name__", "linear")
+    if end not in ("linear", "softmax"):
+        raise ValueError(
+            f"`model` must end in softmax or in logits, but its last layer {layer.name!r} ({kind}) ends in {end}. "
+            "Train it with one output per class, also for two classes, and a softmax."
+        )
 
 
 def check_kind(model: Any) -> None:
@@ -82,7 +87,7 @@ def _check_layer(layer: Any) -> None:
             f"`model` must not hold other models, but its layer {layer.name!r} is a {kind} model. Call its layers one "
             "by one in place of the model."
         )
-    if type(layer) is not LAYERS.get(kind):
+    if kind not in LAYERS or type(layer) is not getattr(keras.layers, kind):
         raise ValueError(
             f"`model` must consist of layers that can be pruned, but its layer {layer.name!r} is a {kind}. Supported "
             f"are {', '.join(LAYERS)}."
@@ -121,25 +126,27 @@ def _functional_config(model: keras.Model) -> dict[str, Any]:
     return config
 
 
-def _node(entry: dict[str, Any], layer: Any, nodes: dict[str, Node], image_shape: tuple[int, ...]) -> Node:
-    inputs = tuple(source[0] for call in entry["inbound_nodes"] for source in call)
-    config = dict(entry["config"])
-    if inputs:
-        shapes = [(None, *nodes[name].shape) for name in inputs]
-        shape = tuple(layer.compute_output_shape(shapes if len(shapes) > 1 else shapes[0]))[1:]
-        config["trainable"] = True
-        # Weights are assigned: what a user's own initialiser needs is not needed again, nor random numbers.
-        config |= {name: "zeros" for name in config if name.endswith("_initializer")}
-    else:
-        shape = image_shape
-    return Node(entry["name"], entry["class_name"], config, inputs, tuple(map(int, shape)))
+def outputs(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Runs a model in inference over many images; returns float32 (num_images, num_classes)."""
+    dtype = model.inputs[0].dtype
+    infer = tf.function(lambda batch: model(tf.cast(batch, dtype), training=False), autograph=False)
+    starts = range(0, len(images), batch_size)
+    return np.concatenate([infer(np.asarray(images[start : start + batch_size])).numpy() for start in starts])
 
 
-def _check_faithful(model: keras.Model, graph: Graph, values: Values, images: np.ndarray) -> None:
-    expected, found = outputs(model, images), outputs(build(graph, values), images)
+def _check_faithful(model: keras.Model, given: KerasModel, images: np.ndarray) -> None:
+    expected, found = outputs(model, images), network_of(given).logits(images)[0]
+    found = softmax(found) if given.ends_in_softmax else found
     difference = float(np.max(np.abs(found - expected)))
     if not difference <= TOLERANCE * max(1.0, float(np.max(np.abs(expected)))):  # so put, NaN fails too
         raise ValueError(
             "`model` must compute what its layers say, and finite values, but a copy of its layers differs by up to "
             f"{difference:.3g}. An own `call`, or a layer that is called with `training=True`, cannot be compressed."
         )
+
+
+def network_of(given: KerasModel, seed: int = 0) -> GrowingNetwork:
+    """Returns the network of a model that was read."""
+    network = GrowingNetwork(given.weighted.architecture, seed=seed)
+    network.load_state(given.weighted.state)
+    return network

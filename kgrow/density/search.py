@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import kgrow
 from kgrow._keras import keras, pinned, tf
-from kgrow.compressing.converting import export_model
-from kgrow.compressing.graph import outputs
-from kgrow.density.network import DensityNetwork
 from kgrow.density.space import DensitySpace
 from kgrow.density.training import Training
 from kgrow.density.trials import DensityTrials, DensityTuner
 from kgrow.exporting import Artefact, ExportOptions
+from kgrow.exporting.export import export
+from kgrow.graph.keras_models import to_keras
+from kgrow.graph.values import Weighted
 from kgrow.lifecycle import Observer
+from kgrow.network import GrowingNetwork
 from kgrow.reporting.progress import display_for
 from kgrow.run import Run
 from kgrow.searching.oracles import make_oracle
@@ -34,23 +35,29 @@ class DensityResult:
     """What `search_density` found.
 
     Args:
-        model: A Keras model of stock layers, raw pixels to logits; connections that do not exist are exactly zero.
+        network: The best network.
         task: The data.
         document: What `density.json` holds: `kgrow_version`, `config`, `candidates` (see
             `kgrow.density.trials.DensityTrial`) and `best`, which has `test_accuracy` and `test_loss` (nats per image)
             too.
     """
 
-    model: keras.Model
+    network: GrowingNetwork
     task: Task
     document: dict[str, Any]
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        """A Keras model of plain layers, raw pixels to logits; connections that do not exist are exactly zero."""
+        weighted = Weighted.of(self.network.architecture, self.network.state())
+        return to_keras(weighted, softmax=False, name="density_network")
 
     def export(self, path: str | os.PathLike[str], quantize: str = "float32", **options: Any) -> Artefact:
         """Writes the model for a device and proves it; see `kgrow.compressing.compressed.Compressed.export`.
 
         The file stores the zeros of connections that do not exist: it is as large as that of the full network.
         """
-        return export_model(self.model, self.task, Path(path), ExportOptions(quantization=quantize, **options))
+        return export(self.network, self.task, path, ExportOptions(quantization=quantize, **options))
 
 
 @pinned()
@@ -147,11 +154,11 @@ def _searched(tuner: DensityTuner, observer: Observer) -> DensityResult:
         "best": dataclasses.asdict(trials.best()) | _test_figures(network, trials.task),
     }
     trials.run.write_json(RESULT, document)
-    return DensityResult(network.plain(), trials.task, trials.run.read_json(RESULT))
+    return DensityResult(network, trials.task, trials.run.read_json(RESULT))
 
 
-def _test_figures(network: DensityNetwork, task: Task) -> dict[str, float]:
-    logits, labels = outputs(network.model, task.test.images), task.test.labels
+def _test_figures(network: GrowingNetwork, task: Task) -> dict[str, float]:
+    logits, labels = network.logits(task.test.images)[0], task.test.labels
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     return {
         "test_accuracy": float(np.mean(logits.argmax(axis=-1) == labels)),

@@ -8,9 +8,9 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
-from kgrow.density.network import DensityNetwork
 from kgrow.lifecycle import TrainingDivergedError
 from kgrow.lifecycle.loss import joint_loss
+from kgrow.network import GrowingNetwork
 from kgrow.task import Split
 
 
@@ -48,14 +48,15 @@ class Trainer:
         epoch: How many have been trained.
     """
 
-    def __init__(self, network: DensityNetwork, split: Split, training: Training, seed: int):
+    def __init__(self, network: GrowingNetwork, split: Split, training: Training, seed: int):
         self.network, self.split, self.training, self.seed = network, split, training, seed
         self.epoch = 0
         self._batch_size = min(training.batch_size, len(split))
         steps = training.epochs * (len(split) // self._batch_size)
         rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
         self._optimizer = keras.optimizers.Adam(rate, jit_compile=False)
-        self._optimizer.build(network.model.trainable_variables)
+        self._weights = [variable for variable in network.named_variables().values() if variable.trainable]
+        self._optimizer.build(self._weights)
         self._step = tf.function(self._train_step, autograph=False, reduce_retracing=True)
 
     def train_epoch(self) -> float:
@@ -89,16 +90,14 @@ class Trainer:
         return {f"optimizer/{index}": variable for index, variable in enumerate(self._optimizer.variables)}
 
     def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        weights = self.network.model.trainable_variables
         with tf.GradientTape() as tape:
-            logits = self.network(tf.cast(images, tf.float32), training=True)
-            loss = joint_loss([logits], labels, [1.0], 0.0)
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            loss = joint_loss(self.network(images, training=True), labels, [1.0], 0.0)
+        self._optimizer.apply_gradients(zip(tape.gradient(loss, self._weights), self._weights, strict=True))
         self.network.apply_masks()
         return loss
 
 
-def train(network: DensityNetwork, split: Split, training: Training, seed: int) -> float:
+def train(network: GrowingNetwork, split: Split, training: Training, seed: int) -> float:
     """Trains a network in place, all epochs; see `Trainer`.
 
     Returns:

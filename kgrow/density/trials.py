@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import quiet_stderr
-from kgrow.architecture import Scaling
-from kgrow.compressing.graph import outputs
 from kgrow.density.layout import Layout
-from kgrow.density.network import DensityNetwork
+from kgrow.density.network import density_network
 from kgrow.density.space import DensitySpace
 from kgrow.density.training import Trainer, Training
+from kgrow.graph import Scaling
 from kgrow.lifecycle import Observer, TrainingDivergedError
+from kgrow.network import GrowingNetwork
 from kgrow.reporting.wording import grouped, percent
 from kgrow.run import Run
 from kgrow.searching.objective import NAME
@@ -75,10 +75,10 @@ class DensityTrials:
         self.task, self.training, self.run, self.observer, self.seed = task, training, run, observer, seed
         self.outcomes: dict[int, DensityTrial] = {}
 
-    def network(self, layout: Layout) -> DensityNetwork:
+    def network(self, layout: Layout) -> GrowingNetwork:
         """Returns a fresh network."""
         scaling = Scaling(self.task.pixel_mean, self.task.pixel_std)
-        return DensityNetwork(layout, self.task.input_shape, scaling, seed=self.seed, mask_seed=self.seed)
+        return density_network(layout, self.task.input_shape, scaling, seed=self.seed, mask_seed=self.seed)
 
     def train(self, index: int, layout: Layout, epochs: int) -> DensityTrial:
         """Returns the outcome of a trial, trained now or before the search was interrupted.
@@ -116,7 +116,7 @@ class DensityTrials:
             raise ArithmeticError("Every trial failed. " + " ".join(str(t.error) for t in self.outcomes.values()))
         return max(complete, key=_rank)
 
-    def best_network(self) -> DensityNetwork:
+    def best_network(self) -> GrowingNetwork:
         """Returns the network of the best trial, with its weights."""
         network = self.network(self.best().layout)
         network.load_state(self.run.load_arrays(BEST)[0])
@@ -137,7 +137,7 @@ class DensityTrials:
                 self.run.save_arrays(checkpoint, trainer.state(), metadata)
         except TrainingDivergedError as problem:
             return dataclasses.replace(trial, error=str(problem), traceback=traceback.format_exc())
-        logits = outputs(network.model, self.task.validation.images)
+        logits = network.logits(self.task.validation.images)[0]
         accuracy = float(np.mean(logits.argmax(axis=-1) == self.task.validation.labels))
         trial = dataclasses.replace(trial, val_accuracy=accuracy)
         earlier = [known for known in self.outcomes.values() if known.val_accuracy is not None]

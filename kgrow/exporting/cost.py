@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kgrow.architecture.arena import Lifetime, aligned, peak, place
 from kgrow.exporting.assembly import IF, REDUCE_MAX, TYPE_BYTES, WEIGHTED, parse
+from kgrow.graph.arena import Lifetime, aligned, peak, place
 
 PLAN = b"OfflineMemoryAllocation"
 INT_BYTES = 4

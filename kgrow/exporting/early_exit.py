@@ -11,7 +11,7 @@ import numpy as np
 
 from kgrow._checks import check_bool, check_number
 from kgrow._rules import check_fields, one_of, optional
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import FALLBACKS, ExitRule
 from kgrow.network.exit_choice import candidates, choose_rule

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kgrow.architecture import Architecture
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.cut import one_head
 from kgrow.exporting.export import EXPORTERS
+from kgrow.graph import Architecture
 from kgrow.network import GrowingNetwork
 from kgrow.task import Task
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from kgrow.architecture.arena import Lifetime, peak, plans
 from kgrow.exporting.assembly import IF, add_metadata, pack, parse
 from kgrow.exporting.cost import PLAN, arena_bytes, completed, lifetimes
+from kgrow.graph.arena import Lifetime, peak, plans
 
 VERSION = 1
 SMALLEST_SHARED = 1024  # bytes; what is smaller is not worth a number

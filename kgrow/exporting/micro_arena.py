@@ -6,9 +6,9 @@ import importlib
 from typing import Any
 
 from kgrow._keras import quiet_stderr
-from kgrow.architecture.arena import ALIGNMENT, aligned
 from kgrow.exporting.assembly import WEIGHTED, parse
 from kgrow.exporting.cost import arena_bytes, lifetimes
+from kgrow.graph.arena import ALIGNMENT, aligned
 
 RUNTIME = "tflite_micro.python.tflite_micro.runtime"
 # Bytes that the interpreter keeps on a 64 bit machine; see test_micro_arena.py. On 32 bits it keeps less.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kgrow.architecture.arena import best_order
 from kgrow.exporting.assembly import pack, parse, signature_of
 from kgrow.exporting.cost import tensor_bytes
+from kgrow.graph.arena import best_order
 
 
 def in_order(model: bytes, outputs: Iterable[str]) -> bytes:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kgrow._keras import tf
-from kgrow.architecture import Architecture
-from kgrow.architecture.operation import IMAGE
 from kgrow.exporting.folded import FoldedNetwork
+from kgrow.graph import IMAGE
+from kgrow.graph.device import Step
 
 MIN_IMAGES = 16
 BATCH = 256
@@ -97,20 +97,22 @@ def calibrate(folded: FoldedNetwork, images: np.ndarray) -> dict[str, tuple[floa
         folded.heads(tf.cast(images[start : start + BATCH], tf.float32), observe=note)
     if images.dtype == np.uint8:
         seen[IMAGE] = PIXEL_RANGE
-    return {name: _not_empty(*bounds) for name, bounds in _shared(folded.architecture, seen).items()}
+    seen |= {step.name: step.fixed_range for step in folded.steps if step.fixed_range is not None}
+    return {name: _not_empty(*bounds) for name, bounds in _shared(folded.steps, seen).items()}
 
 
-def _shared(architecture: Architecture, ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+def _shared(steps: Sequence[Step], ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     """Returns the ranges, what is concatenated having one in common.
 
     In 8 bits a concatenation copies: the converter would take one range for all, and cut off what lies beyond it.
     """
     groups = {name: frozenset({name}) for name in ranges}
     behind = dict(groups)  # per operation the tensors whose ranges hold its values: pools have none of their own
-    for op in architecture.operations:
-        behind.setdefault(op.name, frozenset().union(*(behind[name] for name in op.inputs)))
-        if op.kind == "concat":
-            together = frozenset().union(*(groups[name] for name in behind[op.name]))
+    behind.setdefault(IMAGE, frozenset())
+    for step in steps:
+        behind.setdefault(step.name, frozenset().union(*(behind[name] for name in step.inputs)))
+        if len(step.inputs) > 1 and not step.has_own_range:
+            together = frozenset().union(*(groups[name] for name in behind[step.name]))
             groups |= dict.fromkeys(together, together)
     return {
         name: (min(ranges[other][0] for other in group), max(ranges[other][1] for other in group))
@@ -132,11 +134,8 @@ def quantization_errors(quantized: QuantizedNetwork, images: np.ndarray) -> dict
     """
     pixels = tf.cast(images, tf.float32)
     exact = quantized.folded.heads(pixels)[-1]
-    operations = quantized.folded.architecture.operations
-    # What a layer makes may be held by the ReLU that reads it.
-    held = {
-        name: op.name for op in operations if op.kind == "relu" for name in op.inputs if name not in quantized.ranges
-    }
-    names = [op.name for op in quantized.folded.architecture.kernels()]
+    names = [kernel.name for kernel in quantized.folded.architecture.kernels()]
+    # What a layer makes may be held by the activation that reads it.
+    held = {name: step.name for step in quantized.folded.steps for name in step.inputs if name not in quantized.ranges}
     run = {name: quantized.heads(pixels, only=(name, held.get(name, name)))[-1] for name in names}
     return {name: float(tf.reduce_mean(tf.square(logits - exact))) for name, logits in run.items()}

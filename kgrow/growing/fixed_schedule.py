@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.growing.policy import Growth, GrowthPolicy, GrowthState
 
 

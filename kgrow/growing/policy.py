@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from typing import Any
 
-from kgrow.architecture import Architecture, Block
+from kgrow.graph import Architecture, Block
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgrow._encoding import decode_arrays
 from kgrow._schema import decoded
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
 from kgrow.run import Run

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kgrow.architecture import Architecture, Scaling
-from kgrow.architecture.architecture import block_from_json
+from kgrow.graph import Architecture, Block, Scaling
 from kgrow.growing import GrowthState
 from kgrow.lifecycle.best import accuracy_to_reach
 from kgrow.lifecycle.checkpoint import Snapshot
@@ -194,7 +193,7 @@ class Lifecycle:
                 return grown
             self.network.grow(growth.block)
             block = len(self.network.blocks) - 1
-            self.log({"event": "grew", "epoch": epoch, "block": block, "spec": dataclasses.asdict(growth.block)})
+            self.log({"event": "grew", "epoch": epoch, "block": block, "spec": growth.block.to_json()})
             self.run.write_json("architecture.json", self.network.architecture.to_json())
             grown = True
 
@@ -291,5 +290,5 @@ def fold(
     architecture = Architecture(input_shape, num_classes, scaling)
     for event in events:
         if event["event"] == "grew":
-            architecture = architecture.grow(block_from_json(event["spec"]))
+            architecture = architecture.grow(Block.from_json(event["spec"]))
     return architecture

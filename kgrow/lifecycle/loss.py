@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import tf
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 
 # At which the last head teaches: its second guesses count, and do not drown the first one.
 TEMPERATURE = 2.0
@@ -46,9 +46,10 @@ def exit_weights(
 def relative_depths(architecture: Architecture) -> list[float]:
     """Returns per head the weight layers before it, over those up to and including the last head's Dense layer."""
     depths: dict[str, int] = {}
-    for op in architecture.operations:
-        depths[op.name] = max((depths.get(name, 0) for name in op.inputs), default=0) + bool(op.kernel_shape)
-    heads = [depths[op.name] for op in architecture.operations if op.kind == "dense"]
+    kernels = {kernel.name for kernel in architecture.kernels()}
+    for node in architecture.nodes:
+        depths[node.name] = max(depths.get(name, 0) for name in node.inputs) + (node.name in kernels)
+    heads = [depths[architecture.logits(head)] for head in range(len(architecture.blocks))]
     return [(depth - 1) / heads[-1] for depth in heads]
 
 

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.lifecycle.settings import Settings
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import apply_masks
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.lifecycle.loss import joint_loss
 from kgrow.lifecycle.preset import Preset
 from kgrow.network import GrowingNetwork

@@ -1,89 +1,101 @@
-"""One block of the network as a layer: its cells, its internal classifier, and names for its variables."""
+"""One block of the network as a layer: the Keras layers of its nodes, run in order."""
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import Kernel, MaskedLayer
-from kgrow.architecture import Architecture
-from kgrow.network.cells import CELLS
-from kgrow.network.internal_classifier import InternalClassifier
+from kgrow.graph import Architecture, Node
+
+Features = Mapping[str, Any]
 
 
 class BlockLayer(keras.layers.Layer):
-    """The cells of one block and its internal classifier.
+    """The nodes of one block and its internal classifier.
 
     Args:
         architecture: The network up to and including this block.
         block_index: Which block.
-        seed: Of the initial values.
+        seed: Random seed of the initial values. Those of a node depend on the seed and its name alone.
     """
 
     def __init__(self, architecture: Architecture, block_index: int, *, seed: int):
         super().__init__(name=f"block_{block_index}")
         block = architecture.blocks[block_index]
-        first = architecture.first_cell(block_index)
-        self.block_index = block_index
-        self.cell_inputs = [cell.inputs for cell in block.cells]
-        self.prefixes = [f"block_{block_index}/cell_{first + i}" for i in range(len(block.cells))]
-        self.joins: list[Any] = []
-        self.cells: list[Any] = []
-        for number, (cell, prefix) in enumerate(zip(block.cells, self.prefixes, strict=True), start=first):
-            for parts, make in zip((self.joins, self.cells), CELLS[cell.kind], strict=True):
-                parts.append(make(architecture, number, seed=seed, prefix=prefix))
-        height, width, _ = architecture.feature_shape(first + len(block.cells) - 1)
-        self.head = InternalClassifier(
-            block.head, architecture.num_classes, (height, width), seed=seed, prefix=f"block_{block_index}/head"
-        )
-        shapes = [architecture.feature_shape(i) for i in range(first)]
-        self._build_variables([tf.zeros((1, *shape)) for shape in shapes or [architecture.input_shape]])
-        # Each block is traced by itself: a block grown later leaves the traces of the earlier ones valid. Early exit
-        # calls with a batch of any size.
+        self.block_index, self.nodes = block_index, (*block.nodes, *block.head)
+        own = {node.name for node in self.nodes}
+        self.reads = tuple(dict.fromkeys(name for node in self.nodes for name in node.inputs if name not in own))
+        # What later blocks read: `export` adds to it when they are grown.
+        self.exports: tuple[str, ...] = ()
+        self.layers = [
+            node.operator.layer(node.name.replace("/", "_"), seed_of(seed, node.name)) for node in self.nodes
+        ]
+        self.forward({name: tf.zeros((1, *architecture.shapes[name])) for name in self.reads}, False)
+        self.built = True
+        self._trace()
+
+    def export(self, names: Sequence[str]) -> None:
+        """Makes `run` return some of its tensors."""
+        missing = [name for name in names if name not in self.exports]
+        if missing:
+            self.exports = (*self.exports, *missing)
+            self._trace()
+
+    def _trace(self) -> None:
+        # Early exit calls with a batch of any size.
         self.run = tf.function(self._run, autograph=False, reduce_retracing=True)
 
-    def _build_variables(self, features: Sequence[Any]) -> None:
-        self.head(self(features, training=False)[-1])
+    def _run(self, features: Features, training: bool) -> tuple[dict[str, Any], Any]:
+        made = self.forward(features, training)
+        return {name: made[name] for name in self.exports}, made[self.nodes[-1].name]
 
-    def _run(self, features: tuple[Any, ...], training: bool) -> tuple[tuple[Any, ...], Any]:
-        maps = self(features, training=training)
-        return maps, self.head(maps[-1])
+    def forward(self, features: Features, training: bool, tap: Any = None) -> dict[str, Any]:
+        """Returns the outputs of all nodes, by name.
 
-    def call(self, features: Sequence[Any], training: Any = None) -> tuple[Any, ...]:
-        """Maps all earlier feature maps (for the first block: the scaled image) to the maps of this block."""
-        maps = list(features)
-        outputs = []
-        for inputs, join, cell in zip(self.cell_inputs, self.joins, self.cells, strict=True):
-            if not inputs:
-                maps = []  # the stem: its input, the image, is no feature map
-                joined = features[0]
-            else:
-                joined = join([maps[i] for i in inputs])
-            maps.append(cell(joined, training=training))
-            outputs.append(maps[-1])
-        return tuple(outputs)
+        Args:
+            features: The maps that the block reads from outside.
+            training: Whether normalisations use the statistics of the batch.
+            tap: Called for every node; see `call_tapped`.
+        """
+        made = dict(features)
+        for node, layer in zip(self.nodes, self.layers, strict=True):
+            made[node.name] = _called(node, layer, [made[name] for name in node.inputs], training, tap)
+        return made
 
     def parts(self) -> Iterator[tuple[str, keras.layers.Layer]]:
-        """Yields the layers that hold variables, by the name of the kernel they belong to."""
-        for prefix, join, cell in zip(self.prefixes, self.joins, self.cells, strict=True):
-            yield from join.parts(prefix)
-            yield from cell.parts(prefix)
-        yield from self.head.parts(f"block_{self.block_index}/head")
+        """Yields the layers with weights by the name of their node."""
+        yield from ((node.name, layer) for node, layer in zip(self.nodes, self.layers, strict=True) if layer.weights)
 
     def kernels(self) -> list[Kernel]:
         """Returns the prunable kernels, named and ordered as in `Architecture.kernels`."""
-        return [Kernel(name, part) for name, part in self.parts() if isinstance(part, MaskedLayer)]
+        return [Kernel(name, layer) for name, layer in self.parts() if isinstance(layer, MaskedLayer)]
 
     def named_variables(self) -> dict[str, Any]:
-        """Returns weights, masks and BN statistics by names that do not depend on the process."""
-        named: dict[str, Any] = {}
-        for name, part in self.parts():
-            if isinstance(part, MaskedLayer):
-                ((named[f"{name}/kernel"], named[f"{name}/mask"], _),) = part.pruning_vars
-                if part.layer.use_bias:
-                    named[f"{name}/bias"] = part.layer.bias
-            else:
-                for variable in ("gamma", "beta", "moving_mean", "moving_variance"):
-                    named[f"{name}/{variable}"] = getattr(part, variable)
-        if self.head.mixing is not None:
-            named[f"block_{self.block_index}/head/mixing"] = self.head.mixing
-        return named
+        """Returns weights, masks and statistics of normalisations by names that do not depend on the process."""
+        return {f"{name}/{own}": variable for name, layer in self.parts() for own, variable in weights_of(layer)}
+
+
+def _called(node: Node, layer: Any, inputs: list[Any], training: bool, tap: Any) -> Any:
+    def compute(inputs: Sequence[Any]) -> Any:
+        return layer(list(inputs) if node.operator.is_variadic else inputs[0], training=training)
+
+    return compute(inputs) if tap is None else tap(node, inputs, compute)
+
+
+def weights_of(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:
+    """Yields the weights of a node's layer by their own names."""
+    if isinstance(layer, MaskedLayer):
+        ((kernel, mask, _),) = layer.pruning_vars
+        yield from (("kernel", kernel), ("mask", mask))
+        if layer.layer.use_bias:
+            yield "bias", layer.layer.bias
+    else:
+        yield from ((variable.name.rpartition("/")[2].partition(":")[0], variable) for variable in layer.weights)
+
+
+def seed_of(seed: int, name: str) -> int:
+    """Derives a node's seed from its name: what is grown later does not depend on what was built before."""
+    return zlib.crc32(f"{seed}/{name}".encode()) % 2**31

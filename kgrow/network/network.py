@@ -7,7 +7,7 @@ import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow._tfmot import Kernel, apply_masks
-from kgrow.architecture import Architecture, Block
+from kgrow.graph import IMAGE, Architecture, Block
 from kgrow.network.block_layer import BlockLayer
 from kgrow.network.early_exit import ExitRule, softmax
 
@@ -37,7 +37,12 @@ class GrowingNetwork(keras.Model):
     def grow(self, block: Block) -> None:
         """Appends a block with fresh weights and all connections; existing blocks and heads do not change."""
         self.architecture = self.architecture.grow(block)
-        self.blocks.append(BlockLayer(self.architecture, len(self.blocks), seed=self.seed))
+        layer = BlockLayer(self.architecture, len(self.blocks), seed=self.seed)
+        for before in self.blocks:
+            before.export(
+                [name for name in layer.reads if self.architecture.owners.get(name, (-1,))[0] == before.block_index]
+            )
+        self.blocks.append(layer)
         signature = tf.TensorSpec((None, *self.architecture.input_shape), tf.float32)
         self._infer = tf.function(self._infer_logits, autograph=False, input_signature=[signature])
         self.built = True
@@ -53,11 +58,11 @@ class GrowingNetwork(keras.Model):
 
     def call_scaled(self, images: Any, training: Any = None) -> tuple[Any, ...]:
         """As `call`, for images that are scaled already: augmentation comes between the two."""
-        features: tuple[Any, ...] = ()
+        features: dict[str, Any] = {IMAGE: images}
         logits = []
         for block in self.blocks:
-            outputs, block_logits = block.run(features or (images,), bool(training))
-            features = (*features, *outputs)
+            outputs, block_logits = block.run({name: features[name] for name in block.reads}, bool(training))
+            features |= outputs
             logits.append(block_logits)
         return tuple(logits)
 
@@ -75,7 +80,7 @@ class GrowingNetwork(keras.Model):
         apply_masks(self.kernels())
 
     def named_variables(self) -> dict[str, Any]:
-        """Returns weights, masks and BN statistics by names that do not depend on the process."""
+        """Returns weights, masks and statistics of normalisations by names that do not depend on the process."""
         return {name: variable for block in self.blocks for name, variable in block.named_variables().items()}
 
     def state(self) -> dict[str, np.ndarray]:
@@ -141,11 +146,11 @@ class GrowingNetwork(keras.Model):
         heads, evaluated = np.zeros(len(images), int), np.zeros(len(images), int)
         confidence = np.zeros(len(images), np.float32)
         inside = np.arange(len(images))
-        features: tuple[Any, ...] = ()
+        features: dict[str, Any] = {IMAGE: self.scale(images)}
         limits = [*rule.thresholds(len(self.blocks)), np.inf]
         for index, (block, limit) in enumerate(zip(self.blocks, limits, strict=True)):
-            outputs, logits = block.run(features or (self.scale(images),), False)
-            features = (*features, *outputs)
+            outputs, logits = block.run({name: features[name] for name in block.reads}, False)
+            features |= outputs
             probabilities = softmax(logits.numpy())
             top = probabilities.max(axis=-1)
             better = (top > confidence[inside]) | (top >= limit) | (rule.fallback == "last")
@@ -156,7 +161,7 @@ class GrowingNetwork(keras.Model):
             inside = inside[stays]
             if not len(inside):
                 break
-            features = tuple(tf.boolean_mask(feature, stays) for feature in features)
+            features = {name: tf.boolean_mask(feature, stays) for name, feature in features.items()}
         return answers, heads, evaluated
 
     def _infer_logits(self, images: Any) -> tuple[Any, ...]:

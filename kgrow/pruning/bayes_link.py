@@ -68,7 +68,7 @@ class BayesLink(Criterion):
     ) -> dict[str, np.ndarray]:
         """Returns per kernel name which connections the evidence for links supports, bool of its shape."""
         links, kernels = Links(network.architecture), network.kernels()
-        (diagonal,) = self.curvature.diagonal(LinkModel(network), likelihood_of(network, loss), batches)
+        (diagonal,) = self.curvature.diagonal(LinkModel(network, links), likelihood_of(network, loss), batches)
         weights = {kernel.name: kernel.weight.numpy() for kernel in kernels}
         kept = links.supported(diagonal, price, weights, {kernel.name: kernel.mask.numpy() for kernel in kernels})
         return links.connections(kept, {name: weight.shape for name, weight in weights.items()})

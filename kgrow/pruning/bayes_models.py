@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from kgrow._keras import keras, tf
-from kgrow._tfmot import MaskedLayer
+from kgrow._keras import tf
 from kgrow.bayes import CrossEntropy, ForwardPass, Probe, tiled_probe
-from kgrow.bayes.squared_gradients import conv_squares, dense_squares, depthwise_squares
+from kgrow.graph import Node
 from kgrow.network import GrowingNetwork
-from kgrow.network.tap import call_tapped, call_with_inputs
+from kgrow.network.tap import call_tapped
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Loss, Prunable
+from kgrow.pruning.links import Links, cell_of
+
+Compute = Callable[[Sequence[Any]], Any]
 
 
 def as_growing(network: Prunable) -> GrowingNetwork:
@@ -51,22 +51,16 @@ class KernelModel:
     def run(self, images: Any) -> ForwardPass:
         """See `Model.run`."""
         probes: dict[str, Probe] = {}
+        names = {kernel.name for kernel in self._kernels}
 
-        def tap(name: str, layer: Any, inputs: Any, outputs: Any) -> Any:
-            if isinstance(layer, MaskedLayer):
-                probes[name] = _probe(layer.layer, inputs, outputs)
+        def tap(node: Node, inputs: Sequence[Any], compute: Compute) -> Any:
+            outputs = compute(inputs)
+            if node.name in names:
+                probes[node.name] = Probe(outputs, lambda gradient: node.operator.kernel_squares(inputs[0], gradient))
             return outputs
 
         logits = call_tapped(self._network, images, tap)
         return ForwardPass(logits, [probes[kernel.name] for kernel in self._kernels])
-
-
-def _probe(layer: keras.layers.Layer, inputs: Any, outputs: Any) -> Probe:
-    if isinstance(layer, keras.layers.Dense):
-        return Probe(outputs, lambda gradient: dense_squares(inputs, gradient))
-    window = (layer.kernel_size, layer.strides, layer.padding.upper(), layer.dilation_rate)
-    squares = depthwise_squares if isinstance(layer, keras.layers.DepthwiseConv2D) else conv_squares
-    return Probe(outputs, lambda gradient: squares(inputs, gradient, *window))
 
 
 class ChannelModel:
@@ -92,18 +86,17 @@ class ChannelModel:
         """See `Model.run`."""
         copies = tf.ones((len(images), 1)) * self._gates
 
-        def tap(name: str, layer: Any, inputs: Any, outputs: Any) -> Any:
-            if not isinstance(layer, keras.layers.BatchNormalization):
-                return outputs
-            _, made = self._groups.kernels[name]
-            return outputs * tf.gather(copies, made, axis=1)[:, None, None]
+        def tap(node: Node, inputs: Sequence[Any], compute: Compute) -> Any:
+            owners = self._groups.gates.get(f"{node.name}/gamma")
+            outputs = compute(inputs)
+            return outputs if owners is None else outputs * tf.gather(copies, owners, axis=1)[:, None, None]
 
         logits = call_tapped(self._network, images, tap)
         return ForwardPass(logits, [tiled_probe(copies, self._gates)])
 
 
 class LinkModel:
-    """A network whose parameters are gates on its links, all open, one per entry of `Cell.inputs` in that order.
+    """A network whose parameters are gates on its links, all open, in the order of `Links`.
 
     A gate multiplies the source's map where one cell reads it. Pooling, adapters and joins are linear, so that is what
     the link contributes to what the cell reads: a slice of the joined map, a term of the sum, or all of it; of a graph
@@ -111,12 +104,12 @@ class LinkModel:
 
     Args:
         network: Left as it was; of more than its stem.
+        links: Those of its architecture.
     """
 
-    def __init__(self, network: GrowingNetwork):
-        self._network = network
-        self._first = np.cumsum([0, *(len(cell.inputs) for cell in network.architecture.cells)])
-        self._gates = tf.Variable(tf.ones(self._first[-1]))
+    def __init__(self, network: GrowingNetwork, links: Links):
+        self._network, self._places = network, {(link.source, link.reader): n for n, link in enumerate(links)}
+        self._gates = tf.Variable(tf.ones(len(links)))
 
     @property
     def parameters(self) -> list[Any]:
@@ -127,11 +120,14 @@ class LinkModel:
         """See `Model.run`."""
         copies = tf.ones((len(images), 1)) * self._gates
 
-        def tap(number: int, maps: Sequence[Any]) -> list[Any]:
-            gates = tf.unstack(copies[:, self._first[number] : self._first[number + 1], None, None, None], axis=1)
-            return [features * gate for features, gate in zip(maps, gates, strict=True)]
+        def gated(node: Node, source: str, features: Any) -> Any:
+            place = self._places.get((cell_of(source), cell_of(node.name)))
+            return features if place is None else features * copies[:, place, None, None, None]
 
-        logits = call_with_inputs(self._network, images, tap)
+        def tap(node: Node, inputs: Sequence[Any], compute: Compute) -> Any:
+            return compute([gated(node, *pair) for pair in zip(node.inputs, inputs, strict=True)])
+
+        logits = call_tapped(self._network, images, tap)
         return ForwardPass(logits, [tiled_probe(copies, self._gates)])
 
 

@@ -1,24 +1,22 @@
 """Whole channels as groups: what goes with a channel, how groups are scored together, which are kept.
 
 A channel that is removed takes along what makes it (output columns and normalisation) and what reads it (input rows of
-every reader). An identity shortcut ties the channels that it adds, so they are one group; so are those of one place in
-all nodes of a graph cell.
+every reader). A sum ties the channels that it adds, so they are one group.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kgrow.architecture import Architecture
-from kgrow.architecture.channels import Channels, all_joined, join_maps, kernel_channels, stacked_nodes
+from kgrow.graph import Architecture, Node
+from kgrow.graph.channels import NO_CHANNEL, channel_labels, kernel_sides
 
-# What is no group of its own: the image's channels and the classes, and the column of a depthwise kernel.
-NO_CHANNEL, ITSELF = -1, -2
+# The column of a depthwise kernel, which is no group of its own either.
+ITSELF = -2
 NUM_NO_GROUPS = 2
 
 
@@ -99,44 +97,49 @@ class ChannelGroups:
 @functools.lru_cache(maxsize=8)
 def channel_groups(architecture: Architecture) -> ChannelGroups:
     """Returns the groups of an architecture."""
-    labels, layers = _labels(architecture)
-    kernels = {name: (rows, cols) for name, rows, cols in kernel_channels(architecture, labels, NO_CHANNEL, ITSELF)}
-    num_groups = 1 + max(int(layer.max()) for layer in layers)
+    labels = channel_labels(architecture)
+    num_groups = 1 + max(int(own.max(initial=NO_CHANNEL)) for own in labels.values())
+    kernels: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    layers: dict[bytes, np.ndarray] = {}
+    gates: dict[str, np.ndarray] = {}
     blocks = np.full(num_groups, len(architecture.blocks))
-    owners = [index for index, block in enumerate(architecture.blocks) for _ in block.cells]
-    for cells in (labels.maps, labels.hidden):
-        for owner, channels in zip(owners, cells, strict=True):
-            np.minimum.at(blocks, channels, owner)
-    normed = [op.name for op in architecture.kernels() if op.norm_channels]
-    gates = {f"{name}/{kind}": kernels[name][1] for name in normed for kind in ("gamma", "beta")}
-    groups = ChannelGroups(kernels, layers, blocks, np.zeros(num_groups), gates)
-    positions = {op.name: np.full(op.kernel_shape, float(op.positions)) for op in architecture.kernels()}
+    names = {kernel.name: kernel for kernel in architecture.kernels()}
+    for node in architecture.nodes:
+        own, (block, is_head) = labels[node.name], architecture.owners[node.name]
+        is_channel = own != NO_CHANNEL
+        if node.name in names:
+            kernels[node.name] = kernel_sides(architecture, node, labels, ITSELF)
+        if is_channel.any() and not is_head:
+            np.minimum.at(blocks, own[is_channel], block)
+            layers[own[is_channel].tobytes()] = own[is_channel]
+        if node.operator.affine({}) is not None and any(node.operator.num_weights(*architecture.input_shapes(node))):
+            gates |= _scales(node, own)
+    gates |= _unnormed(architecture, gates, num_groups)
+    groups = ChannelGroups(kernels, tuple(layers.values()), blocks, np.zeros(num_groups), gates)
+    positions = {name: np.full(kernel.kernel_shape, float(kernel.positions)) for name, kernel in names.items()}
     return dataclasses.replace(groups, macs=groups.total(positions))
 
 
-def _labels(architecture: Architecture) -> tuple[Channels, tuple[np.ndarray, ...]]:
-    """Returns the number of each channel's group, tied channels having the same one, and those of every layer."""
-    cells = architecture.cells
-    ends = np.cumsum([0, *(cell.filters for cell in cells), *(cell.hidden_filters for cell in cells)])
-    parts = [np.arange(start, stop) for start, stop in itertools.pairwise(ends)]
-    maps, hidden = parts[: len(cells)], parts[len(cells) :]
-    representative = np.arange(ends[-1])
-    for number, cell in enumerate(cells):
-        if cell.shortcut == "identity":
-            tied = join_maps(cell, maps)
-        elif cell.kind == "graph":
-            tied = stacked_nodes(cell, hidden[number])
-        else:
-            continue
-        for one, other in zip(maps[number], tied, strict=True):
-            low, high = sorted((representative[one], representative[other]))
-            representative[representative == high] = low
-    _, numbered = np.unique(representative, return_inverse=True)
-    maps, hidden = [numbered[part] for part in maps], [numbered[part] for part in hidden]
-    image = np.full(architecture.input_shape[2], NO_CHANNEL)
-    return Channels(maps, hidden, all_joined(cells, maps, hidden, image)), tuple(
-        layer for layer in (*maps, *hidden) if len(layer)
-    )
+def _unnormed(architecture: Architecture, gates: Mapping[str, np.ndarray], num_groups: int) -> dict[str, np.ndarray]:
+    """Returns the entries of `ChannelGroups.gates` for groups without a scale: kernel and bias of what makes them."""
+    labels = channel_labels(architecture)
+    is_scaled = np.zeros(num_groups + 1, bool)  # the last place is for what is no channel
+    for own in gates.values():
+        is_scaled[own] = True
+    found: dict[str, np.ndarray] = {}
+    for node in architecture.nodes:
+        owners = np.where(is_scaled[labels[node.name]], NO_CHANNEL, labels[node.name])
+        if node.operator.makes_channels and (owners != NO_CHANNEL).any():
+            has_bias = node.operator.num_weights(*architecture.input_shapes(node))[0] > 0
+            found |= {f"{node.name}/{kind}": owners for kind in ("kernel", *(["bias"] if has_bias else []))}
+    return found
+
+
+def _scales(node: Node, owners: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the entries of `ChannelGroups.gates` for a normalisation."""
+    kinds = {"gamma": getattr(node.operator, "has_scale", False), "beta": getattr(node.operator, "has_offset", False)}
+    # Without a scale the channel is scaled by what makes it.
+    return {f"{node.name}/{kind}": owners for kind, is_there in kinds.items() if is_there and kinds["gamma"]}
 
 
 def select_channels(

@@ -11,7 +11,7 @@ from kgrow._keras import tf
 from kgrow._tfmot import assign_masks
 from kgrow.network import GrowingNetwork
 from kgrow.pruning.bayes_models import KernelModel
-from kgrow.pruning.channels import channel_groups, connected
+from kgrow.pruning.channels import NUM_NO_GROUPS, channel_groups, connected
 from kgrow.task import Augmentation
 
 
@@ -61,12 +61,16 @@ class CompressibleNetwork:
     def remove(self, masks: Sequence[np.ndarray]) -> None:
         """See `Compressible.remove`."""
         alive = self._groups.alive(self._named(masks))
-        maps = self._groups.layers[: len(self.network.architecture.cells)]
-        for number, channels in enumerate(maps):
-            if not alive[channels].any():
+        named = self._named(masks)
+        architecture = self.network.architecture
+        stays = np.append(alive, [True] * NUM_NO_GROUPS)
+        for head in range(len(architecture.blocks)):
+            name = architecture.logits(head)
+            rows, _ = self._groups.kernels[name]
+            if not (stays[rows] & named[name].any(axis=1)).any():
                 raise ValueError(
-                    f"`masks` must leave every map a channel that is made and read, but leave the map of cell {number} "
-                    "none. Lower the prices that are too high."
+                    f"`masks` must leave every head a path from the image, but leave head {head} none. Lower the "
+                    "prices that are too high."
                 )
         assign_masks(self._prunable, [mask.astype(np.float32) for mask in masks])
         stays = np.append(alive, True).astype(np.float32)

@@ -3,50 +3,59 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
 
-from kgrow.architecture import Architecture, Cell
-from kgrow.architecture.channels import adapters, cell_names, last_cell, split_joined
-from kgrow.architecture.edge import nodes_of
-from kgrow.architecture.graph_cell import edge_name
 from kgrow.bayes import GateGraph, decide, dependent_gamma, settled_gates
 from kgrow.bayes.prior import LARGEST_GAMMA
+from kgrow.graph import IMAGE, Architecture, Node
 
 STEM = 0
 
 
 class Link(NamedTuple):
-    """One entry of `Cell.inputs`.
+    """A map that a cell reads.
 
     Args:
-        source: Number of the cell whose map is read.
-        reader: Number of the cell that reads it.
-        rows: By the name of a kernel the input rows of it that nothing but this link feeds. There are none where masks
-            cannot take the link away: an identity shortcut passes it on, and the newest input of a sum has no adapter.
-        behind: Kernels of a graph cell that then read nothing but constants.
+        source: Name of the cell whose map is read.
+        reader: Name of the cell that reads it.
+        rows: By the name of a kernel the input rows of it that nothing but this link feeds, bool (inputs,). There are
+            none where masks cannot take the link away, as something reads it that has no kernel.
+        behind: Kernels of the reader that then read nothing but constants.
     """
 
-    source: int
-    reader: int
-    rows: Mapping[str, slice]
+    source: str
+    reader: str
+    rows: Mapping[str, np.ndarray]
     behind: tuple[str, ...] = ()
 
 
+def cell_of(name: str) -> str:
+    """Returns the cell that a node of a grown network belongs to: the first two parts of its name."""
+    return "/".join(name.split("/")[:2])
+
+
 class Links:
-    """All links of a network, in the order of the cells and of their inputs.
+    """All links of a network, in the order of the cells that read and of those that are read.
 
     Args:
-        architecture: Of the network as far as it is grown.
+        architecture: Architecture of the network as far as it is grown, made of cells.
     """
 
     def __init__(self, architecture: Architecture):
         self._architecture = architecture
-        self._cells, self._names = architecture.cells, cell_names(architecture)
-        self._ends = sorted({last_cell(architecture, index) for index in range(len(architecture.blocks))} - {STEM})
-        self._links = tuple(self._find())
+        self._cells: dict[str, list[Node]] = {}
+        for block in architecture.blocks:
+            for node in block.nodes:
+                self._cells.setdefault(cell_of(node.name), []).append(node)
+        self._kernels = {kernel.name for kernel in architecture.kernels()}
+        numbers = {name: number for number, name in enumerate(self._cells)}
+        ends = {numbers[cell_of(block.head[0].inputs[0])] for block in architecture.blocks}
+        self._ends = sorted(ends - {STEM})
+        self._links = tuple(link for name in self._cells for link in self._of_cell(name))
+        self._edges = tuple((numbers[link.source], numbers[link.reader]) for link in self._links)
         self.fixed = np.array([not link.rows for link in self._links], bool)
 
     def __len__(self) -> int:
@@ -55,38 +64,46 @@ class Links:
     def __iter__(self) -> Iterator[Link]:
         return iter(self._links)
 
-    def _find(self) -> Iterator[Link]:
-        for number, (name, cell) in enumerate(zip(self._names, self._cells, strict=True)):
-            adapted = list(adapters(cell, name))
-            for place, (kernel, source) in enumerate(adapted):
-                behind = tuple(self._behind(number, len(adapted) - 1 - place)) if cell.kind == "graph" else ()
-                yield Link(source, number, {kernel: slice(None)}, behind)
-            if not cell.inputs:
-                continue
-            is_own = cell.shortcut != "identity" and not adapted
-            channels = np.arange(sum(self._cells[source].filters for source in cell.inputs))
-            for source, part in split_joined(self._cells, cell, channels):
-                rows = slice(int(part[0]), int(part[-1]) + 1)
-                yield Link(source, number, {kernel: rows for kernel in _readers(name, cell)} if is_own else {})
+    def _of_cell(self, cell: str) -> Iterator[Link]:
+        nodes = self._cells[cell]
+        own = {node.name for node in nodes}
+        sources = {name for node in nodes for name in node.inputs if name not in own} - {IMAGE}
+        for source in sorted(sources, key=list(self._architecture.by_name).index):
+            lost = self._reached(nodes, own, sources - {source})
+            behind = tuple(n.name for n in nodes if n.name in self._kernels and n.name not in lost)
+            rows = self._rows(nodes, source)
+            yield Link(cell_of(source), cell, rows, tuple(name for name in behind if name not in rows))
 
-    def _behind(self, number: int, node: int) -> Iterator[str]:
-        """Yields the kernels of a graph cell to which nothing leads but one of its inputs."""
-        cell, lost = self._cells[number], {node}
-        for target in nodes_of(cell.edges):
-            if all(edge.source in lost for edge in cell.edges if edge.target == target):
-                lost.add(target)
-        starts = tuple(f"{edge_name(self._names[number], edge)}/" for edge in cell.edges if edge.source in lost)
-        yield from (
-            op.name
-            for op in self._architecture.cell_operations(number)
-            if op.kernel_shape and op.name.startswith(starts)
-        )
+    @staticmethod
+    def _reached(nodes: Sequence[Node], own: Set[str], sources: Set[str]) -> set[str]:
+        """Returns the nodes of a cell to which something leads from some of the maps that it reads."""
+        found = set(sources)
+        for node in nodes:
+            if found.intersection(node.inputs):
+                found.add(node.name)
+        return found & own
+
+    def _rows(self, nodes: Sequence[Node], source: str) -> dict[str, np.ndarray]:
+        """Returns `Link.rows`: where the channels of a map come to kernels as they are; none if they come to a sum."""
+        shapes = self._architecture.shapes
+        marks = {source: np.ones(shapes[source][-1], bool)}
+        rows = {}
+        for node in nodes:
+            inputs = [marks.get(name, np.zeros(shapes[name][-1], bool)) for name in node.inputs]
+            if node.name in self._kernels:
+                if inputs[0].any():
+                    rows[node.name] = inputs[0]
+                continue
+            aligned = node.operator.aligned(inputs, self._architecture.input_shapes(node))
+            if len(aligned) > 1 and any(each.any() for each in aligned):
+                return {}
+            marks[node.name] = aligned[0]
+        return rows
 
     @functools.cached_property
     def graphs(self) -> tuple[GateGraph, ...]:
         """Per head that reads more than the stem the links as gates, on the way to the map that it reads."""
-        edges = tuple((link.source, link.reader) for link in self._links)
-        return tuple(GateGraph(edges, sources=(STEM,), sink=end) for end in self._ends)
+        return tuple(GateGraph(self._edges, sources=(STEM,), sink=end) for end in self._ends)
 
     def present(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         """Returns which links are fixed, or have a connection that is not zero, bool (num_links,).
@@ -97,13 +114,18 @@ class Links:
         return self.fixed | np.array([self._is_read(link, arrays) for link in self._links], bool)
 
     def _is_read(self, link: Link, arrays: Mapping[str, np.ndarray]) -> bool:
-        second = f"{self._names[link.reader]}/second"
-        is_heard = second not in arrays or bool(arrays[second].any())
-        # What `first` makes of it reaches the map through `second` only.
-        return any(
-            bool(arrays[kernel][..., rows, :].any()) and (is_heard or not kernel.endswith("/first"))
-            for kernel, rows in link.rows.items()
-        )
+        """Whether something that is not zero leads from a link to the map of the cell that reads it."""
+        nodes, found = self._cells[link.reader], set[str]()
+        for node in nodes:
+            if node.name not in self._kernels:
+                leads = bool(found.intersection(node.inputs))
+            elif node.name in link.rows:
+                leads = bool(arrays[node.name][..., link.rows[node.name], :].any())
+            else:
+                leads = bool(found.intersection(node.inputs)) and bool(arrays[node.name].any())
+            if leads:
+                found.add(node.name)
+        return nodes[-1].name in found
 
     def supported(
         self, curvature: np.ndarray, price: float, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
@@ -146,12 +168,8 @@ class Links:
                 found[kernel][..., rows, :] &= stays
             for kernel in link.behind:
                 found[kernel] &= stays
-        fed = {STEM} | {link.reader for link, stays in zip(self._links, kept, strict=True) if stays}
-        lost = tuple(f"{name}/" for number, name in enumerate(self._names) if number not in fed)
+        fed = {link.reader for link, stays in zip(self._links, kept, strict=True) if stays}
+        lost = tuple(f"{name}/" for number, name in enumerate(self._cells) if number != STEM and name not in fed)
         for name, connections in found.items():
             connections &= not name.startswith(lost)
         return found
-
-
-def _readers(name: str, cell: Cell) -> list[str]:
-    return [f"{name}/first", *([f"{name}/projection"] if cell.shortcut == "projection" else [])]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kgrow._tfmot import Masked, assign_masks
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.pruning.channel_criterion import ChannelCriterion
 from kgrow.pruning.channels import ChannelGroups, channel_groups, kernel_shaped, select_channels
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras
-from kgrow.network.conv_norm import kernel_seed
+from kgrow.network.block_layer import seed_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.gradients import mean_gradients
 
@@ -54,5 +54,5 @@ class SNIP(Criterion):
 
     def _redraw(self, network: Prunable) -> None:
         for kernel in network.kernels():
-            initializer = keras.initializers.GlorotNormal(seed=kernel_seed(self.seed, kernel.name))
+            initializer = keras.initializers.GlorotNormal(seed=seed_of(self.seed, kernel.name))
             kernel.weight.assign(initializer(kernel.weight.shape) * kernel.mask)

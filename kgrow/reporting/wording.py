@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 
 NARROWEST = 20
 

@@ -6,9 +6,9 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from kgrow.architecture import Architecture, Cell, Scaling
-from kgrow.architecture.edge import inputs_of, nodes_of, reading_newest
-from kgrow.architecture.genotype import KINDS, Genotype
+from kgrow.graph import Architecture, Cell, Scaling, of_cells
+from kgrow.graph.edge import inputs_of, nodes_of, reading_newest
+from kgrow.graph.genotype import KINDS, Genotype
 from kgrow.searching.residual import SMALL_SIDE
 from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
 
@@ -88,7 +88,7 @@ class Cells(SearchSpace):
             [cell for place, cell in renumbered.items() if before < place <= end]
             for before, end in itertools.pairwise([-1, *ends])
         ]
-        return Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]), with_heads(blocks))
+        return of_cells(input_shape, num_classes, scaling or unscaled(input_shape[2]), with_heads(blocks))
 
     def _ends(self) -> list[int]:
         """Returns the place of each block's last cell, that of the stem being 0."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from kgrow.architecture import Countable
-from kgrow.architecture.operation import on_device
+from kgrow.graph import Architecture
+from kgrow.graph.device import device_steps
 from kgrow.pruning import kept_of
 from kgrow.searching.memory import arena_bytes_of
 
@@ -34,7 +35,7 @@ class Format:
 
 
 # A line a little above exported files, by up to 5 % at 11 to 118 operations: what is tried fits in the end.
-FORMATS = {"float32": Format(4, 4, 180, 115, 4_000), "int8": Format(1, 28, 300, 146, 4_150)}
+FORMATS = {"float32": Format(4, 4, 166, 111, 3_500), "int8": Format(1, 28, 280, 146, 3_550)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Costs:
 
 
 @functools.lru_cache(maxsize=1024)
-def costs(architecture: Countable, quantization: str = "int8", input_dtype: str = "uint8") -> Costs:
+def costs(architecture: Architecture, quantization: str = "int8", input_dtype: str = "uint8") -> Costs:
     """Returns the costs of an architecture as a file of some format.
 
     Args:
@@ -89,20 +90,21 @@ def costs(architecture: Countable, quantization: str = "int8", input_dtype: str 
         quantization: A name in `FORMATS`.
         input_dtype: Type of the raw pixels.
     """
-    last, parts = architecture.operations[-1].block_index, FORMATS[quantization]
-    in_file = [op for op in architecture.operations if not op.is_head or op.block_index == last]
-    operations = on_device(in_file)
-    weights = sum(op.kernel_params for op in operations)
-    kernels = [op for op in operations if op.kernel_shape]
-    channels = sum(op.output_shape[-1] for op in kernels)
-    others = len(operations) - len(kernels)
+    last, parts = len(architecture.blocks) - 1, FORMATS[quantization]
+    steps = device_steps(architecture, heads=(last,))
+    kernels = [step for step in steps if step.kernel_shape]
+    others = len(steps) - len(kernels)
+    weights = sum(math.prod(step.kernel_shape) for step in kernels)
+    channels = sum(step.shape[-1] for step in kernels)
     return Costs(
-        kernels=tuple(tuple(op.kernel_params for op in architecture.kernels(index)) for index in range(last + 1)),
+        kernels=tuple(
+            tuple(kernel.kernel_params for kernel in architecture.kernels(index)) for index in range(last + 1)
+        ),
         macs=architecture.macs(),
         flash_bytes=weights * parts.weight
         + channels * parts.channel
         + len(kernels) * parts.kernel
         + others * parts.operation
         + parts.file,
-        ram_bytes=arena_bytes_of(architecture, in_file, quantization == "int8", np.dtype(input_dtype).itemsize),
+        ram_bytes=arena_bytes_of(architecture, steps, quantization == "int8", np.dtype(input_dtype).itemsize),
     )

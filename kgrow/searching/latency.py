@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kgrow._files import read_json
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching.limits import LimitError

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kgrow._checks import check_keep_ratios
-from kgrow.architecture import Architecture, Scaling
+from kgrow.graph import Architecture, Scaling
 from kgrow.searching.footprint import Costs, Footprint, costs
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.space import Candidate, HyperParameters, SearchSpace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 
-from kgrow.architecture import Architecture, Cell, Scaling
+from kgrow.graph import Architecture, Cell, Scaling, of_cells
 from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
 
 # Up to this side images are not reduced before the first cell.
@@ -44,7 +44,7 @@ class ResidualSpace(SearchSpace):
             first = len(cells) if blocks else 0
             cells += list(_residuals([(scaled_filters(filters, width), stride) for filters, stride in block], cells))
             blocks.append(cells[first:])
-        return Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]), with_heads(blocks))
+        return of_cells(input_shape, num_classes, scaling or unscaled(input_shape[2]), with_heads(blocks))
 
 
 def _residuals(block: Sequence[tuple[int, int]], before: Sequence[Cell]) -> Iterator[Cell]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
 
 FILTERS = 16
@@ -37,7 +37,7 @@ class Seed(SearchSpace):
         links: str | None = None,
     ) -> Architecture:
         """See `SearchSpace.build`."""
-        architecture = Architecture(input_shape, num_classes, scaling or unscaled(input_shape[2]))
+        blocks = []
         join, filters, number = links or self.links[0], scaled_filters(FILTERS, width), 1
         for index, count in enumerate(CELLS_PER_BLOCK):
             cells = [Cell("conv", filters)] if index == 0 else []
@@ -46,8 +46,8 @@ class Seed(SearchSpace):
                 number += 1
             if index == len(CELLS_PER_BLOCK) - 1:
                 cells.append(Cell("conv", filters, **_reads(number, join)))
-            architecture = architecture.grow(Block(tuple(cells), Head(grid=4)))
-        return architecture
+            blocks.append(CellBlock(tuple(cells), Head(grid=4)))
+        return of_cells(input_shape, num_classes, scaling or unscaled(input_shape[2]), blocks)
 
 
 def _reads(number: int, join: str) -> dict:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kgrow._checks import check_keep_ratio
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling
 
 # Resolutions above this are brought down by the stem, so that cost stays near that of a 32x32 image.
 STEM_SIDE = 40
@@ -92,10 +92,10 @@ def stem_cell(filters: int, side: int, least: int) -> Cell:
     return Cell("conv", filters, kernel_size=max(3, 2 * stride - 1), stride=stride)
 
 
-def with_heads(blocks: Sequence[Sequence[Cell]]) -> tuple[Block, ...]:
+def with_heads(blocks: Sequence[Sequence[Cell]]) -> tuple[CellBlock, ...]:
     """Returns blocks of cells: the last head pools to one position, the others to 2x2 or 3x3."""
     grids = [2] * (len(blocks) - 1) + [1]
-    return tuple(Block(tuple(cells), Head(grid)) for cells, grid in zip(blocks, grids, strict=True))
+    return tuple(CellBlock(tuple(cells), Head(grid)) for cells, grid in zip(blocks, grids, strict=True))
 
 
 def unscaled(channels: int) -> Scaling:

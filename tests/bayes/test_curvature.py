@@ -136,7 +136,7 @@ def test_a_gate_at_zero_has_a_curvature(images, double):
 
 
 def test_patches_are_squared_in_parts_when_they_are_many(gauss_newton, relu_net, images, monkeypatch):
-    monkeypatch.setattr("kgrow.bayes.squared_gradients.MAX_VALUES", 700)
+    monkeypatch.setattr("kgrow.graph.operators._squares.MAX_VALUES", 700)
     close(GaussNewton().diagonal(relu_net, SOFTMAX, images), gauss_newton)
 
 

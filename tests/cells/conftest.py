@@ -2,10 +2,10 @@
 
 import pytest
 
-from kgrow.architecture import Scaling
-from kgrow.architecture.edge import Edge
-from kgrow.architecture.genotype import Genotype
 from kgrow.cells.stack import Stack
+from kgrow.graph import Scaling
+from kgrow.graph.edge import Edge
+from kgrow.graph.genotype import Genotype
 
 SCALING = Scaling((128.0,) * 3, (64.0,) * 3)
 

@@ -6,12 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kgrow.architecture.edge import Edge
-from kgrow.architecture.genotype import Genotype
-from kgrow.cells import CellArchitecture
 from kgrow.cells.drawing import INPUTS, genotype_svg
 from kgrow.cells.edges import gate_graph
 from kgrow.cells.random_cells import random_genotype
+from kgrow.graph.edge import Edge
+from kgrow.graph.genotype import Genotype
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,10 +46,10 @@ def test_the_complete_genotype_has_all_operations_between_all_nodes():
 
 
 def test_random_genotypes_have_the_wanted_size_and_follow_their_seed(small_stack, varied_genotype):
-    wanted = CellArchitecture(small_stack, varied_genotype).params()
+    wanted = small_stack.architecture(varied_genotype).params()
     drawn = [random_genotype(small_stack, 3, wanted, seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
-    assert all(abs(CellArchitecture(small_stack, one).params() / wanted - 1) <= 0.05 for one in drawn)
+    assert all(abs(small_stack.architecture(one).params() / wanted - 1) <= 0.05 for one in drawn)
 
 
 def test_a_size_that_no_genotype_has_is_refused(small_stack):

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
-from kgrow.architecture.genotype import Genotype
 from kgrow.bayes import GAMMA_THRESHOLD, CrossEntropy, DiagonalRecursion, GaussNewton
 from kgrow.cells import (
     CellSearch,
@@ -26,6 +25,7 @@ from kgrow.cells import (
 from kgrow.cells.gradient_search import derived
 from kgrow.cells.search import GatedModel
 from kgrow.cells.stack import Stack
+from kgrow.graph.genotype import Genotype
 
 ROOT = Path(__file__).parents[2]
 DESCENT = Descent(batch_size=24)

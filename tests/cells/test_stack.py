@@ -1,31 +1,30 @@
 """What is counted is what is built."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 
 import kgrow
 from kgrow._keras import keras, tf
-from kgrow.architecture.edge import OPERATIONS, Edge, steps_of
-from kgrow.architecture.genotype import Genotype
-from kgrow.cells import CellArchitecture, train_cells
+from kgrow.cells import train_cells
 from kgrow.cells.layers import apply_steps
 from kgrow.cells.network import cell_network
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import Descent
+from kgrow.graph.edge import OPERATIONS, Edge, steps_of
+from kgrow.graph.genotype import Genotype
 from kgrow.searching.footprint import costs
 
 
 @pytest.fixture(scope="module")
 def architecture(varied_genotype, small_stack):
-    return CellArchitecture(small_stack, varied_genotype)
+    return small_stack.architecture(varied_genotype)
 
 
 @pytest.fixture(scope="module")
-def network(architecture):
-    return cell_network(architecture, seed=0)
+def network(small_stack, varied_genotype):
+    return cell_network(small_stack, varied_genotype, seed=0)
 
 
 def test_parameters_are_those_of_the_network(network, architecture):
@@ -34,26 +33,18 @@ def test_parameters_are_those_of_the_network(network, architecture):
     assert network.output_shape == (None, 3)
 
 
-def test_it_survives_a_trip_through_json(architecture):
-    assert CellArchitecture.from_json(json.loads(json.dumps(architecture.to_json()))) == architecture
-
-
-def test_operations_are_the_layers_with_what_they_read(network, architecture):
+def test_nodes_are_the_layers_with_what_they_read(network, architecture):
     shapes = {layer.name: layer.output_shape[1:] for layer in network.layers}
-    made = {"image": architecture.input_shape}
-    for op in architecture.operations:
-        assert set(op.inputs) <= set(made)
-        made[op.name] = op.output_shape
-        wanted = shapes[op.name]
-        assert op.output_shape == ((1, 1, *wanted) if len(wanted) == 1 else wanted)
-    assert [op.name for op in architecture.operations][-1] == "logits"
+    for node in architecture.nodes:
+        assert architecture.shapes[node.name] == shapes[node.name.replace("/before", "/relu")]
+    assert architecture.nodes[-1].name == "logits"
 
 
 def test_memory_is_that_of_the_widest_moment(small_stack):
     only = Genotype((Edge(2, 0, "max3"),), (Edge(2, 0, "max3"),))
     stack = dataclasses.replace(small_stack, cells="N")
     # The stem's 6 channels, and the 3 of the scaled image, at 8 x 8 positions.
-    assert costs(CellArchitecture(stack, only)).ram_bytes == 64 * 9
+    assert costs(stack.architecture(only)).ram_bytes == 64 * 9
 
 
 def test_macs_are_kernels_times_positions_of_the_layers(network, architecture):
@@ -62,16 +53,14 @@ def test_macs_are_kernels_times_positions_of_the_layers(network, architecture):
         for layer in network.layers
         if layer.weights and not layer.name.endswith("norm")
     }
-    counted = {op.name: op.kernel_params * op.positions for op in architecture.operations}
-    assert {name: macs for name, macs in counted.items() if macs} == kernels
+    assert {kernel.name: kernel.kernel_params * kernel.positions for kernel in architecture.kernels()} == kernels
     assert architecture.macs() == sum(kernels.values())
 
 
 def test_cells_that_nothing_reads_are_left_out(small_stack):
     skipping = Genotype((Edge(2, 1, "max3"),), (Edge(2, 1, "max3"),))
-    architecture = CellArchitecture(small_stack, skipping)
-    assert [cell.number for cell in architecture.cells] == [1, 3]
-    assert cell_network(architecture, 0).count_params() == architecture.params()
+    assert [cell.number for cell in small_stack.used_places(skipping)] == [1, 3]
+    assert cell_network(small_stack, skipping, 0).count_params() == small_stack.architecture(skipping).params()
 
 
 def test_a_reduction_halves_the_map_and_doubles_its_channels(network):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from kgrow.architecture.edge import NUM_INPUTS, Edge
-from kgrow.architecture.genotype import Genotype
 from kgrow.bayes import GateGraph
 from kgrow.cells.edges import gate_graph
 from kgrow.cells.switches import SwitchGroup
+from kgrow.graph.edge import NUM_INPUTS, Edge
+from kgrow.graph.genotype import Genotype
 
 # Two edges into node 2, one from it into node 3, one from an input into node 3.
 EDGES = (Edge(2, 0, "max3"), Edge(2, 1, "sep3"), Edge(3, 2, "avg3"), Edge(3, 0, "sep5"))

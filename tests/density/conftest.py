@@ -2,8 +2,8 @@
 
 import pytest
 
-from kgrow.architecture import Scaling
-from kgrow.density import DensityNetwork, Layout
+from kgrow.density import Layout, density_network
+from kgrow.graph import Scaling
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +13,6 @@ def network_of(tiny_task):
     def build(hidden=(24, 16), densities=(0.2, 0.25, 0.5), seed=0, mask_seed=0):
         layout = Layout((192, *hidden, 3), densities)
         scaling = Scaling(tiny_task.pixel_mean, tiny_task.pixel_std)
-        return DensityNetwork(layout, tiny_task.input_shape, scaling, seed=seed, mask_seed=mask_seed)
+        return density_network(layout, tiny_task.input_shape, scaling, seed=seed, mask_seed=mask_seed)
 
     return build

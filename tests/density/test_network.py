@@ -3,22 +3,24 @@
 import numpy as np
 import pytest
 
-from kgrow.architecture import Scaling
-from kgrow.compressing.graph import outputs
-from kgrow.density import DensityNetwork, Layout, Training, train
+from kgrow.density import Layout, Training, density_network, train
+from kgrow.graph import Scaling
+from kgrow.graph.keras_models import to_keras
+from kgrow.graph.values import Weighted
 from kgrow.lifecycle import TrainingDivergedError
 
 TRAINING = Training(epochs=3, batch_size=16)
 
 
 def masks_of(network):
-    return {kernel.name: kernel.mask.numpy() for kernel in network.kernels}
+    return {kernel.name: kernel.mask.numpy() for kernel in network.kernels()}
 
 
 def test_every_layer_has_exactly_its_connections(network_of):
     network = network_of()
-    assert tuple(kernel.kept for kernel in network.kernels) == network.layout.connections == (922, 96, 24)
-    assert network.active_params == network.layout.active_params == 1042
+    layout = Layout((192, 24, 16, 3), (0.2, 0.25, 0.5))
+    assert tuple(kernel.kept for kernel in network.kernels()) == layout.connections == (922, 96, 24)
+    assert network.kept_params() == layout.active_params == 1042
 
 
 def test_every_hidden_unit_reads_and_is_read(network_of):
@@ -31,7 +33,7 @@ def test_masks_do_not_change_in_training_and_hold_the_weights_at_zero(network_of
     network = network_of()
     before, weights = masks_of(network), network.state()
     train(network, tiny_task.train, TRAINING, seed=0)
-    for kernel in network.kernels:
+    for kernel in network.kernels():
         assert np.array_equal(kernel.mask.numpy(), before[kernel.name])
         assert np.array_equal(kernel.weight.numpy() != 0, before[kernel.name] > 0)
         assert not np.array_equal(kernel.weight.numpy(), weights[f"{kernel.name}/kernel"])
@@ -42,8 +44,8 @@ def test_initial_spread_grows_as_one_over_the_root_of_the_density():
     spreads = {}
     for density in (1.0, 0.25, 0.04):
         layout = Layout((1600, 400, 10), (density, 1.0))
-        network = DensityNetwork(layout, (40, 40, 1), scaling, seed=0, mask_seed=0)
-        kernel = network.kernels[0]
+        network = density_network(layout, (40, 40, 1), scaling, seed=0, mask_seed=0)
+        kernel = network.kernels()[0]
         spreads[density] = kernel.weight.numpy()[kernel.mask.numpy() > 0].std()
     assert spreads[1.0] == pytest.approx(np.sqrt(2 / 1600), rel=0.01)
     assert spreads[0.25] == pytest.approx(2 * spreads[1.0], rel=0.02)
@@ -52,9 +54,9 @@ def test_initial_spread_grows_as_one_over_the_root_of_the_density():
 
 def test_signals_neither_vanish_nor_grow_with_depth():
     layout = Layout((256, *[256] * 16, 256), (0.05,) * 17)
-    network = DensityNetwork(layout, (16, 16, 1), Scaling((0.0,), (1.0,)), seed=0, mask_seed=0)
+    network = density_network(layout, (16, 16, 1), Scaling((0.0,), (1.0,)), seed=0, mask_seed=0)
     images = np.random.default_rng(0).normal(size=(64, 16, 16, 1)).astype(np.float32)
-    assert 0.2 < network(images).numpy().std() / np.sqrt(2) < 5
+    assert 0.2 < network(images)[0].numpy().std() / np.sqrt(2) < 5
 
 
 def test_same_seeds_give_the_same_network_and_training(network_of, tiny_task):
@@ -69,7 +71,7 @@ def test_same_seeds_give_the_same_network_and_training(network_of, tiny_task):
 
 def test_mask_seed_moves_connections_and_no_weight(network_of):
     first, second = network_of(mask_seed=0), network_of(mask_seed=1)
-    kernels = list(zip(first.kernels, second.kernels, strict=True))
+    kernels = list(zip(first.kernels(), second.kernels(), strict=True))
     assert all(not np.array_equal(a.mask.numpy(), b.mask.numpy()) for a, b in kernels)
     for a, b in kernels:
         both = (a.mask.numpy() * b.mask.numpy()) > 0
@@ -79,15 +81,15 @@ def test_mask_seed_moves_connections_and_no_weight(network_of):
 def test_network_learns(network_of, tiny_task):
     network = network_of()
     train(network, tiny_task.train, Training(epochs=20, batch_size=16), seed=0)
-    assert np.mean(outputs(network.model, tiny_task.test.images).argmax(axis=-1) == tiny_task.test.labels) > 0.8
+    assert np.mean(network.logits(tiny_task.test.images)[0].argmax(axis=-1) == tiny_task.test.labels) > 0.8
 
 
 def test_plain_model_answers_the_same(network_of, tiny_task):
     network = network_of()
-    plain = network.plain()
-    assert [type(layer).__name__ for layer in plain.layers] == ["Rescaling", "Flatten", "Dense", "Dense", "Dense"]
+    plain = to_keras(Weighted.of(network.architecture, network.state()), softmax=False, name="plain")
+    assert {type(layer).__name__ for layer in plain.layers} == {"InputLayer", "Rescaling", "Flatten", "Dense", "ReLU"}
     images = tiny_task.test.images
-    assert np.array_equal(outputs(plain, images), outputs(network.model, images))
+    np.testing.assert_allclose(plain(images.astype(np.float32)), network.logits(images)[0], atol=1e-5)
 
 
 def test_state_is_what_is_loaded(network_of):
@@ -101,7 +103,7 @@ def test_state_is_what_is_loaded(network_of):
 
 def test_layout_of_other_images_is_refused():
     with pytest.raises(ValueError, match=r"must read the 64 values of an image of \(8, 8, 1\), but reads 60"):
-        DensityNetwork(Layout((60, 10), (1.0,)), (8, 8, 1), Scaling((0.0,), (1.0,)), seed=0, mask_seed=0)
+        density_network(Layout((60, 10), (1.0,)), (8, 8, 1), Scaling((0.0,), (1.0,)), seed=0, mask_seed=0)
 
 
 def test_training_that_diverges_says_so(network_of, tiny_task):

@@ -7,12 +7,12 @@ import tempfile
 import numpy as np
 import pytest
 
-from kgrow.architecture.arena import place
 from kgrow.exporting import EXPORTERS, cut
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.assembly import parse
 from kgrow.exporting.cost import arena_bytes, lifetimes, macs
 from kgrow.exporting.memory_plan import with_plan
+from kgrow.graph.arena import place
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import FALLBACKS, ExitRule
 from kgrow.searching import SPACES

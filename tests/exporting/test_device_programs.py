@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kgrow_device import run as device
 from PIL import Image
 
 from kgrow.benchmark import benchmark
@@ -26,6 +25,7 @@ from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.measure import open_interpreter
 from kgrow.task import Split
 from kgrow.task.pixels import resize
+from kgrow_device import run as device
 
 PROGRAMS = Path(__file__).parents[2] / "export"
 

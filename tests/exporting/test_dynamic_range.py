@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.exporting import EXPORTERS
 from kgrow.exporting.assembly import operation_versions, parse
 from kgrow.exporting.dynamic_range import SMALLEST
 from kgrow.exporting.measure import open_interpreter
+from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.network import GrowingNetwork
 
 # Highest version per operation, asked of the interpreter itself: see tests/test_device.py.
@@ -20,8 +20,8 @@ KNOWN = json.loads((Path(__file__).parent / "tflite_runtime_2_14.json").read_tex
 @pytest.fixture(scope="module")
 def with_large_kernels():
     """A convolution and a Dense layer that are both large enough for 8 bits."""
-    block = Block((Cell("conv", 48, stride=2),), Head(2))
-    return GrowingNetwork(Architecture((8, 8, 3), 64, Scaling((128.0,) * 3, (64.0,) * 3), (block,)))
+    block = CellBlock((Cell("conv", 48, stride=2),), Head(2))
+    return GrowingNetwork(of_cells((8, 8, 3), 64, Scaling((128.0,) * 3, (64.0,) * 3), (block,)))
 
 
 @pytest.mark.parametrize("name", EXPORTERS)

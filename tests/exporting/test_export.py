@@ -7,7 +7,6 @@ import re
 
 import numpy as np
 import pytest
-from kgrow_device import run as device
 
 from kgrow.exporting import EXPORTERS, Artefact, EarlyExit, Exporter, ExportError, ExportOptions, classify, cut, export
 from kgrow.exporting.answers import Answers
@@ -18,6 +17,7 @@ from kgrow.exporting.verify import check_equal
 from kgrow.network.early_exit import ExitRule, answering_head, softmax
 from kgrow.pruning import Magnitude, prune
 from kgrow.task import Split
+from kgrow_device import run as device
 
 
 @pytest.fixture(scope="module")

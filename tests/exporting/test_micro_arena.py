@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from kgrow.architecture.arena import ALIGNMENT
 from kgrow.exporting import cut, micro_arena
 from kgrow.exporting.memory_plan import with_plan
 from kgrow.exporting.micro_arena import arena_bound, arena_size
+from kgrow.graph.arena import ALIGNMENT
 from kgrow.network.early_exit import ExitRule
 
 HEADS = (0, 1, 2)

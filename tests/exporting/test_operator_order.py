@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.architecture.edge import OPERATIONS, Edge
 from kgrow.exporting import EXPORTERS
 from kgrow.exporting.assembly import pack, parse
 from kgrow.exporting.cost import arena_bytes
 from kgrow.exporting.exporter import head_outputs
 from kgrow.exporting.measure import open_interpreter
 from kgrow.exporting.operator_order import in_order
+from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
+from kgrow.graph.edge import OPERATIONS, Edge
 from kgrow.network import GrowingNetwork
 
 OUTPUTS = [name for index in range(2) for name in head_outputs(index)]
@@ -21,8 +21,8 @@ def model():
     """Two heads behind nodes of seven edges each."""
     edges = tuple(Edge(2, 0, name) for name in OPERATIONS)
     cells = [Cell("conv", 4), *(Cell("graph", 8, (number,), hidden_filters=8, edges=edges) for number in range(2))]
-    blocks = (Block(tuple(cells[:2]), Head(2)), Block(tuple(cells[2:]), Head(2)))
-    network = GrowingNetwork(Architecture((8, 8, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), blocks))
+    blocks = (CellBlock(tuple(cells[:2]), Head(2)), CellBlock(tuple(cells[2:]), Head(2)))
+    network = GrowingNetwork(of_cells((8, 8, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), blocks))
     return EXPORTERS["float32"].convert(network, (0, 1))
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
-from kgrow.architecture.edge import Edge
 from kgrow.exporting import EXPORTERS, cut
 from kgrow.exporting.assembly import parse, type_name
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import open_interpreter
 from kgrow.exporting.quantized import QuantizedNetwork, calibrate
+from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
+from kgrow.graph.edge import Edge
 from kgrow.network import GrowingNetwork
 
 SCALING = Scaling((128.0,) * 3, (64.0,) * 3)
@@ -65,7 +65,7 @@ def test_ranges_hold_zero_and_whatever_was_seen(folded, images):
 
 def test_concatenated_maps_of_other_sizes_are_not_cut_off(noise):
     cells = (Cell("conv", 4), Cell("conv", 4, (0,)), Cell("conv", 5, (0, 1), join="concat"))
-    network = GrowingNetwork(Architecture((9, 9, 3), 3, SCALING, (Block(cells, Head(2)),)))
+    network = GrowingNetwork(of_cells((9, 9, 3), 3, SCALING, (CellBlock(cells, Head(2)),)))
     network.named_variables()["block_0/cell_1/first/gamma"].assign([8.0] * 4)
     images = noise(network, 64)
     folded = FoldedNetwork(network)
@@ -122,7 +122,7 @@ def test_file_computes_what_the_simulation_computes(quantized, int8_model, varie
 def test_a_node_of_several_edges_stays_in_8_bits(noise):
     edges = (Edge(2, 0, "sep3"), Edge(2, 0, "max3"), Edge(2, 0, "avg3"), Edge(2, 0, "dil3"))
     cells = (Cell("conv", 4), Cell("graph", 3, (0,), hidden_filters=3, edges=edges))
-    network = GrowingNetwork(Architecture((8, 8, 3), 3, SCALING, (Block(cells, Head(2)),)))
+    network = GrowingNetwork(of_cells((8, 8, 3), 3, SCALING, (CellBlock(cells, Head(2)),)))
     model = EXPORTERS["int8"].convert(network, (0,), representative_dataset=noise(network, 16))
     types = {type_name(tensor) for graph in parse(model).subgraphs for tensor in graph.tensors}
     assert types <= {"UINT8", "INT8", "INT32"}

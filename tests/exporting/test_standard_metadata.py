@@ -11,11 +11,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.exporting import EXPORTERS, EarlyExit, ExportOptions, cut, export
 from kgrow.exporting.assembly import parse
 from kgrow.exporting.bundle import self_describing
 from kgrow.exporting.standard_metadata import IDENTIFIER, NAME
+from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import softmax
 
@@ -41,8 +41,8 @@ def described(model, pixel_range=(0, 255)):
 
 @pytest.fixture(scope="module")
 def network():
-    block = Block((Cell("conv", 4, stride=2),), Head(2))
-    return GrowingNetwork(Architecture((32, 32, 3), 3, Scaling((128.0,) * 3, (64.0,) * 3), (block,)), seed=1)
+    block = CellBlock((Cell("conv", 4, stride=2),), Head(2))
+    return GrowingNetwork(of_cells((32, 32, 3), 3, Scaling((128.0,) * 3, (64.0,) * 3), (block,)), seed=1)
 
 
 @pytest.fixture(scope="module")

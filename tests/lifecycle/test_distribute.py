@@ -21,7 +21,7 @@ from kgrow._keras import tf
 
 (processor,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
+from kgrow.graph import Architecture, Block, Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.lifecycle import Lifecycle, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import SNIP
@@ -47,10 +47,10 @@ class Twice(Split):
 
 task = Task("tiny", Twice(images, labels), split, split, ("a", "b", "c"))
 blocks = (
-    Block((Cell("conv", 4, stride=2),), Head(2)),
-    Block((Cell("conv", 6, inputs=(0,)),), Head(1)),
+    CellBlock((Cell("conv", 4, stride=2),), Head(2)),
+    CellBlock((Cell("conv", 6, inputs=(0,)),), Head(1)),
 )
-architecture = Architecture((8, 8, 3), 3, Scaling((128.0,) * 3, (64.0,) * 3), blocks)
+architecture = of_cells((8, 8, 3), 3, Scaling((128.0,) * 3, (64.0,) * 3), blocks)
 preset = Preset(epochs=4, batch_size=8, learning_rate=0.05, grow_epochs=(1,), prune_epochs=(2, 2), milestones=(4,),
                 gammas=(0.1,), l2=1e-3)
 arrays, losses, noise = [], [], []

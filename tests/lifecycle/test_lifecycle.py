@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.lifecycle import (
     BEST,
     LAST,

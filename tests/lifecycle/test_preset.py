@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrow.architecture import Architecture, Block, Cell, Scaling
+from kgrow.graph import Cell, CellBlock, Scaling, of_cells
 from kgrow.growing import GrowthState
 from kgrow.lifecycle import PRESETS, Preset
 from kgrow.lifecycle.preset import STRATEGIES
@@ -192,7 +192,7 @@ def test_run_of_any_length_starts_at_a_low_rate_and_reaches_its_peak(epochs):
 
 def test_a_network_of_more_blocks_than_epochs_of_growth_is_refused():
     cells = tuple(Cell("conv", 4, inputs=(number - 1,) * (number > 0)) for number in range(5))
-    target = Architecture((8, 8, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), tuple(Block((cell,)) for cell in cells))
+    target = of_cells((8, 8, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), tuple(CellBlock((cell,)) for cell in cells))
     policy = PRESETS["default"].growth_policy()
     state = GrowthState(0, dataclasses.replace(target, blocks=()), target)
     for ask in (lambda: policy.propose(state), lambda: policy.grown_before(1, target)):

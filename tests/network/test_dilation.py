@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kgrow._keras import keras, tf
-from kgrow.network.dilation import differentiable, dilated_conv2d
+from kgrow.graph.operators._dilation import differentiable, dilated_conv2d
 
 
 def spread(kernel, dilations):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from kgrow._keras import keras
-from kgrow.architecture.edge import OPERATIONS, Edge
-from kgrow.cells import CellArchitecture, Genotype, Stack, cell_network
+from kgrow.cells import Genotype, Stack, cell_network
+from kgrow.graph import IMAGE
+from kgrow.graph.edge import OPERATIONS, Edge
 from kgrow.network import GrowingNetwork
 from kgrow.searching.cells import Cells
 
@@ -32,9 +33,9 @@ def with_statistics(network):
 
 def searched_twin(network, genotype, stack):
     """Returns the maps of the cells of the plain network with the weights of the grown one."""
-    twin = cell_network(CellArchitecture(stack, genotype), seed=1)
+    twin = cell_network(stack, genotype, seed=1)
     state = {name.partition("/")[2]: value for name, value in network.state().items()}
-    numbers = {placed.number: number for number, placed in enumerate(CellArchitecture(stack, genotype).cells, start=1)}
+    numbers = {placed.number: number for number, placed in enumerate(stack.used_places(genotype), start=1)}
     for layer in twin.layers:
         name = layer.name.removesuffix("/norm").replace("stem/0", "cell_0/first")
         if name.startswith("cell_") and layer.name != "cell_0/first":
@@ -44,7 +45,9 @@ def searched_twin(network, genotype, stack):
             # A cell that reads one map alone knows it as node 0, whichever it is in the genotype.
             name = name.replace("/input_1/", "/input_0/").replace("_1_", "_0_")
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([state[f"{name}/{kind}"] for kind in ("gamma", "beta", "moving_mean", "moving_variance")])
+            layer.set_weights(
+                [state[f"{name}/norm/{kind}"] for kind in ("gamma", "beta", "moving_mean", "moving_variance")]
+            )
         elif layer.weights and layer.name != "logits":
             layer.set_weights([state[f"{name}/kernel"]])
     return keras.Model(twin.input, twin.layers[-3].output)
@@ -57,6 +60,6 @@ def test_it_is_the_cell_that_was_searched(genotype, size):
     network = with_statistics(GrowingNetwork(space.build(size, 3)))
     stack = Stack(size, 3, network.architecture.scaling, "NRN", filters=4, stem_stride=1)
     images = np.random.default_rng(1).uniform(0, 255, (4, *size)).astype(np.float32)
-    maps = network.blocks[0](network.scale(images)[None], training=False)
+    maps = network.blocks[0].forward({IMAGE: network.scale(images)}, training=False)
     expected = searched_twin(network, genotype, stack)(images, training=False)
-    np.testing.assert_allclose(maps[-1], expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(maps[network.architecture.blocks[0].nodes[-1].name], expected, rtol=1e-4, atol=1e-4)

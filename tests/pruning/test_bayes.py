@@ -94,7 +94,7 @@ def test_a_tap_sees_every_kernel_and_leaves_nothing_behind(varied_network, batch
 def unsure(varied_copy):
     """A network that draws wrong labels often enough for a few draws to tell the curvature."""
     for block in varied_copy.blocks:
-        kernel = block.head.dense.layer.kernel
+        kernel = block.kernels()[-1].weight
         kernel.assign(0.2 * kernel)
     return varied_copy
 

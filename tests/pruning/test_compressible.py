@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.bayes import Compression, CompressionSettings, CrossEntropy
 from kgrow.exporting import compact
+from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import CompressibleNetwork
 from kgrow.task import Augmentation
@@ -82,7 +82,7 @@ def test_a_network_keeps_a_path(compressible):
 def test_channels_that_only_feed_each_other_are_gone():
     shape, scaling = (8, 8, 3), Scaling((0.0,) * 3, (1.0,) * 3)
     residual = Cell("residual", 4, inputs=(0,), hidden_filters=5, shortcut="identity")
-    network = GrowingNetwork(Architecture(shape, 2, scaling, (Block((Cell("conv", 4), residual), Head(2)),)), seed=0)
+    network = GrowingNetwork(of_cells(shape, 2, scaling, (CellBlock((Cell("conv", 4), residual), Head(2)),)), seed=0)
     compressible = CompressibleNetwork(network)
     masks = [np.ones(kernel.shape, bool) for kernel in compressible.kernels]
     masks[0][..., 1:] = False  # of the stem one filter is left, to which the residual cell adds others

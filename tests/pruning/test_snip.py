@@ -9,7 +9,7 @@ from kgrow._keras import keras, tf
 from kgrow.lifecycle import Preset
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
-from kgrow.network.conv_norm import kernel_seed
+from kgrow.network.block_layer import seed_of
 from kgrow.pruning import SNIP, Magnitude, prune
 from kgrow.pruning.select import select
 from kgrow.task import Augmentation
@@ -136,7 +136,7 @@ def test_pruned_connections_stay_away_while_kernels_are_redrawn(tiny_network, ba
     prune(pruned, {0: 0.5, 1: 0.5}, Magnitude(), [], None)
     reader = pruned.copy()
     for kernel in reader.kernels():
-        drawn = keras.initializers.GlorotNormal(seed=kernel_seed(1, kernel.name))(kernel.weight.shape)
+        drawn = keras.initializers.GlorotNormal(seed=seed_of(1, kernel.name))(kernel.weight.shape)
         kernel.weight.assign(drawn * kernel.mask)
     expected = SNIP().saliency(reader, batches[:1], cross_entropy)
     found = SNIP(reinitialize=True, seed=1).saliency(pruned, batches[:1], cross_entropy)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kgrow.architecture.edge import Edge
-from kgrow.architecture.genotype import Genotype
+from kgrow.graph.edge import Edge
+from kgrow.graph.genotype import Genotype
 from kgrow.searching import Cells
 
 BOTH, OLDER = (Edge(2, 0, "sep3"), Edge(3, 1, "max3")), (Edge(2, 1, "dil3"), Edge(3, 2, "identity"))

@@ -6,10 +6,10 @@ import random
 import numpy as np
 import pytest
 
-from kgrow.architecture import Architecture, Block, Cell, Head, Scaling
 from kgrow.exporting import EXPORTERS, cut
 from kgrow.exporting.cost import arena_bytes
 from kgrow.exporting.memory_plan import with_plan
+from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.network import GrowingNetwork
 from kgrow.searching import SPACES
 from kgrow.searching.footprint import FORMATS, costs
@@ -71,8 +71,8 @@ def test_predicted_memory_is_that_of_the_file_over_all_spaces(case, eagerly):
 
 
 def test_pixels_without_a_mean_are_not_copied():
-    block = Block((Cell("conv", 2),), Head(2))
-    plain = Architecture((8, 8, 1), 3, Scaling((0.0,), (1.0,)), (block,))
+    block = CellBlock((Cell("conv", 2),), Head(2))
+    plain = of_cells((8, 8, 1), 3, Scaling((0.0,), (1.0,)), (block,))
     centered = dataclasses.replace(plain, scaling=Scaling((9.0,), (1.0,)))
     images = 8 * 8 * 4
     # The stem reads the pixels and writes two channels; their mean is subtracted into a third place.
@@ -83,8 +83,8 @@ def test_pixels_without_a_mean_are_not_copied():
 
 def test_memory_worked_out_by_hand():
     residual = Cell("residual", 4, inputs=(0,), hidden_filters=8, shortcut="identity")
-    block = Block((Cell("conv", 4), residual), Head(1))
-    architecture = Architecture((4, 4, 1), 5, Scaling((0.0,), (1.0,)), (block,))
+    block = CellBlock((Cell("conv", 4), residual), Head(1))
+    architecture = of_cells((4, 4, 1), 5, Scaling((0.0,), (1.0,)), (block,))
     # The stem's 4 channels are needed by the shortcut while 8 become 4: 16 channels at 4 x 4 positions.
     assert costs(architecture, "int8").ram_bytes == 16 * 16
     assert costs(architecture, "float32", "float32").ram_bytes == 4 * 16 * 16

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kgrow.architecture import Scaling
+from kgrow.graph import Scaling
 from kgrow.lifecycle import BEST, LAST, Lifecycle, Observer, Preset, Settings, Snapshot
 from kgrow.pruning import Iterative, Magnitude, NoPruning, OneShot, kept_params
 from kgrow.run import Run

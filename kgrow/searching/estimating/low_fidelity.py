@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from kgrow.architecture import Architecture, Scaling
+from kgrow.graph import Architecture, Scaling
 from kgrow.lifecycle import Settings
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.smaller_task import smaller_task

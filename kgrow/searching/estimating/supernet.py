@@ -7,7 +7,7 @@ import hashlib
 import json
 import traceback
 
-from kgrow.architecture import Architecture
+from kgrow.graph import Architecture
 from kgrow.lifecycle import LAST, Lifecycle, OutOfTimeError, Settings, Snapshot, TrainingDivergedError
 from kgrow.lifecycle.checkpoint import MOMENTUM
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator

@@ -1,0 +1,33 @@
+"""What fine-tuning changes of an architecture, and puts back afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kgrow.graph import Architecture
+from kgrow.graph.keras_models import KerasModel
+from kgrow.graph.values import Weighted
+from kgrow.network import GrowingNetwork
+
+LARGEST_MOMENTUM = 0.9
+
+
+def for_training(given: KerasModel) -> KerasModel:
+    """Returns a model whose statistics soon forget.
+
+    Keras' default momentum of 0.99 would leave a few epochs' statistics far behind the weights.
+    """
+    nodes = {}
+    for node in given.weighted.architecture.nodes:
+        momentum = getattr(node.operator, "momentum", 0.0)
+        if momentum > LARGEST_MOMENTUM:
+            operator = dataclasses.replace(node.operator, momentum=LARGEST_MOMENTUM)  # type: ignore[call-arg]
+            nodes[node.name] = dataclasses.replace(node, operator=operator)
+    architecture = given.weighted.architecture.with_nodes(nodes)
+    return dataclasses.replace(given, weighted=Weighted(architecture, given.weighted.weights))
+
+
+def with_momentum_of(network: GrowingNetwork, given: KerasModel) -> KerasModel:
+    """Returns the model that was given with the weights of the trained network."""
+    architecture: Architecture = given.weighted.architecture
+    return dataclasses.replace(given, weighted=Weighted.of(architecture, network.state()))

@@ -1,0 +1,246 @@
+"""`Architecture`: a network as a frozen, JSON-serialisable value, of which the Keras model is an interpreter."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from kgrow._checks import check_num_classes
+from kgrow._schema import decoded
+from kgrow.graph.node import IMAGE, KernelNode, Node
+from kgrow.graph.operators import Shape
+from kgrow.graph.scaling import Scaling
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The unit a network grows by: nodes, and the internal classifier on one of their outputs.
+
+    Args:
+        nodes: Each after those that it reads.
+        head: The nodes of the internal classifier; the last one gives the logits. No other block reads them.
+    """
+
+    nodes: tuple[Node, ...]
+    head: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        if not self.head:
+            raise ValueError("`head` must hold at least one node, but is empty.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON types; `from_json` gives back an equal value."""
+        return {part: [node.to_json() for node in getattr(self, part)] for part in ("nodes", "head")}
+
+    @staticmethod
+    def from_json(value: Any, field: str = "block") -> Block:
+        """Rebuilds a block from `to_json`, also after a trip through a file."""
+        decoded({"nodes": [Any], "head": [Any]}, value, field)
+        parts = (
+            tuple(Node.from_json(node, f"{field}.{part}[{index}]") for index, node in enumerate(value[part]))
+            for part in ("nodes", "head")
+        )
+        return Block(*parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A network as a value: everything needed to rebuild it, and to count it without building it.
+
+    Args:
+        input_shape: (height, width, channels) of the raw image.
+        num_classes: Logits per head.
+        scaling: Applied to raw pixels inside the network.
+        blocks: In the order in which they are grown.
+
+    Raises:
+        ValueError: If a node reads what does not come before it or does not fit it, two nodes have one name, or a head
+            does not give one logit per class.
+    """
+
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    scaling: Scaling
+    blocks: tuple[Block, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_num_classes(self.num_classes)
+        sides = self.input_shape
+        if len(sides) != 3 or any(not isinstance(side, int) or isinstance(side, bool) or side < 1 for side in sides):
+            raise ValueError(f"`input_shape` must be (height, width, channels), but got {self.input_shape}.")
+        if len(self.scaling.mean) != sides[2]:
+            raise ValueError(f"`scaling` must be for {sides[2]} channels, but is for {len(self.scaling.mean)}.")
+        _ = self.shapes  # which checks all nodes
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash((self.input_shape, self.num_classes, self.scaling, self.blocks))
+
+    @functools.cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, heads included, in the order in which the network runs them."""
+        return tuple(node for block in self.blocks for node in (*block.nodes, *block.head))
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    @functools.cached_property
+    def owners(self) -> dict[str, tuple[int, bool]]:
+        """Per node the index of its block, and whether it belongs to the head."""
+        return {
+            node.name: (index, is_head)
+            for index, block in enumerate(self.blocks)
+            for is_head, nodes in ((False, block.nodes), (True, block.head))
+            for node in nodes
+        }
+
+    @functools.cached_property
+    def readers(self) -> dict[str, tuple[Node, ...]]:
+        """Per name, `"image"` included, the nodes that read it."""
+        found: dict[str, list[Node]] = {name: [] for name in (IMAGE, *self.by_name)}
+        for node in self.nodes:
+            for source in dict.fromkeys(node.inputs):
+                found[source].append(node)
+        return {name: tuple(nodes) for name, nodes in found.items()}
+
+    @functools.cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Per name, `"image"` included, the shape of the output without the batch."""
+        shapes: dict[str, Shape] = {IMAGE: self.input_shape}
+        for index, block in enumerate(self.blocks):
+            for node in block.nodes:
+                _add_shape(shapes, node)
+            inside = dict(shapes)
+            for node in block.head:
+                _add_shape(inside, node)
+            if inside[block.head[-1].name] != (self.num_classes,):
+                raise ValueError(
+                    f"`blocks[{index}].head` must end in {self.num_classes} logits, one per class, but ends in "
+                    f"{inside[block.head[-1].name]}."
+                )
+        heads = {node.name: node for block in self.blocks for node in block.head}
+        for node in heads.values():
+            _add_shape(shapes, node)
+        return shapes
+
+    def input_shapes(self, node: Node) -> list[Shape]:
+        """Returns the shapes that a node reads."""
+        return [self.shapes[name] for name in node.inputs]
+
+    def logits(self, head: int) -> str:
+        """Returns the name of the node that gives the logits of a head."""
+        return self.blocks[head].head[-1].name
+
+    def grow(self, block: Block) -> Architecture:
+        """Returns the architecture with one block more."""
+        return dataclasses.replace(self, blocks=(*self.blocks, block))
+
+    def with_nodes(self, nodes: Mapping[str, Node | None]) -> Architecture:
+        """Returns the architecture with some nodes replaced by others, or left out where the value is None."""
+
+        def changed(part: tuple[Node, ...]) -> tuple[Node, ...]:
+            replaced = (nodes.get(node.name, node) for node in part)
+            return tuple(node for node in replaced if node is not None)
+
+        blocks = (Block(changed(block.nodes), changed(block.head)) for block in self.blocks)
+        return dataclasses.replace(self, blocks=tuple(blocks))
+
+    # Counting.
+
+    @functools.cached_property
+    def _kernels(self) -> tuple[KernelNode, ...]:
+        return tuple(self._find_kernels())
+
+    def _find_kernels(self) -> Iterator[KernelNode]:
+        for node in self.nodes:
+            shape = node.operator.kernel_shape(*self.input_shapes(node))
+            if shape:
+                positions = math.prod(self.shapes[node.name][:-1])
+                yield KernelNode(node.name, shape, positions, *self.owners[node.name])
+
+    def kernels(self, block_index: int | None = None) -> tuple[KernelNode, ...]:
+        """Returns the nodes with a kernel, of one block or of all."""
+        return tuple(kernel for kernel in self._kernels if block_index in (None, kernel.block_index))
+
+    def kernel_params(self, block_index: int | None = None) -> int:
+        """Counts connections: the weights of all kernels, no bias and no normalisation."""
+        return sum(kernel.kernel_params for kernel in self.kernels(block_index))
+
+    def trainable_params(self) -> int:
+        """Counts kernels, biases, scales and offsets of normalisations, and the mixing weight of heads that pool."""
+        return self.kernel_params() + sum(trained for trained, _ in self._num_weights())
+
+    def params(self) -> int:
+        """Counts all variables, moving statistics included: what Keras' `count_params` gives."""
+        return self.trainable_params() + sum(others for _, others in self._num_weights())
+
+    def _num_weights(self) -> list[tuple[int, int]]:
+        return [node.operator.num_weights(*self.input_shapes(node)) for node in self.nodes]
+
+    def macs(
+        self, head: int | None = None, *, kept: Mapping[str, int] | None = None, passing: Collection[int] = ()
+    ) -> int:
+        """Counts the multiply-accumulates of all kernels up to one head, per image.
+
+        Args:
+            head: Index of the head that answers; the last one by default.
+            kept: Kept connections per kernel name, for a mask-aware count; all of them by default.
+            passing: Heads that are evaluated and counted too, those of them that come before it.
+        """
+        head = len(self.blocks) - 1 if head is None else head
+        if not 0 <= head < len(self.blocks):
+            raise ValueError(f"`head` must be in [0, {len(self.blocks) - 1}], but got {head}.")
+        return sum(
+            (kernel.kernel_params if kept is None else kept[kernel.name]) * kernel.positions
+            for kernel in self.kernels()
+            if kernel.block_index <= head and (not kernel.is_head or kernel.block_index in (head, *passing))
+        )
+
+    # JSON.
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON types; `from_json` gives back an equal value."""
+        return {
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+            "scaling": {"mean": list(self.scaling.mean), "std": list(self.scaling.std)},
+            "blocks": [block.to_json() for block in self.blocks],
+        }
+
+    @staticmethod
+    def from_json(value: Any, field: str = "") -> Architecture:
+        """Rebuilds an architecture from `to_json`, also after a trip through a file.
+
+        Args:
+            value: What a JSON parser returned.
+            field: Where it stands in its document.
+
+        Raises:
+            ValueError: If a field is missing or wrong; the message names it.
+        """
+        kinds = {"input_shape": tuple[int, int, int], "num_classes": int, "scaling": Scaling, "blocks": list[Any]}
+        decoded({name: Any for name in kinds}, value, field)
+        start = f"{field}." if field else ""
+        shape, classes, scaling, blocks = (decoded(kind, value[name], start + name) for name, kind in kinds.items())
+        built = (Block.from_json(block, f"{start}blocks[{index}]") for index, block in enumerate(blocks))
+        return Architecture(shape, classes, scaling, tuple(built))
+
+
+def _add_shape(shapes: dict[str, Shape], node: Node) -> None:
+    missing = [name for name in node.inputs if name not in shapes]
+    if missing or node.name in shapes:
+        raise ValueError(
+            f"`inputs` of {node.name} must be nodes before it, and its name must be new, but it reads {node.inputs}."
+        )
+    try:
+        shapes[node.name] = node.operator.output_shape(*(shapes[name] for name in node.inputs))
+    except ValueError as error:
+        raise ValueError(f"Node {node.name} cannot be: {error}") from error

@@ -1,0 +1,237 @@
+"""Cells: how the repeated units of a network are put together of nodes.
+
+A `Cell` says what is to be built; `of_cells` builds it. Nothing else knows cells: an `Architecture` has nodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from kgrow.graph.architecture import Architecture, Block
+from kgrow.graph.builder import Builder
+from kgrow.graph.edge import Edge, inputs_of, nodes_of, sorted_edges
+from kgrow.graph.genotype_cell import add_genotype_cell
+from kgrow.graph.node import IMAGE
+from kgrow.graph.operators import Add, Concat, Conv
+from kgrow.graph.operators.operator import reduced
+from kgrow.graph.scaling import Scaling
+
+CELL_KINDS = ("conv", "residual", "graph")
+JOINS = ("none", "add", "concat")
+SHORTCUTS = ("identity", "projection", "none")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}, but got {value!r}.")
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"`{name}` must be a positive integer, but got {value!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """The repeated unit of a block; it reads feature maps and makes one.
+
+    A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. A `graph` cell
+    is that of a genotype: each input through Conv-BN is a node, each further node the sum of its edges, and the output
+    these further nodes, stacked, then ReLU. Feature maps are numbered over the whole network: map `j` is the output of
+    the `j`-th cell, the stem being cell 0. None is negative.
+
+    Args:
+        kind: `"conv"`, `"residual"` or `"graph"`.
+        filters: Channels of the output.
+        inputs: Numbers of the feature maps read, the newest last; empty for the image. Of a graph cell the last one is
+            node 0, and the other, if there is one, node 1.
+        hidden_filters: Channels between the two convolutions of a residual cell, or of each node of a graph cell; 0 for
+            a conv cell.
+        kernel_size: Side of the square kernels, odd; edges have their own.
+        stride: Down-sampling factor of the first convolution, or of the edges that read an input, 1 or 2 then.
+        join: How several inputs become one: `"concat"`, `"add"` (every earlier map through its own 1x1 convolution to
+            the newest one's channels), or `"none"` for a single input. Maps of a higher resolution are average-pooled.
+            A graph cell does not join: the 1x1 convolutions that it reads its inputs through step over positions.
+        shortcut: `"identity"`, `"projection"` (1x1 convolution and BN) or `"none"`; a stride is average-pooled.
+        edges: Of a graph cell, in any order; several may join two nodes.
+        input_stride: Of the 1x1 convolution that a graph cell reads its only input through.
+    """
+
+    kind: str
+    filters: int
+    inputs: tuple[int, ...] = ()
+    hidden_filters: int = 0
+    kernel_size: int = 3
+    stride: int = 1
+    join: str = "none"
+    shortcut: str = "none"
+    edges: tuple[Edge, ...] = ()
+    input_stride: int = 1
+
+    def __post_init__(self) -> None:
+        _check_choice("kind", self.kind, CELL_KINDS)
+        _check_choice("join", self.join, JOINS)
+        _check_choice("shortcut", self.shortcut, SHORTCUTS)
+        _check_counts(
+            filters=self.filters, kernel_size=self.kernel_size, stride=self.stride, input_stride=self.input_stride
+        )
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"`kernel_size` must be odd, but got {self.kernel_size}.")
+        if self.kind == "conv" and (self.hidden_filters or self.shortcut != "none"):
+            raise ValueError("`hidden_filters` and `shortcut` do not belong to a conv cell.")
+        if self.kind != "conv":
+            _check_counts(hidden_filters=self.hidden_filters)
+        if self.kind == "graph":
+            self._check_edges()
+        elif self.edges or self.input_stride > 1:
+            raise ValueError(f"`edges` and `input_stride` belong to graph cells, but this is a {self.kind} cell.")
+        elif self.join == "none" and len(self.inputs) > 1:
+            raise ValueError(f"`inputs` must be a single map when `join` is 'none', but got {self.inputs}.")
+
+    def _check_edges(self) -> None:
+        object.__setattr__(self, "edges", sorted_edges(self.edges, "edges"))
+        num_nodes, read = len(nodes_of(self.edges)), inputs_of(self.edges)
+        if self.filters != num_nodes * self.hidden_filters:
+            raise ValueError(
+                f"`filters` must be `hidden_filters` of each of {num_nodes} nodes together, but got {self.filters} for "
+                f"nodes of {self.hidden_filters}."
+            )
+        if read != tuple(range(len(self.inputs))):
+            raise ValueError(
+                f"`inputs` must be one map per input that `edges` read, the newest being 0, but got {self.inputs} for "
+                f"inputs {read}."
+            )
+        if self.input_stride > 1 and len(self.inputs) > 1:
+            raise ValueError(
+                "`input_stride` must be 1 if there are two inputs: the older one is brought to the newest."
+            )
+        if self.stride > 2 or self.kernel_size != 3 or (self.join, self.shortcut) != ("none", "none"):
+            raise ValueError(
+                "`stride` of a graph cell must be 1 or 2, and it has no `kernel_size`, `join` or `shortcut`, but got "
+                f"{self}."
+            )
+
+    def graph_inputs(self) -> dict[int, int]:
+        """Returns per input that edges read, as a node, the number of its map; empty for other kinds of cells."""
+        return {node: self.inputs[-1 - node] for node in inputs_of(self.edges)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The internal classifier at the end of a block: mixed max/average pooling, then Dense.
+
+    Args:
+        grid: Cells per side, at least, that the pooled map is cut into; a side shorter than twice that is not pooled.
+            4 is the published design (Kaya, Hong and Dumitras, "Shallow-Deep Networks", ICML 2019); 1 pools the whole
+            map.
+    """
+
+    grid: int = 4
+
+    def __post_init__(self) -> None:
+        _check_counts(grid=self.grid)
+
+
+@dataclasses.dataclass(frozen=True)
+class CellBlock:
+    """A block of cells, and an internal classifier on the last one's output.
+
+    Args:
+        cells: At least one.
+        head: The classifier.
+    """
+
+    cells: tuple[Cell, ...]
+    head: Head = Head()
+
+    def __post_init__(self) -> None:
+        if not self.cells:
+            raise ValueError("`cells` must hold at least one cell, but is empty.")
+
+
+def of_cells(
+    input_shape: tuple[int, int, int], num_classes: int, scaling: Scaling, blocks: Sequence[CellBlock]
+) -> Architecture:
+    """Returns the network of some cells.
+
+    Args:
+        input_shape: (height, width, channels) of the raw image.
+        num_classes: Logits per head.
+        scaling: Applied to raw pixels inside the network.
+        blocks: In the order in which they are grown; the first one starts with the stem, the only cell that reads the
+            image.
+
+    Raises:
+        ValueError: If a cell reads a map that does not exist yet or cannot be brought to the size of its newest, or an
+            identity shortcut joins maps of different channel counts.
+    """
+    builder = Builder(input_shape)
+    maps: list[str] = []
+    built: list[Block] = []
+    for index, block in enumerate(blocks):
+        for cell in block.cells:
+            _check_inputs(cell, len(maps))
+            try:
+                maps.append(_add_cell(builder, f"block_{index}/cell_{len(maps)}", cell, maps))
+            except ValueError as error:
+                raise ValueError(f"Cell {len(maps)} cannot be: {error}") from error
+        nodes = builder.take()
+        builder.head(f"block_{index}/head", maps[-1], block.head.grid, num_classes)
+        built.append(Block(nodes, builder.take()))
+    return Architecture(input_shape, num_classes, scaling, tuple(built))
+
+
+def _check_inputs(cell: Cell, number: int) -> None:
+    if (not cell.inputs) != (number == 0) or any(not 0 <= i < number for i in cell.inputs):
+        raise ValueError(
+            f"`inputs` of cell {number} must number earlier cells (only cell 0, the stem, reads the image), but got "
+            f"{cell.inputs}."
+        )
+
+
+def _add_cell(builder: Builder, name: str, cell: Cell, maps: Sequence[str]) -> str:
+    """Appends a cell and returns the name of its output."""
+    read = [maps[number] for number in cell.inputs] or [IMAGE]
+    height, width = (reduced(side, cell.input_stride) for side in builder.shapes[read[-1]][:2])
+    if cell.kind == "graph":
+        inputs = {node: maps[number] for node, number in cell.graph_inputs().items()}
+        edges, filters = cell.edges, cell.hidden_filters
+        return add_genotype_cell(builder, name, edges, filters, cell.stride, (height, width), inputs)
+    source = _join(builder, name, cell, read, (height, width))
+    strides = (cell.stride, cell.stride)
+    if cell.kind == "conv":
+        return builder.conv_norm(f"{name}/first", source, cell.filters, cell.kernel_size, strides, relu=True)
+    first = builder.conv_norm(f"{name}/first", source, cell.hidden_filters, cell.kernel_size, strides, relu=True)
+    second = builder.conv_norm(f"{name}/second", first, cell.filters, cell.kernel_size, relu=cell.shortcut == "none")
+    return second if cell.shortcut == "none" else _with_shortcut(builder, name, cell, source, second)
+
+
+def _with_shortcut(builder: Builder, name: str, cell: Cell, source: str, branch: str) -> str:
+    if cell.stride > 1:
+        strides = (cell.stride, cell.stride)
+        source = builder.pool(f"{name}/shortcut_pool", "average", source, strides, strides)
+    if cell.shortcut == "projection":
+        source = builder.conv_norm(f"{name}/projection", source, cell.filters, 1)
+    elif builder.shapes[source][2] != cell.filters:
+        raise ValueError(
+            f"`shortcut` must be 'projection', not 'identity': it joins {builder.shapes[source][2]} channels to "
+            f"{cell.filters}."
+        )
+    return builder.relu(f"{name}/relu", builder.add(f"{name}/sum", Add(), branch, source))
+
+
+def _join(builder: Builder, name: str, cell: Cell, read: Sequence[str], size: tuple[int, int]) -> str:
+    parts = []
+    for number, source in zip(cell.inputs, read, strict=bool(cell.inputs)):
+        part = builder.pooled_to(f"{name}/pool_{number}", source, size)
+        if cell.join == "add" and source != read[-1]:
+            filters = builder.shapes[read[-1]][2]
+            part = builder.add(f"{name}/adapter_{number}", Conv(filters=filters), part)
+        parts.append(part)
+    if not parts:
+        return read[-1]
+    if cell.join == "add" and len(parts) > 1:
+        return builder.add(f"{name}/add", Add(), *parts)
+    return builder.joined(f"{name}/concat", Concat(), parts)

@@ -1,0 +1,186 @@
+"""The steps that a device runs: normalisations folded, activations fused, composite operators taken apart."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow.graph.architecture import Architecture
+from kgrow.graph.node import IMAGE, Node, weights_of
+from kgrow.graph.operators import INPUT_RANGE, Operator, Rescale, Shape
+
+State = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One operation of a device.
+
+    Args:
+        name: Name of the node that it stands for; parts of a composite operator have a number behind it.
+        operator: What it computes.
+        inputs: Names of the steps that it reads, or `"image"`.
+        shape: Shape of its output without the batch.
+        block_index: The block it belongs to.
+        is_head: Whether only the block's own classifier needs it.
+        activation: Operator that is fused with it, None for none.
+        weights: Arrays by name, normalisation folded in; empty if no state was given.
+        kernel_shape: () if it has no kernel.
+    """
+
+    name: str
+    operator: Operator
+    inputs: tuple[str, ...]
+    shape: Shape
+    block_index: int
+    is_head: bool
+    activation: Operator | None = None
+    weights: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, compare=False)
+    kernel_shape: Shape = ()
+
+    @property
+    def has_own_range(self) -> bool:
+        """Whether 8 bits hold its output with a range that is not that of its input."""
+        return self.activation is not None or self.operator.value_range != INPUT_RANGE
+
+    @property
+    def fixed_range(self) -> tuple[float, float] | None:
+        """The range of its output in 8 bits if interpreters fix it, else None."""
+        given = self.operator.value_range
+        return None if isinstance(given, str) or self.activation is not None else given
+
+    def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
+        """Returns its output: tensors with a batch axis in, and out."""
+        out = self.operator.compute(inputs, weights)
+        return out if self.activation is None else self.activation.compute([out], {})
+
+
+def device_steps(
+    architecture: Architecture, state: State | None = None, heads: Collection[int] | None = None
+) -> tuple[Step, ...]:
+    """Returns the steps of a network, each after those that it reads.
+
+    A normalisation becomes part of the kernel before it and an activation part of the operation before it, if nothing
+    else reads what is between. Equal steps without weights are one. The division by the pixels' standard deviation is
+    part of the first kernels.
+
+    Args:
+        architecture: The network.
+        state: Its weights; without them the steps have none.
+        heads: The classifiers that are needed; all of them by default.
+    """
+    return _Lowering(architecture, state, heads).steps
+
+
+class _Lowering:
+    def __init__(self, architecture: Architecture, state: State | None, heads: Collection[int] | None):
+        self.architecture, self.state = architecture, state
+        self.made: dict[str, Step] = {}
+        # Per name of a node, the step that holds its output, and how many nodes besides those absorbed each holds.
+        self.num_holders: collections.Counter[str] = collections.Counter()
+        self.held: dict[str, str] = {IMAGE: IMAGE}
+        # Per step what its channels are still to be divided by.
+        std = np.asarray(architecture.scaling.std)
+        self.divided: dict[str, np.ndarray] = {} if np.all(std == 1) else {IMAGE: std}
+        wanted = range(len(architecture.blocks)) if heads is None else heads
+        for node in architecture.nodes:
+            index, is_head = architecture.owners[node.name]
+            if not is_head or index in wanted:
+                self._add(node)
+        self.steps = tuple(self.made.values())
+
+    def _add(self, node: Node) -> None:
+        weights = {} if self.state is None else weights_of(node.name, self.state)
+        if "mask" in weights:
+            weights["kernel"] = weights["kernel"] * weights.pop("mask")
+        if self._is_absorbed(node, weights):
+            return
+        divisor = self.divided.get(self.held[node.inputs[0]])
+        if divisor is not None and "kernel" in weights:
+            weights["kernel"] = weights["kernel"].astype(np.float64) / divisor[:, np.newaxis]
+        index, is_head = self.architecture.owners[node.name]
+        shapes = self.architecture.input_shapes(node)
+        parts = node.operator.lowered(weights, shapes)
+        names = [self.held[name] for name in node.inputs]
+        made: list[str] = []
+        for number, part in enumerate(parts):
+            is_last = number == len(parts) - 1
+            sources = tuple(made[place] if place >= 0 else names[-1 - place] for place in part.inputs)
+            shapes_read = [self._shape(name) for name in sources]
+            step = Step(
+                node.name if is_last else f"{node.name}/{number}",
+                part.operator,
+                sources,
+                part.operator.output_shape(*shapes_read),
+                index,
+                is_head,
+                weights=part.weights,
+                kernel_shape=part.operator.kernel_shape(*shapes_read),
+            )
+            made.append(self._appended(step))
+        self.held[node.name] = made[-1] if made else names[0]
+        self.num_holders[self.held[node.name]] += 1
+
+    def _shape(self, name: str) -> Shape:
+        return self.architecture.input_shape if name == IMAGE else self.made[name].shape
+
+    def _appended(self, step: Step) -> str:
+        step = self._undivided(step)
+        if not step.kernel_shape:
+            key = (step.operator, step.inputs, None, ())
+            for other in self.made.values():
+                if (other.operator, other.inputs, other.activation, other.kernel_shape) == key:
+                    return other.name
+        self.made[step.name] = step
+        return step.name
+
+    def _undivided(self, step: Step) -> Step:
+        """Returns a step that reads the image divided by the standard deviation, though nothing divides it."""
+        if step.inputs[0] not in self.divided:
+            return step
+        std = self.divided[step.inputs[0]]
+        shapes = [self._shape(name) for name in step.inputs]
+        if step.operator.value_range == INPUT_RANGE and not step.operator.is_variadic:
+            (self.divided[step.name],) = step.operator.aligned([std], shapes)
+            return step
+        if step.kernel_shape:
+            return step
+        scaled = Rescale(tuple((1 / std).tolist()), (0.0,) * len(std))
+        name = f"{step.inputs[0]}/scaled"
+        if name not in self.made:
+            source = step.inputs[0]
+            self.made[name] = Step(name, scaled, (source,), self._shape(source), step.block_index, step.is_head)
+        return dataclasses.replace(step, inputs=(name, *step.inputs[1:]))
+
+    def _is_absorbed(self, node: Node, weights: dict[str, np.ndarray]) -> bool:
+        """Makes a node part of the step before it, if that is possible."""
+        source = node.inputs[0]
+        readers = self.architecture.readers[source]
+        if source == IMAGE or self._is_answer(source) or any(other.operator != node.operator for other in readers):
+            return False
+        step = self.made.get(self.held[source])
+        if step is None or self.num_holders[step.name] > 1:
+            return False
+        if node.operator.is_fused and step.activation == node.operator and readers[0] != node:
+            self.held[node.name] = step.name  # as its twin before it
+            return True
+        if step.activation is not None:
+            return False
+        affine = node.operator.affine(weights)
+        if affine is not None and step.operator.absorbs and len(readers) == 1:
+            if self.state is not None:
+                step = dataclasses.replace(step, weights=step.operator.folded(step.weights, *affine))
+        elif node.operator.is_fused and step.operator.fuses:
+            step = dataclasses.replace(step, activation=node.operator)
+        else:
+            return False
+        self.made[step.name] = step
+        self.held[node.name] = step.name
+        return True
+
+    def _is_answer(self, name: str) -> bool:
+        return any(block.head[-1].name == name for block in self.architecture.blocks)

@@ -1,0 +1,85 @@
+"""The cell of a genotype: the operations of its edges between the nodes of the cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kgrow.graph.builder import Builder
+from kgrow.graph.edge import NUM_INPUTS, PROJECTION, Edge, Step, nodes_of, steps_of
+from kgrow.graph.operators import Add, Concat
+
+
+def add_genotype_cell(
+    builder: Builder,
+    name: str,
+    edges: tuple[Edge, ...],
+    filters: int,
+    stride: int,
+    size: tuple[int, int],
+    inputs: Mapping[int, str],
+) -> str:
+    """Appends a cell and returns the name of its output.
+
+    Args:
+        builder: Holds the network.
+        name: What the names of its nodes start with.
+        edges: Between the nodes of the cell, sorted.
+        filters: Channels of each node of the cell.
+        stride: Stride of the edges that read an input.
+        size: (height, width) to which its inputs are brought.
+        inputs: Per input that is read, as a node of the cell, the map.
+    """
+    made: dict[int, str] = {}
+    for target in nodes_of(edges):
+        incoming = [edge for edge in edges if edge.target == target]
+        for place, edge in enumerate(incoming):
+            if edge.source not in made:  # an input is read when it is wanted, as a device does it
+                strides = builder.steps_to(inputs[edge.source], size)
+                label = input_name(name, edge.source)
+                made[edge.source] = _add_steps(builder, label, inputs[edge.source], PROJECTION, filters, strides)
+            own = stride if edge.source < NUM_INPUTS else 1
+            steps = steps_of(edge.operation, own)
+            summand = _add_steps(builder, edge_name(name, edge), made[edge.source], steps, filters, (own, own))
+            # In pairs and at once: only two summands are in memory.
+            is_first, label = place == 0, f"{name}/{sum_name(target, place, len(incoming))}"
+            made[target] = summand if is_first else builder.add(label, Add(), made[target], summand)
+    output = builder.joined(f"{name}/output", Concat(), [made[target] for target in nodes_of(edges)])
+    return builder.relu(f"{name}/relu", output)
+
+
+def _add_steps(
+    builder: Builder, name: str, source: str, steps: tuple[Step, ...], filters: int, strides: tuple[int, int]
+) -> str:
+    for index, step in enumerate(steps):
+        label = f"{name}/{index}"
+        if step.starts:  # the map before it may have other readers
+            source = builder.relu(f"{label}/before", source)
+        own = strides if index == 0 else (1, 1)
+        if step.kind == "conv":
+            source = builder.conv_norm(label, source, filters, step.side, own, dilation=step.dilation)
+        elif step.kind == "depthwise":
+            source = builder.depthwise(label, source, step.side, own[0])
+        else:
+            source = builder.pool(label, step.kind, source, (step.side, step.side), own)
+    return source
+
+
+def sum_name(node: int, place: int, num_edges: int) -> str:
+    """Returns what the sum of a node's first edges is called, in its cell.
+
+    Args:
+        node: The node.
+        place: Number of the last edge that is added, from 1 on.
+        num_edges: Number of the node's edges; the sum of all of them has the node's own name.
+    """
+    return f"node_{node}" if place == num_edges - 1 else f"node_{node}/{place - 1}"
+
+
+def input_name(cell_name: str, node: int) -> str:
+    """Returns what the layers are called through which a cell reads an input."""
+    return f"{cell_name}/input_{node}"
+
+
+def edge_name(cell_name: str, edge: Edge) -> str:
+    """Returns what the layers of an edge are called."""
+    return f"{cell_name}/{edge.operation}_{edge.source}_{edge.target}"

@@ -1,0 +1,67 @@
+"""What operators that move a window over a map have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from kgrow.graph.operators.operator import Operator, Shape, windowed
+
+PADDINGS = ("same", "valid")
+
+
+@dataclasses.dataclass(frozen=True)
+class Windowed(Operator):
+    """An operator with a window.
+
+    Args:
+        window: Height and width that are looked at.
+        strides: Steps in height and width.
+        padding: `"same"` or `"valid"`.
+    """
+
+    window: tuple[int, int] = (1, 1)
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "same"
+
+    def __post_init__(self) -> None:
+        if self.padding not in PADDINGS:
+            raise ValueError(f"`padding` must be 'same' or 'valid', but got {self.padding!r}.")
+        for name in ("window", "strides"):
+            sides = getattr(self, name)
+            if len(sides) != 2:
+                raise ValueError(f"`{name}` must be (height, width), but got {sides!r}.")
+            self.check_counts(**{f"{name}[{axis}]": side for axis, side in enumerate(sides)})
+
+    @staticmethod
+    def check_counts(**counts: int) -> None:
+        """Raises ValueError unless all are positive integers."""
+        for name, value in counts.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"`{name}` must be a positive integer, but got {value!r}.")
+
+    def moved(self, shape: Shape, taps: tuple[int, ...] | None = None) -> Shape:
+        """Returns (height, width) after the window has moved over a map of some shape."""
+        if len(shape) != 3:
+            raise ValueError(f"`{self.kind}` must read a map (height, width, channels), but reads {shape}.")
+        sides = zip(shape[:2], taps or self.window, self.strides, strict=True)
+        return tuple(windowed(size, tap, stride, self.padding) for size, tap, stride in sides)
+
+
+def plain_options(config: Mapping[str, Any], window: str) -> dict[str, Any]:
+    """Returns the options that Keras' configuration has in common with `Windowed`.
+
+    Args:
+        config: Configuration of a layer.
+        window: What the window is called there.
+    """
+    restricted(config, data_format=("channels_last",))
+    return {"window": tuple(config[window]), "strides": tuple(config["strides"]), "padding": config["padding"]}
+
+
+def restricted(config: Mapping[str, Any], **allowed: tuple[Any, ...]) -> None:
+    """Raises ValueError unless every option of a layer has one of the allowed values; absent ones are fine."""
+    for name, values in allowed.items():
+        if name in config and config[name] not in values:
+            raise ValueError(f"has {name}={config[name]!r}, where only {' or '.join(map(repr, values))} can be read")

@@ -1,0 +1,185 @@
+"""`Conv`: a convolution over all channels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow.graph.operators._dilation import differentiable, dilated_conv2d
+from kgrow.graph.operators._initial import he_normal
+from kgrow.graph.operators._squares import conv_squares
+from kgrow.graph.operators._tensorflow import keras, prunable, tf
+from kgrow.graph.operators._window import Windowed, plain_options, restricted
+from kgrow.graph.operators.max_pool import MaxPool
+from kgrow.graph.operators.operator import Operator, Part, Shape, Weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv(Windowed):
+    """A 2-D convolution.
+
+    Args:
+        filters: Number of output channels.
+        window: Height and width of the kernel.
+        strides: Steps in height and width.
+        padding: `"same"` (zeros around) or `"valid"`.
+        dilation: Distance of the kernel's taps; where a stride is above 1 it is 1, or equal to both strides with zeros
+            around.
+        use_bias: Whether a bias is added.
+    """
+
+    kind = "conv"
+    makes_channels = True
+    absorbs = True
+    keras_layers = ("Conv2D",)
+
+    filters: int = 1
+    dilation: int = 1
+    use_bias: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_counts(filters=self.filters, dilation=self.dilation)
+        if self.dilation > 1 and self.strides != (1, 1) and not self._is_on_grid:
+            raise ValueError(f"`dilation` must be 1 or equal the strides, with the padding 'same', but got {self}.")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """See `Operator.output_shape`."""
+        taps = tuple((side - 1) * self.dilation + 1 for side in self.window)
+        return (*self.moved(inputs[0], taps), self.filters)
+
+    def kernel_shape(self, *inputs: Shape) -> Shape:
+        """See `Operator.kernel_shape`."""
+        return (*self.window, inputs[0][-1], self.filters)
+
+    def num_weights(self, *inputs: Shape) -> tuple[int, int]:
+        """See `Operator.num_weights`."""
+        return self.filters * self.use_bias, 0
+
+    def layer(self, name: str, seed: int) -> Any:
+        """See `Operator.layer`."""
+        layer = keras.layers.Conv2D(
+            self.filters,
+            self.window,
+            self.strides,
+            padding=self.padding,
+            dilation_rate=1 if self._is_on_grid else self.dilation,
+            use_bias=self.use_bias,
+            kernel_initializer=he_normal(seed),
+            name=name,
+        )
+        return prunable(_on_grid(layer, self.dilation) if self._is_on_grid else differentiable(layer))
+
+    def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
+        """See `Operator.compute`."""
+        (features,), kernel, padding = inputs, weights["kernel"], self.padding.upper()
+        if self.dilation > 1:
+            out = dilated_conv2d(features, kernel, (self.dilation, self.dilation), padding)
+        else:
+            out = tf.nn.conv2d(features, kernel, self.strides, padding)
+        return tf.nn.bias_add(out, weights["bias"]) if "bias" in weights else out
+
+    def lowered(self, weights: Weights, shapes: Sequence[Shape]) -> list[Part]:
+        """See `Operator.lowered`."""
+        if not self._is_on_grid:
+            return super().lowered(weights, shapes)
+        plain = dataclasses.replace(self, strides=(1, 1), dilation=1)
+        return [Part(MaxPool((1, 1), self.strides), (-1,)), Part(plain, (0,), weights)]
+
+    @property
+    def _is_on_grid(self) -> bool:
+        # TensorFlow has no convolution with stride and dilation. Taps as far apart as the steps lie on the grid of the
+        # positions that are read.
+        is_step = self.strides == (self.dilation, self.dilation)
+        return self.dilation > 1 and is_step and self.padding == "same"
+
+    def kernel_squares(self, inputs: Any, gradient: Any) -> Any:
+        """See `Operator.kernel_squares`."""
+        strides, dilation = self.strides, self.dilation
+        if self._is_on_grid:
+            inputs, strides, dilation = tf.nn.max_pool2d(inputs, 1, self.strides, "SAME"), (1, 1), 1
+        return conv_squares(inputs, gradient, self.window, strides, self.padding.upper(), (dilation, dilation))
+
+    def narrowed(self, kept: np.ndarray) -> Operator:
+        """See `Operator.narrowed`."""
+        return dataclasses.replace(self, filters=int(kept.sum()))
+
+    def widened(self, copies: np.ndarray) -> Operator:
+        """See `Operator.widened`."""
+        return dataclasses.replace(self, filters=int(copies.sum()))
+
+    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
+        """See `Operator.constants`."""
+        return constant_sums(weights)
+
+    def carried(self, constants: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+        """See `Operator.carried`; zero padding makes the sum smaller at the border."""
+        if self.padding == "same" and self.window != (1, 1):
+            return super().carried(constants, weights)
+        return carried_sums(constants, weights)
+
+    def reads(self, wanted: np.ndarray, weights: Weights, shapes: Sequence[Shape]) -> list[np.ndarray]:
+        """See `Operator.reads`."""
+        return rows_of(wanted, weights)
+
+    def without_taps(self, weights: Weights) -> tuple[Operator, Weights]:
+        """See `Operator.without_taps`; zeros need no area."""
+        if self.window == (1, 1) or self.padding != "same" or weights["kernel"].any():
+            return self, weights
+        one = {kind: weights[kind][:1, :1] for kind in ("kernel", "mask") if kind in weights}
+        return dataclasses.replace(self, window=(1, 1), dilation=1), {**weights, **one}
+
+    def with_bias(self) -> Operator:
+        """See `Operator.with_bias`."""
+        return dataclasses.replace(self, use_bias=True)
+
+    def folded(self, weights: Weights, scale: np.ndarray, offset: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Operator.folded`."""
+        return folded_sums(weights, scale, offset)
+
+    @classmethod
+    def from_keras(cls, config: Mapping[str, Any], inputs: Sequence[Shape]) -> Operator:
+        """See `Operator.from_keras`."""
+        restricted(config, groups=(1,))
+        dilation = config["dilation_rate"]
+        if dilation[0] != dilation[1]:
+            raise ValueError(f"has another dilation in height than in width, {tuple(dilation)}")
+        options = plain_options(config, window="kernel_size")
+        return cls(**options, filters=config["filters"], dilation=dilation[0], use_bias=config["use_bias"])
+
+
+def _on_grid(layer: keras.layers.Layer, step: int) -> keras.layers.Layer:
+    layer.convolution_op = lambda features, kernel: tf.nn.conv2d(
+        tf.nn.max_pool2d(features, 1, step, "SAME"), kernel, 1, "SAME"
+    )
+    return layer
+
+
+def constant_sums(weights: Weights) -> np.ndarray:
+    """Returns the bias of every output channel that no input reaches, NaN for the others."""
+    kernel = weights["kernel"]
+    bias = weights.get("bias", np.zeros(kernel.shape[-1]))
+    return np.where(kernel.any(axis=tuple(range(kernel.ndim - 1))), np.nan, bias.astype(np.float64))
+
+
+def carried_sums(constants: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `Operator.carried` of a kernel whose every tap is read at every position."""
+    gone, kernel = ~np.isnan(constants), weights["kernel"]
+    per_channel = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0, dtype=np.float64)
+    return gone, np.where(gone, constants, 0.0) @ per_channel
+
+
+def rows_of(wanted: np.ndarray, weights: Weights) -> list[np.ndarray]:
+    """Returns the input rows with a connection to a wanted column."""
+    kernel = weights["kernel"][..., wanted]
+    return [np.any(kernel != 0, axis=(*range(kernel.ndim - 2), kernel.ndim - 1))]
+
+
+def folded_sums(weights: Weights, scale: np.ndarray, offset: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns kernel and bias with an affine map of the output folded in, float64."""
+    kernel = weights["kernel"].astype(np.float64)
+    bias = weights.get("bias", np.zeros(kernel.shape[-1])).astype(np.float64)
+    return {**weights, "kernel": kernel * scale, "bias": bias * scale + offset}

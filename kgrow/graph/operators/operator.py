@@ -1,0 +1,260 @@
+"""`Operator`: what one node of a network computes, and everything that depends on which operator it is."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+Shape: TypeAlias = tuple[int, ...]
+Weights: TypeAlias = Mapping[str, np.ndarray]
+
+# How the output of an operator is stored in 8 bits: with a range of its own, with that of its inputs, or a fixed one.
+OWN_RANGE, INPUT_RANGE = "own", "input"
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator(abc.ABC):
+    """One kind of computation, with its options. A new one is one file: subclass, and name it in the registry.
+
+    Shapes leave out the batch: (height, width, channels) of a map, (features,) of a vector. Weights are arrays by name:
+    `kernel` with its `mask`, `bias`, and whatever the layer has besides.
+
+    Attributes:
+        kind: Name in JSON and in the registry.
+        is_variadic: Whether it reads any number of inputs; others read one.
+        makes_channels: Whether every output channel is a sum over all input channels, weighted by the kernel.
+        is_fused: Whether a device computes it as part of the operation before it.
+        fuses: Whether a device can compute an activation as part of it.
+        absorbs: Whether an affine map of its output can become part of its kernel and bias; see `folded`.
+        value_range: How its output is stored in 8 bits: `OWN_RANGE`, `INPUT_RANGE` or a fixed (smallest, largest).
+        is_reshape: Whether it gives the values that it reads, in another shape.
+        keras_layers: Class names of the Keras layers that it is read from.
+    """
+
+    kind: ClassVar[str]
+    is_variadic: ClassVar[bool] = False
+    makes_channels: ClassVar[bool] = False
+    is_fused: ClassVar[bool] = False
+    fuses: ClassVar[bool] = True
+    absorbs: ClassVar[bool] = False
+    value_range: ClassVar[str | tuple[float, float]] = OWN_RANGE
+    is_reshape: ClassVar[bool] = False
+    keras_layers: ClassVar[tuple[str, ...]] = ()
+
+    @abc.abstractmethod
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Returns the shape of the output.
+
+        Raises:
+            ValueError: If it cannot read such inputs.
+        """
+
+    @abc.abstractmethod
+    def layer(self, name: str, seed: int) -> Any:
+        """Returns a Keras layer, not built yet, with fresh weights; one with a kernel is wrapped by `prunable`.
+
+        Args:
+            name: Name of the layer.
+            seed: Random seed of its initial values.
+        """
+
+    def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
+        """Returns the output in inference as a device computes it.
+
+        Args:
+            inputs: Tensors with a batch axis.
+            weights: Tensors, normalisation folded in.
+        """
+        layer = self.layer(self.kind, 0)
+        return layer(list(inputs) if self.is_variadic else inputs[0])
+
+    # Weights.
+
+    def kernel_shape(self, *inputs: Shape) -> Shape:
+        """Returns the shape of the prunable kernel, () if there is none."""
+        return ()
+
+    def num_weights(self, *inputs: Shape) -> tuple[int, int]:
+        """Returns the numbers of trainable values besides the kernel, and of those that are not trained."""
+        return 0, 0
+
+    def kernel_squares(self, inputs: Any, gradient: Any) -> Any:
+        """Returns the sum over examples of squared gradients in the kernel, of its shape.
+
+        Args:
+            inputs: What it reads, with a batch axis.
+            gradient: Gradient of the summed loss in its output.
+        """
+        raise NotImplementedError(f"{self.kind} has no kernel.")
+
+    # Channels. An array "per channel" belongs to the last axis of a shape.
+
+    def aligned(self, inputs: Sequence[np.ndarray], shapes: Sequence[Shape]) -> list[np.ndarray]:
+        """Returns per source of each output channel what belongs to it; several sources are tied to each other.
+
+        Args:
+            inputs: An array per channel for every input.
+            shapes: Shapes of the inputs.
+        """
+        return [] if self.makes_channels else list(inputs)
+
+    def sides(self, read: np.ndarray, made: np.ndarray, outside: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what belongs to the kernel's input rows and to its output columns, its last two axes.
+
+        Args:
+            read: A value per input channel.
+            made: A value per output channel.
+            outside: The value of a row or column that is no channel.
+        """
+        return read, made
+
+    def narrowed(self, kept: np.ndarray) -> Operator:
+        """Returns the operator without some of its output channels; `kept` is bool per channel."""
+        return self
+
+    def widened(self, copies: np.ndarray) -> Operator:
+        """Returns the operator with every output channel repeated; `copies` are counts per channel."""
+        return self
+
+    # Values.
+
+    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
+        """Returns per output channel its constant value, NaN where it depends on the image.
+
+        Args:
+            inputs: The same per input.
+            weights: Weights of the node.
+            shapes: Shapes of the inputs.
+        """
+        (output,) = {len(each) for each in self.aligned(inputs, shapes)} or {self.output_shape(*shapes)[-1]}
+        return np.full(output, np.nan)
+
+    def carried(self, constants: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+        """Returns which input rows of the kernel add a constant to all positions, and what they add per column.
+
+        Args:
+            constants: Constant value per input row, NaN where there is none.
+            weights: Weights of the node.
+        """
+        return constants == 0, np.zeros(weights["kernel"].shape[-1])
+
+    def reads(self, wanted: np.ndarray, weights: Weights, shapes: Sequence[Shape]) -> list[np.ndarray]:
+        """Returns per input which channels the wanted output channels depend on.
+
+        Args:
+            wanted: bool per output channel.
+            weights: Weights of the node.
+            shapes: Shapes of the inputs.
+        """
+        ends = np.cumsum([0, *(shape[-1] for shape in shapes)])
+        numbers = [np.arange(start, stop) for start, stop in itertools.pairwise(ends)]
+        found = np.zeros(ends[-1], bool)
+        for source in self.aligned(numbers, shapes):
+            found[source[wanted]] = True
+        return [found[part] for part in numbers]
+
+    def with_bias(self) -> Operator:
+        """Returns the operator with a bias after its kernel."""
+        raise NotImplementedError(f"{self.kind} has no kernel.")
+
+    def without_taps(self, weights: Weights) -> tuple[Operator, Weights]:
+        """Returns operator and weights that compute the same, with a smaller kernel if that is zero.
+
+        Args:
+            weights: Weights of the node.
+        """
+        return self, weights
+
+    def is_non_negative(self, inputs: Sequence[bool]) -> bool:
+        """Returns whether no output value is negative.
+
+        Args:
+            inputs: The same per input.
+        """
+        return False
+
+    # The device.
+
+    def folded(self, weights: Weights, scale: np.ndarray, offset: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns weights that include an affine map of the output, of an operator that `absorbs` it.
+
+        Args:
+            weights: Weights of the node.
+            scale: Factor per output channel.
+            offset: Summand per output channel.
+        """
+        raise NotImplementedError(f"{self.kind} has no kernel.")
+
+    def affine(self, weights: Weights) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns scale and offset per channel if it is an affine map of each channel, else None.
+
+        Args:
+            weights: Weights of the node; without any, the result only tells whether it is one.
+        """
+        return None
+
+    def lowered(self, weights: Weights, shapes: Sequence[Shape]) -> list[Part]:
+        """Returns what a device runs in its place, the last part giving the output; none if it changes nothing.
+
+        Args:
+            weights: Weights of the node; there may be none, where only the shapes matter.
+            shapes: Shapes of the inputs.
+        """
+        return [Part(self, tuple(range(-1, -1 - len(shapes), -1)), weights)]
+
+    # Keras.
+
+    @classmethod
+    def from_keras(cls, config: Mapping[str, Any], inputs: Sequence[Shape]) -> Operator:
+        """Returns the operator of a Keras layer.
+
+        Args:
+            config: Configuration of the layer, one of `keras_layers`.
+            inputs: Shapes that it reads.
+
+        Raises:
+            ValueError: If it has an option that the operator has not; the message says which.
+        """
+        return cls()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON types."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One of the operators into which another one is taken apart.
+
+    Args:
+        operator: The part.
+        inputs: What it reads: -1 is the first input of the node, -2 the second; others are numbers of parts before it.
+        weights: Its weights.
+    """
+
+    operator: Operator
+    inputs: tuple[int, ...]
+    weights: Weights = dataclasses.field(default_factory=dict)
+
+
+def reduced(size: int, stride: int) -> int:
+    """Returns a side after a convolution or a pool with SAME padding."""
+    return -(-size // stride)
+
+
+def windowed(size: int, window: int, stride: int, padding: str) -> int:
+    """Returns a side after a window of some size has moved over it.
+
+    Raises:
+        ValueError: If the window does not fit.
+    """
+    if padding == "same":
+        return reduced(size, stride)
+    if size < window:
+        raise ValueError(f"a window of {window} does not fit into a side of {size}")
+    return (size - window) // stride + 1

@@ -1,0 +1,260 @@
+"""Makes pruning physical: a smaller network that computes the same logits.
+
+Zeros make a file neither smaller nor faster; removed channels and nodes do. Everything here maps a network to a smaller
+one, and is exact up to rounding in inference. Trained further, the two would differ: constants become part of moving
+means, and batch statistics know nothing of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from kgrow.graph.architecture import Architecture, Block
+from kgrow.graph.channels import NO_CHANNEL, channel_labels
+from kgrow.graph.node import Node
+from kgrow.graph.values import Weighted, constants_of, non_negative, read_channels
+
+
+def remove_dead(weighted: Weighted, heads: Collection[int]) -> Weighted:
+    """Removes everything without which some heads give the same logits in inference, float32 rounding aside.
+
+    Removed are channels that nothing reads, that are zero, or whose constant value fits into a bias or a moving mean;
+    summands of a sum that are constant; parts of a concatenation that nothing is read of; activations that change
+    nothing, and nodes that nothing needs. Every node that stays keeps a channel. Running it again removes nothing more.
+
+    Args:
+        weighted: Masks are applied first.
+        heads: The heads whose logits are preserved. The others stay, but what only they read is removed.
+    """
+    larger, smaller = None, masked(weighted)
+    # Every step makes the architecture smaller or a weight zero, so this ends.
+    while larger is None or _extent(smaller) != _extent(larger):
+        larger = smaller
+        smaller = _without_superfluous_nodes(_without_unread_channels(_folded_constants(larger), heads))
+    return smaller
+
+
+def masked(weighted: Weighted) -> Weighted:
+    """Returns the network with its pruned weights at zero."""
+    weights = {
+        name: {**own, "kernel": own["kernel"] * own["mask"]} if "mask" in own else own
+        for name, own in weighted.weights.items()
+    }
+    return Weighted(weighted.architecture, weights)
+
+
+def _extent(weighted: Weighted) -> tuple[Architecture, int]:
+    kernels = (own["kernel"] for own in weighted.weights.values() if "kernel" in own)
+    return weighted.architecture, sum(int(np.count_nonzero(kernel)) for kernel in kernels)
+
+
+class _Draft:
+    """A network that is being changed; nodes and weights are replaced, never written to."""
+
+    def __init__(self, weighted: Weighted):
+        self.architecture = weighted.architecture
+        self.nodes: dict[str, Node | None] = dict(weighted.architecture.by_name)
+        self.weights = {name: dict(own) for name, own in weighted.weights.items()}
+
+    def restrict(self, name: str, rows: np.ndarray, columns: np.ndarray) -> None:
+        """Makes a kernel and its mask zero outside some input rows and output columns."""
+        own = self.weights[name]
+        for kind in ("kernel", "mask"):
+            if kind in own:
+                own[kind] = own[kind] * np.outer(rows, columns).astype(own[kind].dtype)
+
+    def add_constant(self, name: str, constant: np.ndarray) -> bool:
+        """Adds a constant per channel to the output of a node; returns False if it has no place for it."""
+        own, node = self.weights[name], self.nodes[name]
+        assert node is not None
+        for kind in ("bias", "beta"):
+            if kind in own:
+                own[kind] = (own[kind] + constant).astype(np.float32)
+                return True
+        (reader, *others) = self.architecture.readers[name] or (None,)
+        if reader is not None and not others and "moving_mean" in self.weights[reader.name]:
+            mean = self.weights[reader.name]["moving_mean"]
+            self.weights[reader.name]["moving_mean"] = (mean - constant).astype(np.float32)
+            return True
+        if "kernel" not in own:
+            return False
+        own["bias"] = constant.astype(np.float32)
+        self.nodes[name] = dataclasses.replace(node, operator=node.operator.with_bias())
+        return True
+
+    def result(self) -> Weighted:
+        """Returns the changed network."""
+        architecture = self.architecture.with_nodes(self.nodes)
+        return Weighted(architecture, {node.name: self.weights[node.name] for node in architecture.nodes})
+
+
+def _folded_constants(weighted: Weighted) -> Weighted:
+    """Cuts the connections from channels of a constant value, adding what they carried to what reads them.
+
+    A constant other than zero stays connected to kernels larger than 1x1 with zero padding, which makes its
+    contribution smaller at the border.
+    """
+    draft, constants = _Draft(weighted), constants_of(weighted)
+    for kernel in weighted.architecture.kernels():
+        node = weighted.architecture.by_name[kernel.name]
+        own, read = draft.weights[node.name], constants[node.inputs[0]]
+        gone, carried = node.operator.carried(read, own)
+        if carried.any():
+            draft.add_constant(node.name, carried)
+        draft.restrict(node.name, ~gone, np.ones(own["kernel"].shape[-1], bool))
+    return draft.result()
+
+
+def _without_unread_channels(weighted: Weighted, heads: Collection[int]) -> Weighted:
+    """Removes channels that the logits of some heads do not depend on; what cannot go without others is made zero."""
+    architecture = weighted.architecture
+    draft, read = _Draft(weighted), read_channels(weighted, heads)
+    for kernel in architecture.kernels():
+        if kernel.is_head and kernel.block_index not in heads:
+            continue  # it loses what it reads, nothing else
+        node = architecture.by_name[kernel.name]
+        draft.restrict(node.name, *node.operator.sides(read[node.inputs[0]], read[node.name], True))
+    dropped = {node.name: _unread_parts(architecture, node, read[node.name]) for node in architecture.nodes}
+    stays = _staying(architecture, read, dropped)
+    if stays is None:  # a dropped part is tied to something that stays
+        dropped = {name: [False] * len(parts) for name, parts in dropped.items()}
+        stays = _staying(architecture, read, dropped)
+        assert stays is not None
+    for node in architecture.nodes:
+        inputs = tuple(name for name, goes in zip(node.inputs, dropped[node.name], strict=True) if not goes)
+        draft.nodes[node.name] = Node(node.name, node.operator.narrowed(stays[node.name]), inputs)
+        draft.weights[node.name] = sliced(node, draft.weights[node.name], stays)
+    return draft.result()
+
+
+def sliced(node: Node, own: Mapping[str, np.ndarray], stays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the weights of a node for some of its input and output channels.
+
+    Args:
+        node: The node.
+        own: Its weights.
+        stays: Per name of a node, which output channels stay.
+    """
+    columns = stays[node.name]
+    found = {}
+    for kind, value in own.items():
+        if kind in ("kernel", "mask"):
+            rows, made = node.operator.sides(stays[node.inputs[0]], columns, True)
+            found[kind] = value[..., rows, :][..., made]
+        else:
+            found[kind] = value[..., columns] if value.shape[-1:] == columns.shape else value
+    return found
+
+
+def _unread_parts(architecture: Architecture, node: Node, read: np.ndarray) -> list[bool]:
+    """Returns which inputs of a node that puts its inputs side by side can be left out, as nothing is read of them."""
+    shapes = architecture.input_shapes(node)
+    numbers = [np.full(shape[-1], number) for number, shape in enumerate(shapes)]
+    sources = node.operator.aligned(numbers, shapes)
+    if len(shapes) == 1 or len(sources) != 1:
+        return [False] * len(shapes)
+    unread = [not read[sources[0] == number].any() for number in range(len(shapes))]
+    if all(unread):
+        unread[0] = False
+    return unread
+
+
+def _staying(
+    architecture: Architecture, read: Mapping[str, np.ndarray], dropped: Mapping[str, list[bool]]
+) -> dict[str, np.ndarray] | None:
+    """Returns per name which channels stay: what is read, what is tied to it, and one of every node.
+
+    None if what is dropped is tied to something that stays.
+    """
+    labels = channel_labels(architecture)
+    kept = np.zeros(1 + max(int(own.max(initial=NO_CHANNEL)) for own in labels.values()) + 1, bool)
+    kept[NO_CHANNEL] = True  # the last place
+    for name, own in labels.items():
+        kept[own[read[name]]] = True
+    for own in labels.values():
+        if not kept[own].any():
+            kept[own[0]] = True
+    stays = {name: kept[own] for name, own in labels.items()}
+    for node in architecture.nodes:
+        inputs = [
+            np.zeros_like(stays[name]) if goes else stays[name]
+            for name, goes in zip(node.inputs, dropped[node.name], strict=True)
+        ]
+        sources = node.operator.aligned(inputs, architecture.input_shapes(node))
+        if any(np.any(source != sources[0]) for source in sources[1:]):
+            return None
+        stays[node.name] = sources[0] if sources else stays[node.name]
+    return stays
+
+
+def _without_superfluous_nodes(weighted: Weighted) -> Weighted:
+    architecture, constants = weighted.architecture, constants_of(weighted)
+    draft, positive = _Draft(weighted), non_negative(weighted.architecture)
+    held: dict[str, str] = {}  # per node that goes, the one that takes its place
+    for node in architecture.nodes:
+        inputs = _without_constants(draft, node, constants) if _is_sum(architecture, node) else node.inputs
+        changed = dataclasses.replace(node, inputs=tuple(held.get(name, name) for name in inputs))
+        draft.nodes[node.name] = _smallest(draft, changed)
+        if len(inputs) == 1 and (node.operator.is_variadic or _changes_nothing(architecture, node, positive)):
+            held[node.name] = changed.inputs[0]
+    nodes = {name: None if name in held else node for name, node in draft.nodes.items()}
+    draft.nodes = _without_unread_nodes(architecture, nodes)
+    return draft.result()
+
+
+def _is_sum(architecture: Architecture, node: Node) -> bool:
+    """Whether a node without weights adds up what it reads, as constants tell."""
+    shapes = architecture.input_shapes(node)
+    if len(shapes) < 2 or len(set(shapes)) > 1:
+        return False
+    ones = [np.full(shape[-1], float(number + 2)) for number, shape in enumerate(shapes)]
+    made = node.operator.constants(ones, {}, shapes)
+    return made.shape == ones[0].shape and bool(np.all(made == np.sum(ones, axis=0)))
+
+
+def _without_constants(draft: _Draft, node: Node, constants: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Returns what a sum reads besides constants that another summand can hold."""
+    inputs = list(node.inputs)
+    for name in node.inputs:
+        constant, others = constants[name], [other for other in inputs if other != name]
+        if np.isnan(constant).any() or not others:
+            continue
+        alone = [other for other in others if len(draft.architecture.readers[other]) == 1]
+        if not constant.any() or any(draft.add_constant(other, constant) for other in alone):
+            inputs.remove(name)
+    return tuple(inputs)
+
+
+def _changes_nothing(architecture: Architecture, node: Node, positive: Collection[str]) -> bool:
+    """Whether an activation gives what it reads: on values that are not negative, as constants tell."""
+    if node.inputs[0] not in positive or not node.operator.is_fused:
+        return False
+    shape = architecture.shapes[node.inputs[0]]
+    large = np.full(shape[-1], 1e9)
+    return bool(np.all(node.operator.constants([large], {}, [shape]) == large))
+
+
+def _smallest(draft: _Draft, node: Node) -> Node:
+    """Returns a node whose kernel, if it is zero, has no more than one tap."""
+    operator, own = node.operator.without_taps(draft.weights[node.name])
+    draft.weights[node.name] = dict(own)
+    return dataclasses.replace(node, operator=operator)
+
+
+def _without_unread_nodes(architecture: Architecture, nodes: Mapping[str, Node | None]) -> dict[str, Node | None]:
+    heads = {node.name for block in architecture.blocks for node in block.head}
+    needed: set[str] = set()
+    for name in reversed(list(nodes)):
+        node = nodes[name]
+        if node is not None and (name in heads or name in needed):
+            needed.update((name, *node.inputs))
+    return {name: node if name in needed else None for name, node in nodes.items()}
+
+
+def up_to_head(architecture: Architecture, last: int) -> Architecture:
+    """Returns the architecture without the blocks after one."""
+    blocks: tuple[Block, ...] = architecture.blocks[: last + 1]
+    return dataclasses.replace(architecture, blocks=blocks)

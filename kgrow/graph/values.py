@@ -1,0 +1,67 @@
+"""What is known of the values in a network without running it: constants, signs, and which of them matter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from kgrow.graph.architecture import Architecture
+from kgrow.graph.node import IMAGE
+
+NodeWeights = Mapping[str, Mapping[str, np.ndarray]]
+
+
+class Weighted(NamedTuple):
+    """A network as values: an architecture, and per node its weights by name; no array is ever written to."""
+
+    architecture: Architecture
+    weights: NodeWeights
+
+    @staticmethod
+    def of(architecture: Architecture, state: Mapping[str, np.ndarray]) -> Weighted:
+        """Returns the network of an architecture and the state of a Keras model of it."""
+        weights: dict[str, dict[str, np.ndarray]] = {node.name: {} for node in architecture.nodes}
+        for key, value in state.items():
+            node, _, name = key.rpartition("/")
+            if node in weights:  # heads and blocks may have been cut
+                weights[node][name] = value
+        return Weighted(architecture, weights)
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The weights, named `node/weight`."""
+        return {f"{node}/{name}": value for node, own in self.weights.items() for name, value in own.items()}
+
+
+def constants_of(weighted: Weighted) -> dict[str, np.ndarray]:
+    """Returns per name and output channel the constant value, NaN where it depends on the image."""
+    architecture, weights = weighted
+    found = {IMAGE: np.full(architecture.input_shape[2], np.nan)}
+    for node in architecture.nodes:
+        inputs = [found[name] for name in node.inputs]
+        found[node.name] = node.operator.constants(inputs, weights[node.name], architecture.input_shapes(node))
+    return found
+
+
+def read_channels(weighted: Weighted, heads: Collection[int]) -> dict[str, np.ndarray]:
+    """Returns per name which output channels the logits of some heads depend on, bool (channels,)."""
+    architecture, weights = weighted
+    found = {name: np.zeros(shape[-1], bool) for name, shape in architecture.shapes.items()}
+    for head in heads:
+        found[architecture.logits(head)][:] = True
+    for node in reversed(architecture.nodes):
+        own, shapes = weights[node.name], architecture.input_shapes(node)
+        for name, read in zip(node.inputs, node.operator.reads(found[node.name], own, shapes), strict=True):
+            found[name] = found[name] | read
+    return found
+
+
+def non_negative(architecture: Architecture) -> set[str]:
+    """Returns the nodes of which no output is negative."""
+    found: set[str] = set()
+    for node in architecture.nodes:
+        if node.operator.is_non_negative([name in found for name in node.inputs]):
+            found.add(node.name)
+    return found
