@@ -208,7 +208,7 @@ def test_trial_is_no_path(received, tmp_path, trial):
 
 @pytest.mark.parametrize(
     ("num_classes", "message"),
-    [(10**9, "at most 100000 classes"), (10**5, "must hold the weights of its architecture")],
+    [(10**9, "at most 100000 classes"), (10**5, r"must end in 100000 logits")],
 )
 def test_document_that_asks_for_a_huge_network_is_refused_before_it_is_built(received, num_classes, message):
     def enlarge(architecture):

@@ -28,8 +28,8 @@ class BlockLayer(keras.layers.Layer):
         self.block_index, self.nodes = block_index, (*block.nodes, *block.head)
         own = {node.name for node in self.nodes}
         self.reads = tuple(dict.fromkeys(name for node in self.nodes for name in node.inputs if name not in own))
-        # What later blocks read: `export` adds to it when they are grown.
-        self.exports: tuple[str, ...] = ()
+        # What later blocks read, most often what the head does; `export` adds to it when they are grown.
+        self.exports = tuple(name for name in block.head[0].inputs if name in own)
         self.layers = [
             node.operator.layer(node.name.replace("/", "_"), seed_of(seed, node.name)) for node in self.nodes
         ]

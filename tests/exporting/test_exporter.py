@@ -52,7 +52,7 @@ def test_logits_match_keras_on_digits_with_batch_norm_folded(model, network, dig
 
 def test_no_operation_of_batch_norm_remains(model, network):  # T7.1
     count = collections.Counter(operators(model))
-    sums = sum(op.name.endswith("/sum") for op in network.architecture.operations)
+    sums = sum(name.endswith("/sum") for name in network.architecture.by_name)
     assert count["CONV_2D"] == sum(len(op.kernel_shape) == 4 for op in network.architecture.kernels())
     assert count["ADD"] == sums + 1  # the head mixes two poolings: two products and their sum
     assert (count["SUB"], count["DIV"], count["MUL"]) == (1, 0, 2)  # of the scaling only the mean is left

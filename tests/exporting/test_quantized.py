@@ -66,7 +66,7 @@ def test_ranges_hold_zero_and_whatever_was_seen(folded, images):
 def test_concatenated_maps_of_other_sizes_are_not_cut_off(noise):
     cells = (Cell("conv", 4), Cell("conv", 4, (0,)), Cell("conv", 5, (0, 1), join="concat"))
     network = GrowingNetwork(of_cells((9, 9, 3), 3, SCALING, (CellBlock(cells, Head(2)),)))
-    network.named_variables()["block_0/cell_1/first/gamma"].assign([8.0] * 4)
+    network.named_variables()["block_0/cell_1/first/norm/gamma"].assign([8.0] * 4)
     images = noise(network, 64)
     folded = FoldedNetwork(network)
     simulated = QuantizedNetwork(folded, calibrate(folded, images)).heads(as_floats(images))[0]
@@ -132,7 +132,7 @@ def test_layer_that_rounding_hurts_most_is_named(varied_copy, images):
     # Large weights on a channel that is always zero: they change no value, but leave no steps for the other weights.
     name = "block_2/cell_4/second"
     state = {key: value.copy() for key, value in varied_copy.state().items()}
-    state["block_2/cell_4/first/beta"][0] = -1000
+    state["block_2/cell_4/first/norm/beta"][0] = -1000
     state[f"{name}/kernel"][:, :, 0] = 1000 * np.abs(state[f"{name}/kernel"]).max()
     varied_copy.load_state(state)
     errors = EXPORTERS["int8"].layer_errors(varied_copy, images)

@@ -7,7 +7,7 @@ import pytest
 
 from kgrow.bayes import Compression, CompressionSettings, CrossEntropy
 from kgrow.exporting import compact
-from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
+from kgrow.graph import Block, Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import CompressibleNetwork
 from kgrow.task import Augmentation
@@ -28,8 +28,13 @@ def joined(varied_network):
     """As `compressible`, without the graph cell."""
     architecture = varied_network.architecture
     *first, last = architecture.blocks
-    last = dataclasses.replace(last, cells=last.cells[:-1])
-    network, state = GrowingNetwork(dataclasses.replace(architecture, blocks=(*first, last))), varied_network.state()
+    nodes = tuple(node for node in last.nodes if "cell_5" not in node.name)
+    head = tuple(
+        dataclasses.replace(node, inputs=tuple(nodes[-1].name if "cell_5" in name else name for name in node.inputs))
+        for node in last.head
+    )
+    dense = dataclasses.replace(architecture, blocks=(*first, Block(nodes, head)))
+    network, state = GrowingNetwork(dense), varied_network.state()
     for name, variable in network.named_variables().items():
         if state[name].shape == variable.shape:
             variable.assign(state[name])
@@ -73,7 +78,7 @@ def check_removed(compressible, density, seed, noise):
 def test_a_network_keeps_a_path(compressible):
     before = compressible.network.state()
     masks = compressible.connected([np.zeros(kernel.shape, bool) for kernel in compressible.kernels])
-    with pytest.raises(ValueError, match="must leave every map a channel"):
+    with pytest.raises(ValueError, match="must leave every head a path from the image"):
         compressible.remove(masks)
     for name, value in compressible.network.state().items():
         np.testing.assert_array_equal(value, before[name])
@@ -90,7 +95,7 @@ def test_channels_that_only_feed_each_other_are_gone():
     masks[0][:] = False
     masks = compressible.connected(masks)
     assert not any(mask.any() for mask in masks)
-    with pytest.raises(ValueError, match="must leave every map a channel"):
+    with pytest.raises(ValueError, match="must leave every head a path from the image"):
         compressible.remove(masks)
 
 

@@ -9,32 +9,37 @@ from kgrow.searching import Cells
 BOTH, OLDER = (Edge(2, 0, "sep3"), Edge(3, 1, "max3")), (Edge(2, 1, "dil3"), Edge(3, 2, "identity"))
 
 
-def cells_of(genotype, blocks, **options):
-    return Cells(genotype, blocks, **options).build((32, 32, 3), 10).cells
+def built(genotype, blocks, **options):
+    """Returns the architecture, and per cell the maps of other cells that it reads."""
+    architecture = Cells(genotype, blocks, **options).build((32, 32, 3), 10)
+    reads = {}
+    for block in architecture.blocks:
+        for node in block.nodes:
+            cell = node.name.split("/")[1]
+            reads.setdefault(cell, set()).update(name.split("/")[1] for name in node.inputs if name != "image")
+    return architecture, {cell: sources - {cell} for cell, sources in reads.items()}
 
 
 def test_cells_read_the_two_maps_before_them():
-    stem, first, second, third = cells_of(Genotype(BOTH, BOTH), ("N", "RN"), filters=8)
-    assert (stem.filters, stem.stride) == (24, 2)
-    assert [cell.inputs for cell in (first, second, third)] == [(0, 0), (0, 1), (1, 2)]
-    assert [(cell.hidden_filters, cell.filters, cell.stride) for cell in (first, second, third)] == [
-        (8, 16, 1),
-        (16, 32, 2),
-        (16, 32, 1),
-    ]
+    architecture, reads = built(Genotype(BOTH, BOTH), ("N", "RN"), filters=8)
+    assert list(reads.values()) == [set(), {"cell_0"}, {"cell_0", "cell_1"}, {"cell_1", "cell_2"}]
+    shapes = [shape for name, shape in architecture.shapes.items() if name.count("/") == 2 and name.endswith("/relu")]
+    assert shapes == [(16, 16, 16), (8, 8, 32), (8, 8, 32)]
+    assert architecture.shapes["block_0/cell_0/first/relu"] == (16, 16, 24)
 
 
 def test_a_cell_that_reads_the_older_map_alone_knows_it_as_its_only_input():
-    _, first, second = cells_of(Genotype(OLDER, OLDER), ("N", "N"))
-    assert [cell.inputs for cell in (first, second)] == [(0,), (0,)]
-    assert [edge.source for edge in first.edges] == [0, 2]
-    assert (first.input_stride, second.input_stride) == (1, 1)
+    architecture, reads = built(Genotype(OLDER, OLDER), ("N", "N"))
+    assert list(reads.values()) == [set(), {"cell_0"}, {"cell_0"}]
+    assert architecture.by_name["block_0/cell_1/input_0/0"].operator.strides == (1, 1)
+    assert "block_0/cell_1/dil3_0_2/0" in architecture.by_name
 
 
 def test_cells_that_nothing_reads_are_left_out():
-    _, first, last = cells_of(Genotype(OLDER, OLDER), ("N", "RN"))  # the reduction is read by none
-    assert [cell.inputs for cell in (first, last)] == [(0,), (1,)]
-    assert (last.stride, last.input_stride, last.hidden_filters) == (1, 2, 2 * first.hidden_filters)
+    architecture, reads = built(Genotype(OLDER, OLDER), ("N", "RN"))  # the reduction is read by none
+    assert list(reads.values()) == [set(), {"cell_0"}, {"cell_1"}]
+    assert architecture.by_name["block_1/cell_2/input_0/0"].operator.strides == (2, 2)
+    assert architecture.shapes["block_1/cell_2/input_0/0"] == (8, 8, 32)
 
 
 @pytest.mark.parametrize("blocks", [(), ("",), ("N", "X"), ("N", ""), "NRN"], ids=str)
