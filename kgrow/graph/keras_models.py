@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,7 +163,7 @@ def from_keras(model: keras.Model, config: Mapping[str, Any], input_shape: Shape
     for entry in config["layers"]:
         inputs = [source[0] for call in entry["inbound_nodes"] for source in call]
         reader.read(entry["name"], entry["class_name"], entry["config"], inputs, layers.get(entry["name"]))
-    scaling, nodes = _with_scaling(reader.nodes, input_shape)
+    scaling, nodes = _with_scaling(reader.nodes, {name for name, own in reader.weights.items() if own}, input_shape)
     block = Block(tuple(nodes[:-1]), tuple(nodes[-1:]))
     height, width, channels = input_shape
     architecture = Architecture((height, width, channels), reader.shapes[nodes[-1].name][-1], scaling, (block,))
@@ -171,11 +171,12 @@ def from_keras(model: keras.Model, config: Mapping[str, Any], input_shape: Shape
     return KerasModel(Weighted(architecture, weights), reader.ends_in_softmax, reader.regularizers)
 
 
-def _with_scaling(nodes: Sequence[Node], input_shape: Shape) -> tuple[Scaling, list[Node]]:
+def _with_scaling(nodes: Sequence[Node], weighted: Collection[str], input_shape: Shape) -> tuple[Scaling, list[Node]]:
     """Returns what the first affine maps of the image come to, and the other nodes."""
     scale, offset, left = np.ones(input_shape[-1]), np.zeros(input_shape[-1]), list(nodes)
     while len(left) > 1 and [node for node in left if IMAGE in node.inputs] == left[:1]:
-        affine = left[0].operator.affine({}) if isinstance(left[0].operator, Rescale) else None
+        # Of fixed numbers, not of weights.
+        affine = None if left[0].name in weighted else left[0].operator.affine({})
         if affine is None or not np.all(affine[0] > 0):
             break
         scale, offset = scale * affine[0], offset * affine[0] + affine[1]
