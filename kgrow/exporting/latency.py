@@ -7,8 +7,8 @@ import numpy as np
 from kgrow.architecture import Architecture
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.cut import one_head
-from kgrow.exporting.export import EXPORTERS
 from kgrow.network import GrowingNetwork
+from kgrow.registry import EXPORTERS
 from kgrow.task import Task
 
 IMAGES = 64

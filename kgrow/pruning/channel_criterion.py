@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -97,6 +97,11 @@ class BayesGate(ChannelCriterion):
         check_price(self.min_saliency)
         check_curvature(self.curvature)
 
+    @classmethod
+    def drawing(cls, seed: int) -> BayesGate:
+        """Returns the criterion whose estimate of the curvature draws by a seed."""
+        return cls(curvature=MonteCarloFisher(seed=seed))
+
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
         growing = as_growing(network)
@@ -140,13 +145,3 @@ class NormScale(ChannelCriterion):
             if name.endswith("/gamma"):
                 np.add.at(sums, owners, np.abs(variables[name].numpy()))
         return sums[:-1]
-
-
-# By the name used on the command line; each is made from the run's seed.
-CHANNEL_CRITERIA: dict[str, Callable[[int], ChannelCriterion]] = {
-    "gate": lambda seed: Gate(),
-    "bayes": lambda seed: BayesGate(curvature=MonteCarloFisher(seed=seed)),
-    "snip": lambda seed: GroupSNIP(),
-    "norm": lambda seed: GroupNorm(),
-    "bn_scale": lambda seed: NormScale(),
-}

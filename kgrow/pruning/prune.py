@@ -12,11 +12,10 @@ from kgrow.pruning.channel_criterion import ChannelCriterion
 from kgrow.pruning.channels import ChannelGroups, channel_groups, kernel_shaped, select_channels
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.select import kept_count, select
+from kgrow.registry import SCOPES
 
 if TYPE_CHECKING:
     from kgrow.network import GrowingNetwork
-
-SCOPES = ("layer", "block", "global")
 
 
 def prune(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kgrow._checks import lookup
+from kgrow.registry import ESTIMATORS
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.evidence import Evidence
 from kgrow.searching.estimating.extrapolation import Extrapolation
@@ -13,15 +13,6 @@ from kgrow.searching.estimating.supernet import Supernet
 
 # Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
 ESTIMATING_SHARE = 0.5
-# By the name used on the command line.
-ESTIMATORS: dict[str, Estimator] = {
-    "full": Full(),
-    "low_fidelity": LowFidelity(),
-    "supernet": Supernet(),
-    "extrapolation": Extrapolation(),
-    "evidence": Evidence(),
-    "halving": Halving(),
-}
 
 __all__ = [
     "ESTIMATORS",
@@ -51,7 +42,7 @@ def chosen_estimator(estimator: str | Estimator, oracle: Any, calibrate: bool) -
     Raises:
         ValueError: If it is neither, or does not go with the others.
     """
-    chosen = lookup(ESTIMATORS, estimator, "estimator") if isinstance(estimator, str) else estimator
+    chosen = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
     names = ", ".join(repr(name) for name in ESTIMATORS if name != "full")
     if not isinstance(chosen, Estimator):
         raise ValueError(f"`estimator` must be 'full', {names} or an Estimator, but got {estimator!r}.")
