@@ -13,7 +13,7 @@ from kgrow._keras import pinned
 from kgrow.exporting import cut
 from kgrow.exporting.bundle import check_target
 from kgrow.exporting.compact import compact
-from kgrow.exporting.exporter import check_exit_index
+from kgrow.exporting.exporter import check_exit_index, converted_by
 from kgrow.exporting.fine_tuning import FineTuning
 from kgrow.exporting.int8 import Int8
 from kgrow.exporting.measure import Artefact
@@ -84,7 +84,7 @@ def export_to(network: GrowingNetwork, task: Task, target: Path, options: Export
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     # Before the conversion: it may say that no threshold is cheap enough.
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None
-    converted = exporter.convert(smaller, heads, pixels, images)
+    converted = converted_by(exporter, smaller, heads, pixels, images)
     # By the validation images: which epoch of fine-tuning counts, and when an image may leave early.
     is_decided = options.fine_tune_epochs > 0 or (early_exit is not None and len(early_exit.rules()) != 1)
     result = Converted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -14,9 +15,10 @@ from kgrow.bayes.recursion import check_curvature
 from kgrow.pruning.bayes import check_price
 from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
-from kgrow.pruning.criterion import Batch, Loss, Prunable
+from kgrow.pruning.criterion import Batch, Loss, Prunable, check_scores, held
 from kgrow.pruning.gradients import mean_gradients
 from kgrow.pruning.snip import SNIP
+from kgrow.registry import broken, is_foreign
 
 
 class ChannelCriterion(abc.ABC):
@@ -43,6 +45,18 @@ class ChannelCriterion(abc.ABC):
         Returns:
             Finite and non-negative, float64 (num_groups,); higher = keep.
         """
+
+
+def scored_channels(
+    criterion: ChannelCriterion, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
+) -> np.ndarray:
+    """Returns the scores of a criterion; that of another project is held to its contract: see `scored`."""
+    scores = held(criterion, network, functools.partial(criterion.saliency, network, groups, batches, loss))
+    if is_foreign(criterion):
+        if np.shape(scores) != (len(groups),):
+            raise broken(criterion, f"give a score per group, of shape ({len(groups)},)", f"gives {np.shape(scores)}")
+        check_scores(criterion, [scores])
+    return scores
 
 
 @dataclasses.dataclass(frozen=True)
