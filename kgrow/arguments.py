@@ -12,6 +12,7 @@ from kgrow._units import check_seconds
 from kgrow.config import SECTIONS, Option, flag_of, option_of
 from kgrow.config.removed import OPTIONS as REMOVED
 from kgrow.config.texts import numbers
+from kgrow.registry import EXPORTERS
 
 WIDTH = 80
 
@@ -104,7 +105,7 @@ def _add_option(add: Callable[..., Any], section: str, field: dataclasses.Field[
     settings: dict[str, Any] = {"dest": f"{section}.{field.name}", "default": argparse.SUPPRESS}
     settings["help"] = full_help(option, field.default) if shows_all else option.brief
     if isinstance(field.default, bool):
-        add(flag, action="store_true", **settings)
+        add(flag, action=argparse.BooleanOptionalAction, **settings)  # a file may have said yes
     elif option.is_repeated:
         add(flag, action="append", metavar=option.metavar, **settings)
     else:
@@ -168,7 +169,7 @@ def _add_export(commands: Any) -> None:
     add = export.add_argument
     add("run", metavar="RUN", help="the run directory of a finished search")
     add("--out", required=True, metavar="PATH", help="a file ending in .tflite, or a folder for all that goes with it")
-    add("--quantize", metavar="KIND", help="float32, float16, dynamic or int8 (default: that of the search)")
+    add("--quantize", metavar="KIND", help=f"{', '.join(EXPORTERS)} (default: that of the search)")
     add("--exit-index", type=int, metavar="K", help="the head that answers, from 0 (default: the last one)")
     add("--early-exit", action="store_true", help="answer at the first head that is confident enough")
     exits = export.add_argument_group("early exits", "Each of these asks for early exits by itself.").add_argument

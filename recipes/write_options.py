@@ -14,7 +14,8 @@ writes this page.
 
 ```python
 kgrow.search("digits", epochs=10, pruning="snip", training=kgrow.Training(batch_size=32))
-kgrow.search("digits", config="run.yaml")  # or a `kgrow.Config`, or a mapping of sections
+kgrow.search("digits", config="run.yaml")  # or a `kgrow.Config`
+kgrow.search("digits", config={"growth": "cascade", "export": "int8"})  # or a mapping of sections, all six of them
 ```
 
 ```yaml

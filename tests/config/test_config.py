@@ -39,6 +39,12 @@ def test_command_line_overrides_yaml_and_yaml_overrides_defaults(tmp_path):
     assert config.tuning.bounds == kgrow.Limits(ram_bytes=1000)
 
 
+def test_command_line_says_no_where_yaml_says_yes(tmp_path):
+    line = ["search", "digits", "--config", str(written(tmp_path, "tuning: {calibrate: true}"))]
+    assert told(line).tuning.calibrate
+    assert not told([*line, "--no-calibrate"]).tuning.calibrate
+
+
 def test_keywords_override_a_section_and_a_section_overrides_yaml(tmp_path):
     path = written(tmp_path, "training: {epochs: 7, batch_size: 8}\n")
     assert Config.of(path, {"training": {"epochs": 2}}).training == Training(epochs=2, batch_size=8)
