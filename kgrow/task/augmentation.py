@@ -50,7 +50,7 @@ class Augmentation:
         """What the user should be told once."""
         mirrored = (
             "Training images are mirrored left to right at random. Where a mirror image is of another class, choose "
-            "`augmentation='shift'` (--augmentation shift)."
+            "`Training(augmentation='shift')` (--augmentation shift)."
         )
         return (mirrored,) if self.flip else ()
 

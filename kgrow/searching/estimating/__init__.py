@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kgrow._checks import lookup
 from kgrow.registry import ESTIMATORS
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.evidence import Evidence
@@ -42,7 +43,7 @@ def chosen_estimator(estimator: str | Estimator, oracle: Any, calibrate: bool) -
     Raises:
         ValueError: If it is neither, or does not go with the others.
     """
-    chosen = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
+    chosen = lookup(ESTIMATORS, estimator, "estimator") if isinstance(estimator, str) else estimator
     names = ", ".join(repr(name) for name in ESTIMATORS if name != "full")
     if not isinstance(chosen, Estimator):
         raise ValueError(f"`estimator` must be 'full', {names} or an Estimator, but got {estimator!r}.")
