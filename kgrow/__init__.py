@@ -7,8 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kgrow._plugins import PluginError
     from kgrow.compressing.compress import compress
     from kgrow.compressing.compressed import Compressed
+    from kgrow.config import Config, Export, Growth, Pruning, Training, Tuning
     from kgrow.exporting import EarlyExit, ExportError
     from kgrow.pipeline import search
     from kgrow.result import Result, load
@@ -16,18 +18,25 @@ if TYPE_CHECKING:
     from kgrow.searching.limits import LimitError, Limits
     from kgrow.task import Augmentation, Task
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Augmentation": "kgrow.task",
     "Chief": "kgrow.searching.cluster",
     "Compressed": "kgrow.compressing.compressed",
+    "Config": "kgrow.config",
     "EarlyExit": "kgrow.exporting",
+    "Export": "kgrow.config",
     "ExportError": "kgrow.exporting",
+    "Growth": "kgrow.config",
     "LimitError": "kgrow.searching.limits",
     "Limits": "kgrow.searching.limits",
+    "PluginError": "kgrow._plugins",
+    "Pruning": "kgrow.config",
     "Result": "kgrow.result",
     "Task": "kgrow.task",
+    "Training": "kgrow.config",
+    "Tuning": "kgrow.config",
     "Worker": "kgrow.searching.cluster",
     "compress": "kgrow.compressing.compress",
     "load": "kgrow.result",
@@ -38,12 +47,19 @@ __all__ = [
     "Augmentation",
     "Chief",
     "Compressed",
+    "Config",
     "EarlyExit",
+    "Export",
     "ExportError",
+    "Growth",
     "LimitError",
     "Limits",
+    "PluginError",
+    "Pruning",
     "Result",
     "Task",
+    "Training",
+    "Tuning",
     "Worker",
     "__version__",
     "compress",

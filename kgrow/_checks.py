@@ -276,7 +276,22 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
         ...
         ValueError: `space` must be one of 'compact', 'seed_dense', but got 'seed_dens'. Did you mean 'seed_dense'?
     """
-    if isinstance(name, str) and name in table:  # a list is no key
-        return table[name]
-    names = ", ".join(repr(known) for known in table)
-    raise ValueError(f"`{what}` must be one of {names}, but got {name!r}. {nearest(name, table)}".rstrip())
+    return table[check_name(table, name, what)]
+
+
+def check_name(names: Iterable[str], name: Any, what: str) -> str:
+    """Returns a name that is one of some; what a table holds by it is not looked at.
+
+    Args:
+        names: Those that exist.
+        name: The wanted one.
+        what: Argument the message names.
+
+    Raises:
+        ValueError: If it is none of them; it lists the names and the nearest one.
+    """
+    known = list(names)
+    if isinstance(name, str) and name in known:  # a list is no key
+        return name
+    listed = ", ".join(map(repr, known))
+    raise ValueError(f"`{what}` must be one of {listed}, but got {name!r}. {nearest(name, known)}".rstrip())

@@ -112,6 +112,21 @@ def read_header(path: Path) -> dict[str, Any] | None:
     return header if is_run and str(header["format"]).startswith("kgrow-run-") else None
 
 
+def check_version(file: Path, found: Any, ours: str) -> None:
+    """Raises ValueError if a run is one of another minor version, whose files mean other things.
+
+    Args:
+        file: The file that says so.
+        found: The version that made the run.
+        ours: The version that runs.
+    """
+    if str(found).split(".")[:2] != ours.split(".")[:2]:
+        raise ValueError(
+            f"`directory` must hold a run of kgrow {ours}, but '{file}' is of kgrow {found}. Go on with that "
+            "version, pass `overwrite=True` (`--overwrite`) to start over, or choose another directory."
+        )
+
+
 def check_unowned(path: Path) -> None:
     """Raises ValueError if a path is that of a file of a run, or of a folder with such files."""
     real = Path(os.path.realpath(path.parent)) / path.name

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from kgrow._checks import lookup
+from kgrow._checks import check_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,8 +67,7 @@ def optional(rule: Rule) -> Rule:
 
 def one_of(names: Iterable[str]) -> Rule:
     """Returns the rule that an argument is one of some names."""
-    table = {name: name for name in names}
-    return lambda value, name: lookup(table, value, name)
+    return lambda value, name: check_name(names, value, name)
 
 
 def instance_of(*kinds: type, as_said: str | None = None) -> Rule:
@@ -86,18 +85,3 @@ def instance_of(*kinds: type, as_said: str | None = None) -> Rule:
         return value
 
     return rule
-
-
-def name_or_instance(names: Iterable[str], kind: type) -> Rule:
-    """Returns the rule that an argument is one of some names, or an instance of a class.
-
-    Args:
-        names: The names.
-        kind: The class.
-    """
-    known = list(names)
-    named, instance = (
-        one_of(known),
-        instance_of(kind, as_said=f"one of {', '.join(map(repr, known))} or a `{kind.__name__}`"),
-    )
-    return lambda value, name: (named if isinstance(value, str) else instance)(value, name)

@@ -1,113 +1,162 @@
-"""What the command line accepts, command by command."""
+"""What the command line accepts, command by command; the options of a search are those of its configuration."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kgrow
 from kgrow._units import check_seconds
+from kgrow.config import SECTIONS, Option, flag_of, option_of
+from kgrow.config.removed import OPTIONS as REMOVED
+from kgrow.config.texts import numbers
+from kgrow.registry import EXPORTERS
+
+WIDTH = 80
 
 
-def parser() -> argparse.ArgumentParser:
-    """Returns the parser of all commands; `command` is the name of the one that is given."""
+def parser(shows_all: bool = False) -> argparse.ArgumentParser:
+    """Returns the parser of all commands; `command` is the name of the one that is given.
+
+    Args:
+        shows_all: Whether the help of `search` and `worker` has all options, in groups; otherwise the most used ones.
+    """
     top = argparse.ArgumentParser(prog="kgrow", description="Grow, prune and search small image classifiers.")
     top.add_argument("--version", action="version", version=f"kgrow {kgrow.__version__}")
     commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    search = commands.add_parser(
+    search = _add_search(
+        commands,
         "search",
-        allow_abbrev=False,
-        help="find, export and prove the best classifier within the limits",
-        description="Find, export and prove the best classifier within the limits. The same command goes on where it "
-        "was stopped.",
+        "find, export and prove the best classifier within the limits",
+        "Find, export and prove the best classifier. The same command goes on.",
+        shows_all,
     )
-    _add_search(search.add_argument)
-    add = search.add_argument
+    add = search("several machines").add_argument
     add("--chief", metavar="[HOST:]PORT", help="serve the trials to `kgrow worker`s there, in place of training them")
     add("--lease", type=duration, default=60.0, metavar="TIME", help="a worker not heard of for it is given up (60s)")
-    _add_worker(commands)
+    worker = _add_search(
+        commands,
+        "worker",
+        "train trials of a search that another process serves",
+        "Train trials of a search that `kgrow search --chief` serves. Takes the options of that search; its run "
+        "directory must be on a file system that both share.",
+        shows_all,
+    )
+    add = worker("several machines").add_argument
+    add("--chief", metavar="[HOST:]PORT", help="where the search serves its trials")
+    add("--wait", type=duration, default=60.0, metavar="TIME", help="how long the chief may be out of reach (60s)")
     _add_export(commands)
     _add_benchmark(commands)
     return top
 
 
-def _add_worker(commands: Any) -> None:
-    worker = commands.add_parser(
-        "worker",
+def given_fields(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Returns the fields of a configuration that a command line gives, by section."""
+    found: dict[str, dict[str, Any]] = {}
+    for section, kind in SECTIONS.items():
+        for field in dataclasses.fields(kind):
+            if hasattr(options, f"{section}.{field.name}"):
+                value, option = getattr(options, f"{section}.{field.name}"), option_of(field)
+                value = option.parse(value) if option.is_repeated else value
+                found.setdefault(section, {})[field.name] = value
+    return found
+
+
+def _add_search(commands: Any, name: str, brief: str, description: str, shows_all: bool) -> Callable[[str], Any]:
+    """Adds a command that takes the options of a search, and returns what gives a group for more of them."""
+    command = commands.add_parser(
+        name,
         allow_abbrev=False,
-        help="train trials of a search that another process serves",
-        description="Train trials of a search that `kgrow search --chief` serves. Takes the options of that search; "
-        "its run directory must be on a file system that both share.",
+        add_help=False,
+        help=brief,
+        description=description,
+        usage=f"kgrow {name} DATASET [OPTION ...]",
+        formatter_class=_Formatter,
     )
-    _add_search(worker.add_argument)
-    add = worker.add_argument
-    add("--chief", metavar="[HOST:]PORT", help="where the search serves its trials")
-    add("--wait", type=duration, default=60.0, metavar="TIME", help="how long the chief may be out of reach (60s)")
+    add = command.add_argument
+    add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder')
+    usual = command.add_argument_group("options").add_argument
+    hidden: dict[str, Any] = {}
+    for section, kind in SECTIONS.items():
+        title = f"{section}: {(kind.__doc__ or '').partition(';')[0].rstrip('.').lower()}"
+        hidden[section] = command.add_argument_group(title).add_argument if shows_all else _hiding(add)
+        for field in dataclasses.fields(kind):
+            if flag_of(field):
+                is_usual = bool(option_of(field).brief) and not shows_all
+                _add_option(usual if is_usual else hidden[section], section, field, shows_all)
+    usual("--config", metavar="FILE", help="YAML file of a configuration; options override it")
+    usual("--out", metavar="DIR", help="run directory (default: kgrow_runs/DATASET)")
+    usual("--overwrite", action="store_true", help="start over where DIR holds a run")
+    usual("--json", action="store_true", help="print result.json instead of the table")
+    usual("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
+    usual("-h", "--help", action="help", help="show this")
+    usual("--help-all", action=_HelpAll, help="show all options in groups")
+    for flag, now in REMOVED.items():
+        add(flag, action=_Removed, const=now, nargs="?", help=argparse.SUPPRESS)
+    if shows_all:
+        return command.add_argument_group
+    return lambda title: argparse.Namespace(add_argument=_hiding(add))
 
 
-def _add_search(add: Callable[..., Any]) -> None:
-    add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder with one per class')
-    add("--out", metavar="DIR", help="the run directory (default: kgrow_runs/DATASET)")
-    add("--space", default="compact", help="compact (default), cascade, large, cells, seed, seed_dense or seed_plain")
-    add(
-        "--preset",
-        default="default",
-        help="default, early_exit (better early answers), base, grow, grow_oneshot or grow_iter",
-    )
-    add("--epochs", type=int, metavar="N", help="stretch the preset to this length")
-    add("--batch-size", type=int, metavar="N")
-    add("--keep-ratio", type=numbers, metavar="R", help="0.5, or one per block: 0.8,0.7,0.6 (default: searched)")
-    add("--criterion", default="magnitude", help="magnitude (default), snip, snip_reinit, bayes, bayes_link or random")
-    add("--strategy", help="one-shot, iterative or bayes (the evidence decides how many stay); default: the preset's")
-    add("--scope", default="block", help="ranked together: layer, block (default) or global")
-    add("--channel-keep-ratio", type=numbers, metavar="R", help="kept fraction of the channels, one or per block")
-    add("--channel-criterion", default="gate", help="gate (default), bayes, snip, norm or bn_scale")
-    add("--channel-multiple", type=int, default=1, metavar="N", help="widths become multiples of N")
-    add("--class-weight", default="auto", help="auto (balanced beyond 3:1, default), balanced or none")
-    add("--augmentation", default="suited", help="suited (default), cutout, shift (nothing is mirrored) or none")
-    add(
-        "--limit",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="params=10k, macs=2M, flash=64KB, ram=32KiB or latency=5ms; hard, and may be given several times",
-    )
-    add("--max-params", type=int, metavar="N", help="the same as --limit params=N")
-    add("--device", metavar="NAME", help="limits of a device such as rp2040: half of its flash and RAM")
-    add("--trials", type=int, default=4, metavar="N", help="candidates to try at most (4)")
-    add("--oracle", default="bayesian", help="bayesian (default), random, grid or hyperband")
-    add(
-        "--estimator",
-        default="full",
-        help="full (default), or approximate: low_fidelity, supernet, extrapolation, evidence or halving",
-    )
-    add("--calibrate", action="store_true", help="tell how far the estimator can be trusted, over 10 full trainings")
-    add(
-        "--objective",
-        default="accuracy",
-        help="accuracy (default), mixed:A, energy_constraint:T or accuracy_constraint:T",
-    )
-    add(
-        "--prefer",
-        default="accurate",
-        help="accurate (default) or small, among networks that accuracy cannot tell apart",
-    )
-    add("--distribute", metavar="STRATEGY", help="mirrored: all GPUs of this machine share every batch")
-    add("--quantize", metavar="KIND", help="float32 or int8 (default: int8 if a limit concerns the file)")
-    add(
-        "--max-time",
-        type=duration,
-        metavar="TIME",
-        help="such as 90s, 10m or 2h, for everything; the best network so far is exported",
-    )
-    add("--validation-split", type=float, metavar="F", help="share of the training images that decides (0.1 to 0.15)")
-    add("--image-size", type=int, metavar="PIXELS", help="resize images to this side")
-    add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data")
-    add("--seed", type=int, default=0, metavar="N")
-    add("--overwrite", action="store_true", help="start over where DIR holds a run")
-    add("--json", action="store_true", help="print result.json to the standard output instead of the table")
-    add("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
+def _add_option(add: Callable[..., Any], section: str, field: dataclasses.Field[Any], shows_all: bool) -> None:
+    option, flag = option_of(field), flag_of(field)
+    settings: dict[str, Any] = {"dest": f"{section}.{field.name}", "default": argparse.SUPPRESS}
+    settings["help"] = full_help(option, field.default) if shows_all else option.brief
+    if isinstance(field.default, bool):
+        add(flag, action=argparse.BooleanOptionalAction, **settings)  # a file may have said yes
+    elif option.is_repeated:
+        add(flag, action="append", metavar=option.metavar, **settings)
+    else:
+        usual = "NAME" if option.known else "N"
+        add(flag, type=option.parse, metavar=option.metavar or usual, **settings)
+
+
+def full_help(option: Option, default: Any) -> str:
+    """Returns what the help and the documentation say of an option.
+
+    Args:
+        option: What its field says of itself.
+        default: Of the field.
+    """
+    names = [f"{name} (default)" if name == default else name for name in option.known]
+    text = f"{option.help}: {', '.join(names)}" if names else option.help
+    is_said = default is None or isinstance(default, bool) or default in option.known
+    return text if is_said else f"{text} ({default})"
+
+
+def _hiding(add: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *flags, **settings: add(*flags, **{**settings, "help": argparse.SUPPRESS})
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Fits one screen of 80 columns."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=WIDTH)
+
+
+class _HelpAll(argparse.Action):
+    """Prints every option of the command, in groups, and ends."""
+
+    def __init__(self, option_strings: list[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **settings)
+
+    def __call__(self, command: argparse.ArgumentParser, *args: Any) -> None:
+        """See `argparse.Action`."""
+        (commands,) = (action for action in parser(shows_all=True)._actions if action.dest == "command")
+        choices: Mapping[str, argparse.ArgumentParser] = dict(commands.choices or {})
+        choices[command.prog.split()[-1]].print_help()
+        command.exit()
+
+
+class _Removed(argparse.Action):
+    """Says what an option of an earlier version is now."""
+
+    def __call__(self, command: argparse.ArgumentParser, options: Any, values: Any, flag: str | None = None) -> None:
+        """See `argparse.Action`."""
+        command.error(f"`{flag}` is no option since kgrow 0.2: it is `{self.const}`.")
 
 
 def _add_export(commands: Any) -> None:
@@ -120,7 +169,7 @@ def _add_export(commands: Any) -> None:
     add = export.add_argument
     add("run", metavar="RUN", help="the run directory of a finished search")
     add("--out", required=True, metavar="PATH", help="a file ending in .tflite, or a folder for all that goes with it")
-    add("--quantize", metavar="KIND", help="float32, float16, dynamic or int8 (default: that of the search)")
+    add("--quantize", metavar="KIND", help=f"{', '.join(EXPORTERS)} (default: that of the search)")
     add("--exit-index", type=int, metavar="K", help="the head that answers, from 0 (default: the last one)")
     add("--early-exit", action="store_true", help="answer at the first head that is confident enough")
     exits = export.add_argument_group("early exits", "Each of these asks for early exits by itself.").add_argument
@@ -157,15 +206,6 @@ def _add_data(add: Callable[..., Any]) -> None:
     add("--dataset", metavar="DATASET", help="the data set, if the run does not remember it")
     add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data, if that has changed")
     add("--json", action="store_true", help="print a JSON document instead of the table")
-
-
-def numbers(text: str) -> float | tuple[float, ...]:
-    """Parses `0.5` or `0.8,0.7,0.6`; the range is checked later, with a message that explains it."""
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number or numbers joined by commas, but got {text!r}") from None
-    return values if "," in text else values[0]
 
 
 def duration(text: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kgrow_device.run import usable_threads
 
 from kgrow._checks import check_path, check_positive_int
 from kgrow._keras import pinned
@@ -24,7 +25,6 @@ from kgrow.run import RESULT
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
 from kgrow.uncertainty import interval
-from kgrow_device.run import usable_threads
 
 NUM_TIMED = 200
 WITH_EXITS = " + exits"

@@ -15,7 +15,8 @@ from typing import Any
 
 import kgrow
 from kgrow._checks import check_path
-from kgrow.arguments import parser
+from kgrow.arguments import given_fields, parser
+from kgrow.config import Config
 from kgrow.task.sources import check_exists
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
@@ -31,9 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
     try:
-        if options.dataset is not None:
-            # Before TensorFlow is imported, which takes its time.
-            check_exists(options.dataset, options.data_dir, "dataset")
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         if options.command not in ("search", "worker"):
@@ -52,40 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_search(options: argparse.Namespace) -> int:
     """`kgrow search` and `kgrow worker`."""
+    # Before TensorFlow is imported, which takes its time.
+    config = Config.of(options.config, given_fields(options))
+    check_exists(options.dataset, config.data.data_dir, "dataset")
+    return search_and_print(options.dataset, config, options)
+
+
+def search_and_print(dataset: Any, config: Config, options: argparse.Namespace) -> int:
+    """Searches on any data as a command line says, and prints the result."""
     out = None if options.out is None else Path(check_path(options.out, "--out")).absolute()
+    cluster = worker_of(options) if options.command == "worker" else chief_of(options)
     result = kgrow.search(
-        options.dataset,
-        limits=limits(options),
-        trials=options.trials,
-        oracle=options.oracle,
-        estimator=options.estimator,
-        calibrate=options.calibrate,
-        objective=options.objective,
-        prefer=options.prefer,
-        quantize=options.quantize,
-        space=options.space,
-        preset=options.preset,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        keep_ratio=options.keep_ratio,
-        criterion=options.criterion,
-        strategy=options.strategy,
-        scope=options.scope,
-        channel_keep_ratio=options.channel_keep_ratio,
-        channel_criterion=options.channel_criterion,
-        channel_multiple=options.channel_multiple,
-        augmentation=options.augmentation,
-        class_weight=options.class_weight,
-        max_time=options.max_time,
-        validation_split=options.validation_split,
-        image_size=options.image_size,
-        data_dir=options.data_dir,
-        seed=options.seed,
+        dataset,
+        config=Config.of(config, {"tuning": {"cluster": cluster}}),
         directory=out.parent if out else "kgrow_runs",
         project_name=out.name if out else None,
         overwrite=options.overwrite,
-        distribute=options.distribute,
-        cluster=worker_of(options) if options.command == "worker" else chief_of(options),
         verbose=options.verbose,
     )
     if options.json:
@@ -97,6 +77,7 @@ def run_search(options: argparse.Namespace) -> int:
 
 def run_export(options: argparse.Namespace) -> int:
     """`kgrow export`."""
+    _check_data(options)
     from kgrow.reporting.artefacts import print_artefact
 
     tuning = {} if options.fine_tune_epochs is None else {"fine_tune_epochs": options.fine_tune_epochs}
@@ -120,12 +101,19 @@ def run_export(options: argparse.Namespace) -> int:
 
 def run_benchmark(options: argparse.Namespace) -> int:
     """`kgrow benchmark`."""
+    _check_data(options)
     from kgrow.benchmark import benchmark
     from kgrow.reporting.artefacts import print_benchmark
 
     document = benchmark(options.path, options.dataset, data_dir=options.data_dir, num_threads=options.threads)
     _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_benchmark(document, sys.stdout))
     return DONE
+
+
+def _check_data(options: argparse.Namespace) -> None:
+    """Refuses data that are not there, before TensorFlow is imported, which takes its time."""
+    if options.dataset is not None:
+        check_exists(options.dataset, options.data_dir, "dataset")
 
 
 def early_exit(options: argparse.Namespace) -> Any:
@@ -140,15 +128,6 @@ def early_exit(options: argparse.Namespace) -> Any:
     }
     given = {name: value for name, value in given.items() if value is not None}
     return EarlyExit(**given) if given or options.early_exit else False
-
-
-def limits(options: argparse.Namespace) -> kgrow.Limits:
-    """Returns the limits of `--limit`, `--max-params` and `--device` together."""
-    texts = list(options.limit)
-    if options.max_params is not None:
-        texts.append(f"params={options.max_params}")
-    given = kgrow.Limits.parse(texts)
-    return given if options.device is None else given.tightened(kgrow.Limits.of_device(options.device))
 
 
 def chief_of(options: argparse.Namespace) -> kgrow.Chief | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from kgrow.searching.pareto import pareto_front
 from kgrow.searching.trial import Trial
 from kgrow.task import Split, Task
 from kgrow.task.overview import FEWEST_EXAMPLES, largest_class
-from kgrow.task.sources import is_folder
 from kgrow.uncertainty import interval
 
 if TYPE_CHECKING:
@@ -36,23 +34,6 @@ def task_document(task: Task) -> dict[str, Any]:
         "dtype": str(task.dtype),
         "class_names": list(task.class_names),
         **sizes,
-    }
-
-
-def source_document(
-    dataset: Any, data_dir: Any, image_size: Any, validation_split: float | None, class_names: Iterable[str] | None
-) -> dict[str, Any]:
-    """Returns the `source` of a result: how `load` finds the data again; `dataset` is None for data held in memory."""
-    name = os.fspath(dataset) if isinstance(dataset, str | os.PathLike) else None
-    if name is not None and (isinstance(dataset, os.PathLike) or is_folder(name, data_dir)):
-        name = os.path.abspath(os.path.expanduser(name))
-    is_local = data_dir is not None and "://" not in os.fspath(data_dir)
-    return {
-        "dataset": name,
-        "data_dir": os.path.abspath(os.path.expanduser(data_dir)) if is_local else data_dir,
-        "image_size": image_size,
-        "validation_split": validation_split,
-        "class_names": None if class_names is None else list(class_names),
     }
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from kgrow import __version__
 from kgrow._files import read_file, read_json
-from kgrow._ownership import CONFIG, HEADER
+from kgrow._ownership import CONFIG, HEADER, check_version
 from kgrow._schema import fields_of
 from kgrow.exporting import Artefact
 from kgrow.graph import Architecture
@@ -87,6 +88,7 @@ DOCUMENT = {
         "image_size": (int, tuple[int, int], None),
         "validation_split": (float, None),
         "class_names": ([str], None),
+        "seed": int,
     },
     "seed": int,
     "complete": bool,
@@ -114,9 +116,11 @@ def read_result(directory: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If it has none.
-        ValueError: If a field is missing or wrong, or does not go with the others or with `config.json`.
+        ValueError: If it is of another version, or a field is missing or wrong, or does not go with the others or with
+            `config.json`.
     """
     file = directory / RESULT
+    check_version(file, read_json(file, {"kgrow_version": str})["kgrow_version"], __version__)
     document = read_json(file, DOCUMENT)
     best, names = document["best"], [trial["trial"] for trial in document["candidates"]]
     if best["trial"] not in names:

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrow._checks import check_non_negative_int, check_path, lookup, plain
+from kgrow._checks import check_name, check_non_negative_int, check_path, plain
 from kgrow._rules import checked, optional
 from kgrow.graph import Architecture
 from kgrow.inventory import changed_images
+from kgrow.registry import EXPORTERS
 from kgrow.run import MODEL, RESULT
 from kgrow.task.arguments import RULES as DATA
 
@@ -34,10 +35,7 @@ def check_quantize(value: Any, name: str) -> str:
     Raises:
         ValueError: If there is none of that name.
     """
-    from kgrow.exporting import EXPORTERS
-
-    lookup(EXPORTERS, value, name)
-    return value
+    return check_name(EXPORTERS, value, name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +185,7 @@ def load(
         data_dir=data_dir or source["data_dir"],
         image_size=None if isinstance(dataset, Task) else source["image_size"],
         validation_split=None if isinstance(dataset, Task) else source["validation_split"],
-        seed=document["seed"],
+        seed=source["seed"],
         class_names=None if isinstance(dataset, Task) else source["class_names"],
         download=is_named,
     )

@@ -24,7 +24,7 @@ from kgrow._files import (
     read_json,
     write_atomic,
 )
-from kgrow._ownership import CONFIG, HEADER, LOCK, MANIFEST, Ownership, make_directory, read_header
+from kgrow._ownership import CONFIG, HEADER, LOCK, MANIFEST, Ownership, check_version, make_directory, read_header
 
 _FORMAT = "kgrow-run-1"
 _EVENTS = "events.jsonl"
@@ -91,6 +91,7 @@ class Run:
     def _take_up(self, overwrite: bool) -> None:
         stored = read_header(self.path)
         if stored is not None and stored["config"] is not None and not overwrite:
+            check_version(self.path / CONFIG, stored["kgrow_version"], __version__)
             _check_equal(self.path, self.config)
         elif stored is not None:
             # A kill between the two headers leaves none of the old run standing: without a configuration the next
@@ -249,6 +250,7 @@ class Run:
         stored = read_header(path)
         if stored is None or stored["config"] is None:
             raise ValueError(f"`directory` must hold the run that is worked on, but '{path}' holds none.")
+        check_version(path / CONFIG, stored["kgrow_version"], __version__)
         differing = _differences(path, json.loads(encode_json(config, "config")))
         if differing:
             raise ValueError(

@@ -174,13 +174,14 @@ def _rounded(value: float) -> str:
 def _search_few(num_images: int, arguments: list[str]) -> int:
     """Runs `kgrow search` on the first images of a data set of TensorFlow Datasets."""
     from kgrow import cli
-    from kgrow.arguments import parser
+    from kgrow.arguments import given_fields, parser
+    from kgrow.config import Config
     from kgrow.task import Task
 
     options = parser().parse_args(arguments)
     train = Task.of(options.dataset).train
-    options.dataset = (train.images[:num_images], train.labels[:num_images])
-    return cli.run_search(options)
+    few = (train.images[:num_images], train.labels[:num_images])
+    return cli.search_and_print(few, Config.of(given_fields(options)), options)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
-from kgrow._keras import keras, quiet_stderr
 from kgrow.compressing.converting import export_model
 from kgrow.compressing.layers import ACTIVATIONS
+
+from kgrow._keras import keras, quiet_stderr
 from kgrow.exporting import EXPORTERS, ExportOptions, cut
 from kgrow.exporting.assembly import IF, Assembly, parse
 from kgrow.exporting.measure import open_interpreter

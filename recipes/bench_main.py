@@ -28,7 +28,7 @@ CIFAR_38K = "0.0654"
 
 def digits(quick: bool) -> Iterator[Figure]:
     """Accuracy at 10 000 kept parameters, and the time of the whole command."""
-    arguments = ["digits", "--max-params", "10000"]
+    arguments = ["digits", "--limit", "params=10000"]
     runs = [search([*arguments, "--seed", str(seed)]) for seed in range(1 if quick else 5)]
     accuracies = [result["best"]["test_accuracy"] for result, _, _ in runs]
     command = f"kgrow search {' '.join(arguments)} --seed 0..{len(runs) - 1}"
@@ -41,7 +41,7 @@ def digits(quick: bool) -> Iterator[Figure]:
 
 def mnist(quick: bool) -> Iterator[Figure]:
     """Accuracy at 25 000 kept parameters in 10 epochs."""
-    arguments = ["mnist", "--epochs", "1" if quick else "10", "--trials", "1", "--max-params", "25000"]
+    arguments = ["mnist", "--epochs", "1" if quick else "10", "--trials", "1", "--limit", "params=25000"]
     yield from _accuracy("mnist", arguments, ">= 0.992", "<= 25000", quick)
 
 
@@ -56,7 +56,7 @@ def cifar_38k(quick: bool) -> Iterator[Figure]:
 
 
 def _cifar(name: str, ratios: str, params: int, goal: str, quick: bool) -> Iterator[Figure]:
-    arguments = ["cifar10", "--epochs", "1" if quick else "40", "--keep-ratio", ratios, "--max-params", str(params)]
+    arguments = ["cifar10", "--epochs", "1" if quick else "40", "--keep-ratio", ratios, "--limit", f"params={params}"]
     arguments += ["--space", "large", "--criterion", "magnitude", "--scope", "global"]
     arguments += ["--validation-split", "0.02"]  # one candidate: it decides between the last epochs alone
     yield from _accuracy(name, arguments, goal, f"<= {params}", quick)

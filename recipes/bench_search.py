@@ -127,7 +127,7 @@ def _pair(plan: Comparison, level: float, seed: int) -> tuple[float, float]:
         uniform = _first_trial(searched)
     if uniform is None:
         with tempfile.TemporaryDirectory() as folder:
-            uniform = _searched(plan, allowed, seed, folder, trials=1, keep_ratio=level).test_accuracy
+            uniform = _searched(plan, allowed, seed, folder, trials=1, pruning={"keep_ratio": level}).test_accuracy
     trial = searched.document["best"]["trial"]
     said = f"bayesian {searched.test_accuracy:.4f} (trial {trial}), uniform {uniform:.4f}"
     print(f"{allowed} allowed, seed {seed}: {said}", file=sys.stderr, flush=True)

@@ -3,55 +3,31 @@
 TensorFlow is imported inside the fixtures, so that tests which do not need it start at once.
 """
 
+import importlib.util
 from types import SimpleNamespace
 
 import hypothesis
 import numpy as np
 import pytest
 
-from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
-from kgrow.graph.edge import Edge
-from kgrow.task import Augmentation, Split, Task
+from kgrow.task import Task
+from kgrow.testing import samples
 
 hypothesis.settings.register_profile("kgrow", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("kgrow")
 
-VARIED_EDGES = (
-    Edge(2, 0, "sep3"),
-    Edge(2, 1, "max3"),
-    Edge(3, 2, "identity"),
-    Edge(3, 0, "avg3"),
-    Edge(3, 1, "dil3"),
-)
-SCALING = Scaling((128.0, 128.0, 128.0), (64.0, 64.0, 64.0))
-
-
-def bright_channels(num_images, seed):
-    """Noise whose brightest colour channel is the class."""
-    generator = np.random.default_rng(seed)
-    labels = (np.arange(num_images) % 3).astype(np.int32)
-    images = generator.integers(0, 150, (num_images, 8, 8, 3))
-    images[np.arange(num_images), :, :, labels] += 100
-    return Split(images.astype(np.uint8), labels)
-
-
-def images_for(network, num_images=32, dtype=np.uint8):
-    """Noise that a network can read."""
-    shape = (num_images, *network.architecture.input_shape)
-    return np.random.default_rng(7).integers(0, 256, shape).astype(dtype)
+# Tests of the example of a plug-in; they run where it is installed.
+collect_ignore = [] if importlib.util.find_spec("kgrow_plugin_example") else ["plugin"]
 
 
 @pytest.fixture(scope="session")
 def noise():
-    return images_for
+    return samples.noise
 
 
 @pytest.fixture(scope="session")
 def tiny_task():
-    """48 + 24 + 24 images of 8x8x3 in three classes."""
-    return Task(
-        "tiny", bright_channels(48, 1), bright_channels(24, 2), bright_channels(24, 3), ("red", "green", "blue")
-    )
+    return samples.tiny_task()
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +37,7 @@ def digits():
 
 @pytest.fixture(scope="session")
 def tiny_architecture():
-    """Two blocks of one small convolution each: for what trains."""
-    return of_cells(
-        (8, 8, 3),
-        3,
-        SCALING,
-        (CellBlock((Cell("conv", 4, stride=2),), Head(2)), CellBlock((Cell("conv", 6, inputs=(0,)),), Head(1))),
-    )
+    return samples.tiny_architecture()
 
 
 @pytest.fixture(scope="session")
@@ -84,101 +54,41 @@ def tiny_space(tiny_architecture):
 
 @pytest.fixture(scope="session")
 def varied_architecture():
-    """Three blocks with every kind of cell, join and shortcut: for what only looks."""
-
-    def residual(filters, **options):
-        return Cell("residual", filters, hidden_filters=3, **options)
-
-    return of_cells(
-        (8, 8, 3),
-        3,
-        SCALING,
-        (
-            CellBlock((Cell("conv", 4), residual(4, inputs=(0,), shortcut="identity")), Head(4)),
-            CellBlock((residual(6, inputs=(0, 1), join="concat", stride=2, shortcut="projection"),), Head(2)),
-            CellBlock(
-                (
-                    Cell("conv", 5, inputs=(0, 1, 2), join="add", kernel_size=1),
-                    residual(4, inputs=(3,), stride=2, shortcut="none"),
-                    Cell("graph", 6, inputs=(3, 4), hidden_filters=3, edges=VARIED_EDGES),
-                ),
-                Head(4),
-            ),
-        ),
-    )
+    return samples.varied_architecture()
 
 
 @pytest.fixture(scope="session")
-def tiny_network(tiny_architecture):
+def tiny_network():
     """Shared by all tests: look at it, change a copy."""
-    from kgrow.network import GrowingNetwork
-
-    return GrowingNetwork(tiny_architecture, seed=3)
+    return samples.tiny_network()
 
 
 @pytest.fixture(scope="session")
-def varied_network(varied_architecture):
-    """Shared by all tests, with scales, offsets and statistics as after some training; change a copy."""
-    from kgrow.network import GrowingNetwork
-
-    network = GrowingNetwork(varied_architecture, seed=3)
-    generator = np.random.default_rng(0)
-    for name, variable in network.named_variables().items():
-        if name.endswith(("gamma", "moving_variance")):
-            variable.assign(generator.uniform(0.5, 1.5, variable.shape))
-        elif name.endswith(("beta", "bias", "moving_mean")):
-            variable.assign(generator.normal(0, 0.2, variable.shape))
-    spreads = (0.6, 3.0, 2.0)  # of the logits over images: each head leads on some
-    for block, logits, spread in zip(network.blocks, network.logits(images_for(network)), spreads, strict=True):
-        kernel = block.kernels()[-1].weight
-        kernel.assign(spread / np.std(logits, axis=0).mean() * kernel)
-    return network
-
-
-@pytest.fixture(scope="session")
-def _workbench(varied_network):
-    return varied_network.copy()
+def varied_network():
+    """Shared by all tests: look at it, change a copy."""
+    return samples.varied_network()
 
 
 @pytest.fixture
-def varied_copy(_workbench, varied_network):
+def varied_copy():
     """A copy of `varied_network` to change in any way but growing; it is put back for the next test."""
-    _workbench.load_state(varied_network.state())
-    return _workbench
+    return samples.varied_copy()
 
 
 @pytest.fixture(scope="module")
 def eagerly():
-    """Runs traced functions as plain Python: for tests that build many networks and call each once or twice."""
-    from kgrow._keras import tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with samples.eagerly():
+        yield
 
 
 @pytest.fixture(scope="session")
 def cross_entropy():
-    """The loss of `Criterion.saliency` with all heads weighted alike."""
-    from kgrow._keras import tf
-
-    def loss(logits, labels):
-        losses = [tf.nn.sparse_softmax_cross_entropy_with_logits(labels, head) for head in logits]
-        return tf.add_n([tf.reduce_mean(values) for values in losses])
-
-    return loss
+    return samples.cross_entropy
 
 
 @pytest.fixture(scope="session")
 def tiny_settings():
-    """Six epochs: block 0 pruned before epoch 1, block 1 grown before epoch 2 and pruned before epoch 3."""
-    from kgrow.lifecycle import Preset, Settings
-    from kgrow.pruning import SNIP
-
-    preset = Preset(
-        epochs=6, batch_size=16, learning_rate=0.1, grow_epochs=(2,), prune_epochs=(1, 3), saliency_examples=40
-    )
-    return Settings(preset, SNIP(), augmentation=Augmentation(shift=1), seed=7)
+    return samples.tiny_settings()
 
 
 @pytest.fixture(scope="session")
@@ -250,4 +160,4 @@ def int8_model(varied_network):
     """All heads of `varied_network` in int8."""
     from kgrow.exporting import EXPORTERS
 
-    return EXPORTERS["int8"].convert(varied_network, (0, 1, 2), "uint8", images_for(varied_network, 256))
+    return EXPORTERS["int8"].convert(varied_network, (0, 1, 2), "uint8", samples.noise(varied_network, 256))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from kgrow import arguments, cli
+from kgrow.config.texts import numbers
 
 
 def test_import_loads_no_tensorflow_and_is_quick_to_show_a_version():
@@ -34,9 +35,9 @@ def test_durations_have_units(text, seconds):
 def test_keep_ratios_are_one_number_or_a_list(text, ratios):
     if ratios is None:
         with pytest.raises(cli.argparse.ArgumentTypeError, match="numbers joined by commas"):
-            arguments.numbers(text)
+            numbers(text)
     else:
-        assert arguments.numbers(text) == ratios
+        assert numbers(text) == ratios
 
 
 def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
@@ -48,7 +49,7 @@ def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--keep-ratio", "35"], cli.BAD_USAGE, "`keep_ratio` must be in (0, 1], but got 35"),
+        (["--keep-ratio", "35"], cli.BAD_USAGE, "`pruning.keep_ratio` must be in (0, 1], but got 35"),
         (
             ["--preset", "base", "--keep-ratio", "0.5"],
             cli.BAD_USAGE,
@@ -61,14 +62,14 @@ def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
         (["--estimator", "suprnet"], cli.BAD_USAGE, "Did you mean 'supernet'?"),
         (["--calibrate"], cli.BAD_USAGE, "`calibrate` must come with an approximate estimator"),
         (["--class-weight", "balance"], cli.BAD_USAGE, "Did you mean 'balanced'?"),
-        (["--epochs", "0"], cli.BAD_USAGE, "`epochs` must be a positive integer"),
+        (["--epochs", "0"], cli.BAD_USAGE, "`training.epochs` must be a positive integer"),
         (
-            ["--max-params", "1"],
+            ["--limit", "params=1"],
             cli.LIMITS_NOT_MET,
             "the nearest one (3 blocks, width 1) breaks params 13 > 1",
         ),
         (
-            ["--max-params", "500", "--keep-ratio", "0.5"],
+            ["--limit", "params=500", "--keep-ratio", "0.5"],
             cli.LIMITS_NOT_MET,
             "a uniform keep ratio of 0.0153 would fit",
         ),

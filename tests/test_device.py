@@ -78,7 +78,7 @@ def device_python(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    return kgrow.search("digits", epochs=8, keep_ratio=0.5, directory=folder, verbose=0)
+    return kgrow.search("digits", epochs=8, pruning={"keep_ratio": 0.5}, directory=folder, verbose=0)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,9 @@
 """What a result says of classes and of always answering the largest one, from answers alone."""
 
-import os
-
 import numpy as np
 import pytest
 
-from kgrow.document import baseline_document, candidate_document, classes_document, source_document
+from kgrow.document import baseline_document, candidate_document, classes_document
 from kgrow.searching.trial import Trial
 from kgrow.task import Split, Task
 
@@ -44,12 +42,6 @@ def test_class_without_test_images_has_no_recall():
     assert seen["recall"] == 0.75
     assert (unseen["num_test"], unseen["recall"], unseen["recall_interval"]) == (0, None, None)
     assert unseen["has_few_test_images"]
-
-
-def test_a_home_directory_is_remembered_as_the_path_that_it_is():
-    source = source_document(None, "~/data", None, None, None)
-    assert source["data_dir"] == os.path.join(os.path.expanduser("~"), "data")
-    assert source_document(None, "gs://data", None, None, None)["data_dir"] == "gs://data"
 
 
 @pytest.mark.parametrize(("estimated", "expected"), [(False, [0.4118, 0.6906]), (True, None)])

@@ -109,7 +109,14 @@ def test_searches_run_with_settings_of_their_own(search, tmp_path):
 @pytest.mark.usefixtures("_set_otherwise")
 def test_search_load_and_export_follow_no_global_setting(tiny_task, tiny_space, tmp_path):
     result = kgrow.search(
-        tiny_task, space=tiny_space, trials=1, epochs=3, batch_size=16, keep_ratio=0.5, directory=tmp_path, verbose=0
+        tiny_task,
+        space=tiny_space,
+        trials=1,
+        epochs=3,
+        training={"batch_size": 16},
+        pruning={"keep_ratio": 0.5},
+        directory=tmp_path,
+        verbose=0,
     )
     assert {values.dtype.name for values in result.network.state().values()} == {"float32"}
     assert result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3

@@ -17,7 +17,7 @@ from kgrow._encoding import decode_arrays
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are POSIX")
 ROOT = Path(__file__).parents[1]
 # The later trials are forked from the first one's prefixes.
-SEARCH = ("search", "digits", "--epochs", "5", "--max-params", "9000", "--trials", "3", "--verbose", "0")
+SEARCH = ("search", "digits", "--epochs", "5", "--limit", "params=9000", "--trials", "3", "--verbose", "0")
 NOT_COMPARED = {"files", "wall_s", "seconds", "latency_ms", "latency_p95_ms"}
 MINUTES = 60
 

@@ -236,17 +236,9 @@ def test_an_image_less_is_said_to_whoever_goes_on_or_loads(result):
 def test_data_in_memory_are_loaded_as_they_were_resized_divided_and_named(tmp_path):
     generator = np.random.default_rng(0)
     data = generator.integers(0, 256, (60, 12, 12)).astype(np.uint8), np.arange(60) % 3
-    options = {
-        "image_size": 8,
-        "class_names": ["x", "y", "z"],
-        "validation_split": 0.3,
-        "epochs": 1,
-        "batch_size": 8,
-        "trials": 1,
-        "preset": "base",
-        "verbose": 0,
-    }
-    searched = kgrow.search(data, directory=tmp_path, **options)
+    task = kgrow.Task.of(data, image_size=8, class_names=["x", "y", "z"], validation_split=0.3, seed=5)
+    training = {"preset": "base", "batch_size": 8}
+    searched = kgrow.search(task, training=training, epochs=1, trials=1, directory=tmp_path, verbose=0)
     loaded = kgrow.load(searched.directory, data)
     assert loaded.task.fingerprint == searched.task.fingerprint
     assert len(loaded.task.validation) == 18
@@ -254,7 +246,7 @@ def test_data_in_memory_are_loaded_as_they_were_resized_divided_and_named(tmp_pa
 
 
 def test_trials_that_are_added_to_a_finished_run_end_as_if_all_had_been_asked_for(tiny_task, tiny_space, tmp_path):
-    options = {"space": tiny_space, "epochs": 4, "batch_size": 16, "verbose": 0}
+    options = {"space": tiny_space, "epochs": 4, "training": {"batch_size": 16}, "verbose": 0}
 
     def search(trials, folder):
         return kgrow.search(tiny_task, trials=trials, directory=tmp_path / folder, **options)
@@ -281,7 +273,7 @@ def test_the_same_call_again_returns_at_once_and_another_configuration_is_refuse
     with pytest.raises(ValueError, match=r"architecture\.blocks is another one"):
         kgrow.search("digits", epochs=4, space="seed_plain", **settings)
     with pytest.raises(ValueError, match=r"task\.fingerprint was .* and is now"):
-        kgrow.search("digits", epochs=4, validation_split=0.2, **settings)
+        kgrow.search(kgrow.Task.of("digits", validation_split=0.2), epochs=4, **settings)
 
 
 def test_run_of_several_machines_that_is_given_more_trials_without_a_chief_keeps_its_result(result, tmp_path):
@@ -308,7 +300,9 @@ def test_gray_float_images_and_one_hot_labels_of_an_odd_shape_work(tmp_path):
     generator = np.random.default_rng(0)
     labels = np.arange(90) % 3
     images = generator.normal(size=(90, 11, 7)) + labels[:, None, None]
-    result = kgrow.search((images, np.eye(3)[labels]), epochs=3, keep_ratio=0.6, directory=tmp_path, verbose=0)
+    result = kgrow.search(
+        (images, np.eye(3)[labels]), epochs=3, pruning={"keep_ratio": 0.6}, directory=tmp_path, verbose=0
+    )
     assert result.document["task"]["dtype"] == "float32"
     assert result.architecture.input_shape == (11, 7, 1)
     assert result.document["best"]["artefacts"][0]["max_abs_diff"] < 1e-3
@@ -317,7 +311,7 @@ def test_gray_float_images_and_one_hot_labels_of_an_odd_shape_work(tmp_path):
 def test_network_that_answers_the_largest_class_alone_is_called_no_better_than_that(tmp_path, capsys):
     images = np.random.default_rng(0).integers(0, 256, (300, 16, 16)).astype(np.uint8)
     labels = np.repeat([0, 1, 2], [285, 10, 5])
-    options = {"epochs": 1, "preset": "base", "trials": 1, "directory": tmp_path, "verbose": 2}
+    options = {"epochs": 1, "training": "base", "trials": 1, "directory": tmp_path, "verbose": 2}
     best = kgrow.search((images, labels), **options).document["best"]
     assert not best["baseline"]["is_beaten"]
     assert [entry["has_few_test_images"] for entry in best["classes"]] == [False, True, True]
@@ -334,7 +328,7 @@ def test_more_blocks_than_a_schedule_grows_are_told_before_anything_is_written(t
 def test_too_few_images_for_8_bits_are_told_before_anything_is_trained(tmp_path):
     images = np.zeros((14, 8, 8, 1), np.uint8)
     with pytest.raises(ValueError, match="`dataset` must have at least 16 training images for an int8 file, but got"):
-        kgrow.search((images, np.arange(14) % 2), quantize="int8", directory=tmp_path, verbose=0)
+        kgrow.search((images, np.arange(14) % 2), config={"export": "int8"}, directory=tmp_path, verbose=0)
     assert not any(tmp_path.iterdir())
 
 
@@ -356,8 +350,8 @@ def test_limits_of_a_device_are_met_by_the_measured_file(tmp_path):
 
 def test_a_network_that_8_bits_cost_too_much_is_trained_with_them(tiny_task, tiny_space, tmp_path, monkeypatch):
     monkeypatch.setattr("kgrow.execution.LARGEST_DROP", -1.0)
-    options = {"space": tiny_space, "keep_ratio": 0.5, "epochs": 2, "quantize": "int8", "verbose": 0}
-    result = kgrow.search(tiny_task, directory=tmp_path, **options)
+    options = {"space": tiny_space, "pruning": {"keep_ratio": 0.5}, "epochs": 2, "verbose": 0}
+    result = kgrow.search(tiny_task, config={"export": "int8"}, directory=tmp_path, **options)
     (artefact,) = result.document["best"]["artefacts"]
     assert artefact["fine_tune_epochs"] == 3
     assert (tmp_path / "tiny" / "model.tflite").stat().st_size == artefact["bytes"]
@@ -384,8 +378,8 @@ def test_limit_that_only_the_file_breaks_is_explained_and_leaves_no_file(tmp_pat
 @pytest.fixture
 def quick(monkeypatch):
     """The time is over at once, and nobody knew before: the schedule is not shortened."""
-    monkeypatch.setattr("kgrow.pipeline.time_limit.fitted", lambda settings, *_: settings)
-    return {"epochs": 6, "batch_size": 16, "trials": 2, "max_time": 1e-3, "verbose": 0}
+    monkeypatch.setattr("kgrow.planning.time_limit.fitted", lambda settings, *_: settings)
+    return {"epochs": 6, "training": {"batch_size": 16}, "trials": 2, "max_time": 1e-3, "verbose": 0}
 
 
 def test_network_is_exported_as_it_stands_when_the_time_ends_and_the_same_call_goes_on(
@@ -417,7 +411,7 @@ def test_limits_stay_hard_when_the_time_ends(tiny_task, tiny_space, tmp_path, qu
 
 
 def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_path):
-    options = {"space": tiny_space, "oracle": "hyperband", "trials": 3, "epochs": 12, "verbose": 0}
+    options = {"space": tiny_space, "tuning": "hyperband", "trials": 3, "epochs": 12, "verbose": 0}
     result = kgrow.search(tiny_task, directory=tmp_path, **options)
     assert {candidate["epochs"] for candidate in result.document["candidates"]} == {12}
     assert all(not candidate["estimated"] for candidate in result.document["pareto"])
@@ -429,8 +423,8 @@ def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_p
 def test_a_genotype_grows_and_loses_channels_and_becomes_a_file(tiny_task, tmp_path):
     edges = (Edge(2, 0, "sep3"), Edge(2, 1, "max3"), Edge(3, 2, "dil3"))
     space = Cells(Genotype(edges, edges), ("N", "R"), filters=8)
-    options = {"epochs": 24, "batch_size": 8, "channel_keep_ratio": 0.5, "quantize": "int8", "verbose": 0}
-    result = kgrow.search(tiny_task, space=space, directory=tmp_path, **options)
+    config = {"training": {"batch_size": 8}, "pruning": {"channel_keep_ratio": 0.5}, "export": "int8"}
+    result = kgrow.search(tiny_task, space=space, epochs=24, config=config, directory=tmp_path, verbose=0)
     best = result.document["best"]
     assert [cell["kind"] for block in best["architecture"]["blocks"] for cell in block["cells"]] == [
         "conv",
@@ -443,15 +437,18 @@ def test_a_genotype_grows_and_loses_channels_and_becomes_a_file(tiny_task, tmp_p
 
 
 def test_evidence_decides_how_many_connections_and_channels_stay(tiny_task, tiny_space, tmp_path):
-    search = functools.partial(kgrow.search, tiny_task, space=tiny_space, strategy="bayes", epochs=4, verbose=0)
+    def search(folder, **pruning):
+        told = kgrow.Pruning(strategy="bayes", **pruning)
+        return kgrow.search(tiny_task, space=tiny_space, pruning=told, epochs=4, directory=tmp_path / folder, verbose=0)
+
     with pytest.raises(ValueError, match="`criterion` must be 'bayes', or have a `min_saliency`"):
-        search(directory=tmp_path / "magnitude")
+        search("magnitude")
     with pytest.raises(ValueError, match="`channel_criterion` must be 'bayes', or have a `min_saliency`"):
-        search(criterion="bayes", channel_keep_ratio=1.0, directory=tmp_path / "gate")
-    result = search(criterion="bayes", directory=tmp_path / "connections")
+        search("gate", criterion="bayes", channel_keep_ratio=1.0)
+    result = search("connections", criterion="bayes")
     assert f"min_saliency={1 / len(tiny_task.train)}," in result.document["config"]["criterion"]
     assert result.document["best"]["kept_params"] < result.document["best"]["prunable_params"]
     cheap = {"criterion": Bayes(min_saliency=1e-5), "channel_criterion": BayesGate(min_saliency=1e-4)}
-    result = search(channel_keep_ratio=1.0, directory=tmp_path / "channels", **cheap)
+    result = search("channels", channel_keep_ratio=1.0, **cheap)
     (artefact,) = result.document["best"]["artefacts"]
     assert artefact["macs"] < result.document["best"]["macs_dense"]

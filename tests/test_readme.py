@@ -19,7 +19,8 @@ from PIL import Image
 
 import kgrow
 from kgrow import cli
-from kgrow.arguments import parser
+from kgrow.arguments import given_fields, parser
+from kgrow.config import Config
 from kgrow.recorded import DOCUMENT
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +63,13 @@ def test_every_command_is_understood(words):
     options = parser().parse_args(words[1:])
     assert options.command in QUICK
     if options.command == "search":
-        assert cli.limits(options).given.keys() <= {"params", "flash_bytes", "ram_bytes", "macs", "latency_ms"}
+        assert Config.of(given_fields(options)).tuning.bounds.given.keys() <= {
+            "params",
+            "flash_bytes",
+            "ram_bytes",
+            "macs",
+            "latency_ms",
+        }
 
 
 @pytest.mark.parametrize("text", programs(), ids=lambda text: text.strip().splitlines()[-1])
@@ -188,7 +195,7 @@ def _quick_search(place, monkeypatch):
     def quick(dataset, **options):
         dataset = place / "photos" if isinstance(dataset, str) and dataset in TINY else dataset
         options |= {"trials": 1, "epochs": 2, "verbose": 0, "directory": place / f"quick_{next(numbers)}"}
-        options |= {"image_size": 32} if isinstance(dataset, Path) else {}
+        options |= {"config": {"data": {"image_size": 32}}} if isinstance(dataset, Path) else {}
         return search(dataset, **options)
 
     monkeypatch.setattr(kgrow, "search", quick)

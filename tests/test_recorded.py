@@ -87,6 +87,12 @@ def check_load(finished, run, where):
     assert any(str(run / name) in message for name in FILES), (where, message)
 
 
+def test_result_of_another_minor_version_is_refused_with_both_versions(received):
+    edit(received, lambda document: document.update(kgrow_version="0.1.0"))
+    with pytest.raises(ValueError, match=r"a run of kgrow 0\.2\.0, but .*result.json' is of kgrow 0\.1\.0"):
+        kgrow.load(received)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_every_field_of_a_wrong_type_and_every_missing_one_is_named(finished, received, name):
     original = json.loads((received / name).read_text())

@@ -98,6 +98,26 @@ def test_other_configuration_is_refused_with_every_differing_key(tmp_path):
         assert run.events() == [{"epoch": 1}]
 
 
+@pytest.mark.parametrize("version", ["0.1.0", "0.3.0", "1.2.0", "later"])
+def test_run_of_another_minor_version_is_refused_with_both_versions_and_may_be_overwritten(tmp_path, version):
+    Run.open(tmp_path, CONFIG).close()
+    header = json.loads((tmp_path / "config.json").read_text())
+    for stored, is_ours in ((version, False), ("0.2.9", True)):
+        (tmp_path / "config.json").write_text(json.dumps({**header, "kgrow_version": stored}))
+        for take_up in (lambda: Run.open(tmp_path, CONFIG).close(), lambda: Run.check(tmp_path, CONFIG)):
+            if is_ours:
+                take_up()
+            else:
+                with pytest.raises(
+                    ValueError, match=rf"a run of kgrow 0\.2\.0, but .*config.json' is of kgrow {version}"
+                ):
+                    take_up()
+                (tmp_path / "config.json").write_text(json.dumps({**header, "kgrow_version": stored}))
+    (tmp_path / "config.json").write_text(json.dumps({**header, "kgrow_version": version}))
+    Run.open(tmp_path, CONFIG, overwrite=True).close()
+    assert json.loads((tmp_path / "config.json").read_text())["kgrow_version"] == "0.2.0"
+
+
 def test_long_values_that_differ_are_named_only(tmp_path):
     Run.open(tmp_path, {"blocks": [{"filters": 16}] * 20, "epochs": 3}).close()
     with pytest.raises(ValueError, match=r"where blocks is another one; epochs was 3 and is now 4\."):

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[1]
 MAX_PARAMS = 9000
-SEARCH = ("digits", "--epochs", "4", "--max-params", str(MAX_PARAMS), "--trials", "3", "--verbose", "2")
+SEARCH = ("digits", "--epochs", "4", "--limit", f"params={MAX_PARAMS}", "--trials", "3", "--verbose", "2")
 MINUTES = 60
 
 

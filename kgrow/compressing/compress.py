@@ -10,7 +10,7 @@ import numpy as np
 
 from kgrow._checks import check_keep_ratio, check_positive, check_rounds
 from kgrow._keras import keras, pinned
-from kgrow._rules import checked, instance_of, name_or_instance, optional
+from kgrow._rules import checked, instance_of, optional
 from kgrow.compressing.compressed import Compressed
 from kgrow.compressing.figures import document, figures
 from kgrow.compressing.fine_tuning import FineTuner
@@ -18,6 +18,7 @@ from kgrow.compressing.plan import Plan, default_epochs
 from kgrow.compressing.pruning import check_scores, layer_groups, prune_before
 from kgrow.compressing.reading import check_kind, network_of, read
 from kgrow.compressing.training_form import for_training, with_momentum_of
+from kgrow.config.option import named
 from kgrow.exporting.compact import compact
 from kgrow.graph.keras_models import KerasModel
 from kgrow.lifecycle import Observer, TrainingDivergedError
@@ -43,8 +44,8 @@ RULES = {
     "model": _check_model,
     "channel_keep_ratio": check_keep_ratio,
     "keep_ratio": check_keep_ratio,
-    "channel_criterion": name_or_instance(CHANNEL_CRITERIA, ChannelCriterion),
-    "criterion": name_or_instance(CRITERIA, Criterion),
+    "channel_criterion": named(CHANNEL_CRITERIA),
+    "criterion": named(CRITERIA),
     "channel_multiple": check_rounds,
     "steps": check_rounds,
     "epochs": optional(check_rounds),
@@ -90,8 +91,8 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
             or a depthwise convolution count as one.
         keep_ratio: Kept fraction of the model's connections, in (0, 1], those of removed channels included: below what
             the channels leave, single connections inside are pruned too.
-        channel_criterion: Which channels are kept: a name in `kgrow.pruning.CHANNEL_CRITERIA` or a `ChannelCriterion`.
-        criterion: Which connections are kept: a name in `kgrow.pruning.CRITERIA` or a `Criterion`.
+        channel_criterion: Which channels are kept: a name in `kgrow.registry.CHANNEL_CRITERIA` or a `ChannelCriterion`.
+        criterion: Which connections are kept: a name in `kgrow.registry.CRITERIA` or a `Criterion`.
         channel_multiple: Of which the width of every layer shall be a multiple; 8 and 16 suit 8 bit kernels.
         steps: Pruning steps, in equal parts, with fine-tuning after each.
         epochs: Of fine-tuning in all, the steps in their first half; by default enough for 1000 batches, 12 to 60.

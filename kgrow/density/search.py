@@ -90,7 +90,7 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
         max_width: Most units of a hidden layer.
         max_params: Most connections that exist; None leaves them free.
         trials: Networks to try at most; a search may be given more later.
-        oracle: What decides what is tried next: a name in `kgrow.searching.oracles.ORACLES` or a `keras_tuner.Oracle`;
+        oracle: What decides what is tried next: a name in `kgrow.registry.ORACLES` or a `keras_tuner.Oracle`;
             `"bayesian"` draws three at random first.
         training: How each is trained.
         validation_data: Decides between the trials, in place of a part of the training images.

@@ -26,6 +26,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL, SEAL, check_fields, read_model
+
 import kgrow
 from kgrow._files import explained, read_file, temporary, write_atomic
 from kgrow._ownership import check_unowned
@@ -36,7 +38,6 @@ from kgrow.exporting.micro import check_micro
 from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.standard_metadata import add_standard_metadata
 from kgrow.task import Task
-from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL, SEAL, check_fields, read_model
 
 METADATA_NAME = b"kgrow"
 BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from

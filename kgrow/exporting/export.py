@@ -13,11 +13,8 @@ from kgrow._keras import pinned
 from kgrow.exporting import cut
 from kgrow.exporting.bundle import check_target
 from kgrow.exporting.compact import compact
-from kgrow.exporting.dynamic_range import DynamicRange
-from kgrow.exporting.exporter import Exporter, check_exit_index
+from kgrow.exporting.exporter import check_exit_index, converted_by
 from kgrow.exporting.fine_tuning import FineTuning
-from kgrow.exporting.float16 import Float16
-from kgrow.exporting.float32 import Float32
 from kgrow.exporting.int8 import Int8
 from kgrow.exporting.measure import Artefact
 from kgrow.exporting.options import ExportOptions
@@ -26,15 +23,8 @@ from kgrow.exporting.quantized import MIN_IMAGES
 from kgrow.exporting.verify import advice, network_answers
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import ExitRule
+from kgrow.registry import EXPORTERS
 from kgrow.task import Task
-
-# By the name used on the command line.
-EXPORTERS: dict[str, Exporter] = {
-    "float32": Float32(),
-    "float16": Float16(),
-    "dynamic": DynamicRange(),
-    "int8": Int8(),
-}
 
 REPRESENTATIVE_IMAGES = 512
 
@@ -94,7 +84,7 @@ def export_to(network: GrowingNetwork, task: Task, target: Path, options: Export
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     # Before the conversion: it may say that no threshold is cheap enough.
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None
-    converted = exporter.convert(smaller, heads, pixels, images)
+    converted = converted_by(exporter, smaller, heads, pixels, images)
     # By the validation images: which epoch of fine-tuning counts, and when an image may leave early.
     is_decided = options.fine_tune_epochs > 0 or (early_exit is not None and len(early_exit.rules()) != 1)
     result = Converted(

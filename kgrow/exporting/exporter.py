@@ -14,6 +14,7 @@ from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import IMAGE, LOGITS, PROBABILITIES, SIGNATURE, open_interpreter, operators
 from kgrow.exporting.operator_order import in_order
 from kgrow.network import GrowingNetwork
+from kgrow.registry import blamed, broken, is_foreign
 
 INPUT_DTYPES = ("uint8", "float32")
 # Older interpreters, and some for microcontrollers, know one range per Dense kernel only; see test_dynamic_range.py.
@@ -89,6 +90,26 @@ class Exporter(abc.ABC):
             return float(tf.reduce_mean(tf.square(logits - exact)))
 
         return {op.name: error(op.name) for op in folded.architecture.kernels()}
+
+
+def converted_by(
+    exporter: Exporter, network: GrowingNetwork, heads: Sequence[int], pixels: str, images: np.ndarray | None
+) -> bytes:
+    """Returns what an exporter gives; that of another project is held to its contract.
+
+    Raises:
+        PluginError: If it is broken; the message names the package.
+    """
+    before = network.state() if is_foreign(exporter) else {}
+    with blamed(exporter):
+        converted = exporter.convert(network, heads, pixels, images)
+    if is_foreign(exporter):
+        if not isinstance(converted, bytes) or converted[4:8] != b"TFL3":
+            raise broken(exporter, "give the bytes of a TensorFlow Lite model", f"gives {str(converted)[:40]!r}")
+        after = network.state()
+        if not all(np.array_equal(after[name], value) for name, value in before.items()):
+            raise broken(exporter, "leave the network alone", "changes its weights")
+    return converted
 
 
 def check_exit_index(network: GrowingNetwork, exit_index: int | None) -> int:

@@ -6,9 +6,9 @@ import numpy as np
 
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.cut import one_head
-from kgrow.exporting.export import EXPORTERS
 from kgrow.graph import Architecture
 from kgrow.network import GrowingNetwork
+from kgrow.registry import EXPORTERS
 from kgrow.task import Task
 
 IMAGES = 64

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kgrow_device.run import UNKNOWN_OPERATION, check_seal, content_of
 
 from kgrow._keras import quiet_stderr, tf
-from kgrow_device.run import UNKNOWN_OPERATION, check_seal, content_of
 
 SIGNATURE, IMAGE, LOGITS, PROBABILITIES = "serving_default", "image", "logits", "probabilities"
 EXIT_INDEX, FEATURES = "exit_index", "features"

@@ -10,10 +10,11 @@ from kgrow.lifecycle.lifecycle import (
     fold,
 )
 from kgrow.lifecycle.observer import Observer
-from kgrow.lifecycle.preset import PRESETS, Preset
+from kgrow.lifecycle.preset import Preset
 from kgrow.lifecycle.settings import ChannelPruning, Settings
 from kgrow.lifecycle.trainer import TrainerPool
 from kgrow.lifecycle.validation import accuracy_per_head
+from kgrow.registry import PRESETS
 
 __all__ = [
     "BEST",

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from kgrow._checks import lookup
 from kgrow._keras import tf
-
-# By the name used on the command line.
-STRATEGIES: dict[str, Callable[[], Any]] = {
-    "mirrored": lambda: tf.distribute.MirroredStrategy(),
-}
+from kgrow.registry import DISTRIBUTIONS
 
 
 def check_distribute(value: Any, name: str) -> Any:
-    """Returns a name in `STRATEGIES`, or a `tf.distribute.Strategy`.
+    """Returns a name in `DISTRIBUTIONS`, or a `tf.distribute.Strategy`.
 
     Raises:
         ValueError: If it is neither.
     """
     if isinstance(value, str):
-        lookup(STRATEGIES, value, name)
+        lookup(DISTRIBUTIONS, value, name)
     elif not isinstance(value, tf.distribute.Strategy):
-        names = ", ".join(map(repr, STRATEGIES))
+        names = ", ".join(map(repr, DISTRIBUTIONS))
         raise ValueError(f"`{name}` must be one of {names} or a tf.distribute.Strategy, but got {value!r}.")
     return value
 
@@ -32,14 +27,14 @@ def make_strategy(distribute: Any, batch_size: int) -> Any:
     """Returns a strategy whose replicas can share a batch.
 
     Args:
-        distribute: A name in `STRATEGIES` or a `tf.distribute.Strategy`, which is taken as it is.
+        distribute: A name in `DISTRIBUTIONS` or a `tf.distribute.Strategy`, which is taken as it is.
         batch_size: Of all replicas together.
 
     Raises:
         ValueError: If it is neither, or the batch cannot be divided among its replicas.
     """
     check_distribute(distribute, "distribute")
-    strategy = STRATEGIES[distribute]() if isinstance(distribute, str) else distribute
+    strategy = DISTRIBUTIONS[distribute]() if isinstance(distribute, str) else distribute
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ValueError(

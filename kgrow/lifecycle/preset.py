@@ -8,8 +8,8 @@ import math
 from kgrow._checks import check_positive_int
 from kgrow.growing import FixedSchedule
 from kgrow.pruning import BayesSchedule, Iterative, NoPruning, OneShot, PruningSchedule
+from kgrow.registry import STRATEGIES
 
-STRATEGIES = ("one-shot", "iterative", "bayes")
 START_OF_WARMUP = 0.05
 SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
 
@@ -179,11 +179,8 @@ class Preset:
         return dataclasses.replace(fitted, learning_rate=self.learning_rate / 2, label_smoothing=0.1, exit_scale=1.0)
 
 
-_SEED = Preset(
-    epochs=250, milestones=(120, 160, 180), gammas=(0.1, 0.01, 0.01), grow_epochs=(25, 50, 75), exit_weights=None
-)
-
-_DEFAULT = Preset(
+# By their names in lower case: see `kgrow.registry.PRESETS`.
+DEFAULT = Preset(
     epochs=30,
     learning_rate=0.1,
     nesterov=True,
@@ -196,12 +193,10 @@ _DEFAULT = Preset(
     exit_scale=0.3,
     saliency_examples=1024,
 )
-
-PRESETS: dict[str, Preset] = {
-    "default": _DEFAULT,
-    "early_exit": dataclasses.replace(_DEFAULT, exit_scale=1.0, distillation=0.5),
-    "base": Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1)),
-    "grow": _SEED,
-    "grow_oneshot": dataclasses.replace(_SEED, prune_epochs=(10, 35, 60, 85)),
-    "grow_iter": dataclasses.replace(_SEED, prune_epochs=(10, 35, 60, 85, 95, 105, 115), strategy="iterative"),
-}
+EARLY_EXIT = dataclasses.replace(DEFAULT, exit_scale=1.0, distillation=0.5)
+BASE = Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1))
+GROW = Preset(
+    epochs=250, milestones=(120, 160, 180), gammas=(0.1, 0.01, 0.01), grow_epochs=(25, 50, 75), exit_weights=None
+)
+GROW_ONESHOT = dataclasses.replace(GROW, prune_epochs=(10, 35, 60, 85))
+GROW_ITER = dataclasses.replace(GROW, prune_epochs=(10, 35, 60, 85, 95, 105, 115), strategy="iterative")

@@ -63,7 +63,7 @@ class Settings:
         least, most = min(self.class_weights), max(self.class_weights)
         weighted = (
             f"The training loss counts an image {least:.3g} to {most:.3g} times, by its class. To count all alike, "
-            "choose `class_weight='none'` (--class-weight none)."
+            "choose `Training(class_weight='none')` (--class-weight none)."
         )
         return (*self.augmentation.notes, weighted)
 

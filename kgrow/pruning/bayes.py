@@ -48,6 +48,11 @@ class Bayes(Criterion):
         check_price(self.min_saliency)
         check_curvature(self.curvature)
 
+    @classmethod
+    def drawing(cls, seed: int) -> Bayes:
+        """Returns the criterion whose estimate of the curvature draws by a seed."""
+        return cls(curvature=MonteCarloFisher(seed=seed))
+
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
         growing = as_growing(network)

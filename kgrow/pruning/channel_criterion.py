@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -14,9 +15,10 @@ from kgrow.bayes.recursion import check_curvature
 from kgrow.pruning.bayes import check_price
 from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
-from kgrow.pruning.criterion import Batch, Loss, Prunable
+from kgrow.pruning.criterion import Batch, Loss, Prunable, check_scores, held
 from kgrow.pruning.gradients import mean_gradients
 from kgrow.pruning.snip import SNIP
+from kgrow.registry import broken, is_foreign
 
 
 class ChannelCriterion(abc.ABC):
@@ -43,6 +45,18 @@ class ChannelCriterion(abc.ABC):
         Returns:
             Finite and non-negative, float64 (num_groups,); higher = keep.
         """
+
+
+def scored_channels(
+    criterion: ChannelCriterion, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
+) -> np.ndarray:
+    """Returns the scores of a criterion; that of another project is held to its contract: see `scored`."""
+    scores = held(criterion, network, functools.partial(criterion.saliency, network, groups, batches, loss))
+    if is_foreign(criterion):
+        if np.shape(scores) != (len(groups),):
+            raise broken(criterion, f"give a score per group, of shape ({len(groups)},)", f"gives {np.shape(scores)}")
+        check_scores(criterion, [scores])
+    return scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +111,11 @@ class BayesGate(ChannelCriterion):
         check_price(self.min_saliency)
         check_curvature(self.curvature)
 
+    @classmethod
+    def drawing(cls, seed: int) -> BayesGate:
+        """Returns the criterion whose estimate of the curvature draws by a seed."""
+        return cls(curvature=MonteCarloFisher(seed=seed))
+
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
         growing = as_growing(network)
@@ -140,13 +159,3 @@ class NormScale(ChannelCriterion):
             if name.endswith("/gamma"):
                 np.add.at(sums, owners, np.abs(variables[name].numpy()))
         return sums[:-1]
-
-
-# By the name used on the command line; each is made from the run's seed.
-CHANNEL_CRITERIA: dict[str, Callable[[int], ChannelCriterion]] = {
-    "gate": lambda seed: Gate(),
-    "bayes": lambda seed: BayesGate(curvature=MonteCarloFisher(seed=seed)),
-    "snip": lambda seed: GroupSNIP(),
-    "norm": lambda seed: GroupNorm(),
-    "bn_scale": lambda seed: NormScale(),
-}

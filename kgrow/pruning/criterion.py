@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import abc
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
 from kgrow._tfmot import Masked
+from kgrow.registry import blamed, broken, is_foreign
 
 Batch = tuple[np.ndarray, np.ndarray]
 Loss = Callable[[tuple[Any, ...], Any], Any]
@@ -59,6 +61,45 @@ class Criterion(abc.ABC):
             One finite, non-negative array per kernel of `network.kernels()`, of its shape; higher = keep. The scores
             of connections that are pruned already have no meaning.
         """
+
+
+def scored(criterion: Criterion, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
+    """Returns the scores of a criterion; that of another project is held to its contract.
+
+    Raises:
+        PluginError: If it is broken; the message names the package.
+    """
+    score = functools.partial(criterion.saliency, network, batches, loss)
+    scores = held(criterion, network, score)
+    if is_foreign(criterion):
+        shapes = [tuple(kernel.weight.shape) for kernel in network.kernels()]
+        found = [np.shape(each) for each in scores] if isinstance(scores, list | tuple) else type(scores).__name__
+        if found != shapes:
+            raise broken(criterion, f"give one array per kernel, of shapes {shapes}", f"gives {found}")
+        check_scores(criterion, scores)
+    return scores
+
+
+def held(criterion: Any, network: Prunable, score: Callable[[], T]) -> T:
+    """Returns what a criterion, of connections or of channels, gives; that of another project must change nothing."""
+    if not is_foreign(criterion):
+        return score()
+    before = {name: variable.numpy() for name, variable in network.named_variables().items()}
+    with blamed(criterion):
+        scores = score()
+    after = network.named_variables()
+    changed = [name for name, value in before.items() if not np.array_equal(after[name].numpy(), value)]
+    if changed:
+        raise broken(criterion, "leave the network as it was", f"changes {changed[0]}")
+    return scores
+
+
+def check_scores(criterion: Any, scores: Sequence[Any]) -> None:
+    """Raises PluginError unless all scores are finite numbers that are not negative."""
+    for each in scores:
+        values = np.asarray(each)
+        if values.dtype.kind not in "biuf" or not np.isfinite(values).all() or (values < 0).any():
+            raise broken(criterion, "give finite scores that are not negative", "gives others")
 
 
 def priced(criterion: T, share: float) -> T:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from kgrow._tfmot import Masked, assign_masks
 from kgrow.graph import Architecture
-from kgrow.pruning.channel_criterion import ChannelCriterion
+from kgrow.pruning.channel_criterion import ChannelCriterion, scored_channels
 from kgrow.pruning.channels import ChannelGroups, channel_groups, kernel_shaped, select_channels
-from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
+from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable, scored
 from kgrow.pruning.select import kept_count, select
+from kgrow.registry import SCOPES
 
 if TYPE_CHECKING:
     from kgrow.network import GrowingNetwork
-
-SCOPES = ("layer", "block", "global")
 
 
 def prune(
@@ -44,7 +43,7 @@ def prune(
         return  # scoring takes as long as some steps of training
     network.apply_masks()
     kernels = network.kernels()
-    scores = dict(zip((kernel.name for kernel in kernels), criterion.saliency(network, batches, loss), strict=True))
+    scores = dict(zip((kernel.name for kernel in kernels), scored(criterion, network, batches, loss), strict=True))
     for group in _groups(network, keep_ratios, scope):
         present = [kernel.mask.numpy() for kernel in group.kernels]
         saliency = [scores[kernel.name] for kernel in group.kernels]
@@ -90,7 +89,7 @@ def prune_groups(
     network.apply_masks()
     kernels = network.kernels()
     present = {kernel.name: kernel.mask.numpy() for kernel in kernels}
-    saliency = criterion.saliency(network, groups, batches, loss)
+    saliency = scored_channels(criterion, network, groups, batches, loss)
     alive = groups.alive(present)
     kept = select_channels(groups, saliency, alive, dict(keep_ratios), multiple_of, criterion.min_saliency)
     masks = kernel_shaped(groups, kept, {name: mask.shape for name, mask in present.items()})

@@ -34,6 +34,11 @@ class SNIP(Criterion):
     reinitialize: bool = False
     seed: int = 0
 
+    @classmethod
+    def reinitializing(cls, seed: int) -> "SNIP":
+        """Returns the criterion that scores with kernels redrawn by a seed."""
+        return cls(reinitialize=True, seed=seed)
+
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`."""
         weights = [kernel.weight for kernel in network.kernels()]

@@ -14,7 +14,6 @@ from kgrow.searching.trial import Trial
 from kgrow.uncertainty import SIGNIFICANCE, interval, p_value
 
 ACCURATE, SMALL = "accurate", "small"
-PREFERENCES = (ACCURATE, SMALL)
 # Enough to even out single epochs, few enough to stay near the checkpoint that is exported. Of a short training only
 # the later half counts: at its beginning the network was another.
 MEAN_EPOCHS = 5
@@ -29,7 +28,7 @@ class Choice:
     size itself: there only equal objectives are contenders.
 
     Args:
-        prefer: One of `PREFERENCES`.
+        prefer: One of `kgrow.registry.PREFERENCES`.
         num_validation: Images on which the accuracies were measured.
         counts_energy: See `Objective`.
     """

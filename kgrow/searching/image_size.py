@@ -49,7 +49,7 @@ def fitting_size(task: Images, propose: Callable[[Images], Proposals], image_siz
         if may_resize:
             return option
         raise LimitError(
-            f"{error} Images of {size[0]}x{size[1]} would do: `image_size={option}` (`--image-size`)."
+            f"{error} Images of {size[0]}x{size[1]} would do: `Task.of(..., image_size={option})` (`--image-size`)."
         ) from None
     return image_size
 

@@ -7,6 +7,7 @@ import dataclasses
 
 from kgrow._checks import check_fraction, lookup
 from kgrow._rules import check_fields
+from kgrow.registry import OBJECTIVES
 
 # What the search reports to the oracle.
 NAME = "objective"
@@ -96,16 +97,7 @@ class AccuracyConstraint(Objective):
         return 1.0 - energy if accuracy > self.threshold else 0.0
 
 
-# By the name used on the command line: `mixed:0.9`.
-OBJECTIVES: dict[str, type[Objective]] = {
-    "accuracy": Accuracy,
-    "mixed": Mixed,
-    "energy_constraint": EnergyConstraint,
-    "accuracy_constraint": AccuracyConstraint,
-}
-
-
-def chosen_objective(given: str | Objective) -> Objective:
+def chosen_objective(given: str | Objective, what: str = "objective") -> Objective:
     """Returns the objective of `accuracy`, of a name and its number, such as `mixed:0.9`, or one that is given.
 
     Raises:
@@ -114,12 +106,12 @@ def chosen_objective(given: str | Objective) -> Objective:
     if isinstance(given, Objective):
         return given
     name, _, number = str(given).partition(":")
-    kind = lookup(OBJECTIVES, name, "objective")
+    kind = lookup(OBJECTIVES, name, what)
     if kind is Accuracy and not number:
         return Accuracy()
     try:
-        return kind(float(number))  # type: ignore[call-arg]
+        return kind(float(number))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`objective` must be 'accuracy', or a name and a fraction such as 'mixed:0.9', but got {given!r}."
+            f"`{what}` must be 'accuracy', or a name and a fraction such as 'mixed:0.9', but got {given!r}."
         ) from error

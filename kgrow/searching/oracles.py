@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from kgrow._checks import check_positive_int, lookup
+from kgrow._checks import check_name, check_positive_int
 from kgrow._keras import quiet_stderr
+from kgrow.registry import ORACLES
 from kgrow.searching.objective import NAME
 
 with quiet_stderr():
@@ -66,31 +67,26 @@ class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
             trial.hyperparameters.values = values[number]
 
 
-def _random(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def random(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+    """Returns an oracle that draws."""
     return _Random(max_trials=trials, **common)
 
 
-def _bayesian(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def bayesian(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+    """Returns an oracle that learns from earlier trials."""
     return _Bayesian(max_trials=trials, num_initial_points=DRAWN_FIRST, **common)
 
 
-def _grid(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def grid(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+    """Returns an oracle that walks a grid."""
     return keras_tuner.oracles.GridSearchOracle(max_trials=trials, **common)
 
 
-def _hyperband(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def hyperband(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+    """Returns an oracle that halves successively."""
     oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=rungs, factor=HALVING, **common)
     oracle.max_trials = trials
     return oracle
-
-
-# By the name used on the command line.
-ORACLES: dict[str, Callable[[int, dict[str, Any], int], keras_tuner.Oracle]] = {
-    "bayesian": _bayesian,
-    "random": _random,
-    "grid": _grid,
-    "hyperband": _hyperband,
-}
 
 
 def ends_trials_early(oracle: Any) -> bool:
@@ -98,23 +94,23 @@ def ends_trials_early(oracle: Any) -> bool:
     return oracle == "hyperband" or isinstance(oracle, keras_tuner.oracles.HyperbandOracle)
 
 
-def check_oracle(oracle: Any) -> None:
-    """Raises ValueError unless it is a name in `ORACLES`, or a fresh `keras_tuner.Oracle` that maximises `NAME`."""
+def check_oracle(oracle: Any, what: str = "oracle") -> None:
+    """Raises ValueError unless it is a name of an oracle, or a fresh `keras_tuner.Oracle` that maximises `NAME`."""
     if isinstance(oracle, str):
-        lookup(ORACLES, oracle, "oracle")
+        check_name(ORACLES, oracle, what)
         return
     if not isinstance(oracle, keras_tuner.Oracle):
         raise ValueError(
-            f"`oracle` must be one of {', '.join(map(repr, ORACLES))} or a keras_tuner.Oracle, but got {oracle!r}."
+            f"`{what}` must be one of {', '.join(map(repr, ORACLES))} or a keras_tuner.Oracle, but got {oracle!r}."
         )
     if (oracle.objective.name, oracle.objective.direction) != (NAME, "max"):
         raise ValueError(
-            f'`oracle` must have the objective keras_tuner.Objective("{NAME}", "max"), but has '
+            f'`{what}` must have the objective keras_tuner.Objective("{NAME}", "max"), but has '
             f"{oracle.objective.name!r}, {oracle.objective.direction!r}."
         )
     if oracle.trials:
         raise ValueError(
-            f"`oracle` must be one that has not searched yet, but has {len(oracle.trials)} trials. Make another one; a "
+            f"`{what}` must be one that has not searched yet, but has {len(oracle.trials)} trials. Make another one; a "
             "search that was interrupted goes on from its run directory."
         )
 

@@ -15,7 +15,7 @@ from kgrow._checks import check_keep_ratios
 from kgrow.graph import Architecture, Scaling
 from kgrow.searching.footprint import Costs, Footprint, costs
 from kgrow.searching.limits import LimitError, Limits
-from kgrow.searching.space import Candidate, HyperParameters, SearchSpace
+from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built_by
 
 # Where keep ratios are searched: up to 1 where a limit lowers them all, else up to a half. Below a fifth of what the
 # others keep a block is starved, which a small validation split does not always show. KerasTuner counts steps by floor
@@ -100,7 +100,9 @@ class Proposals:
         self.scope, self.quantization, self.input_dtype = scope, quantization, str(task.dtype)
         scaling = Scaling(task.pixel_mean, task.pixel_std)
         built = {
-            (width, links): space.build(task.input_shape, task.num_classes, scaling, width=width, links=links)
+            (width, links): built_by(
+                space, task.input_shape, task.num_classes, scaling=scaling, width=width, links=links
+            )
             for width, links in itertools.product(space.widths, space.links)
         }
         self.full = built[space.widths[0], space.links[0]]

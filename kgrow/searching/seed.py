@@ -27,6 +27,16 @@ class Seed(SearchSpace):
     links: tuple[str, ...] = ("concat", "add", "none")
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
+    @classmethod
+    def densely_linked(cls) -> Seed:
+        """Returns the space of networks whose cells read all maps before them."""
+        return cls(("concat",))
+
+    @classmethod
+    def unlinked(cls) -> Seed:
+        """Returns the space of networks whose cells read the last map alone."""
+        return cls(("none",))
+
     def build(
         self,
         input_shape: tuple[int, int, int],

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from kgrow._checks import check_keep_ratio
 from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling
+from kgrow.registry import blamed, broken, is_foreign
 
 # Resolutions above this are brought down by the stem, so that cost stays near that of a 32x32 image.
 STEM_SIDE = 40
@@ -101,3 +102,20 @@ def with_heads(blocks: Sequence[Sequence[Cell]]) -> tuple[CellBlock, ...]:
 def unscaled(channels: int) -> Scaling:
     """Returns the scaling that leaves pixels as they are."""
     return Scaling((0.0,) * channels, (1.0,) * channels)
+
+
+def built_by(space: SearchSpace, input_shape: tuple[int, int, int], num_classes: int, **options: Any) -> Architecture:
+    """Returns what a space builds; that of another project is held to its contract.
+
+    Raises:
+        PluginError: If it is broken; the message names the package.
+    """
+    with blamed(space):
+        architecture = space.build(input_shape, num_classes, **options)
+    if is_foreign(space):
+        if not isinstance(architecture, Architecture):
+            raise broken(space, "build an `Architecture`", f"builds {architecture!r}")
+        reads = (architecture.input_shape, architecture.num_classes)
+        if reads != (input_shape, num_classes):
+            raise broken(space, f"build for images of {input_shape} in {num_classes} classes", f"builds for {reads}")
+    return architecture

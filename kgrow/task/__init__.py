@@ -1,6 +1,7 @@
 """Any data set of labelled images in, one `Task` out. Importing it loads no TensorFlow."""
 
-from kgrow.task.augmentation import AUGMENTATIONS, Augmentation
+from kgrow.registry import AUGMENTATIONS
+from kgrow.task.augmentation import Augmentation
 from kgrow.task.split import Split
 from kgrow.task.task import Task
 

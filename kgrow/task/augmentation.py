@@ -1,6 +1,5 @@
 """Random changes to training images, on whole batches inside the graph."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +50,7 @@ class Augmentation:
         """What the user should be told once."""
         mirrored = (
             "Training images are mirrored left to right at random. Where a mirror image is of another class, choose "
-            "`augmentation='shift'` (--augmentation shift)."
+            "`Training(augmentation='shift')` (--augmentation shift)."
         )
         return (mirrored,) if self.flip else ()
 
@@ -141,14 +140,16 @@ class Augmentation:
         return (positions >= starts) & (positions < starts + self.cutout)
 
 
-def _with_cutout(task: "Task") -> Augmentation:
+def with_cutout(task: "Task") -> Augmentation:
+    """Returns what suits a task, and a square of a quarter of the side that is blanked."""
     return replace(Augmentation.suited_to(task), cutout=min(task.input_shape[:2]) // 4)
 
 
-# By the name used on the command line.
-AUGMENTATIONS: dict[str, "Callable[[Task], Augmentation]"] = {
-    "suited": Augmentation.suited_to,
-    "cutout": _with_cutout,
-    "shift": lambda task: replace(Augmentation.suited_to(task), flip=False),
-    "none": lambda task: Augmentation(),
-}
+def shifted(task: "Task") -> Augmentation:
+    """Returns what suits a task, but mirrors nothing."""
+    return replace(Augmentation.suited_to(task), flip=False)
+
+
+def unchanged(task: "Task") -> Augmentation:
+    """Returns no changes at all."""
+    return Augmentation()

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from kgrow._rules import checked
 from kgrow.task.arguments import RULES
 from kgrow.task.gather import gather
 from kgrow.task.labels import check_classes, check_labels
+from kgrow.task.origin import origin_of
 from kgrow.task.overview import describe
 from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
 from kgrow.task.sources import add_split, open_source
@@ -38,6 +39,7 @@ class Task:
         notes: What the user should be told once: images resized, files skipped.
         has_eight_bits: Whether the pixels are known to reach from 0, black, to 255, white, however few of them do.
         set_aside: Splits that were taken from the training images.
+        origin: Arguments of `Task.of` that made it, see `kgrow.task.origin`.
 
     Example:
         >>> task = Task.of("digits")
@@ -53,6 +55,7 @@ class Task:
     notes: tuple[str, ...] = ()
     has_eight_bits: bool = False
     set_aside: tuple[str, ...] = ()
+    origin: dict[str, Any] = field(default_factory=origin_of)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", printable(str(self.name)))
@@ -152,13 +155,13 @@ class Task:
                 class_names=class_names,
             )
             return source
-        names = None if class_names is None else tuple(class_names)
+        given_names = None if class_names is None else tuple(class_names)
         options = Options(
             data_dir=None if data_dir is None else os.fspath(data_dir),
             image_size=(image_size, image_size) if isinstance(image_size, int) else image_size,
             seed=seed,
             cache_bytes=cache_bytes,
-            class_names=names,
+            class_names=given_names,
             on_progress=on_progress,
             download=download,
         )
@@ -176,6 +179,14 @@ class Task:
             notes=notes,
             has_eight_bits=opened.has_eight_bits,
             set_aside=tuple(role for role in ("validation", "test") if role not in opened.streams()),
+            origin=origin_of(
+                source,
+                data_dir=data_dir,
+                image_size=image_size,
+                validation_split=validation_split,
+                class_names=given_names,
+                seed=seed,
+            ),
         )
 
     @property

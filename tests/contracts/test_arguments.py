@@ -1,8 +1,8 @@
 """What every public call and every option of the command line owes: what cannot be is said before anything is done.
 
-A new parameter is found by itself. It needs a rule where it enters (for `search` a line in `kgrow/search_rules.py`, for
-data in `kgrow/task/arguments.py`, for the others beside the call), and here a line in `VALID` for each of the values
-below that it rightly accepts.
+A new parameter is found by itself. It needs a rule where it enters (for what a search is told beside its field in
+`kgrow/config/sections.py`, for data in `kgrow/task/arguments.py`, for the others beside the call), and here a line in
+`VALID` for each of the values below that it rightly accepts.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from kgrow import arguments, cli
 from kgrow.benchmark import benchmark
 from kgrow.exporting import set_threshold
 from kgrow.exporting.options import ExportOptions
-from kgrow.search_rules import RULES
+from kgrow.pipeline import RULES
 
 WRONG = {
     "None": None,
@@ -48,7 +48,10 @@ DATA = ("dataset", "validation_data", "test_data")
 # What a parameter rightly accepts, beside None where it is the default and truth values where one is.
 VALID = {
     ("search", "limits"): {"an empty mapping"},
-    ("search", "class_weight"): {"None", "an empty mapping"},
+    **{("search", part): {"an empty mapping"} for part in ("training", "pruning", "tuning", "config")},
+    ("Training", "augmentation"): {"an empty mapping"},
+    ("Training", "class_weight"): {"None", "an empty mapping", "a mapping"},  # whose names the data must have
+    ("Tuning", "limits"): {"an empty mapping"},
     ("search", "verbose"): {"True"},
     ("compress", "verbose"): {"True"},
     ("EarlyExit", "threshold"): {"an empty list", "an empty array"},  # of a network of one head
@@ -102,7 +105,7 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
     result = kgrow.Result(run, document, tiny_network, tiny_task)
     compressed = kgrow.Compressed(model, tiny_task, {})
     file = tmp_path / "model.tflite"
-    quick = {"space": tiny_space, "estimator": "low_fidelity", "overwrite": True}  # may be calibrated, and repeated
+    quick = {"space": tiny_space, "overwrite": True}  # may be repeated
     images, labels = np.zeros((30, 8, 8), np.uint8), np.arange(30) % 3
     return {
         "search": (kgrow.search, {**quick, "dataset": tiny_task, "directory": tmp_path / "runs"}),
@@ -114,6 +117,7 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
         "Result.export": (kgrow.Result.export, {"self": result, "path": file}),
         "Compressed.export": (kgrow.Compressed.export, {"self": compressed, "path": file}),
         "Limits": (kgrow.Limits, {}),
+        **{name: (getattr(kgrow, name), {}) for name in ("Training", "Growth", "Pruning", "Tuning", "Export")},
         "EarlyExit": (kgrow.EarlyExit, {}),
         "Augmentation": (kgrow.Augmentation, {}),
         "Chief": (kgrow.Chief, {"address": "8123"}),
@@ -147,7 +151,10 @@ def outcome(call, arguments, parameter):
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         by_us = frame.f_globals["__name__"].startswith("kgrow.")
         # What `Task.of` finds when it reads the data is said of its own parameter.
-        is_named = any(f"`{name}`" in str(error) for name in (parameter, *["source"] * (parameter == "dataset")))
+        names = (f"{parameter}`", f"{parameter}.", *["source`"] * (parameter == "dataset"))
+        place = f"`{call.__name__.lower()}."  # of the field of a section
+        is_named = any(start + name in str(error) for start in ("`", place) for name in names)
+        is_named |= f"{place}{parameter}[" in str(error)
         if by_us and is_named and sorted(Path.cwd().rglob("*")) == before:
             return None
         return f"{type(error).__name__}, {'named' if is_named else 'not named'}: {error}"
@@ -158,7 +165,7 @@ def outcome(call, arguments, parameter):
 
 CALLS = (
     *("search", "compress", "load", "benchmark", "set_threshold", "Task.of", "Result.export", "Compressed.export"),
-    *("Limits", "EarlyExit", "Augmentation", "Chief", "Worker"),
+    *("Training", "Growth", "Pruning", "Tuning", "Export", "Limits", "EarlyExit", "Augmentation", "Chief", "Worker"),
 )
 
 
@@ -175,22 +182,28 @@ def test_every_wrong_value_of_every_parameter_is_refused_by_name_before_anything
 
 
 def test_every_parameter_of_a_search_has_a_rule():
-    unchecked = set(inspect.signature(kgrow.search).parameters) - set(RULES)
-    assert not unchecked, f"give {unchecked} a line in kgrow/search_rules.py"
+    sections = {"training", "pruning", "tuning", "config"}  # have a rule for each field
+    unchecked = set(inspect.signature(kgrow.search).parameters) - set(RULES) - sections
+    assert not unchecked, f"give {unchecked} a rule in kgrow/pipeline.py"
+
+
+def test_search_has_at_most_sixteen_parameters():
+    assert len(inspect.signature(kgrow.search).parameters) <= 16
 
 
 NUMPY_NUMBERS = {
     "trials": np.int64(2),
     "epochs": np.int32(9),
-    "batch_size": np.array(16),
-    "keep_ratio": np.array(0.5),
-    "channel_keep_ratio": np.array([0.5, 1.0], np.float32),
-    "channel_multiple": np.uint8(2),
-    "validation_split": np.float16(0.25),
-    "image_size": np.array([8, 8]),
+    "training": {"batch_size": np.array(16)},
+    "pruning": {
+        "keep_ratio": np.array(0.5),
+        "channel_keep_ratio": np.array([0.5, 1.0], np.float32),
+        "channel_multiple": np.uint8(2),
+    },
+    "tuning": {"calibrate": np.bool_(False)},
+    "config": {"data": {"validation_split": np.float16(0.25), "image_size": np.array([8, 8])}},
     "max_time": np.float32(60),
     "seed": np.int64(3),
-    "calibrate": np.bool_(False),
     "overwrite": np.bool_(True),
     "verbose": np.int8(0),
 }
@@ -237,14 +250,13 @@ def test_limits_are_a_mapping_and_amounts_are_texts_as_on_the_command_line(calls
         ({"limits": {"flash": "64KB"}}, "`limits` must be one of .* Did you mean 'flash_bytes'?"),
         ({"limits": {"flash_bytes": "64X"}}, "`flash_bytes` must be a number, or a text such as '64', '64B', '64KB'"),
         ({"max_time": "soon"}, "`max_time` must be a positive number of seconds, or a time such as '90s'"),
-        ({"image_size": 30_000}, "`image_size` must be a side of at most 2048 pixels"),
-        ({"image_size": (8, 10**6)}, "`image_size` must be a side of at most 2048 pixels"),
+        ({"config": {"data": {"image_size": 30_000}}}, "`data.image_size` must be a side of at most 2048 pixels"),
+        ({"config": {"data": {"image_size": (8, 10**6)}}}, "`data.image_size` must be a side of at most 2048 pixels"),
         ({"trials": 10**9}, "`trials` must be at most 1000000"),
         ({"epochs": 10**9}, "`epochs` must be at most 1000000"),
-        ({"batch_size": 10**9}, "`batch_size` must be at most 1000000"),
+        ({"training": {"batch_size": 10**9}}, "`training.batch_size` must be at most 1000000"),
         ({"seed": 2**32}, "`seed` must be at most 2147483647"),
         ({"dataset": "~nosuch/x"}, "`dataset` must be the name of a data set, .* no such user"),
-        ({"test_data": Path("~nosuch/x")}, "`test_data` must be the name of a data set, .* no such user"),
         ({"dataset": (np.zeros((3, 8, 8)), [[0], [0, 1], [1]])}, "`source` must have one label per image"),
     ],
 )
@@ -286,7 +298,7 @@ def test_every_wrong_text_of_every_option_is_refused_with_exit_code_2(command, c
         return exported
 
     monkeypatch.setattr(kgrow, "load", loaded, raising=False)
-    monkeypatch.setattr("kgrow.pipeline.Proposals", work)
+    monkeypatch.setattr("kgrow.planning.Proposals", work)
     given = {
         "search": {"dataset": "digits"},
         "worker": {"dataset": "digits", "--chief": "8123"},
@@ -334,8 +346,8 @@ def exit_code(line, capsys):
         ),
         (["export", "run", "--out", "/"], "`path` must be a new folder or an earlier bundle"),
         (["search", "~nosuch/x"], "no such user"),
-        (["search", "digits", "--image-size", "30000"], "`image_size` must be a side of at most 2048 pixels"),
-        (["search", "digits", "--seed", "4294967296"], "`seed` must be at most 2147483647"),
+        (["search", "digits", "--image-size", "30000"], "`data.image_size` must be a side of at most 2048 pixels"),
+        (["search", "digits", "--seed", "4294967296"], "`training.seed` must be at most 2147483647"),
     ],
 )
 def test_slips_of_the_command_line_are_said_in_one_line(line, message, calls, monkeypatch, capsys):

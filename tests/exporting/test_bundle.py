@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kgrow_device import run as device
 from PIL import Image
 
 from kgrow._files import temporary, write_atomic
@@ -39,7 +40,6 @@ from kgrow.exporting.micro import check_micro
 from kgrow.network.early_exit import softmax
 from kgrow.reporting.artefacts import print_artefact, print_benchmark
 from kgrow.task.pixels import resize
-from kgrow_device import run as device
 
 
 @pytest.fixture(scope="module")
@@ -295,8 +295,9 @@ def test_one_file_of_several_stages_is_no_model(stage, staged, tmp_path):
 
 
 def test_device_reads_pictures_as_training_does(tmp_path):
-    from kgrow.task.folder import decode
     from kgrow_device.run import read_image
+
+    from kgrow.task.folder import decode
 
     generator = np.random.default_rng(0)
     color = Image.fromarray(generator.integers(0, 256, (8, 16, 3), dtype=np.uint8))

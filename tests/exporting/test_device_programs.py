@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kgrow_device import run as device
 from PIL import Image
 
 from kgrow.benchmark import benchmark
@@ -25,7 +26,6 @@ from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.measure import open_interpreter
 from kgrow.task import Split
 from kgrow.task.pixels import resize
-from kgrow_device import run as device
 
 PROGRAMS = Path(__file__).parents[2] / "export"
 

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from kgrow_device import run as device
 
 from kgrow.exporting import EXPORTERS, Artefact, EarlyExit, Exporter, ExportError, ExportOptions, classify, cut, export
 from kgrow.exporting.answers import Answers
@@ -17,7 +18,6 @@ from kgrow.exporting.verify import check_equal
 from kgrow.network.early_exit import ExitRule, answering_head, softmax
 from kgrow.pruning import Magnitude, prune
 from kgrow.task import Split
-from kgrow_device import run as device
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_file_that_answers_otherwise_is_not_written(tiny_network, varied_network
             return convert(other, exit_indices, input_dtype)
 
     convert = EXPORTERS["float32"].convert
-    monkeypatch.setitem(EXPORTERS, "float32", Wrong())
+    monkeypatch.setattr("kgrow.exporting.export.EXPORTERS", {"float32": Wrong()})
     old = tmp_path / "old.tflite"
     old.write_bytes(b"an older file")
     for path in (tmp_path / "new.tflite", old):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
-from kgrow.lifecycle.distribute import STRATEGIES, make_strategy
+from kgrow.lifecycle.distribute import make_strategy
+from kgrow.registry import DISTRIBUTIONS
 
 ROOT = Path(__file__).parents[2]
 # Logical devices must be made before TensorFlow has started, so in a process of its own. Every image comes twice, once
@@ -24,6 +25,7 @@ tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceCo
 from kgrow.graph import Architecture, Block, Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.lifecycle import Lifecycle, Observer, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
+from kgrow.registry import DISTRIBUTIONS
 from kgrow.pruning import SNIP
 from kgrow.run import Run
 from kgrow.searching.estimating import Evidence
@@ -99,7 +101,7 @@ def test_two_replicas_train_as_one_device(tmp_path):
 
 
 def test_strategy_is_made_by_name():
-    assert set(STRATEGIES) == {"mirrored"}
+    assert set(DISTRIBUTIONS) == {"mirrored"}
     assert isinstance(make_strategy("mirrored", 8), tf.distribute.MirroredStrategy)
 
 

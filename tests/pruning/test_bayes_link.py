@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from kgrow._keras import tf
 from kgrow._tfmot import assign_masks
 from kgrow.bayes import CrossEntropy, GaussNewton, MonteCarloFisher
-from kgrow.configuration import with_prices
 from kgrow.exporting.compact import compact
 from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.graph.edge import Edge
 from kgrow.lifecycle import Lifecycle, Observer
 from kgrow.network import GrowingNetwork
+from kgrow.planning import with_prices
 from kgrow.pruning import CRITERIA, Bayes, BayesLink, prune
 from kgrow.pruning.bayes_models import LinkModel
 from kgrow.pruning.links import Links

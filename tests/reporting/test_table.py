@@ -38,7 +38,7 @@ def trial(name, ratio, accuracy, status="done", error=None):
 
 
 RESULT = {
-    "kgrow_version": "0.1.0",
+    "kgrow_version": "0.2.0",
     "task": {"name": "cifar10", "num_test": 10_000},
     "seed": 0,
     "config": {"limits": {"params": 90_000, "macs": None, "flash_bytes": 800_000, "latency_ms": 1.5}},

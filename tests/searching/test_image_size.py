@@ -40,7 +40,8 @@ def test_size_is_chosen_only_where_it_is_free():
     propose, images = within(ram_bytes=32_000), photographs(96, 96)
     size = fitting_size(images, propose, None, may_resize=True)
     assert largest_image_size(images, propose) == (size, size)
-    with pytest.raises(LimitError, match=rf"Images of {size}x{size} would do: `image_size={size}` \(`--image-size`\)"):
+    remedy = rf"`Task.of\(\.\.\., image_size={size}\)` \(`--image-size`\)"
+    with pytest.raises(LimitError, match=rf"Images of {size}x{size} would do: {remedy}"):
         fitting_size(images, propose, 96, may_resize=False)
     assert fitting_size(photographs(size, size), propose, None, may_resize=True) is None
     assert fitting_size(photographs(96, 72), propose, None, may_resize=True) == (84, 63)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kgrow._checks import lookup
+from kgrow.registry import ESTIMATORS
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.evidence import Evidence
 from kgrow.searching.estimating.extrapolation import Extrapolation
@@ -13,15 +14,6 @@ from kgrow.searching.estimating.supernet import Supernet
 
 # Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
 ESTIMATING_SHARE = 0.5
-# By the name used on the command line.
-ESTIMATORS: dict[str, Estimator] = {
-    "full": Full(),
-    "low_fidelity": LowFidelity(),
-    "supernet": Supernet(),
-    "extrapolation": Extrapolation(),
-    "evidence": Evidence(),
-    "halving": Halving(),
-}
 
 __all__ = [
     "ESTIMATORS",

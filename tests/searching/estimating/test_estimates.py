@@ -181,10 +181,9 @@ def test_search_with_estimates_exports_a_network_that_was_trained_in_full(tmp_pa
     result = kgrow.search(
         tiny_task,
         trials=4,
-        oracle="random",
-        estimator=Guess(),
+        tuning=kgrow.Tuning(oracle="random", estimator=Guess()),
         epochs=2,
-        batch_size=24,
+        training={"batch_size": 24},
         directory=tmp_path,
         verbose=0,
     )

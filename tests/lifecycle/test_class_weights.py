@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from kgrow.configuration import check_class_weight, chosen_class_weights
+from kgrow.config.rules import check_class_weight
 from kgrow.lifecycle import Preset, Settings
+from kgrow.lifecycle.class_weights import chosen_class_weights
 from kgrow.pruning import Magnitude
 
 NAMES = ("good", "scratch", "dent")

@@ -1,0 +1,48 @@
+"""Rules of fields that need more than a number or a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kgrow._checks import check_name, check_positive, plain
+from kgrow.config.spelling import built
+from kgrow.registry import OBJECTIVES, ORACLES
+from kgrow.searching.limits import devices
+from kgrow.searching.objective import chosen_objective
+
+CLASS_WEIGHTS = ("auto", "balanced", "none")
+
+
+def check_class_weight(value: Any, name: str) -> str | dict[str | int, float]:
+    """Returns the name of a rule for the weights of classes, or the weights of some of them as plain floats.
+
+    Raises:
+        ValueError: If it is neither; whether the classes exist is seen when the data are read.
+    """
+    if isinstance(value, Mapping):
+        return {each: check_positive(plain(weight), f"{name}[{each!r}]") for each, weight in value.items()}
+    return "none" if value is None else check_name(CLASS_WEIGHTS, value, name)
+
+
+def check_device(value: Any, name: str) -> str:
+    """Returns the name of a listed device."""
+    return check_name(devices(), value, name)
+
+
+def check_objective(value: Any, name: str) -> Any:
+    """Returns an objective, or the text of one such as `mixed:0.9`."""
+    if isinstance(value, Mapping):
+        return built(value, OBJECTIVES, name)
+    chosen_objective(value, name)
+    return value
+
+
+def check_oracle(value: Any, name: str) -> Any:
+    """Returns the name of an oracle, or a `keras_tuner.Oracle`."""
+    if isinstance(value, str):
+        return check_name(ORACLES, value, name)
+    from kgrow.searching import oracles  # KerasTuner takes its time
+
+    oracles.check_oracle(value, name)
+    return value

@@ -1,0 +1,117 @@
+"""Objects of a configuration as plain values, and back: what `config.yaml` holds of a criterion that Python gave."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from kgrow._checks import check_name, nearest, plain
+from kgrow._plugins import PluginError, Registry
+from kgrow.run import described
+
+NAME, PYTHON = "name", "python"
+PLAIN = (str, int, float, bool, type(None))
+
+
+def spelled(value: Any, table: Registry | None) -> Any:
+    """Returns a value of a configuration as YAML holds it; `built` is the way back.
+
+    Args:
+        value: A plain value, or an object.
+        table: The things that its field names.
+
+    Returns:
+        Plain values, lists and mappings. An object is a mapping of its class's name in the table, if it has one, and
+        its fields; what has no such form is the text of it under the key `python`.
+    """
+    value = plain(value)
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple | list):
+        return [spelled(each, None) for each in value]
+    return _spelled_object(value, table) if dataclasses.is_dataclass(value) else {PYTHON: described(value)}
+
+
+def _spelled_object(value: Any, table: Registry | None) -> dict[str, Any]:
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+    if table is None:
+        return {name: spelled(each, None) for name, each in fields.items() if each is not None}
+    if type(value) is table.base:
+        return {name: spelled(each, None) for name, each in fields.items()}
+    for name in _names_of(type(value), table):
+        usual = vars(_made(table, name))
+        kept = {key: spelled(each, None) for key, each in fields.items() if _is_plain(each)}
+        if all(key in kept or each == usual[key] for key, each in fields.items()):
+            return {NAME: name, **kept}
+    return {PYTHON: described(value)}
+
+
+def built(value: Mapping[str, Any], table: Registry, path: str) -> Any:
+    """Returns the object that a mapping stands for, such as `{"name": "snip", "reinitialize": True}`.
+
+    Args:
+        value: As `spelled` returns it.
+        table: The things that its field names.
+        path: What messages call it.
+
+    Raises:
+        ValueError: If there is no such thing, or it has no such field.
+    """
+    if PYTHON in value:
+        raise ValueError(
+            f"`{path}` must be given in Python, but is only the text of an object, {value[PYTHON]!r}. Pass the object."
+        )
+    fields = {key: _tupled(each) for key, each in value.items() if key != NAME}
+    if NAME in value:
+        usual = _made(table, check_name(table, value[NAME], f"{path}.{NAME}"))
+        return _with_fields(lambda: dataclasses.replace(usual, **fields), usual, fields, path)
+    if not dataclasses.is_dataclass(table.base):
+        raise ValueError(f"`{path}` must be a name, or a mapping with a `{NAME}` in it, but got {dict(value)!r}.")
+    base: Any = table.base
+    return _with_fields(lambda: base(**fields), base, fields, path)
+
+
+def _with_fields(make: Any, kind: Any, fields: Mapping[str, Any], path: str) -> Any:
+    known = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    for name in fields:
+        if name not in known:
+            raise ValueError(f"`{path}.{name}` is unknown. {nearest(str(name), known)}".rstrip())
+    try:
+        return make() if fields or isinstance(kind, type) else kind
+    except TypeError as error:
+        raise ValueError(f"`{path}` must have all fields that are needed, in their types: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"`{path}`: {error}") from error
+
+
+def _made(table: Registry, name: str) -> Any:
+    """Returns an instance of what a name stands for."""
+    thing = table[name]
+    if isinstance(thing, table.base):
+        return thing
+    if not inspect.isabstract(table.base):  # what is a function of the data has no fields before they are read
+        raise ValueError(f"`{table.what}` must be a name or a mapping of fields, but got both, {name!r} and fields.")
+    return thing(0) if inspect.signature(thing).parameters else thing()
+
+
+def _names_of(kind: type, table: Registry) -> list[str]:
+    """Returns the names whose things are of a class; no other module is imported."""
+    names = []
+    for name, (entry, *_) in table.entries.items():
+        if entry.target.startswith(f"{kind.__module__}:"):
+            with contextlib.suppress(PluginError):
+                names += [name] if type(_made(table, name)) is kind else []
+    return names
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, PLAIN) or (isinstance(value, tuple | list) and all(map(_is_plain, value)))
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value

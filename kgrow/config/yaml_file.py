@@ -1,0 +1,58 @@
+"""YAML files of configurations: read with what is wrong in them, and written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HEAD = "# `kgrow search DATA --config FILE` with this file gives the run again.\n"
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML keeps the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Returns the mapping of a node."""
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[Any, Any]:
+    """Returns the mapping of a YAML file; an empty file is an empty one.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no YAML, or no mapping; the message has the line.
+    """
+    name = os.fspath(path)
+    if not name or "\0" in name or not Path(name).is_file():
+        raise FileNotFoundError(f"`config` must be the path of a YAML file, but there is no file {name!r}.")
+    try:
+        content = yaml.load(Path(name).read_text("utf-8"), Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"`config` must be a file of YAML, but in '{name}'{line} {error.problem}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ValueError(f"`config` must be a file of YAML, but '{name}' is none: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"`config` must be a file with a mapping of sections, but '{name}' holds a {type(content).__name__}."
+        )
+    return content
+
+
+def to_yaml(sections: dict[str, dict[str, Any]]) -> str:
+    """Returns the text of a file."""
+    return HEAD + yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)

@@ -1,0 +1,261 @@
+"""From what a search is told to what it tries: the data are read, schedule, keep ratios and prices resolved."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kgrow._checks import check_keep_ratios
+from kgrow._plugins import Registry
+from kgrow.config import Config, Data, Pruning
+from kgrow.document import task_document
+from kgrow.execution import Plan
+from kgrow.exporting.export import check_representative_dataset
+from kgrow.lifecycle import ChannelPruning, Observer, Preset, Settings
+from kgrow.lifecycle.class_weights import chosen_class_weights
+from kgrow.lifecycle.distribute import make_strategy
+from kgrow.lifecycle.pace import pace_of
+from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, PRESETS, SPACES
+from kgrow.run import Run, described
+from kgrow.searching import time_limit
+from kgrow.searching.choice import check_preference
+from kgrow.searching.estimating import chosen_estimator, searching_share
+from kgrow.searching.estimating.calibration import NUM_CANDIDATES
+from kgrow.searching.image_size import fitting_size
+from kgrow.searching.limits import Limits
+from kgrow.searching.objective import chosen_objective
+from kgrow.searching.proposals import Proposals
+from kgrow.task import Augmentation, Task
+
+
+def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[Task, Plan, Config]:
+    """Reads the data and says what a search tries on them; nothing is trained or written.
+
+    Args:
+        dataset: See `kgrow.search`.
+        config: What it is told.
+        note: Told how reading goes.
+
+    Returns:
+        The data, the plan, and the configuration with the way the data were read.
+
+    Raises:
+        LimitError: If nothing fits the limits.
+        ValueError: If the configuration does not go with the data.
+    """
+    tuning, pruning = config.tuning, config.pruning
+    goal = chosen_objective(tuning.objective)
+    check_preference(tuning.prefer, goal)
+    quantization = config.export.quantize or ("int8" if tuning.bounds.concern_the_file else "float32")
+    task = read_task(dataset, config, note)
+    check_representative_dataset(task, quantization)
+    preset = resolve_preset(config, task)
+    propose = functools.partial(
+        Proposals,
+        _chosen(SPACES, config.growth.space),
+        limits=tuning.bounds,
+        keep_ratio=chosen_keep_ratio(pruning.keep_ratio, pruning.channel_keep_ratio, preset, tuning.bounds),
+        scope=pruning.scope,
+        quantization=quantization,
+        counts_energy=goal.counts_energy,
+    )
+    size = config.data.image_size
+    fitting = fitting_size(task, propose, size, may_resize=is_named(dataset) and size is None)
+    if fitting is not size:
+        task = read_task(
+            dataset, dataclasses.replace(config, data=dataclasses.replace(config.data, image_size=fitting)), note
+        )
+        height, width, _ = task.input_shape
+        note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
+    proposals = propose(task)
+    preset.check_num_blocks(max(depth for depth, _, _ in proposals.variants))
+    plan = Plan(
+        proposals=proposals,
+        settings=_settings(task, config, preset, len(proposals.full.blocks)),
+        objective=goal,
+        oracle=tuning.oracle,
+        trials=max(tuning.trials, NUM_CANDIDATES if tuning.calibrate else 1),
+        estimator=chosen_estimator(tuning.estimator, tuning.oracle, tuning.calibrate),
+        calibrate=tuning.calibrate,
+        prefer=tuning.prefer,
+    )
+    return task, plan, dataclasses.replace(config, data=_how_read(task))
+
+
+def _how_read(task: Task) -> Data:
+    return Data(**{field.name: task.origin[field.name] for field in dataclasses.fields(Data)})
+
+
+def read_task(dataset: Any, config: Config, note: Callable[[str], None]) -> Task:
+    """Returns the data of a search.
+
+    Raises:
+        ValueError: If a `Task` was read in another way than the configuration says.
+    """
+    given = {name: value for name, value in vars(config.data).items() if value is not None}
+    if not isinstance(dataset, Task):
+        return Task.of(dataset, seed=config.training.seed, on_progress=note, **given)
+    for name, value in given.items():
+        read = dataset.origin[name]
+        if read != value:
+            raise ValueError(
+                f"`data.{name}` must be how the `Task` was read, {read!r}, but got {value!r}. Give it to `Task.of`."
+            )
+    return dataset
+
+
+def is_named(dataset: Any) -> bool:
+    """Returns whether data can be read once more, as they are a name or a folder."""
+    return isinstance(dataset, str | os.PathLike)
+
+
+def _chosen(table: Registry, given: Any) -> Any:
+    return table[given] if isinstance(given, str) else given
+
+
+def _settings(task: Task, config: Config, preset: Preset, num_blocks: int) -> Settings:
+    training, pruning = config.training, config.pruning
+    criterion = _chosen(CRITERIA, pruning.criterion)
+    settings = Settings(
+        preset=preset,
+        criterion=criterion(training.seed) if isinstance(pruning.criterion, str) else criterion,
+        scope=pruning.scope,
+        augmentation=_chosen_augmentation(training.augmentation, task),
+        seed=training.seed,
+        channels=channel_pruning(pruning, num_blocks, training.seed),
+        strategy=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
+        class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
+    )
+    return with_prices(settings, len(task.train))
+
+
+def resolve_preset(config: Config, task: Task) -> Preset:
+    """Returns the schedule that a run follows; those that are not published are suited to the size of the data."""
+    training = config.training
+    preset: Preset = _chosen(PRESETS, training.preset)
+    resolved = preset.suited_to(len(task.train)) if preset in (PRESETS["default"], PRESETS["early_exit"]) else preset
+    if training.epochs is not None:
+        resolved = resolved.stretched(training.epochs)
+    if training.batch_size is not None:
+        resolved = dataclasses.replace(resolved, batch_size=training.batch_size)
+    resolved.check_batch_size(len(task.train))
+    strategy = config.pruning.strategy
+    return resolved if strategy is None else dataclasses.replace(resolved, strategy=strategy)
+
+
+def _chosen_augmentation(given: str | Augmentation, task: Task) -> Augmentation:
+    return AUGMENTATIONS[given](task) if isinstance(given, str) else given
+
+
+def chosen_keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits) -> Any:
+    """Returns the keep ratio that is given, 1 where something else decides what stays, or None to search it."""
+    if not preset.prune_epochs:
+        _check_prunes_nothing(given, channel_keep_ratio)
+    is_decided = (channel_keep_ratio is not None or preset.strategy == "bayes") and limits.params is None
+    return 1.0 if given is None and (is_decided or not preset.prune_epochs) else given
+
+
+def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
+    """Raises ValueError if something is to be pruned by a preset without events of pruning."""
+    for name, given in {"keep_ratio": keep_ratio, "channel_keep_ratio": channel_keep_ratio}.items():
+        if given is not None and np.any(np.asarray(given) != 1.0):
+            raise ValueError(
+                f"`{name}` must be 1 with a preset that prunes nothing, but got {given!r}. Choose 'default', "
+                "'grow_oneshot' or 'grow_iter'."
+            )
+
+
+def channel_pruning(pruning: Pruning, num_blocks: int, seed: int) -> ChannelPruning | None:
+    """Returns how whole channels are pruned, or None if they are not."""
+    if pruning.channel_keep_ratio is None:
+        return None
+    ratios = check_keep_ratios(pruning.channel_keep_ratio, num_blocks, "channel_keep_ratio")
+    given = pruning.channel_criterion
+    criterion = CHANNEL_CRITERIA[given](seed) if isinstance(given, str) else given
+    return ChannelPruning(ratios, criterion, pruning.channel_multiple)
+
+
+def with_prices(settings: Settings, num_train: int) -> Settings:
+    """Returns settings by which the evidence decides, if their strategy says so.
+
+    What has no price of its own costs one nat over all training images: the prior taken at its word.
+    """
+    if settings.preset.strategy != "bayes":
+        return settings
+    channels, criterion = settings.channels, _priced(settings.criterion, "criterion", num_train)
+    if channels is not None:
+        priced = _priced(channels.criterion, "channel_criterion", num_train)
+        channels = dataclasses.replace(channels, criterion=priced)
+    return dataclasses.replace(settings, criterion=criterion, channels=channels)
+
+
+def _priced(criterion: Any, name: str, num_train: int) -> Any:
+    if criterion.min_saliency:
+        return criterion
+    if not criterion.in_nats:
+        raise ValueError(
+            f"`{name}` must be 'bayes', or have a `min_saliency`, with the strategy 'bayes', but got {criterion!r}: "
+            "the evidence decides how many stay."
+        )
+    return dataclasses.replace(criterion, min_saliency=1 / num_train)
+
+
+def in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | None, observer: Observer) -> Plan:
+    """Returns the plan with a schedule that the time allows, unless the oracle divides the schedule itself.
+
+    Args:
+        task: The data.
+        plan: With the schedule for all the time there is.
+        run: Remembers the schedule.
+        started: `time.monotonic()` when the search began.
+        max_time: Seconds that all of it may take; None for no limit.
+        observer: Told if the schedule is shortened.
+    """
+    from kgrow.searching.oracles import ends_trials_early
+
+    if max_time is None or ends_trials_early(plan.oracle):
+        max_time = float("inf")
+    share = searching_share(plan.estimator, plan.oracle)
+    allowed = (started + time_limit.training_time(max_time) - time.monotonic()) * (share if share == 1 else 1 - share)
+    largest, _ = next(iter(plan.proposals.variants.values()))
+    settings = time_limit.fitted(plan.settings, run, allowed, lambda: pace_of(task, largest, plan.settings), observer)
+    return dataclasses.replace(plan, settings=settings)
+
+
+def configuration(task: Task, plan: Plan) -> dict[str, Any]:
+    """Returns the resolved configuration: a run is taken up only with an equal one.
+
+    The number of trials is not in it: a run may be given more.
+    """
+    proposals, settings = plan.proposals, plan.settings
+    return {
+        "task": task_document(task) | {"fingerprint": task.fingerprint},
+        "architecture": proposals.full.to_json(),
+        "variants": [list(variant) for variant in proposals.variants],
+        "keep_ratios": proposals.keep_ratios,
+        "limits": dataclasses.asdict(proposals.limits),
+        "quantization": proposals.quantization,
+        "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
+        "estimator": described(plan.estimator),
+        "calibrate": plan.calibrate,
+        "objective": described(plan.objective),
+        "prefer": plan.prefer,
+        "preset": dataclasses.asdict(settings.preset),
+        "criterion": described(settings.criterion),
+        "scope": settings.scope,
+        "channels": None if settings.channels is None else _fields(settings.channels),
+        "augmentation": dataclasses.asdict(settings.augmentation),
+        "class_weights": settings.class_weights,
+        "replicas": 1 if settings.strategy is None else settings.strategy.num_replicas_in_sync,
+        "seed": settings.seed,
+    }
+
+
+def _fields(channels: ChannelPruning) -> dict[str, Any]:
+    return {**vars(channels), "criterion": described(channels.criterion)}

@@ -1,0 +1,167 @@
+"""Everything that has a name on the command line, by its name: `name -> "module:object"`.
+
+A name is known before its module is imported, so that help and checks of names load no TensorFlow. Other packages add
+names by entry points of the groups `kgrow.criteria`, `kgrow.policies`, `kgrow.spaces`, `kgrow.operators` and
+`kgrow.exporters`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from kgrow._plugins import Entry, PluginError, Registry, instance, seeded
+
+CRITERIA = Registry(
+    "criterion",
+    "kgrow.pruning.criterion:Criterion",
+    {
+        "magnitude": "kgrow.pruning.magnitude:Magnitude",
+        "snip": "kgrow.pruning.snip:SNIP",
+        "snip_reinit": "kgrow.pruning.snip:SNIP.reinitializing",
+        "bayes": "kgrow.pruning.bayes:Bayes.drawing",
+        "bayes_link": "kgrow.pruning.bayes_link:BayesLink.drawing",
+        "random": "kgrow.pruning.random:Random",
+    },
+    group="kgrow.criteria",
+    made=seeded,
+)
+CHANNEL_CRITERIA = Registry(
+    "channel_criterion",
+    "kgrow.pruning.channel_criterion:ChannelCriterion",
+    {
+        "gate": "kgrow.pruning.channel_criterion:Gate",
+        "bayes": "kgrow.pruning.channel_criterion:BayesGate.drawing",
+        "snip": "kgrow.pruning.channel_criterion:GroupSNIP",
+        "norm": "kgrow.pruning.channel_criterion:GroupNorm",
+        "bn_scale": "kgrow.pruning.channel_criterion:NormScale",
+    },
+    made=seeded,
+)
+SPACES = Registry(
+    "space",
+    "kgrow.searching.space:SearchSpace",
+    {
+        "compact": "kgrow.searching.compact:Compact",
+        "cascade": "kgrow.searching.cascade:Cascade",
+        "large": "kgrow.searching.large:Large",
+        "cells": "kgrow.searching.cells:Cells",
+        "seed": "kgrow.searching.seed:Seed",
+        "seed_dense": "kgrow.searching.seed:Seed.densely_linked",
+        "seed_plain": "kgrow.searching.seed:Seed.unlinked",
+    },
+    group="kgrow.spaces",
+    made=instance,
+)
+EXPORTERS = Registry(
+    "quantize",
+    "kgrow.exporting.exporter:Exporter",
+    {
+        "float32": "kgrow.exporting.float32:Float32",
+        "float16": "kgrow.exporting.float16:Float16",
+        "dynamic": "kgrow.exporting.dynamic_range:DynamicRange",
+        "int8": "kgrow.exporting.int8:Int8",
+    },
+    group="kgrow.exporters",
+    made=instance,
+)
+ESTIMATORS = Registry(
+    "estimator",
+    "kgrow.searching.estimating.estimator:Estimator",
+    {
+        "full": "kgrow.searching.estimating.full:Full",
+        "low_fidelity": "kgrow.searching.estimating.low_fidelity:LowFidelity",
+        "supernet": "kgrow.searching.estimating.supernet:Supernet",
+        "extrapolation": "kgrow.searching.estimating.extrapolation:Extrapolation",
+        "evidence": "kgrow.searching.estimating.evidence:Evidence",
+        "halving": "kgrow.searching.estimating.halving:Halving",
+    },
+    made=instance,
+)
+PRESETS = Registry(
+    "preset",
+    "kgrow.lifecycle.preset:Preset",
+    {
+        name: f"kgrow.lifecycle.preset:{name.upper()}"
+        for name in ("default", "early_exit", "base", "grow", "grow_oneshot", "grow_iter")
+    },
+)
+AUGMENTATIONS = Registry(
+    "augmentation",
+    "kgrow.task.augmentation:Augmentation",
+    {
+        "suited": "kgrow.task.augmentation:Augmentation.suited_to",
+        "cutout": "kgrow.task.augmentation:with_cutout",
+        "shift": "kgrow.task.augmentation:shifted",
+        "none": "kgrow.task.augmentation:unchanged",
+    },
+)
+OBJECTIVES = Registry(
+    "objective",
+    "kgrow.searching.objective:Objective",
+    {
+        "accuracy": "kgrow.searching.objective:Accuracy",
+        "mixed": "kgrow.searching.objective:Mixed",
+        "energy_constraint": "kgrow.searching.objective:EnergyConstraint",
+        "accuracy_constraint": "kgrow.searching.objective:AccuracyConstraint",
+    },
+)
+ORACLES = Registry(
+    "oracle",
+    "kgrow.searching.oracles:keras_tuner.Oracle",
+    {name: f"kgrow.searching.oracles:{name}" for name in ("bayesian", "random", "grid", "hyperband")},
+)
+DISTRIBUTIONS = Registry(
+    "distribute", "kgrow._keras:tf.distribute.Strategy", {"mirrored": "kgrow._keras:tf.distribute.MirroredStrategy"}
+)
+# Names that stand for themselves.
+SCOPES = ("layer", "block", "global")
+STRATEGIES = ("one-shot", "iterative", "bayes")
+PREFERENCES = ("accurate", "small")
+PREDICTED_FORMATS = ("float32", "int8")
+
+OPEN = (CRITERIA, SPACES, EXPORTERS)
+
+
+def origin(thing: Any) -> str:
+    """Returns how a message names an object: with the package and the entry point that it comes from, if any."""
+    kind = type(thing)
+    entry = _entry_of(thing)
+    return f"`{kind.__name__}` of {entry}" if entry else f"`{kind.__module__}.{kind.__qualname__}`"
+
+
+def is_foreign(thing: Any) -> bool:
+    """Returns whether an object's class is another project's."""
+    return type(thing).__module__.partition(".")[0] != "kgrow"
+
+
+def broken(thing: Any, promise: str, found: str) -> PluginError:
+    """Returns the error of an object that does not keep its contract.
+
+    Args:
+        thing: A criterion, a space or an exporter.
+        promise: What it must do.
+        found: What it does.
+    """
+    return PluginError(f"{origin(thing)} must {promise}, but {found}.")
+
+
+@contextlib.contextmanager
+def blamed(thing: Any) -> Iterator[None]:
+    """Gives an error that a plug-in raises its package's name; errors of all others pass as they are."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, PluginError) or not _entry_of(thing):
+            raise
+        raise PluginError(f"{origin(thing)} raised {type(error).__name__}: {error}") from error
+
+
+def _entry_of(thing: Any) -> Entry | None:
+    """Returns the entry point of another package whose class a thing is of."""
+    top = type(thing).__module__.partition(".")[0]
+    claims = [entry for registry in OPEN for found in registry.entries.values() for entry in found if entry.package]
+    near = [entry for entry in claims if entry.target.partition(":")[0].partition(".")[0] == top]
+    exact = [entry for entry in near if entry.target == f"{type(thing).__module__}:{type(thing).__qualname__}"]
+    return next(iter(exact or near), None)

@@ -1,0 +1,91 @@
+"""What every search space owes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+import pytest
+
+from kgrow.graph import Architecture, Scaling
+from kgrow.searching import SearchSpace
+
+Shape = tuple[int, int, int]
+SHAPES: list[Shape] = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3), (100, 60, 3)]
+
+
+class SpaceContract:
+    """What every search space owes; a subclass has one as `space`."""
+
+    space: ClassVar[SearchSpace]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def subject(cls) -> SearchSpace:
+        """The space."""
+        return cls.space
+
+    @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+    def test_architecture_is_for_the_input_and_the_classes(self, subject: SearchSpace, input_shape: Shape) -> None:
+        """Every head has a logit per class."""
+        architecture = subject.build(input_shape, 7)
+        assert architecture.input_shape == input_shape
+        assert architecture.num_classes == 7
+        assert len(architecture.blocks) >= 2
+        assert all(architecture.shapes[architecture.logits(head)] == (7,) for head in range(len(architecture.blocks)))
+
+    @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+    def test_every_map_is_read_and_every_side_stays_positive(self, subject: SearchSpace, input_shape: Shape) -> None:
+        """Nothing is computed for nobody."""
+        architecture = subject.build(input_shape, 10)
+        answers = {architecture.logits(head) for head in range(len(architecture.blocks))}
+        assert {name for name, readers in architecture.readers.items() if not readers} == answers
+        assert all(min(shape) >= 1 for shape in architecture.shapes.values())
+
+    @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+    def test_heads_read_a_map_that_their_grid_covers(self, subject: SearchSpace, input_shape: Shape) -> None:
+        """A head pools what its block gives."""
+        architecture = subject.build(input_shape, 10)
+        for index, block in enumerate(architecture.blocks):
+            height, width, channels = architecture.shapes[block.head[0].inputs[0]]
+            (dense,) = [kernel for kernel in architecture.kernels(index) if kernel.is_head]
+            positions = dense.kernel_shape[0] // channels
+            assert dense.kernel_shape == (positions * channels, 10)
+            assert 1 <= positions <= height * width
+
+    @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+    def test_building_twice_and_through_text_gives_an_equal_architecture(
+        self, subject: SearchSpace, input_shape: Shape
+    ) -> None:
+        """A run directory is known by the text."""
+        architecture = subject.build(input_shape, 10)
+        assert subject.build(input_shape, 10) == architecture
+        assert Architecture.from_json(json.loads(json.dumps(architecture.to_json()))) == architecture
+
+    def test_scaling_is_taken_over_and_leaves_pixels_alone_by_default(self, subject: SearchSpace) -> None:
+        """The scaling is part of the network."""
+        scaling = Scaling((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+        assert subject.build((32, 32, 3), 10, scaling).scaling == scaling
+        assert subject.build((32, 32, 3), 10).scaling == Scaling((0.0,) * 3, (1.0,) * 3)
+
+    @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+    def test_every_offered_network_can_be_built_and_narrower_ones_cost_less(
+        self, subject: SearchSpace, input_shape: Shape
+    ) -> None:
+        """Widths fall from 1, and costs with them."""
+        assert subject.widths[0] == 1.0
+        assert list(subject.widths) == sorted(set(subject.widths), reverse=True)
+        for links in subject.links:
+            sizes = [subject.build(input_shape, 10, width=width, links=links) for width in subject.widths]
+            params, macs = [a.kernel_params() for a in sizes], [a.macs() for a in sizes]
+            assert params == sorted(set(params), reverse=True)
+            assert macs == sorted(set(macs), reverse=True)
+
+    def test_defaults_are_the_first_of_what_is_offered(self, subject: SearchSpace) -> None:
+        """The first width and links are the default."""
+        first = subject.build((28, 28, 1), 10, width=subject.widths[0], links=subject.links[0])
+        assert subject.build((28, 28, 1), 10) == first
+
+    def test_space_is_a_value(self, subject: Any) -> None:
+        """Equal arguments make equal spaces."""
+        assert type(subject)(**vars(subject)) == subject

@@ -1,0 +1,256 @@
+"""One configuration: what is given by keywords, YAML and the command line, in this order of precedence."""
+
+import dataclasses
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import kgrow
+from kgrow import arguments, cli
+from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
+from kgrow.config.removed import OF_TASK, OPTIONS, spelled_now
+
+ROOT = Path(__file__).parents[2]
+ALL = [(name, field) for name, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
+
+
+def written(folder, text):
+    path = folder / "run.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def told(line):
+    """The configuration of a command line."""
+    options = arguments.parser().parse_args(line)
+    return Config.of(options.config, arguments.given_fields(options))
+
+
+def test_command_line_overrides_yaml_and_yaml_overrides_defaults(tmp_path):
+    path = written(tmp_path, "training: {epochs: 7, seed: 3}\npruning: snip\ntuning: {limits: {flash_bytes: 64KB}}\n")
+    config = told(["search", "digits", "--config", str(path), "--epochs", "5", "--limit", "ram=1KB"])
+    assert (config.training.epochs, config.training.seed, config.training.preset) == (5, 3, "default")
+    assert config.pruning.criterion == "snip"
+    assert config.tuning.bounds == kgrow.Limits(ram_bytes=1000)
+
+
+def test_command_line_says_no_where_yaml_says_yes(tmp_path):
+    line = ["search", "digits", "--config", str(written(tmp_path, "tuning: {calibrate: true}"))]
+    assert told(line).tuning.calibrate
+    assert not told([*line, "--no-calibrate"]).tuning.calibrate
+
+
+def test_keywords_override_a_section_and_a_section_overrides_yaml(tmp_path):
+    path = written(tmp_path, "training: {epochs: 7, batch_size: 8}\n")
+    assert Config.of(path, {"training": {"epochs": 2}}).training == Training(epochs=2, batch_size=8)
+    whole = Config.of(path, {"training": Training(seed=4)}, sectioned({"epochs": 9}))
+    assert whole.training == Training(epochs=9, seed=4)
+
+
+def test_device_and_limits_bind_together():
+    tuning = Tuning(device="rp2040", limits={"ram_bytes": 1000, "params": "10k"})
+    assert tuning.bounds.given == {"flash_bytes": 1_048_576, "ram_bytes": 1000, "params": 10_000}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {},
+        {"pruning": "snip", "training": {"class_weight": {"a": 2, 1: 0.5}}, "export": "int8"},
+        {"tuning": {"objective": "mixed:0.9", "max_time": "10m", "device": "rp2040", "limits": {"latency_ms": "5ms"}}},
+        {"pruning": {"keep_ratio": np.array([0.5, 0.25]), "channel_keep_ratio": np.float32(0.5)}},
+        {"data": {"image_size": (8, 12), "validation_split": 0.25}},
+        {"training": {"augmentation": kgrow.Augmentation(shift=1, flip=True)}, "growth": {"space": {"name": "seed"}}},
+    ],
+)
+def test_what_is_written_gives_the_configuration_again(layer, tmp_path):
+    config = Config.of(layer)
+    again = Config.of(written(tmp_path, config.to_yaml()))
+    assert again == config
+    assert again.to_yaml() == config.to_yaml()
+
+
+def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
+    from kgrow.bayes import GaussNewton
+    from kgrow.pruning import SNIP, Bayes
+    from kgrow.registry import PRESETS, SPACES
+    from kgrow.searching.estimating import LowFidelity
+    from kgrow.searching.objective import Mixed
+
+    config = Config.of(
+        {
+            "training": PRESETS["base"],
+            "growth": SPACES["seed_dense"],
+            "pruning": SNIP(reinitialize=True, seed=3),
+            "tuning": Tuning(estimator=LowFidelity(data_ratio=0.2), objective=Mixed(0.5)),
+        }
+    )
+    assert yaml.safe_load(config.to_yaml())["pruning"]["criterion"] == {"name": "snip", "reinitialize": True, "seed": 3}
+    assert Config.of(written(tmp_path, config.to_yaml())) == config
+    nested = Config.of({"pruning": Bayes(1e-4, GaussNewton())})
+    with pytest.raises(ValueError, match=r"`pruning.criterion` must be given in Python, but is only the text"):
+        Config.of(written(tmp_path, nested.to_yaml()))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "prunning: {}",
+            "`config` must have the sections .* but got 'prunning' in '.*run.yaml'. Did you mean 'pruning'?",
+        ),
+        ("epochs: 3", "but got 'epochs' in .* Write it as a field of the section `training`"),
+        ("pruning: {keepratio: 1}", "`pruning.keepratio` is no field. Did you mean 'keep_ratio'?"),
+        ("pruning: {epochs: 1}", "`pruning.epochs` is no field. It belongs to the section `training`"),
+        ("pruning: {keep_ratio: 35}", "`pruning.keep_ratio` must be in .* but got 35"),
+        ("pruning: {keep_ratio: half}", "`pruning.keep_ratio` must be in .* but got 'half'"),
+        ("pruning: snop", "`pruning.criterion` must be one of .* Did you mean 'snip'?"),
+        (
+            "pruning: {criterion: {name: snip, reinitialise: true}}",
+            "`pruning.criterion.reinitialise` .*'reinitialize'?",
+        ),
+        ("pruning: {criterion: {name: snop}}", "`pruning.criterion.name` must be one of .* Did you mean 'snip'?"),
+        ("pruning: {criterion: {seed: 3}}", "`pruning.criterion` must be a name, or a mapping with a `name`"),
+        (
+            "training: {augmentation: {name: cutout, flip: true}}",
+            "`augmentation` must be a name or a mapping of fields",
+        ),
+        ("training: {preset: {}}", "`training.preset` must have all fields that are needed"),
+        ("training: {preset: {epochs: 0}}", "`training.preset`: `epochs` must be a positive integer"),
+        ("training: {epochs: 3.5}", "`training.epochs` must be a positive integer, but got 3.5"),
+        ("training: {seed: null}", "`training.seed` must be 0 or a positive integer, but got None"),
+        ("tuning: {calibrate: 'yes'}", "`tuning.calibrate` must be True or False, but got 'yes'"),
+        ("tuning: {limits: {flash: 64KB}}", "`tuning.limits` must be one of .* Did you mean 'flash_bytes'?"),
+        ("tuning: {limits: 64}", "`tuning.limits` must be `Limits`, or a mapping"),
+        ("tuning: {objective: mixed}", "`tuning.objective` must be 'accuracy', or a name and a fraction"),
+        ("data: 3", "`data` must be a mapping of fields"),
+        ("training:\n  seed: 1\n  epochs: 2\n  seed: 3\n", "line 4 the key 'seed' is given twice"),
+        ("- training", "`config` must be a file with a mapping of sections, but '.*run.yaml' holds a list"),
+        ("training: {", "`config` must be a file of YAML, but in .* line 1"),
+        ("training: !!python/name:os.system", "`config` must be a file of YAML, but in .* line 1"),
+        ("a\0b", "`config` must be a file of YAML"),
+    ],
+)
+def test_what_is_wrong_in_a_yaml_file_is_said_with_its_path(text, message, tmp_path):
+    with pytest.raises((ValueError, TypeError), match=message):
+        Config.of(written(tmp_path, text))
+
+
+def test_empty_file_tells_nothing_and_a_missing_one_is_an_error(tmp_path):
+    assert Config.of(written(tmp_path, "")) == Config()
+    with pytest.raises(FileNotFoundError, match="`config` must be the path of a YAML file, but there is no file"):
+        Config.of(tmp_path / "other.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"pruning: \xff")
+    with pytest.raises(ValueError, match="`config` must be a file of YAML"):
+        Config.of(tmp_path / "latin.yaml")
+
+
+def test_every_field_has_a_help_text_a_rule_and_an_option_of_its_own():
+    flags = [flag_of(field) for _, field in ALL if flag_of(field)]
+    assert len(flags) == len(set(flags)) == len(ALL) - 1  # all but the part in a cluster
+    for _, field in ALL:
+        option = option_of(field)
+        assert option.help[0].islower()
+        assert option.rule(field.default, field.name) == field.default
+
+
+def test_arguments_that_are_given_by_themselves_are_fields():
+    assert all(name in SECTIONS[section].__dataclass_fields__ for name, section in FLAT.items())
+
+
+def test_help_fits_one_screen_and_names_the_help_for_all(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["search", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert any("--help-all" in line for line in lines)
+
+
+@pytest.mark.parametrize("command", ["search", "worker"])
+def test_help_for_all_has_every_option_in_its_section(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help-all"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    titles = [text.index(f"\n{name}: ") for name in SECTIONS]
+    assert titles == sorted(titles)
+    for name, begin, end in zip(SECTIONS, titles, [*titles[1:], len(text)], strict=True):
+        own = [flag_of(field) for section, field in ALL if section == name and flag_of(field)]
+        assert all(f"\n  {flag}" in text[begin:end] for flag in own)
+    assert "snip_reinit" in text
+
+
+def test_help_and_names_need_no_tensorflow(tmp_path):
+    code = (
+        "import sys, contextlib\nfrom kgrow.cli import main\n"
+        "for line in (['search', '--help-all'], ['search', 'digits', '--criterion', 'snop', '--config', 'run.yaml']):\n"
+        "    with contextlib.suppress(SystemExit): main(line)\n"
+        "print(*sys.modules.keys() & {'tensorflow', 'tf_keras', 'keras_tuner', 'scipy'}, file=sys.stderr)"
+    )
+    written(tmp_path, "tuning: {oracle: grid, estimator: supernet, objective: 'mixed:0.5'}")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr.endswith("Did you mean 'snip'?\n\n")
+
+
+def test_options_page_is_what_its_recipe_writes():
+    spec = importlib.util.spec_from_file_location("write_options", ROOT / "recipes" / "write_options.py")
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    assert recipe.TARGET.read_text("utf-8") == recipe.page(), "run `python recipes/write_options.py`"
+
+
+# What kgrow 0.1 took, but for what is an argument still.
+REMOVED = (
+    *("oracle", "estimator", "calibrate", "objective", "prefer", "quantize", "preset", "batch_size", "keep_ratio"),
+    *("criterion", "strategy", "scope", "channel_keep_ratio", "channel_criterion", "channel_multiple", "augmentation"),
+    *("validation_data", "validation_split", "test_data", "data_dir", "image_size", "class_names", "class_weight"),
+    *("distribute", "cluster"),
+)
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_removed_argument_is_an_error_that_says_how_it_is_given_now(name):
+    with pytest.raises(
+        TypeError, match=rf"`{name}` is no argument of `search`. Since kgrow 0.2 it is `.*{name}="
+    ) as error:
+        kgrow.search("digits", **{name: None})
+    assert ("kgrow.Task.of" in str(error.value)) == (name in OF_TASK)
+
+
+def test_unknown_argument_is_answered_with_the_nearest():
+    assert spelled_now("epoch") == ""
+    with pytest.raises(TypeError, match=r"`epoch` is no argument of `search`. Did you mean 'epochs'?"):
+        kgrow.search("digits", epoch=3)
+
+
+@pytest.mark.parametrize("flag", OPTIONS)
+@pytest.mark.parametrize("value", [["3"], []])
+def test_removed_option_is_an_error_that_names_the_new_one(flag, value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["search", "digits", flag, *value])
+    assert ended.value.code == cli.BAD_USAGE
+    assert f"`{flag}` is no option since kgrow 0.2: it is `{OPTIONS[flag]}`." in capsys.readouterr().err
+
+
+def test_task_that_was_read_otherwise_than_the_configuration_says_is_refused(tmp_path):
+    task = kgrow.Task.of("digits", image_size=6)
+    with pytest.raises(ValueError, match=r"`data.image_size` must be how the `Task` was read, 6, but got 7"):
+        kgrow.search(task, config={"data": {"image_size": 7}}, directory=tmp_path, verbose=0)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_configuration_of_a_run_gives_the_run_again(tmp_path):
+    first = ["search", "digits", "--image-size", "6", "--trials", "1", "--epochs", "1", "--keep-ratio", "0.5"]
+    assert cli.main([*first, "--out", str(tmp_path / "one"), "--verbose", "0"]) == cli.DONE
+    again = ["search", "digits", "--config", str(tmp_path / "one/config.yaml"), "--out", str(tmp_path / "two")]
+    assert cli.main([*again, "--verbose", "0"]) == cli.DONE
+    for name in ("config.yaml", "config.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    assert Config.of(tmp_path / "two/config.yaml").pruning == Pruning(keep_ratio=0.5)

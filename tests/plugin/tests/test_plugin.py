@@ -1,0 +1,42 @@
+"""What another package adds keeps the contracts, and is found by its name: run where it is installed."""
+
+import json
+
+import numpy as np
+from kgrow_plugin_example.bfloat16 import BFloat16
+from kgrow_plugin_example.ladder import Ladder
+from kgrow_plugin_example.lamp import LAMP
+
+from kgrow import cli
+from kgrow.config import Config
+from kgrow.registry import CRITERIA, EXPORTERS, SPACES
+from kgrow.testing import CriterionContract, ExporterContract, SpaceContract
+
+
+class TestLAMP(CriterionContract):
+    criterion = LAMP()
+
+
+class TestLadder(SpaceContract):
+    space = Ladder()
+
+
+class TestBFloat16(ExporterContract):
+    exporter = BFloat16()
+
+
+def test_names_are_those_of_the_entry_points():
+    assert (CRITERIA["lamp"](3), SPACES["ladder"], EXPORTERS["bfloat16"]) == (LAMP(), Ladder(), BFloat16())
+    config = Config.of({"pruning": LAMP(), "growth": Ladder(widths=(1.0,))})
+    assert config.to_json()["pruning"]["criterion"] == {"name": "lamp"}
+    assert config.to_json()["growth"]["space"] == {"name": "ladder", "widths": [1.0]}
+
+
+def test_options_take_the_names(tmp_path, capsys):
+    run, options = tmp_path / "run", ["--criterion", "lamp", "--space", "ladder", "--keep-ratio", "0.5"]
+    assert cli.main(["search", "digits", "--epochs", "3", "--trials", "1", *options, "--out", str(run)]) == cli.DONE
+    assert json.loads((run / "config.json").read_text())["config"]["criterion"] == "LAMP()"
+    file = tmp_path / "small.tflite"
+    exported = ["export", str(run), "--quantize", "bfloat16", "--max-drop", "100", "--out", str(file)]
+    assert cli.main(exported) == cli.DONE, capsys.readouterr().err
+    assert np.frombuffer(file.read_bytes()[4:8], "S4") == b"TFL3"
