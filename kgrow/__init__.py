@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kgrow.exporting import EarlyExit, ExportError
     from kgrow.pipeline import search
     from kgrow.result import Result, load
-    from kgrow.searching.cluster import Chief, Worker
+    from kgrow.searching.engine import Ray
     from kgrow.searching.limits import LimitError, Limits
     from kgrow.task import Augmentation, Task
 
@@ -20,15 +20,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "kgrow.task",
-    "Chief": "kgrow.searching.cluster",
     "Compressed": "kgrow.compressing.compressed",
     "EarlyExit": "kgrow.exporting",
     "ExportError": "kgrow.exporting",
     "LimitError": "kgrow.searching.limits",
     "Limits": "kgrow.searching.limits",
+    "Ray": "kgrow.searching.engine",
     "Result": "kgrow.result",
     "Task": "kgrow.task",
-    "Worker": "kgrow.searching.cluster",
     "compress": "kgrow.compressing.compress",
     "load": "kgrow.result",
     "search": "kgrow.pipeline",
@@ -36,15 +35,14 @@ _HOMES = {
 
 __all__ = [
     "Augmentation",
-    "Chief",
     "Compressed",
     "EarlyExit",
     "ExportError",
     "LimitError",
     "Limits",
+    "Ray",
     "Result",
     "Task",
-    "Worker",
     "__version__",
     "compress",
     "load",
@@ -53,6 +51,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("Chief", "Worker"):
+        raise AttributeError(
+            f"`kgrow.{name}` is no more. A search on several machines is `engine='ray'`: see `kgrow.Ray`."
+        )
     if name not in _HOMES:
         raise AttributeError(f"module 'kgrow' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -15,7 +15,9 @@ R = TypeVar("R")
 Rule = Callable[[Any, str], Any]
 
 
-def checked(rules: Mapping[str, Rule]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def checked(
+    rules: Mapping[str, Rule], removed: Mapping[str, str] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Returns a decorator by which a call gets its arguments as its rules return them.
 
     Defaults are not checked: they are right.
@@ -23,6 +25,7 @@ def checked(rules: Mapping[str, Rule]) -> Callable[[Callable[P, R]], Callable[P,
     Args:
         rules: By the names of the parameters, every one of them; what has a rule too many here is ignored, so that
             calls that share parameters can share rules.
+        removed: Parameters of an earlier version, and a sentence about what has taken the place of each.
 
     Example:
         >>> from kgrow._checks import check_positive_int
@@ -43,6 +46,8 @@ def checked(rules: Mapping[str, Rule]) -> Callable[[Callable[P, R]], Callable[P,
             try:
                 given = signature.bind(*args, **kwargs)
             except TypeError:
+                for name in kwargs.keys() & (removed or {}).keys():
+                    raise TypeError(f"`{name}` is no argument any more. {(removed or {})[name]}") from None
                 return call(*args, **kwargs)  # Python says best which argument is missing or unknown
             for name, value in given.arguments.items():
                 if name in rules:

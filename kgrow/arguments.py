@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import kgrow
 from kgrow._units import check_seconds
+
+# Of an earlier version, and what has taken their place.
+_ENGINE = "A search on several machines is `kgrow search ... --engine ray [--address HOST:PORT]`."
+REMOVED = {
+    "worker": f"{_ENGINE} Its workers are Ray's: `ray start --address HOST:PORT` on each machine.",
+    "--chief": f"{_ENGINE} Start it with `ray start --head`.",
+    "--lease": f"{_ENGINE} Ray notices by itself that a worker is gone.",
+    "--wait": f"{_ENGINE} Ray notices by itself that a machine is gone.",
+}
+
+
+def check_spelling(words: Sequence[str]) -> None:
+    """Raises ValueError if a command or an option is one of an earlier version."""
+    for word in [*words[:1], *(word.partition("=")[0] for word in words[1:] if word.startswith("--"))]:
+        if word in REMOVED:
+            raise ValueError(f"`{word}` is no more. {REMOVED[word]}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,27 +39,9 @@ def parser() -> argparse.ArgumentParser:
         "was stopped.",
     )
     _add_search(search.add_argument)
-    add = search.add_argument
-    add("--chief", metavar="[HOST:]PORT", help="serve the trials to `kgrow worker`s there, in place of training them")
-    add("--lease", type=duration, default=60.0, metavar="TIME", help="a worker not heard of for it is given up (60s)")
-    _add_worker(commands)
     _add_export(commands)
     _add_benchmark(commands)
     return top
-
-
-def _add_worker(commands: Any) -> None:
-    worker = commands.add_parser(
-        "worker",
-        allow_abbrev=False,
-        help="train trials of a search that another process serves",
-        description="Train trials of a search that `kgrow search --chief` serves. Takes the options of that search; "
-        "its run directory must be on a file system that both share.",
-    )
-    _add_search(worker.add_argument)
-    add = worker.add_argument
-    add("--chief", metavar="[HOST:]PORT", help="where the search serves its trials")
-    add("--wait", type=duration, default=60.0, metavar="TIME", help="how long the chief may be out of reach (60s)")
 
 
 def _add_search(add: Callable[..., Any]) -> None:
@@ -76,7 +74,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add("--max-params", type=int, metavar="N", help="the same as --limit params=N")
     add("--device", metavar="NAME", help="limits of a device such as rp2040: half of its flash and RAM")
     add("--trials", type=int, default=4, metavar="N", help="candidates to try at most (4)")
-    add("--oracle", default="bayesian", help="bayesian (default), random, grid or hyperband")
+    add("--oracle", default="bayesian", help="bayesian (default), random or grid")
     add(
         "--estimator",
         default="full",
@@ -93,6 +91,8 @@ def _add_search(add: Callable[..., Any]) -> None:
         default="accurate",
         help="accurate (default) or small, among networks that accuracy cannot tell apart",
     )
+    add("--engine", default="local", help="local (default), or ray: a cluster trains candidates side by side")
+    add("--address", metavar="HOST:PORT", help="head of the Ray cluster (default: that of this machine, if any)")
     add("--distribute", metavar="STRATEGY", help="mirrored: all GPUs of this machine share every batch")
     add("--quantize", metavar="KIND", help="float32 or int8 (default: int8 if a limit concerns the file)")
     add(

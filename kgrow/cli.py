@@ -15,7 +15,7 @@ from typing import Any
 
 import kgrow
 from kgrow._checks import check_path
-from kgrow.arguments import parser
+from kgrow.arguments import check_spelling, parser
 from kgrow.task.sources import check_exists
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
@@ -29,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; `sys.argv` by default.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        check_spelling(given)
+    except ValueError as problem:
+        _say(f"kgrow: {problem}")
+        return BAD_USAGE
     options = parser().parse_args(given)
     try:
         if options.dataset is not None:
@@ -36,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_exists(options.dataset, options.data_dir, "dataset")
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
-        if options.command not in ("search", "worker"):
+        if options.command != "search":
             _say("Interrupted.")
             return INTERRUPTED
         again = [argument for argument in given if argument != "--overwrite"]  # which would start anew once more
@@ -51,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_search(options: argparse.Namespace) -> int:
-    """`kgrow search` and `kgrow worker`."""
+    """`kgrow search`."""
     out = None if options.out is None else Path(check_path(options.out, "--out")).absolute()
     result = kgrow.search(
         options.dataset,
@@ -85,7 +90,7 @@ def run_search(options: argparse.Namespace) -> int:
         project_name=out.name if out else None,
         overwrite=options.overwrite,
         distribute=options.distribute,
-        cluster=worker_of(options) if options.command == "worker" else chief_of(options),
+        engine=engine(options),
         verbose=options.verbose,
     )
     if options.json:
@@ -151,34 +156,17 @@ def limits(options: argparse.Namespace) -> kgrow.Limits:
     return given if options.device is None else given.tightened(kgrow.Limits.of_device(options.device))
 
 
-def chief_of(options: argparse.Namespace) -> kgrow.Chief | None:
-    """Returns the part of `kgrow search`, by `--chief` or by KerasTuner's environment variables; None to do it all."""
-    from kgrow.searching.cluster import from_environment
-
-    if options.chief is not None:
-        return kgrow.Chief(options.chief, options.lease)
-    given = from_environment(os.environ)
-    return dataclasses.replace(given, lease_s=options.lease) if isinstance(given, kgrow.Chief) else None
-
-
-def worker_of(options: argparse.Namespace) -> kgrow.Worker:
-    """Returns the part of `kgrow worker`: who serves it, by `--chief` or by KerasTuner's environment variables."""
-    from kgrow.searching.cluster import from_environment
-
-    if options.chief is not None:
-        return kgrow.Worker(options.chief, options.wait)
-    given = from_environment(os.environ)
-    if not isinstance(given, kgrow.Worker):
-        raise ValueError(
-            "`--chief HOST:PORT` must say where the search serves its trials, but is not given, and no environment "
-            "variables of KerasTuner name a worker."
-        )
-    return dataclasses.replace(given, wait_s=options.wait)
+def engine(options: argparse.Namespace) -> str | kgrow.Ray:
+    """Returns what trains the candidates, by `--engine` and `--address`."""
+    if options.address is None:
+        return options.engine
+    if options.engine != "ray":
+        raise ValueError(f"`--address` must come with `--engine ray`, but the engine is {options.engine!r}.")
+    return kgrow.Ray(options.address)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "search": run_search,
-    "worker": run_search,
     "export": run_export,
     "benchmark": run_benchmark,
 }

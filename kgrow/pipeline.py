@@ -1,4 +1,4 @@
-"""`search`, the main job: from what a user gives to a plan, which is carried out here, by a chief or by a worker."""
+"""`search`, the main job: from what a user gives to a plan, which is carried out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kgrow._files import read_json
 from kgrow._keras import pinned
 from kgrow._rules import checked
 from kgrow._units import check_seconds
@@ -30,31 +31,27 @@ from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.export import check_representative_dataset
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.inventory import check_same_images, record_images
-from kgrow.lifecycle import PRESETS, Observer, Preset, Settings
+from kgrow.lifecycle import PRESETS, Preset, Settings
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.pruning import CRITERIA, ChannelCriterion, Criterion
 from kgrow.reporting.progress import display_for
 from kgrow.result import Result, load
 from kgrow.run import MODEL, RESULT, Run
-from kgrow.search_rules import RULES
-from kgrow.searching import SPACES, SearchSpace, latency, time_limit
+from kgrow.search_rules import REMOVED, RULES
+from kgrow.searching import SPACES, SearchSpace, latency
 from kgrow.searching.choice import ACCURATE, check_preference
-from kgrow.searching.cluster import Chief, Worker, from_environment
+from kgrow.searching.engine import Ray, check_environment
 from kgrow.searching.estimating import Estimator, Full, chosen_estimator
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
 from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Objective, chosen_objective
 from kgrow.searching.proposals import Proposals
-from kgrow.searching.shared import is_complete
 from kgrow.task import Augmentation, Task
-
-if TYPE_CHECKING:
-    from kgrow.searching.chief import Server
 
 
 @pinned()
-@checked(RULES)
+@checked(RULES, REMOVED)
 def search(  # noqa: PLR0913 - the one call of the README; all but the data are keywords with a default
     dataset: Any,
     *,
@@ -91,7 +88,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     project_name: str | None = None,
     overwrite: bool = False,
     distribute: Any = None,
-    cluster: Chief | Worker | None = None,
+    engine: str | Ray | None = "local",
     verbose: int = 1,
 ) -> Result:
     """Grows, prunes, picks and exports the best classifier within the limits.
@@ -147,17 +144,16 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             balances classes of which the largest has more than three times as many images as the smallest.
         max_time: Seconds for everything, or a text such as `"10m"`, from reading the data to the export. The schedule
             is shortened until one candidate fits, and training stops between two steps; the best network so far is
-            exported, as it stands if none has its final structure. One epoch is trained in any case. With workers the
-            chief's counts.
+            exported, as it stands if none has its final structure. One epoch is trained in any case.
         seed: Random seed.
         directory: Parent of run directories.
         project_name: The run directory's name; the data set's by default.
         overwrite: Whether a run in that directory is started over; by default an equal one goes on.
         distribute: `"mirrored"`, or a `tf.distribute.Strategy`: its replicas share every batch, each on a device of its
             own. By default one device trains.
-        cluster: What this process does in a search on several machines: a `Chief` serves trials and does the export, a
-            `Worker` trains trials and returns the chief's result. By default what KerasTuner's environment variables
-            say, or everything.
+        engine: What trains the candidates: `"local"`, this process, one after the other, or `"ray"`, a Ray cluster of
+            one machine or several, as many at once as it has room for, or a `Ray` with its address and what each
+            candidate takes of it.
         verbose: 0 silent, 1 live display on a terminal and lines elsewhere, 2 lines.
 
     Returns:
@@ -167,7 +163,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     Raises:
         ValueError: If an argument or the data are unusable; the message says how to fix it.
         LimitError: If no candidate satisfies the limits; the message names the nearest one and the limit that binds.
-        OutOfTimeError: If `max_time` ended before any trial of a chief's workers.
+        ConnectionError: If the cluster of `engine` cannot be reached.
 
     Example:
         >>> import tempfile
@@ -227,27 +223,22 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         objective=goal,
         oracle=oracle,
         trials=max(trials, NUM_CANDIDATES if calibrate else 1),
-        estimator=chosen_estimator(estimator, oracle, calibrate),
+        estimator=chosen_estimator(estimator, calibrate),
         calibrate=calibrate,
         prefer=prefer,
     )
     path = Path(directory) / (project_name or default_project_name(task))
     if not overwrite:
         check_same_images(path, task, (lambda: task) if is_named else functools.partial(read, image_size=image_size))
-    cluster = cluster or from_environment(os.environ)
-    if cluster and not isinstance(plan.estimator, Full):
-        raise ValueError(
-            f"`estimator` must be 'full' on several machines, but got {estimator!r}: workers train what they are given."
-        )
-    if isinstance(cluster, Worker):
-        with display_for(verbose) as observer:
-            return _work(cluster, task, plan, path, observer)
+    check_environment(os.environ)
+    cluster = engine if isinstance(engine, Ray) else None
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(_server(cluster)) if cluster else None
+        if cluster is not None:
+            stack.enter_context(_connected(cluster, plan))
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         record_images(run, task)
         is_whole = all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM)))
-        if is_whole and is_complete(run.path, plan.trials):
+        if is_whole and _is_complete(run.path, plan.trials):
             return load(path, task)
         observer = stack.enter_context(display_for(verbose))
         if size is not image_size:
@@ -259,33 +250,30 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         seconds = None if max_time is None else check_seconds(max_time, "max_time")
         plan = in_time(task, plan, run, started, seconds, observer)
         source = source_document(dataset, data_dir, size, validation_split, class_names)
-        return Search(task, plan, run, observer, source, server).result(seconds, started)
+        return Search(task, plan, run, observer, source, cluster).result(seconds, started)
 
 
-def _server(chief: Chief) -> Server:
-    from kgrow.searching.chief import Server  # grpc and KerasTuner take their time
+def _connected(engine: Ray, plan: Plan) -> contextlib.AbstractContextManager[None]:
+    """Connects to a cluster, if it can train what is planned."""
+    if not isinstance(plan.estimator, Full):
+        raise ValueError(
+            f"`estimator` must be 'full' with the engine 'ray', but got {plan.estimator!r}. What an estimator says of "
+            "a candidate depends on those before it, which a cluster trains at the same time."
+        )
+    if plan.settings.strategy is not None:
+        raise ValueError(
+            "`distribute` must be None with the engine 'ray', but got a strategy. Give a candidate several GPUs by one "
+            "of the two: candidates side by side keep all of them busy too."
+        )
+    from kgrow.searching.ray_trials import connected  # Ray takes its time, and need not be installed
 
-    return Server(chief)
+    return connected(engine)
 
 
-def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer) -> Result:
-    """Trains trials that a chief serves, and waits for its result."""
-    from kgrow.searching.shared import SharedTrials
-    from kgrow.searching.worker import Attentive, open_desk
-
-    config = configuration(task, plan)
-    if is_complete(path, plan.trials):
-        Run.check(path, config)
-        return load(path, task)
-    with open_desk(worker, path.absolute(), config) as desk:
-        proposals = latency.remembered(plan.proposals, desk.path)
-        plan = dataclasses.replace(plan, proposals=proposals, settings=time_limit.remembered(plan.settings, desk.path))
-        search = Search(task, plan, desk.run, Attentive(observer, desk.line))
-        desk.work(search.tuner(SharedTrials(search.trials, desk.path)), observer)
-        observer.note("no trials are left for this worker; waiting for the chief's result")
-        if desk.wait_for_result():
-            desk.clear()
-    return load(path, task)
+def _is_complete(path: Path, trials: int) -> bool:
+    """Returns whether a search has written its result, every trial of it has ended, and no more are asked for."""
+    found = read_json(path / RESULT, {"complete": bool, "trials": int})
+    return found["complete"] and found["trials"] >= trials
 
 
 def default_project_name(task: Task) -> str:

@@ -11,7 +11,7 @@ from kgrow._checks import (
     check_rounds,
     check_text,
 )
-from kgrow._rules import Rule, instance_of, name_or_instance, one_of, optional
+from kgrow._rules import Rule, name_or_instance, one_of, optional
 from kgrow._units import check_seconds
 from kgrow.configuration import check_class_weight
 from kgrow.lifecycle import PRESETS, Preset
@@ -21,7 +21,7 @@ from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, SCOPES, ChannelCriterion, 
 from kgrow.reporting.progress import check_verbose
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.choice import PREFERENCES
-from kgrow.searching.cluster import Chief, Worker
+from kgrow.searching.engine import check_engine
 from kgrow.searching.estimating import ESTIMATORS, Estimator
 from kgrow.searching.footprint import FORMATS
 from kgrow.searching.limits import Limits
@@ -74,6 +74,11 @@ RULES: dict[str, Rule] = {
     "project_name": optional(_check_project_name),
     "overwrite": check_bool,
     "distribute": optional(check_distribute),
-    "cluster": optional(instance_of(Chief, Worker)),
+    "engine": check_engine,
     "verbose": check_verbose,
+}
+
+# Arguments of an earlier version, and what has taken their place.
+REMOVED: dict[str, str] = {
+    "cluster": "A search on several machines is `engine='ray'`; see `kgrow.Ray`, and `ray start` for its workers.",
 }

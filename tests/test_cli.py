@@ -264,7 +264,6 @@ def test_a_narrow_terminal_shows_the_whole_run_and_gets_its_cursor_back(tmp_path
     [
         ("search", "nosuch"),
         ("search", "./nosuch"),
-        ("worker", "nosuch"),
         ("export", "RUN", "--out", "x", "--dataset", "nosuch"),
     ],
 )

@@ -17,13 +17,12 @@ from kgrow.compressing.graph import outputs
 from kgrow.density.network import DensityNetwork
 from kgrow.density.space import DensitySpace
 from kgrow.density.training import Training
-from kgrow.density.trials import DensityTrials, DensityTuner
+from kgrow.density.trials import DensityTrials, DensityTuner, run_tuner
 from kgrow.exporting import Artefact, ExportOptions
 from kgrow.lifecycle import Observer
 from kgrow.reporting.progress import display_for
 from kgrow.run import Run
 from kgrow.searching.oracles import make_oracle
-from kgrow.searching.tuner import run_tuner
 from kgrow.task import Task
 
 RESULT = "density.json"
@@ -119,7 +118,7 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
     )
     training = training or Training()
     space = DensitySpace(math.prod(task.input_shape), task.num_classes, max_depth, max_width, max_params)
-    chosen = make_oracle(oracle, trials, seed, training.epochs)
+    chosen = make_oracle(oracle, trials, seed)
     config = {
         "task": {"name": task.name, "fingerprint": task.fingerprint},
         "space": {"max_depth": max_depth, "max_width": max_width, "max_params": max_params},

@@ -12,7 +12,6 @@ from kgrow.searching.objective import NAME
 with quiet_stderr():
     import keras_tuner
 
-HALVING = 3
 # Trials of the Bayesian oracle before it learns from any. However many are to come the first ones are the same, so that
 # a search may be given more of them later.
 DRAWN_FIRST = 3
@@ -66,40 +65,34 @@ class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
             trial.hyperparameters.values = values[number]
 
 
-def _random(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def _random(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
     return _Random(max_trials=trials, **common)
 
 
-def _bayesian(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def _bayesian(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
     return _Bayesian(max_trials=trials, num_initial_points=DRAWN_FIRST, **common)
 
 
-def _grid(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def _grid(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
     return keras_tuner.oracles.GridSearchOracle(max_trials=trials, **common)
 
 
-def _hyperband(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
-    oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=rungs, factor=HALVING, **common)
-    oracle.max_trials = trials
-    return oracle
-
-
 # By the name used on the command line.
-ORACLES: dict[str, Callable[[int, dict[str, Any], int], keras_tuner.Oracle]] = {
+ORACLES: dict[str, Callable[[int, dict[str, Any]], keras_tuner.Oracle]] = {
     "bayesian": _bayesian,
     "random": _random,
     "grid": _grid,
-    "hyperband": _hyperband,
 }
-
-
-def ends_trials_early(oracle: Any) -> bool:
-    """Returns whether an oracle, or the one of a name, halves: most of its trials are then not trained to their end."""
-    return oracle == "hyperband" or isinstance(oracle, keras_tuner.oracles.HyperbandOracle)
 
 
 def check_oracle(oracle: Any) -> None:
     """Raises ValueError unless it is a name in `ORACLES`, or a fresh `keras_tuner.Oracle` that maximises `NAME`."""
+    is_named = isinstance(oracle, str) and oracle == "hyperband"
+    if is_named or isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
+        raise ValueError(
+            f"`oracle` must not end trials early, but got {oracle!r}. Successive halving is `estimator='halving'` "
+            "(--estimator halving), which goes with any oracle."
+        )
     if isinstance(oracle, str):
         lookup(ORACLES, oracle, "oracle")
         return
@@ -119,7 +112,7 @@ def check_oracle(oracle: Any) -> None:
         )
 
 
-def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.Oracle:
+def make_oracle(oracle: Any, trials: int, seed: int) -> keras_tuner.Oracle:
     """Returns an oracle that maximises the search's objective.
 
     Args:
@@ -127,7 +120,6 @@ def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.
             `keras_tuner.Objective("objective", "max")`, which is taken as it is.
         trials: Candidates to try at most.
         seed: Of what is drawn.
-        rungs: Epochs after the last structural event, which successive halving divides among its rungs.
 
     Raises:
         ValueError: If it is neither, or has another objective.
@@ -135,15 +127,10 @@ def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.
     check_positive_int(trials, "trials")
     check_oracle(oracle)
     if not isinstance(oracle, str):
-        if isinstance(oracle, keras_tuner.oracles.HyperbandOracle) and oracle.max_epochs > rungs:
-            raise ValueError(
-                f"`oracle` must have at most {rungs} `max_epochs`, the epochs after the last structural event, but has "
-                f"{oracle.max_epochs}. Lower it, or train for more `epochs`."
-            )
         return oracle
     common = {
         "objective": keras_tuner.Objective(NAME, "max"),
         "seed": seed + 1,  # KerasTuner takes 0 for none
         "max_consecutive_failed_trials": trials + 1,
     }
-    return ORACLES[oracle](trials, common, rungs)
+    return ORACLES[oracle](trials, common)

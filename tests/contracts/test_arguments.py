@@ -54,6 +54,9 @@ VALID = {
     ("EarlyExit", "threshold"): {"an empty list", "an empty array"},  # of a network of one head
     ("set_threshold", "threshold"): {"an empty list", "an empty array"},
     ("Limits", "latency_ms"): {"2**64"},
+    ("Ray", "cpus"): {"2**64"},
+    ("Ray", "gpus"): {"2**64"},
+    ("search", "engine"): {"None"},
     # A pair: what its images and labels are like is seen when they are read.
     **{(name, part): {"a ragged list"} for name in ("load", "benchmark") for part in DATA},
     ("compress", "learning_rate"): {"2**64"},
@@ -81,7 +84,7 @@ def model():
 def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
     """Every public call by its name: itself, and what it is called with but for the one argument in question."""
     monkeypatch.chdir(tmp_path)
-    for name in ("execution.Search.result", "pipeline._work", "pipeline._server", "benchmark.load"):
+    for name in ("execution.Search.result", "pipeline._connected", "benchmark.load"):
         monkeypatch.setattr(f"kgrow.{name}", work)
     monkeypatch.setattr("kgrow.recorded.read_result", work)
     for module, name in {
@@ -116,8 +119,7 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
         "Limits": (kgrow.Limits, {}),
         "EarlyExit": (kgrow.EarlyExit, {}),
         "Augmentation": (kgrow.Augmentation, {}),
-        "Chief": (kgrow.Chief, {"address": "8123"}),
-        "Worker": (kgrow.Worker, {"address": "8123"}),
+        "Ray": (kgrow.Ray, {}),
     }
 
 
@@ -158,7 +160,7 @@ def outcome(call, arguments, parameter):
 
 CALLS = (
     *("search", "compress", "load", "benchmark", "set_threshold", "Task.of", "Result.export", "Compressed.export"),
-    *("Limits", "EarlyExit", "Augmentation", "Chief", "Worker"),
+    *("Limits", "EarlyExit", "Augmentation", "Ray"),
 )
 
 
@@ -228,7 +230,6 @@ def test_limits_are_a_mapping_and_amounts_are_texts_as_on_the_command_line(calls
     assert found.plan.proposals.limits == kgrow.Limits(10_000, 2_500_000, 64_000, 32_768)
     assert max_time == 90
     assert kgrow.Limits(latency_ms="0.5s").latency_ms == 500
-    assert (kgrow.Chief("80", lease_s="2m").lease_s, kgrow.Worker("80", wait_s="1h").wait_s) == (120, 3600)
 
 
 @pytest.mark.parametrize(
@@ -254,14 +255,23 @@ def test_what_is_wrong_in_a_way_of_its_own_is_said(options, message, calls):
         search(**{**given, **options})
 
 
+def test_what_is_no_more_names_what_has_taken_its_place(calls):
+    search, given = calls["search"]
+    with pytest.raises(TypeError, match=r"`cluster` is no argument any more. .* `engine='ray'`"):
+        search(**given, cluster=None)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'clutter'"):
+        search(**given, clutter=None)
+    for name in ("Chief", "Worker"):
+        with pytest.raises(AttributeError, match=rf"`kgrow.{name}` is no more. .* `engine='ray'`"):
+            getattr(kgrow, name)
+
+
 TEXTS = ("", "nan", "inf", "-1", str(2**64), "1e400", "x", "[]", "\udcff", "a\0b")
 NAMES = {"nan", "inf", "-1", str(2**64), "1e400", "x", "[]"}  # of a file or a folder
 # What an option rightly accepts.
 VALID_TEXTS = {
     ("search", "--out"): NAMES,
     ("search", "--data-dir"): NAMES,
-    ("worker", "--out"): NAMES,
-    ("worker", "--data-dir"): NAMES,
     ("export", "--data-dir"): NAMES,
     ("benchmark", "--data-dir"): NAMES,
     ("export", "--out"): NAMES,
@@ -276,7 +286,7 @@ def options_of(command):
     return [(action.option_strings or [action.dest])[0] for action in actions]
 
 
-@pytest.mark.parametrize("command", ["search", "worker", "export", "benchmark"])
+@pytest.mark.parametrize("command", ["search", "export", "benchmark"])
 def test_every_wrong_text_of_every_option_is_refused_with_exit_code_2(command, calls, monkeypatch, capsys):
     exported, load = calls["Result.export"][1]["self"], kgrow.load
 
@@ -289,7 +299,6 @@ def test_every_wrong_text_of_every_option_is_refused_with_exit_code_2(command, c
     monkeypatch.setattr("kgrow.pipeline.Proposals", work)
     given = {
         "search": {"dataset": "digits"},
-        "worker": {"dataset": "digits", "--chief": "8123"},
         "export": {"run": "run", "--out": "model.tflite"},
         "benchmark": {"path": "run"},
     }[command]
@@ -334,6 +343,11 @@ def exit_code(line, capsys):
         ),
         (["export", "run", "--out", "/"], "`path` must be a new folder or an earlier bundle"),
         (["search", "~nosuch/x"], "no such user"),
+        (["search", "digits", "--address", "box:6379"], "`--address` must come with `--engine ray`"),
+        (["search", "digits", "--engine", "rya"], "`engine` must be one of 'local', 'ray', but got 'rya'"),
+        (["worker", "digits"], "`worker` is no more. A search on several machines is `kgrow search ... --engine ray"),
+        (["search", "digits", "--chief", "8123"], "`--chief` is no more. "),
+        (["search", "digits", "--lease=6s"], "`--lease` is no more. "),
         (["search", "digits", "--image-size", "30000"], "`image_size` must be a side of at most 2048 pixels"),
         (["search", "digits", "--seed", "4294967296"], "`seed` must be at most 2147483647"),
     ],

@@ -1,7 +1,5 @@
 """How accurate candidates will be, for less than their training costs: approximate, unless it is `full`."""
 
-from typing import Any
-
 from kgrow._checks import lookup
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.evidence import Evidence
@@ -40,12 +38,11 @@ __all__ = [
 ]
 
 
-def chosen_estimator(estimator: str | Estimator, oracle: Any, calibrate: bool) -> Estimator:
+def chosen_estimator(estimator: str | Estimator, calibrate: bool) -> Estimator:
     """Returns an estimator that suits a search.
 
     Args:
         estimator: A name in `ESTIMATORS`, or an estimator.
-        oracle: What decides what is tried next.
         calibrate: Whether its estimates are to be compared with full training.
 
     Raises:
@@ -57,28 +54,12 @@ def chosen_estimator(estimator: str | Estimator, oracle: Any, calibrate: bool) -
         raise ValueError(f"`estimator` must be 'full', {names} or an Estimator, but got {estimator!r}.")
     if calibrate and isinstance(chosen, Full):
         raise ValueError(f"`calibrate` must come with an approximate estimator, one of {names}, but got 'full'.")
-    if not isinstance(chosen, Full) and _ends_trials_early(oracle):
-        raise ValueError(
-            f"`estimator` must be 'full' with the oracle 'hyperband', which ends trials early itself, but got "
-            f"{estimator!r}. Choose another oracle or another estimator."
-        )
     return chosen
 
 
-def searching_share(estimator: Estimator, oracle: Any) -> float:
-    """Returns the part of the time allowed that a search may take; the rest is for training the best in full.
-
-    Args:
-        estimator: Of the search.
-        oracle: What decides what is tried next.
-    """
-    return 1.0 if isinstance(estimator, Full) and not _ends_trials_early(oracle) else ESTIMATING_SHARE
-
-
-def _ends_trials_early(oracle: Any) -> bool:
-    from kgrow.searching.oracles import ends_trials_early
-
-    return ends_trials_early(oracle)
+def searching_share(estimator: Estimator) -> float:
+    """Returns the part of the time allowed that a search may take; the rest is for training the best in full."""
+    return 1.0 if isinstance(estimator, Full) else ESTIMATING_SHARE
 
 
 def name_of(estimator: Estimator) -> str:
