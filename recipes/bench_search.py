@@ -1,4 +1,4 @@
-"""Measures the search: what sharing saves, what fits a small device, and whether ratios per block are worth it.
+"""Measures the search: what sharing and estimating save, what fits a small device, whether ratios per block pay.
 
     python recipes/bench_search.py [--only NAME] [--quick] [--json]
 
@@ -28,6 +28,8 @@ REDUCTIONS = (
 )
 RESAMPLES, CONFIDENCE = 10_000, 95
 FIRST_TRIAL = "trials/0000"
+# An estimator is useful if it ranks as full training does, at a lower price for many of the candidates.
+ESTIMATOR_SEEDS, USEFUL_TAU, USEFUL_SHARE = 3, 0.5, 0.5
 LIMIT_BYTES, RAM_BYTES, SECONDS = 16_000, 24_000, 900
 
 
@@ -177,6 +179,44 @@ def _cifar10(num_images: int, seed: int) -> Any:
     )
 
 
+def estimators(quick: bool) -> Iterator[Figure]:
+    """How far the order in which an estimator puts ten networks of several sizes agrees with that of full training.
+
+    All of them see the same candidates, which are drawn. An estimate that differs from full training was cheaper; where
+    an estimator lets a candidate be trained to its end, the two are equal and tell nothing of it.
+    """
+    from kgrow.searching.estimating import Evidence, Extrapolation, Halving, LowFidelity, Supernet
+
+    command = "python recipes/bench_search.py --only estimators"
+    for estimator in (Halving(), LowFidelity(), Supernet(), Extrapolation(), Evidence()):
+        name = type(estimator).__name__
+        found = [_calibrated(estimator, seed, quick) for seed in range(1 if quick else ESTIMATOR_SEEDS)]
+        pairs = [pair for calibration in found for pair in calibration["candidates"]]
+        cheaper = [pair for pair in pairs if pair["estimated_val_accuracy"] != pair["val_accuracy"]]
+        tau = statistics.mean(calibration["kendall_tau"] or 0.0 for calibration in found)
+        yield figure(f"{name}_tau", tau, f"Kendall's tau, mean of {len(found)} seeds", f">= {USEFUL_TAU}", command)
+        yield figure(f"{name}_cheaper", len(cheaper) / len(pairs), "of the candidates", f">= {USEFUL_SHARE}", command)
+
+
+def _calibrated(estimator: Any, seed: int, quick: bool) -> dict[str, Any]:
+    import kgrow
+
+    with tempfile.TemporaryDirectory() as folder:
+        result = kgrow.search(
+            "digits",
+            limits={"flash_bytes": "40KB"},
+            trials=10,
+            oracle="random",
+            estimator=estimator,
+            calibrate=True,
+            epochs=2 if quick else 20,
+            seed=seed,
+            directory=folder,
+            verbose=2,
+        )
+        return result.document["calibration"]
+
+
 def candidates(quick: bool) -> Iterator[Figure]:
     """Candidates checked against limits from their architecture alone, in processor time; drawing is not counted."""
     from kgrow.searching.footprint import costs
@@ -213,7 +253,14 @@ def _drawn(count: int) -> list[tuple[Any, tuple[float, ...]]]:
     return [(each, tuple(generator.uniform(0.05, 1.0) for _ in each.blocks)) for each in architectures]
 
 
-MEASURES = {"digits": digits, "memory": memory, "mnist": mnist, "cifar10": cifar10, "candidates": candidates}
+MEASURES = {
+    "digits": digits,
+    "memory": memory,
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "candidates": candidates,
+    "estimators": estimators,
+}
 
 if __name__ == "__main__":
     sys.exit(main(__doc__.partition("\n")[0], MEASURES, REDUCTIONS))
