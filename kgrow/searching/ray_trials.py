@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,8 @@ from kgrow.searching.ray_task import Files, Step, Work, train_remotely
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import OUTCOME, Trials
 
+# Seconds within which the head of a cluster answers.
+REACHED_S = 10
 # Workers that a trial may lose without an epoch in between: what is killed for its memory each time will be again.
 MOST_LOSSES = 3
 
@@ -64,7 +67,7 @@ class RayTrials:
         work = Work(task, trials.settings, trials.objective, trials.full_macs, max(1, int(engine.cpus)))
         self._task, self._work = train_remotely.options(**engine.resources(available)), ray.put(work)
         self._journeys: dict[int, Journey] = {}
-        trials.observer.note(f"a Ray cluster of {len(ray.nodes())} nodes trains up to {self.at_once} trials at once")
+        trials.observer.note(f"the Ray cluster trains up to {self.at_once} trials at once")
 
     def directory(self, index: int) -> Run:
         """See `Trials.directory`."""
@@ -172,8 +175,11 @@ def connected(engine: Ray) -> Iterator[None]:
         yield
         return
     try:
+        if engine.address is not None:  # Ray would try for minutes
+            host, _, port = engine.address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), REACHED_S).close()
         ray.init(address=engine.address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ConnectionError(
             f"`engine` must be a Ray cluster that can be reached, but {engine.address or 'the one here'} cannot: "
             f"{error}. Start it (`ray start --head`), and run the search on one of its machines."

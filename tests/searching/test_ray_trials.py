@@ -1,5 +1,6 @@
 """Tests of what is sent to a cluster and what comes back, in a stand-in for Ray; the real one is in test_cluster.py."""
 
+import socket
 import sys
 import time
 import types
@@ -73,8 +74,8 @@ class FakeRay(types.ModuleType):
     def cluster_resources(self):
         return {"CPU": 2.0}
 
-    def nodes(self):
-        return [{}]
+    def is_initialized(self):
+        return False
 
 
 class Listener(Observer):
@@ -197,3 +198,13 @@ def test_another_version_on_a_machine_is_refused(opened, tiny_architecture, monk
     monkeypatch.setattr(kgrow, "__version__", "0.0.1")
     with pytest.raises(ValueError, match=r"must be of the same version on all machines, but is .* and 0\.0\.1 here"):
         opened.elsewhere.train(0, proposal_of(tiny_architecture), FOREVER)
+
+
+def test_cluster_that_is_not_there_is_said_at_once(fake):
+    from kgrow.searching.ray_trials import connected
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        engine = kgrow.Ray(f"127.0.0.1:{free.getsockname()[1]}")
+    with pytest.raises(ConnectionError, match=rf"can be reached, but {engine.address} cannot"), connected(engine):
+        pass
