@@ -22,7 +22,7 @@ from kgrow.reporting.progress import check_verbose
 from kgrow.searching import SPACES, SearchSpace
 from kgrow.searching.choice import PREFERENCES
 from kgrow.searching.engine import check_engine
-from kgrow.searching.estimating import ESTIMATORS, Estimator
+from kgrow.searching.estimating import check_estimator
 from kgrow.searching.footprint import FORMATS
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import chosen_objective
@@ -51,7 +51,7 @@ RULES: dict[str, Rule] = {
     "limits": optional(Limits.check),
     "trials": check_rounds,
     "oracle": _check_oracle,
-    "estimator": name_or_instance(ESTIMATORS, Estimator),
+    "estimator": check_estimator,
     "calibrate": check_bool,
     "objective": lambda value, name: chosen_objective(value),
     "quantize": optional(one_of(FORMATS)),

@@ -36,41 +36,41 @@ def engine():
     cluster.shutdown()
 
 
-def workers():
-    """The processes that train a trial."""
-    found = []
+def worker_of(trial):
+    """The process that trains a trial: it holds the lock of the directory in which it writes."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
+            if not (folder / "cmdline").read_bytes().startswith(b"ray::train_remotely"):
+                continue
+            opened = [Path(os.readlink(descriptor)) for descriptor in (folder / "fd").iterdir()]
+        except OSError:  # it has ended, or closed a file
             continue
-        if command.startswith(b"ray::train_remotely"):
-            found.append(int(folder.name))
-    return found
+        if any(path.name == "kgrow.lock" and (path.parent / "trials" / trial).exists() for path in opened):
+            return int(folder.name)
+    return None
 
 
 def logs(run):
-    """What the driver knows of the trials that have a checkpoint."""
-    return {
-        path: path.read_bytes() for path in run.glob("trials/*/events.jsonl") if (path.parent / "last.npz").exists()
-    }
+    """What the searching process knows of the trials that have a checkpoint."""
+    found = run.glob("trials/*/events.jsonl")
+    return {path: path.read_bytes() for path in found if (path.parent / "last.npz").exists()}
 
 
 class Killer(threading.Thread):
-    """Kills a worker when the first two trials have a checkpoint after two epochs or more."""
+    """Kills the worker of the first trial when two epochs of it are behind a checkpoint."""
 
     def __init__(self, run):
         super().__init__(daemon=True)
-        self.run_directory, self.known, self.killed = run, {}, None
+        self.path, self.known, self.killed = run, {}, None
 
     def run(self):
         end = time.monotonic() + 10 * MINUTES
-        while time.monotonic() < end:
-            known = logs(self.run_directory)
-            if len(known) == 2 and min(log.count(b'"event": "epoch"') for log in known.values()) >= 2:
-                self.known, self.killed = known, workers()[0]
-                os.kill(self.killed, signal.SIGKILL)
-                return
+        while self.killed is None and time.monotonic() < end:
+            self.known = logs(self.path)
+            if self.known.get(self.path / "trials/0000/events.jsonl", b"").count(b'"event": "epoch"') >= 2:
+                self.killed = worker_of("0000")
+                if self.killed is not None:
+                    os.kill(self.killed, signal.SIGKILL)
             time.sleep(0.01)
 
 
@@ -91,7 +91,7 @@ def test_search_with_a_killed_worker_loses_no_epoch_and_ends_as_an_unbroken_one(
     killer.join(MINUTES)
     said = capfd.readouterr().err
     assert killer.killed is not None
-    assert said.count("its worker was lost; another one goes on from the checkpoint") == 1, said
+    assert said.count("trial 0000: its worker was lost; another one goes on from the checkpoint") == 1, said
     for path, log in killer.known.items():  # with the seconds that every epoch took: none was trained again
         assert path.read_bytes().startswith(log)
     unbroken = kgrow.search("digits", engine=engine, directory=tmp_path / "unbroken", **SEARCH)

@@ -21,7 +21,7 @@ from kgrow.lifecycle import LAST
 from kgrow.run import Run
 from kgrow.searching.engine import Ray
 from kgrow.searching.proposals import Proposal
-from kgrow.searching.ray_task import Files, Step, Work, train_remotely
+from kgrow.searching.ray_task import Files, Progress, SearchContext, train_remotely
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import OUTCOME, Trials
 
@@ -32,13 +32,13 @@ MOST_LOSSES = 3
 
 
 @dataclasses.dataclass
-class Journey:
+class RemoteTrial:
     """A trial that a worker trains.
 
     Args:
         proposal: What is trained.
         deadline: `time.time()` after which no epoch is started.
-        stream: What the worker says.
+        stream: Messages of the worker.
         losses: Workers that were lost since the last files came.
         outcome: Of the trial, when it has ended.
     """
@@ -64,9 +64,9 @@ class RayTrials:
         self.trials, available = trials, ray.cluster_resources()
         self.at_once = engine.trials_at_once(available)
         task = dataclasses.replace(trials.task, test=trials.task.validation)  # nothing there reads test images
-        work = Work(task, trials.settings, trials.objective, trials.full_macs, max(1, int(engine.cpus)))
-        self._task, self._work = train_remotely.options(**engine.resources(available)), ray.put(work)
-        self._journeys: dict[int, Journey] = {}
+        context = SearchContext(task, trials.settings, trials.objective, trials.full_macs, max(1, int(engine.cpus)))
+        self._task, self._context = train_remotely.options(**engine.resources(available)), ray.put(context)
+        self._remote: dict[int, RemoteTrial] = {}
         trials.observer.note(f"the Ray cluster trains up to {self.at_once} trials at once")
 
     def directory(self, index: int) -> Run:
@@ -79,29 +79,29 @@ class RayTrials:
 
     def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
         """Gives a candidate to the cluster, unless it is known or an equal one is under way."""
-        under_way = (journey.proposal.values for journey in self._journeys.values())
+        under_way = (remote.proposal.values for remote in self._remote.values())
         if proposal.values not in under_way and self.trials.known(index, proposal) is None:
-            self._set_out(index, proposal, deadline)
+            self._submit(index, proposal, deadline)
 
     def train(self, index: int, proposal: Proposal, deadline: float) -> Trial:
         """Returns the outcome of a candidate, when it has ended; see `Trials.train`."""
-        if index not in self._journeys:
+        if index not in self._remote:
             known = self.trials.known(index, proposal)
             if known is not None:
                 self.trials.accept(index, known)
                 return known
-            self._set_out(index, proposal, deadline)
-        trial = self._awaited(index)
-        del self._journeys[index]
+            self._submit(index, proposal, deadline)
+        trial = self._wait(index)
+        del self._remote[index]
         self.trials.accept(index, trial)
         return trial
 
-    def _set_out(self, index: int, proposal: Proposal, deadline: float) -> None:
+    def _submit(self, index: int, proposal: Proposal, deadline: float) -> None:
         deadline = deadline - time.monotonic() + time.time()
-        self._journeys[index] = Journey(proposal, deadline, self._stream(index, proposal, deadline))
+        self._remote[index] = RemoteTrial(proposal, deadline, self._stream(index, proposal, deadline))
 
     def _stream(self, index: int, proposal: Proposal, deadline: float) -> Any:
-        return self._task.remote(self._work, index, proposal, self._files(index, proposal), deadline)
+        return self._task.remote(self._context, index, proposal, self._files(index, proposal), deadline)
 
     def _files(self, index: int, proposal: Proposal) -> Files:
         run, folder = self.trials.run, self.directory(index)
@@ -109,20 +109,20 @@ class RayTrials:
         names = [f"trials/{index:04d}/{name}" for name in folder.files()] + prefixes[:1]
         return {name: read_file(run.path / name) for name in names}
 
-    def _awaited(self, index: int) -> Trial:
-        journey, observer, name = self._journeys[index], self.trials.observer, f"{index:04d}"
-        observer.trial_started(name, journey.proposal.candidate.keep_ratios, self.trials.settings.preset.epochs)
+    def _wait(self, index: int) -> Trial:
+        remote, observer, name = self._remote[index], self.trials.observer, f"{index:04d}"
+        observer.trial_started(name, remote.proposal.candidate.keep_ratios, self.trials.settings.preset.epochs)
         num_told = self._tell(index, 0)
-        while journey.outcome is None:
-            under_way = {j.stream: i for i, j in self._journeys.items() if j.outcome is None}
+        while remote.outcome is None:
+            under_way = {each.stream: number for number, each in self._remote.items() if each.outcome is None}
             ready, _ = ray.wait(list(under_way), num_returns=1)
             for number in (under_way[stream] for stream in ready):
                 message = self._received(number)
-                if number == index and isinstance(message, Step):
+                if number == index and isinstance(message, Progress):
                     observer.progress(name, message.epoch, message.done, message.total)
             num_told = self._tell(index, num_told)
-        observer.trial_finished(name, dataclasses.asdict(journey.outcome))
-        return journey.outcome
+        observer.trial_finished(name, dataclasses.asdict(remote.outcome))
+        return remote.outcome
 
     def _tell(self, index: int, num_told: int) -> int:
         """Tells the observer what is new in the log of a trial; returns how many events it was told of."""
@@ -131,21 +131,21 @@ class RayTrials:
             self.trials.observer.event(f"{index:04d}", event)
         return max(num_told, len(events))
 
-    def _received(self, index: int) -> Files | Step | Trial | None:
-        """Takes in what a worker says; None if it is lost, and another one goes on."""
-        journey = self._journeys[index]
+    def _received(self, index: int) -> Files | Progress | Trial | None:
+        """Takes in a message of a worker and returns it; None if the worker is lost, and another one goes on."""
+        remote = self._remote[index]
         try:
-            message = ray.get(next(journey.stream))
+            message = ray.get(next(remote.stream))
         except ray.exceptions.RayTaskError:  # what the trial itself raised
             raise
         except ray.exceptions.RayError as loss:
-            self._send_again(index, journey, loss)
+            self._send_again(index, remote, loss)
             return None
         if isinstance(message, Trial):
-            journey.outcome = message
+            remote.outcome = message
         elif isinstance(message, dict):
             self._keep(message)
-            journey.losses = 0
+            remote.losses = 0
         return message
 
     def _keep(self, files: Files) -> None:
@@ -153,15 +153,15 @@ class RayTrials:
         for name in sorted(files, key=lambda name: (name.endswith(OUTCOME), name.endswith(LAST))):
             self.trials.run.write_bytes(name, files[name])
 
-    def _send_again(self, index: int, journey: Journey, loss: Exception) -> None:
-        journey.losses += 1
-        if journey.losses == MOST_LOSSES:
+    def _send_again(self, index: int, remote: RemoteTrial, loss: Exception) -> None:
+        remote.losses += 1
+        if remote.losses == MOST_LOSSES:
             raise RuntimeError(
                 f"Trial {index:04d} lost {MOST_LOSSES} workers, none of which had trained an epoch before. Give "
                 f"each trial more of a machine (`engine=kgrow.Ray(cpus=...)`). The last one: {loss}"
             ) from loss
         self.trials.observer.note(f"trial {index:04d}: its worker was lost; another one goes on from the checkpoint")
-        journey.stream = self._stream(index, journey.proposal, journey.deadline)
+        remote.stream = self._stream(index, remote.proposal, remote.deadline)
 
 
 @contextlib.contextmanager

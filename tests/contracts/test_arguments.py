@@ -105,7 +105,7 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
     result = kgrow.Result(run, document, tiny_network, tiny_task)
     compressed = kgrow.Compressed(model, tiny_task, {})
     file = tmp_path / "model.tflite"
-    quick = {"space": tiny_space, "estimator": "low_fidelity", "overwrite": True}  # may be calibrated, and repeated
+    quick = {"space": tiny_space, "estimator": "halving", "overwrite": True}  # may be calibrated, and repeated
     images, labels = np.zeros((30, 8, 8), np.uint8), np.arange(30) % 3
     return {
         "search": (kgrow.search, {**quick, "dataset": tiny_task, "directory": tmp_path / "runs"}),

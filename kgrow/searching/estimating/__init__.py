@@ -1,6 +1,8 @@
 """How accurate candidates will be, for less than their training costs: approximate, unless it is `full`."""
 
-from kgrow._checks import lookup
+from typing import Any
+
+from kgrow._rules import name_or_instance
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.evidence import Evidence
 from kgrow.searching.estimating.extrapolation import Extrapolation
@@ -12,17 +14,18 @@ from kgrow.searching.estimating.supernet import Supernet
 # Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
 ESTIMATING_SHARE = 0.5
 # By the name used on the command line.
-ESTIMATORS: dict[str, Estimator] = {
-    "full": Full(),
+ESTIMATORS: dict[str, Estimator] = {"full": Full(), "halving": Halving()}
+# Those that no bench has shown to rank candidates as full training does, at a lower price: for Python alone.
+EXPERIMENTAL: dict[str, Estimator] = {
     "low_fidelity": LowFidelity(),
     "supernet": Supernet(),
     "extrapolation": Extrapolation(),
     "evidence": Evidence(),
-    "halving": Halving(),
 }
 
 __all__ = [
     "ESTIMATORS",
+    "EXPERIMENTAL",
     "Bench",
     "Estimate",
     "Estimator",
@@ -32,28 +35,43 @@ __all__ = [
     "Halving",
     "LowFidelity",
     "Supernet",
+    "check_estimator",
     "chosen_estimator",
     "name_of",
     "searching_share",
 ]
 
 
+def check_estimator(value: Any, name: str) -> Estimator:
+    """Returns an estimator, by its name if it has one.
+
+    Raises:
+        ValueError: If it is none, or one whose name alone does not do.
+    """
+    if isinstance(value, str) and value in EXPERIMENTAL:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, ESTIMATORS))}, but got {value!r}, which is experimental: no "
+            "bench has shown that it ranks candidates as full training does. In Python pass "
+            f"`kgrow.searching.estimating.{EXPERIMENTAL[value]!r}`."
+        )
+    named = name_or_instance(ESTIMATORS, Estimator)(value, name)
+    return ESTIMATORS[named] if isinstance(named, str) else named
+
+
 def chosen_estimator(estimator: str | Estimator, calibrate: bool) -> Estimator:
-    """Returns an estimator that suits a search.
+    """Returns the estimator of a search.
 
     Args:
         estimator: A name in `ESTIMATORS`, or an estimator.
         calibrate: Whether its estimates are to be compared with full training.
 
     Raises:
-        ValueError: If it is neither, or does not go with the others.
+        ValueError: If it is neither, or there is nothing to compare.
     """
-    chosen = lookup(ESTIMATORS, estimator, "estimator") if isinstance(estimator, str) else estimator
-    names = ", ".join(repr(name) for name in ESTIMATORS if name != "full")
-    if not isinstance(chosen, Estimator):
-        raise ValueError(f"`estimator` must be 'full', {names} or an Estimator, but got {estimator!r}.")
+    chosen = check_estimator(estimator, "estimator")
     if calibrate and isinstance(chosen, Full):
-        raise ValueError(f"`calibrate` must come with an approximate estimator, one of {names}, but got 'full'.")
+        names = " or ".join(repr(name) for name in ESTIMATORS if name != "full")
+        raise ValueError(f"`calibrate` must come with an approximate estimator, such as {names}, but got 'full'.")
     return chosen
 
 

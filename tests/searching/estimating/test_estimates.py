@@ -115,8 +115,10 @@ def test_calibration_trains_the_first_candidates_in_full_and_compares(search, mo
 @pytest.mark.parametrize(
     ("estimator", "calibrate", "message"),
     [
-        ("suprnet", False, "Did you mean 'supernet'?"),
-        (3, False, "must be 'full', 'low_fidelity', .* or an Estimator, but got 3"),
+        ("halvin", False, r"Did you mean 'halving'\?"),
+        (3, False, "must be one of 'full', 'halving' or a `Estimator`, but got 3"),
+        ("supernet", False, r"experimental: .* pass `kgrow.searching.estimating.Supernet\(epochs=1\)`"),
+        ("evidence", True, "must be one of 'full', 'halving', but got 'evidence', which is experimental"),
         ("full", True, "`calibrate` must come with an approximate estimator"),
     ],
 )
@@ -126,7 +128,7 @@ def test_what_does_not_go_together_is_refused(estimator, calibrate, message):
 
 
 def test_estimators_are_called_by_their_names_or_by_how_they_are_made():
-    assert name_of(chosen_estimator("supernet", True)) == "supernet"
+    assert name_of(chosen_estimator("halving", True)) == "halving"
     assert name_of(Guess()) == "Guess(stopped=(), failed=())"
 
 
@@ -158,6 +160,6 @@ def test_search_with_estimates_exports_a_network_that_was_trained_in_full(tmp_pa
     assert capsys.readouterr().out.count("approximate") == 1
 
 
-@pytest.mark.parametrize(("estimator", "share"), [("full", 1.0), ("low_fidelity", 0.5)])
+@pytest.mark.parametrize(("estimator", "share"), [("full", 1.0), ("halving", 0.5)])
 def test_what_does_not_train_to_the_end_leaves_time_for_that(estimator, share):
     assert searching_share(ESTIMATORS[estimator]) == share
