@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from kgrow._keras import quiet_stderr
@@ -100,15 +100,18 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
                     self._end(trial, outcome)
 
     def _begin(self, trial: Any) -> Proposal:
-        proposal = self.proposals.sample(trial.hyperparameters)
-        tell_values(self.oracle, trial.hyperparameters.values, proposal.values)
+        proposal, values = self.proposals.sample(trial.hyperparameters), trial.hyperparameters.values
+        # The oracle learns from what is trained; a grid finds its next point from the one that it proposed.
+        if not isinstance(self.oracle, keras_tuner.oracles.GridSearchOracle):
+            values |= {name: value for name, value in proposal.values.items() if name in values}
         self.trials.begin(int(trial.trial_id), proposal, self.deadline)
         return proposal
 
     def _end(self, trial: Any, outcome: Trial) -> None:
         trial.status, trial.message = TrialStatus.FAILED, outcome.traceback or outcome.error
         if outcome.objective is not None:
-            self.oracle.update_trial(trial.trial_id, metrics(outcome))
+            told = {NAME: outcome.objective, "val_accuracy": outcome.val_accuracy, "kept_params": outcome.kept_params}
+            self.oracle.update_trial(trial.trial_id, told)
             trial.status = TrialStatus.COMPLETED
         self.on_trial_end(trial)
 
@@ -137,27 +140,6 @@ def remembered_room(run: Run, begun: int, at_once: int) -> Callable[[int], int]:
     if run.has(AT_ONCE) or at_once > 1:
         run.write_json(AT_ONCE, rooms)
     return lambda number: next(room for first, room in reversed(rooms) if first <= number)
-
-
-def tell_values(oracle: keras_tuner.Oracle, values: dict[str, Any], trained: Mapping[str, Any]) -> None:
-    """Puts what was trained in the place of what the oracle proposed, so that it learns from the truth.
-
-    Args:
-        oracle: The search's own; a grid finds its next point from the one that it proposed, which is left to it.
-        values: Of KerasTuner's trial; changed in place.
-        trained: The values of the proposal that was made of them.
-    """
-    if not isinstance(oracle, keras_tuner.oracles.GridSearchOracle):
-        values |= {name: value for name, value in trained.items() if name in values}
-
-
-def metrics(outcome: Trial) -> dict[str, float]:
-    """Returns what the oracle is told of a trial that has an objective."""
-    return {
-        NAME: outcome.objective or 0.0,
-        "val_accuracy": outcome.val_accuracy or 0.0,
-        "kept_params": outcome.kept_params,
-    }
 
 
 @contextlib.contextmanager
