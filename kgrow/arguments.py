@@ -78,7 +78,7 @@ def _add_search(add: Callable[..., Any]) -> None:
     add(
         "--estimator",
         default="full",
-        help="full (default), or approximate: halving or supernet",
+        help="full (default), or halving: approximate, most candidates are not trained to their end",
     )
     add("--calibrate", action="store_true", help="tell how far the estimator can be trusted, over 10 full trainings")
     add(

@@ -14,10 +14,11 @@ from kgrow.searching.estimating.supernet import Supernet
 # Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
 ESTIMATING_SHARE = 0.5
 # By the name used on the command line.
-ESTIMATORS: dict[str, Estimator] = {"full": Full(), "halving": Halving(), "supernet": Supernet()}
+ESTIMATORS: dict[str, Estimator] = {"full": Full(), "halving": Halving()}
 # Those that no bench has shown to rank candidates as full training does, at a lower price: for Python alone.
 EXPERIMENTAL: dict[str, Estimator] = {
     "low_fidelity": LowFidelity(),
+    "supernet": Supernet(),
     "extrapolation": Extrapolation(),
     "evidence": Evidence(),
 }

@@ -116,9 +116,9 @@ def test_calibration_trains_the_first_candidates_in_full_and_compares(search, mo
     ("estimator", "calibrate", "message"),
     [
         ("halvin", False, r"Did you mean 'halving'\?"),
-        (3, False, "must be one of 'full', 'halving', 'supernet' or a `Estimator`, but got 3"),
-        ("low_fidelity", False, r"experimental: .* pass `kgrow.searching.estimating.LowFidelity\(data_ratio=0.5, "),
-        ("evidence", True, "must be one of 'full', .* but got 'evidence', which is experimental"),
+        (3, False, "must be one of 'full', 'halving' or a `Estimator`, but got 3"),
+        ("supernet", False, r"experimental: .* pass `kgrow.searching.estimating.Supernet\(epochs=1\)`"),
+        ("evidence", True, "must be one of 'full', 'halving', but got 'evidence', which is experimental"),
         ("full", True, "`calibrate` must come with an approximate estimator"),
     ],
 )
