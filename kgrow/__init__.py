@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kgrow.exporting import EarlyExit, ExportError
     from kgrow.pipeline import search
     from kgrow.result import Result, load
-    from kgrow.searching.cluster import Chief, Worker
+    from kgrow.searching.engine import Ray
     from kgrow.searching.limits import LimitError, Limits
     from kgrow.task import Augmentation, Task
 
@@ -22,7 +22,6 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "Augmentation": "kgrow.task",
-    "Chief": "kgrow.searching.cluster",
     "Compressed": "kgrow.compressing.compressed",
     "Config": "kgrow.config",
     "EarlyExit": "kgrow.exporting",
@@ -33,11 +32,11 @@ _HOMES = {
     "Limits": "kgrow.searching.limits",
     "PluginError": "kgrow._plugins",
     "Pruning": "kgrow.config",
+    "Ray": "kgrow.searching.engine",
     "Result": "kgrow.result",
     "Task": "kgrow.task",
     "Training": "kgrow.config",
     "Tuning": "kgrow.config",
-    "Worker": "kgrow.searching.cluster",
     "compress": "kgrow.compressing.compress",
     "load": "kgrow.result",
     "search": "kgrow.pipeline",
@@ -45,7 +44,6 @@ _HOMES = {
 
 __all__ = [
     "Augmentation",
-    "Chief",
     "Compressed",
     "Config",
     "EarlyExit",
@@ -56,11 +54,11 @@ __all__ = [
     "Limits",
     "PluginError",
     "Pruning",
+    "Ray",
     "Result",
     "Task",
     "Training",
     "Tuning",
-    "Worker",
     "__version__",
     "compress",
     "load",
@@ -69,6 +67,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("Chief", "Worker"):
+        from kgrow.config.removed import PYTHON
+
+        raise AttributeError(f"`kgrow.{name}` is no more since kgrow 0.2. {PYTHON}")
     if name not in _HOMES:
         raise AttributeError(f"module 'kgrow' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import kgrow
-from kgrow._units import check_seconds
 from kgrow.config import SECTIONS, Option, flag_of, option_of
 from kgrow.config.removed import OPTIONS as REMOVED
 from kgrow.config.texts import numbers
@@ -21,32 +20,12 @@ def parser(shows_all: bool = False) -> argparse.ArgumentParser:
     """Returns the parser of all commands; `command` is the name of the one that is given.
 
     Args:
-        shows_all: Whether the help of `search` and `worker` has all options, in groups; otherwise the most used ones.
+        shows_all: Whether the help of `search` has all options, in groups; otherwise the most used ones.
     """
     top = argparse.ArgumentParser(prog="kgrow", description="Grow, prune and search small image classifiers.")
     top.add_argument("--version", action="version", version=f"kgrow {kgrow.__version__}")
     commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    search = _add_search(
-        commands,
-        "search",
-        "find, export and prove the best classifier within the limits",
-        "Find, export and prove the best classifier. The same command goes on.",
-        shows_all,
-    )
-    add = search("several machines").add_argument
-    add("--chief", metavar="[HOST:]PORT", help="serve the trials to `kgrow worker`s there, in place of training them")
-    add("--lease", type=duration, default=60.0, metavar="TIME", help="a worker not heard of for it is given up (60s)")
-    worker = _add_search(
-        commands,
-        "worker",
-        "train trials of a search that another process serves",
-        "Train trials of a search that `kgrow search --chief` serves. Takes the options of that search; its run "
-        "directory must be on a file system that both share.",
-        shows_all,
-    )
-    add = worker("several machines").add_argument
-    add("--chief", metavar="[HOST:]PORT", help="where the search serves its trials")
-    add("--wait", type=duration, default=60.0, metavar="TIME", help="how long the chief may be out of reach (60s)")
+    _add_search(commands, shows_all)
     _add_export(commands)
     _add_benchmark(commands)
     return top
@@ -64,15 +43,14 @@ def given_fields(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _add_search(commands: Any, name: str, brief: str, description: str, shows_all: bool) -> Callable[[str], Any]:
-    """Adds a command that takes the options of a search, and returns what gives a group for more of them."""
+def _add_search(commands: Any, shows_all: bool) -> None:
     command = commands.add_parser(
-        name,
+        "search",
         allow_abbrev=False,
         add_help=False,
-        help=brief,
-        description=description,
-        usage=f"kgrow {name} DATASET [OPTION ...]",
+        help="find, export and prove the best classifier within the limits",
+        description="Find, export and prove the best classifier. The same command goes on.",
+        usage="kgrow search DATASET [OPTION ...]",
         formatter_class=_Formatter,
     )
     add = command.add_argument
@@ -95,9 +73,6 @@ def _add_search(commands: Any, name: str, brief: str, description: str, shows_al
     usual("--help-all", action=_HelpAll, help="show all options in groups")
     for flag, now in REMOVED.items():
         add(flag, action=_Removed, const=now, nargs="?", help=argparse.SUPPRESS)
-    if shows_all:
-        return command.add_argument_group
-    return lambda title: argparse.Namespace(add_argument=_hiding(add))
 
 
 def _add_option(add: Callable[..., Any], section: str, field: dataclasses.Field[Any], shows_all: bool) -> None:
@@ -156,7 +131,7 @@ class _Removed(argparse.Action):
 
     def __call__(self, command: argparse.ArgumentParser, options: Any, values: Any, flag: str | None = None) -> None:
         """See `argparse.Action`."""
-        command.error(f"`{flag}` is no option since kgrow 0.2: it is `{self.const}`.")
+        command.error(f"`{flag}` is no option since kgrow 0.2. {self.const}")
 
 
 def _add_export(commands: Any) -> None:
@@ -206,11 +181,3 @@ def _add_data(add: Callable[..., Any]) -> None:
     add("--dataset", metavar="DATASET", help="the data set, if the run does not remember it")
     add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data, if that has changed")
     add("--json", action="store_true", help="print a JSON document instead of the table")
-
-
-def duration(text: str) -> float:
-    """Parses `90s`, `10m`, `2h` or plain seconds."""
-    try:
-        return check_seconds(text, "TIME")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -17,6 +17,7 @@ import kgrow
 from kgrow._checks import check_path
 from kgrow.arguments import given_fields, parser
 from kgrow.config import Config
+from kgrow.config.removed import check_command
 from kgrow.task.sources import check_exists
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
@@ -30,11 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; `sys.argv` by default.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        check_command(given)
+    except ValueError as problem:
+        _say(f"kgrow: {problem}")
+        return BAD_USAGE
     options = parser().parse_args(given)
     try:
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
-        if options.command not in ("search", "worker"):
+        if options.command != "search":
             _say("Interrupted.")
             return INTERRUPTED
         again = [argument for argument in given if argument != "--overwrite"]  # which would start anew once more
@@ -49,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_search(options: argparse.Namespace) -> int:
-    """`kgrow search` and `kgrow worker`."""
+    """`kgrow search`."""
     # Before TensorFlow is imported, which takes its time.
     config = Config.of(options.config, given_fields(options))
     check_exists(options.dataset, config.data.data_dir, "dataset")
@@ -59,10 +65,9 @@ def run_search(options: argparse.Namespace) -> int:
 def search_and_print(dataset: Any, config: Config, options: argparse.Namespace) -> int:
     """Searches on any data as a command line says, and prints the result."""
     out = None if options.out is None else Path(check_path(options.out, "--out")).absolute()
-    cluster = worker_of(options) if options.command == "worker" else chief_of(options)
     result = kgrow.search(
         dataset,
-        config=Config.of(config, {"tuning": {"cluster": cluster}}),
+        config=config,
         directory=out.parent if out else "kgrow_runs",
         project_name=out.name if out else None,
         overwrite=options.overwrite,
@@ -130,34 +135,8 @@ def early_exit(options: argparse.Namespace) -> Any:
     return EarlyExit(**given) if given or options.early_exit else False
 
 
-def chief_of(options: argparse.Namespace) -> kgrow.Chief | None:
-    """Returns the part of `kgrow search`, by `--chief` or by KerasTuner's environment variables; None to do it all."""
-    from kgrow.searching.cluster import from_environment
-
-    if options.chief is not None:
-        return kgrow.Chief(options.chief, options.lease)
-    given = from_environment(os.environ)
-    return dataclasses.replace(given, lease_s=options.lease) if isinstance(given, kgrow.Chief) else None
-
-
-def worker_of(options: argparse.Namespace) -> kgrow.Worker:
-    """Returns the part of `kgrow worker`: who serves it, by `--chief` or by KerasTuner's environment variables."""
-    from kgrow.searching.cluster import from_environment
-
-    if options.chief is not None:
-        return kgrow.Worker(options.chief, options.wait)
-    given = from_environment(os.environ)
-    if not isinstance(given, kgrow.Worker):
-        raise ValueError(
-            "`--chief HOST:PORT` must say where the search serves its trials, but is not given, and no environment "
-            "variables of KerasTuner name a worker."
-        )
-    return dataclasses.replace(given, wait_s=options.wait)
-
-
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "search": run_search,
-    "worker": run_search,
     "export": run_export,
     "benchmark": run_benchmark,
 }

@@ -24,20 +24,19 @@ from kgrow.reporting.wording import agreement, baseline, percent, unfinished
 from kgrow.result import Result
 from kgrow.run import MODEL, RESULT, Run
 from kgrow.searching.choice import ACCURATE
+from kgrow.searching.engine import Ray
 from kgrow.searching.estimating import Estimator, Full, name_of, searching_share
 from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.limits import LimitError
 from kgrow.searching.objective import Objective
 from kgrow.searching.proposals import Proposals
-from kgrow.searching.shared import CHIEF, sweep
 from kgrow.searching.time_limit import training_time
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import NETWORKS_KEPT, Trials
 from kgrow.task import Task
 
 if TYPE_CHECKING:
-    from kgrow.searching.chief import Server
     from kgrow.searching.tuner import Trainable, Tuner
 
 # Becomes the model when it is known to satisfy the limits.
@@ -80,7 +79,7 @@ class Search:
         run: Where everything is written.
         observer: Told what happens.
         source: How `load` finds the data again.
-        server: Serves the trials to workers, in place of training them here.
+        engine: Cluster that trains the candidates; by default this process does.
     """
 
     def __init__(
@@ -90,10 +89,10 @@ class Search:
         run: Run,
         observer: Observer,
         source: dict[str, Any] | None = None,
-        server: Server | None = None,
+        engine: Ray | None = None,
     ):
         self.task, self.plan, self.run, self.observer, self.source = task, plan, run, observer, source
-        self.server = server
+        self.engine = engine
         full_macs = plan.proposals.full.macs()
         self.trials = Trials(task, plan.settings, plan.objective, full_macs, run, observer, plan.prefer)
         # What has been tried is ranked, whatever was asked for since: of the others the networks may be gone.
@@ -108,7 +107,6 @@ class Search:
             started: `time.monotonic()` when the search began; now by default.
         """
         started = time.monotonic() if started is None else started
-        self._check_begun_alone()
         # Of a search that ran out of time, had fewer trials, or whose file was moved away: what it says may not hold.
         self.run.remove(RESULT)
         for note in (*self.task.overview, *self.task.notes, *self.plan.settings.notes):
@@ -154,13 +152,12 @@ class Search:
         write_hparams(self.run, document["candidates"])
         if complete:
             self.estimates.finish()
-            sweep(self.run.path)
         return Result(self.run.path, read_result(self.run.path), network, self.task)
 
     def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
         """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""
         estimates, deadline = self.estimates, started + max_time
-        self._search(started + searching_share(self.plan.estimator, self.plan.oracle) * max_time)
+        self._search(started + searching_share(self.plan.estimator) * max_time)
         estimates.train_finalists(deadline)
         if not self.plan.calibrate:
             return None
@@ -169,23 +166,16 @@ class Search:
         return calibration
 
     def _search(self, deadline: float) -> None:
-        from kgrow.searching.tuner import run_tuner
+        if self.engine is not None:
+            from kgrow.searching.ray_trials import RayTrials
 
-        tuner = self.tuner(self.estimates, deadline)
+            self._tuner(RayTrials(self.trials, self.engine), deadline).search()
+            self.estimates.adopt()
+            return
+        tuner = self._tuner(self.estimates, deadline)
         if self.estimates.are_exact:
             self._announce(tuner.oracle.max_trials or self.num_trials)
-        if self.server is not None:
-            self.server.serve(tuner, self.trials, self.observer, deadline)
-            self.estimates.adopt(tuner.oracle.trials)
-        else:
-            run_tuner(tuner)
-
-    def _check_begun_alone(self) -> None:
-        if self.server is None and self.run.has(CHIEF):
-            raise ValueError(
-                f"`cluster` must be a `Chief` (`--chief HOST:PORT`) for '{self.run.path}', but is not given: the "
-                "search was begun on several machines, and its trials came in the order of their work."
-            )
+        tuner.search()
 
     def _announce(self, trials: int) -> None:
         """Tells the display how many epochs are to come."""
@@ -193,15 +183,13 @@ class Search:
         waiting, own = trials - self.trials.num_finished(), epochs - self.trials.first_event
         self.observer.search_started([epochs, *[own] * (waiting - 1)] if waiting == trials else [own] * waiting)
 
-    def tuner(self, trials: Trainable, deadline: float = float("inf")) -> Tuner:
+    def _tuner(self, trials: Trainable, deadline: float) -> Tuner:
         """Returns KerasTuner's part of the search."""
         from kgrow.searching.oracles import make_oracle
         from kgrow.searching.tuner import Tuner
 
-        preset, plan = self.plan.settings.preset, self.plan
-        final = max((*preset.prune_epochs, *preset.grow_epochs), default=0)
-        oracle = make_oracle(plan.oracle, self.num_trials, plan.settings.seed, preset.epochs - final)
-        return Tuner(oracle, plan.proposals, trials, self.run, final, deadline)
+        oracle = make_oracle(self.plan.oracle, self.num_trials, self.plan.settings.seed)
+        return Tuner(oracle, self.plan.proposals, trials, self.run, deadline)
 
     def _first_that_fits(self, ranked: Sequence[int], deadline: float) -> tuple[int, GrowingNetwork, Artefact]:
         """Exports the best trial whose file satisfies the limits as it is, not only as predicted."""

@@ -1,4 +1,4 @@
-"""`search`, the main job: from what a user gives to a plan, which is carried out here, by a chief or by a worker."""
+"""`search`, the main job: from what a user gives to a plan, which is carried out."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kgrow._checks import check_bool, check_path, check_text
+from kgrow._files import read_json
 from kgrow._keras import pinned
 from kgrow._rules import Rule, checked, optional
 from kgrow.config import Config, Pruning, Training, Tuning, flat_rules, sectioned
 from kgrow.config.removed import refusing_removed
-from kgrow.execution import Search
+from kgrow.execution import Plan, Search
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.inventory import check_same_images, record_images
@@ -24,18 +25,12 @@ from kgrow.planning import configuration, in_time, is_named, planned, read_task
 from kgrow.reporting.progress import check_verbose, display_for
 from kgrow.result import Result, load
 from kgrow.run import MODEL, RESULT, Run
-from kgrow.searching import SearchSpace, latency, time_limit
-from kgrow.searching.cluster import Chief, Worker, from_environment
+from kgrow.searching import SearchSpace, latency
+from kgrow.searching.engine import Ray, check_environment
 from kgrow.searching.estimating import Full
 from kgrow.searching.limits import Limits
-from kgrow.searching.shared import is_complete
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
-
-if TYPE_CHECKING:
-    from kgrow.execution import Plan
-    from kgrow.lifecycle import Observer
-    from kgrow.searching.chief import Server
 
 # Of a run: what it was told.
 SETTINGS = "config.yaml"
@@ -99,8 +94,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         epochs: Length of the schedule; growth and pruning keep their relative places.
         max_time: Seconds for everything, or a text such as `"10m"`, from reading the data to the export. The schedule
             is shortened until one candidate fits, and training stops between two steps; the best network so far is
-            exported, as it stands if none has its final structure. One epoch is trained in any case. With workers the
-            chief's counts.
+            exported, as it stands if none has its final structure. One epoch is trained in any case.
         seed: Random seed, 0 by default.
         training: How networks are trained: a `Training`, or the name of a preset.
         pruning: Which connections and channels stay: a `Pruning`, or the name of a criterion.
@@ -119,7 +113,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     Raises:
         ValueError: If an argument or the data are unusable; the message says how to fix it.
         LimitError: If no candidate satisfies the limits; the message names the nearest one and the limit that binds.
-        OutOfTimeError: If `max_time` ended before any trial of a chief's workers.
+        ConnectionError: If the cluster of `tuning.engine` cannot be reached.
 
     Example:
         >>> import tempfile
@@ -146,22 +140,16 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     if not overwrite:
         again = (lambda: task) if is_named(dataset) else functools.partial(read_task, dataset, told, note)
         check_same_images(path, task, again)
-    cluster = told.tuning.cluster or from_environment(os.environ)
-    if cluster and not isinstance(plan.estimator, Full):
-        raise ValueError(
-            f"`tuning.estimator` must be 'full' on several machines, but got {told.tuning.estimator!r}: workers train "
-            "what they are given."
-        )
-    if isinstance(cluster, Worker):
-        with display_for(verbose) as observer:
-            return _work(cluster, task, plan, path, observer)
+    check_environment(os.environ)
+    cluster = told.tuning.cluster
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(_server(cluster)) if cluster else None
+        if cluster is not None:
+            stack.enter_context(_connected(cluster, plan))
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         run.write_bytes(SETTINGS, resolved.to_yaml().encode())
         record_images(run, task)
         is_whole = all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM)))
-        if is_whole and is_complete(run.path, plan.trials):
+        if is_whole and _is_complete(run.path, plan.trials):
             return load(path, task)
         observer = stack.enter_context(display_for(verbose))
         if plan.settings.channels is None:  # with fewer channels a file is quicker than the network was
@@ -169,33 +157,30 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             plan = dataclasses.replace(plan, proposals=latency.measured(plan.proposals, run, measure, observer))
         seconds = told.tuning.max_time
         plan = in_time(task, plan, run, started, seconds, observer)
-        return Search(task, plan, run, observer, task.origin, server).result(seconds, started)
+        return Search(task, plan, run, observer, task.origin, cluster).result(seconds, started)
 
 
-def _server(chief: Chief) -> Server:
-    from kgrow.searching.chief import Server  # grpc and KerasTuner take their time
+def _connected(engine: Ray, plan: Plan) -> contextlib.AbstractContextManager[None]:
+    """Connects to a cluster, if it can train what is planned."""
+    if not isinstance(plan.estimator, Full):
+        raise ValueError(
+            f"`tuning.estimator` must be 'full' with the engine 'ray', but got {plan.estimator!r}. What an estimator "
+            "says of a candidate depends on those before it, which a cluster trains at the same time."
+        )
+    if plan.settings.strategy is not None:
+        raise ValueError(
+            "`training.distribute` must be None with the engine 'ray', but got a strategy. Give a candidate several "
+            "GPUs by one of the two: candidates side by side keep all of them busy too."
+        )
+    from kgrow.searching.ray_trials import connected  # Ray takes its time, and need not be installed
 
-    return Server(chief)
+    return connected(engine)
 
 
-def _work(worker: Worker, task: Task, plan: Plan, path: Path, observer: Observer) -> Result:
-    """Trains trials that a chief serves, and waits for its result."""
-    from kgrow.searching.shared import SharedTrials
-    from kgrow.searching.worker import Attentive, open_desk
-
-    config = configuration(task, plan)
-    if is_complete(path, plan.trials):
-        Run.check(path, config)
-        return load(path, task)
-    with open_desk(worker, path.absolute(), config) as desk:
-        proposals = latency.remembered(plan.proposals, desk.path)
-        plan = dataclasses.replace(plan, proposals=proposals, settings=time_limit.remembered(plan.settings, desk.path))
-        search = Search(task, plan, desk.run, Attentive(observer, desk.line))
-        desk.work(search.tuner(SharedTrials(search.trials, desk.path)), observer)
-        observer.note("no trials are left for this worker; waiting for the chief's result")
-        if desk.wait_for_result():
-            desk.clear()
-    return load(path, task)
+def _is_complete(path: Path, trials: int) -> bool:
+    """Returns whether a search has written its result, every trial of it has ended, and no more are asked for."""
+    found = read_json(path / RESULT, {"complete": bool, "trials": int})
+    return found["complete"] and found["trials"] >= trials
 
 
 def default_project_name(task: Task) -> str:

@@ -81,7 +81,7 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         objective=goal,
         oracle=tuning.oracle,
         trials=max(tuning.trials, NUM_CANDIDATES if tuning.calibrate else 1),
-        estimator=chosen_estimator(tuning.estimator, tuning.oracle, tuning.calibrate),
+        estimator=chosen_estimator(tuning.estimator, tuning.calibrate),
         calibrate=tuning.calibrate,
         prefer=tuning.prefer,
     )
@@ -207,7 +207,7 @@ def _priced(criterion: Any, name: str, num_train: int) -> Any:
 
 
 def in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | None, observer: Observer) -> Plan:
-    """Returns the plan with a schedule that the time allows, unless the oracle divides the schedule itself.
+    """Returns the plan with a schedule that the time allows.
 
     Args:
         task: The data.
@@ -217,11 +217,8 @@ def in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | 
         max_time: Seconds that all of it may take; None for no limit.
         observer: Told if the schedule is shortened.
     """
-    from kgrow.searching.oracles import ends_trials_early
-
-    if max_time is None or ends_trials_early(plan.oracle):
-        max_time = float("inf")
-    share = searching_share(plan.estimator, plan.oracle)
+    max_time = float("inf") if max_time is None else max_time
+    share = searching_share(plan.estimator)
     allowed = (started + time_limit.training_time(max_time) - time.monotonic()) * (share if share == 1 else 1 - share)
     largest, _ = next(iter(plan.proposals.variants.values()))
     settings = time_limit.fitted(plan.settings, run, allowed, lambda: pace_of(task, largest, plan.settings), observer)

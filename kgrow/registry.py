@@ -71,11 +71,19 @@ ESTIMATORS = Registry(
     "kgrow.searching.estimating.estimator:Estimator",
     {
         "full": "kgrow.searching.estimating.full:Full",
+        "halving": "kgrow.searching.estimating.halving:Halving",
+    },
+    made=instance,
+)
+# Estimators that no bench has shown to rank candidates as full training does, at a lower price: for Python alone.
+EXPERIMENTAL = Registry(
+    "estimator",
+    "kgrow.searching.estimating.estimator:Estimator",
+    {
         "low_fidelity": "kgrow.searching.estimating.low_fidelity:LowFidelity",
         "supernet": "kgrow.searching.estimating.supernet:Supernet",
         "extrapolation": "kgrow.searching.estimating.extrapolation:Extrapolation",
         "evidence": "kgrow.searching.estimating.evidence:Evidence",
-        "halving": "kgrow.searching.estimating.halving:Halving",
     },
     made=instance,
 )
@@ -110,7 +118,7 @@ OBJECTIVES = Registry(
 ORACLES = Registry(
     "oracle",
     "kgrow.searching.oracles:keras_tuner.Oracle",
-    {name: f"kgrow.searching.oracles:{name}" for name in ("bayesian", "random", "grid", "hyperband")},
+    {name: f"kgrow.searching.oracles:{name}" for name in ("bayesian", "random", "grid")},
 )
 DISTRIBUTIONS = Registry(
     "distribute", "kgrow._keras:tf.distribute.Strategy", {"mirrored": "kgrow._keras:tf.distribute.MirroredStrategy"}

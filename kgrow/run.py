@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from kgrow._files import (
     read_json,
     write_atomic,
 )
-from kgrow._ownership import CONFIG, HEADER, LOCK, MANIFEST, Ownership, check_version, make_directory, read_header
+from kgrow._ownership import CONFIG, HEADER, Ownership, check_version, make_directory, read_header
 
 _FORMAT = "kgrow-run-1"
 _EVENTS = "events.jsonl"
@@ -224,39 +223,11 @@ class Run:
         """Removes every file kgrow wrote here and below, save the configuration, and the folders that become empty."""
         self._ownership.clear(self.path)
 
-    def delete(self) -> None:
-        """Removes the whole run, and its directory unless that holds something else; the run ends."""
-        self.clear()
-        for name in (CONFIG, MANIFEST, LOCK):
-            self.remove(name)
-        self.close()
-        with contextlib.suppress(OSError):  # other files stay
-            self.path.rmdir()
-
     def _path(self, name: str) -> Path:
         """Returns the path of a file, which no link in between leads away from here."""
         path = locate(self.path, name)
         self._ownership.check(path.parent)
         return path
-
-    @staticmethod
-    def check(directory: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
-        """Checks that another process's run has a configuration, without taking hold of it.
-
-        Raises:
-            ValueError: If the directory holds no run, or one of another configuration; the message says what differs.
-        """
-        path = Path(directory).absolute()
-        stored = read_header(path)
-        if stored is None or stored["config"] is None:
-            raise ValueError(f"`directory` must hold the run that is worked on, but '{path}' holds none.")
-        check_version(path / CONFIG, stored["kgrow_version"], __version__)
-        differing = _differences(path, json.loads(encode_json(config, "config")))
-        if differing:
-            raise ValueError(
-                f"The configuration must be that of the run in '{path}', but {'; '.join(differing)}. "
-                "Pass the options that the run was started with."
-            )
 
 
 def described(value: Any) -> str:
@@ -268,19 +239,15 @@ def described(value: Any) -> str:
 
 
 def _check_equal(path: Path, config: dict[str, Any]) -> None:
-    differing = _differences(path, config)
-    if differing:
-        raise ValueError(
-            f"`directory` must hold a run of the same configuration, but got '{path}', where {'; '.join(differing)}. "
-            "Pass `overwrite=True` (`--overwrite`) to start over, or another `directory` (`--out`)."
-        )
-
-
-def _differences(path: Path, config: dict[str, Any]) -> list[str]:
     stored = read_json(path / CONFIG, HEADER)
     before, now = _flat({"format": stored["format"], **stored["config"]}), _flat({"format": _FORMAT, **config})
     differing = [key for key in {**before, **now} if before.get(key, ABSENT) != now.get(key, ABSENT)]
-    return [_told(key, repr(before.get(key, ABSENT)), repr(now.get(key, ABSENT))) for key in differing]
+    if differing:
+        words = "; ".join(_told(key, repr(before.get(key, ABSENT)), repr(now.get(key, ABSENT))) for key in differing)
+        raise ValueError(
+            f"`directory` must hold a run of the same configuration, but got '{path}', where {words}. "
+            "Pass `overwrite=True` (`--overwrite`) to start over, or another `directory` (`--out`)."
+        )
 
 
 def _told(key: str, before: str, now: str) -> str:

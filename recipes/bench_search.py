@@ -1,14 +1,16 @@
-"""Measures the search: what sharing saves, what fits a small device, and whether ratios per block are worth it.
+"""Measures the search: what sharing and estimating save, what fits a small device, whether ratios per block pay.
 
     python recipes/bench_search.py [--only NAME] [--quick] [--json]
 
 MNIST and CIFAR-10 come from TensorFlow Datasets, which looks where TFDS_DATA_DIR says. Accuracies are those on the test
-split, which chooses nothing. Two cores, no GPU: `cifar10` trains for more than an hour, the others for minutes.
+split, which chooses nothing. Two cores, no GPU: `cifar10` trains for more than an hour, the others for minutes. How far
+`estimators` agree with full training is measured only if it is named.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import statistics
 import sys
@@ -28,6 +30,8 @@ REDUCTIONS = (
 )
 RESAMPLES, CONFIDENCE = 10_000, 95
 FIRST_TRIAL = "trials/0000"
+# An estimator is useful if it ranks as full training does, at a lower price for many of the candidates.
+ESTIMATOR_SEEDS, USEFUL_TAU, USEFUL_SHARE = 3, 0.5, 0.5
 LIMIT_BYTES, RAM_BYTES, SECONDS = 16_000, 24_000, 900
 
 
@@ -177,6 +181,44 @@ def _cifar10(num_images: int, seed: int) -> Any:
     )
 
 
+def estimators(quick: bool) -> Iterator[Figure]:
+    """How far the order in which an estimator puts ten networks of several sizes agrees with that of full training.
+
+    All of them see the same candidates, which are drawn. An estimate that differs from full training was cheaper; where
+    an estimator lets a candidate be trained to its end, the two are equal and tell nothing of it.
+    """
+    from kgrow.registry import ESTIMATORS, EXPERIMENTAL
+
+    command = "python recipes/bench_search.py --only estimators"
+    known = {name: estimator for name, estimator in {**ESTIMATORS, **EXPERIMENTAL}.items() if name != "full"}
+    for name, estimator in itertools.islice(known.items(), 1 if quick else None):
+        found = [_calibrated(estimator, seed, quick) for seed in range(1 if quick else ESTIMATOR_SEEDS)]
+        pairs = [pair for calibration in found for pair in calibration["candidates"]]
+        cheaper = [pair for pair in pairs if pair["estimated_val_accuracy"] != pair["val_accuracy"]]
+        tau = statistics.mean(calibration["kendall_tau"] or 0.0 for calibration in found)
+        goals = ("", "") if name in EXPERIMENTAL else (f">= {USEFUL_TAU}", f">= {USEFUL_SHARE}")
+        share, unit = len(cheaper) / len(pairs), f"Kendall's tau, mean of {len(found)} seeds"
+        yield figure(f"estimators_{name}_tau", tau, unit, goals[0], command)
+        yield figure(f"estimators_{name}_cheaper", share, "of the candidates", goals[1], command)
+
+
+def _calibrated(estimator: Any, seed: int, quick: bool) -> dict[str, Any]:
+    import kgrow
+
+    with tempfile.TemporaryDirectory() as folder:
+        result = kgrow.search(
+            "digits",
+            limits={"flash_bytes": "40KB"},
+            trials=10,
+            tuning={"oracle": "random", "estimator": estimator, "calibrate": True},
+            epochs=2 if quick else 20,
+            seed=seed,
+            directory=folder,
+            verbose=2,
+        )
+        return result.document["calibration"]
+
+
 def candidates(quick: bool) -> Iterator[Figure]:
     """Candidates checked against limits from their architecture alone, in processor time; drawing is not counted."""
     from kgrow.searching.footprint import costs
@@ -213,7 +255,13 @@ def _drawn(count: int) -> list[tuple[Any, tuple[float, ...]]]:
     return [(each, tuple(generator.uniform(0.05, 1.0) for _ in each.blocks)) for each in architectures]
 
 
-MEASURES = {"digits": digits, "memory": memory, "mnist": mnist, "cifar10": cifar10, "candidates": candidates}
+MEASURES = {
+    "digits": digits,
+    "memory": memory,
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "candidates": candidates,
+}
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__.partition("\n")[0], MEASURES, REDUCTIONS))
+    sys.exit(main(__doc__.partition("\n")[0], MEASURES, REDUCTIONS, lengthy={"estimators": estimators}))

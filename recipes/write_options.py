@@ -28,7 +28,7 @@ pruning: snip
 Every run writes `config.yaml` into its directory; `kgrow search DATA --config RUN/config.yaml` gives the run again. An
 object that Python gives is written as the name of its class and its fields, such as
 `{name: snip, reinitialize: true, seed: 0}`, and may be given like this too. What has no such form stands there as a
-text, which only Python can give again.
+text, which only Python can give again. Where it is trained, `engine` and `address`, is not in it.
 """
 
 
@@ -43,7 +43,7 @@ def _section(name: str) -> str:
     shorthand = f" `{name}: NAME` stands for `{name}: {{{SHORTHAND[name]}: NAME}}`." if name in SHORTHAND else ""
     flat = [f"`{field}`" for field, section in FLAT.items() if section == name]
     arguments = f" Arguments of `kgrow.search` of the same names: {', '.join(flat)}." if flat else ""
-    rows = [_row(field) for field in dataclasses.fields(kind) if option_of(field).is_recorded]
+    rows = [_row(field) for field in dataclasses.fields(kind)]
     head = ["| field | option | default | what |", "|---|---|---|---|"]
     return "\n".join([f"## `{name}`", "", f"{title}.{shorthand}{arguments}", "", *head, *rows, ""])
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgrow import arguments, cli
+from kgrow import cli
+from kgrow._units import check_seconds
 from kgrow.config.texts import numbers
 
 
@@ -26,7 +27,7 @@ def test_import_loads_no_tensorflow_and_is_quick_to_show_a_version():
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("45", 45), ("1.5m", 90)])
 def test_durations_have_units(text, seconds):
-    assert arguments.duration(text) == seconds
+    assert check_seconds(text, "max_time") == seconds
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,8 @@ def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
         (["--preset", "base", "--batch-size", "2000"], cli.BAD_USAGE, "`batch_size` must be at most"),
         (["--space", "compct"], cli.BAD_USAGE, "'compact'"),
         (["--criterion", "snap"], cli.BAD_USAGE, "'snip'"),
-        (["--estimator", "suprnet"], cli.BAD_USAGE, "Did you mean 'supernet'?"),
-        (["--calibrate"], cli.BAD_USAGE, "`calibrate` must come with an approximate estimator"),
+        (["--estimator", "halvin"], cli.BAD_USAGE, "Did you mean 'halving'?"),
+        (["--calibrate"], cli.BAD_USAGE, "`tuning.calibrate` must come with an approximate estimator"),
         (["--class-weight", "balance"], cli.BAD_USAGE, "Did you mean 'balanced'?"),
         (["--epochs", "0"], cli.BAD_USAGE, "`training.epochs` must be a positive integer"),
         (
@@ -265,7 +266,6 @@ def test_a_narrow_terminal_shows_the_whole_run_and_gets_its_cursor_back(tmp_path
     [
         ("search", "nosuch"),
         ("search", "./nosuch"),
-        ("worker", "nosuch"),
         ("export", "RUN", "--out", "x", "--dataset", "nosuch"),
     ],
 )

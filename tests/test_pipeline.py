@@ -276,15 +276,6 @@ def test_the_same_call_again_returns_at_once_and_another_configuration_is_refuse
         kgrow.search(kgrow.Task.of("digits", validation_split=0.2), epochs=4, **settings)
 
 
-def test_run_of_several_machines_that_is_given_more_trials_without_a_chief_keeps_its_result(result, tmp_path):
-    run = shutil.copytree(result.directory, tmp_path / "digits")
-    (run / "chief.json").write_text('{"token": "0"}')
-    options = {"epochs": 4, "limits": kgrow.Limits(params=12_000), "directory": tmp_path, "verbose": 0}
-    with pytest.raises(ValueError, match="must be a `Chief`"):
-        kgrow.search("digits", trials=5, **options)
-    assert kgrow.load(run).document == result.document
-
-
 def test_a_file_that_is_gone_is_written_again(result, tmp_path):
     run = tmp_path / "digits"
     shutil.copytree(result.directory, run)
@@ -378,7 +369,7 @@ def test_limit_that_only_the_file_breaks_is_explained_and_leaves_no_file(tmp_pat
 @pytest.fixture
 def quick(monkeypatch):
     """The time is over at once, and nobody knew before: the schedule is not shortened."""
-    monkeypatch.setattr("kgrow.planning.time_limit.fitted", lambda settings, *_: settings)
+    monkeypatch.setattr("kgrow.searching.time_limit.fitted", lambda settings, *_: settings)
     return {"epochs": 6, "training": {"batch_size": 16}, "trials": 2, "max_time": 1e-3, "verbose": 0}
 
 
@@ -411,9 +402,9 @@ def test_limits_stay_hard_when_the_time_ends(tiny_task, tiny_space, tmp_path, qu
 
 
 def test_halving_ends_in_candidates_trained_in_full(tiny_task, tiny_space, tmp_path):
-    options = {"space": tiny_space, "tuning": "hyperband", "trials": 3, "epochs": 12, "verbose": 0}
+    options = {"space": tiny_space, "tuning": {"estimator": "halving"}, "trials": 5, "epochs": 12, "verbose": 0}
     result = kgrow.search(tiny_task, directory=tmp_path, **options)
-    assert {candidate["epochs"] for candidate in result.document["candidates"]} == {12}
+    assert [candidate["epochs"] for candidate in result.document["candidates"]].count(12) >= 3
     assert all(not candidate["estimated"] for candidate in result.document["pareto"])
     assert result.document["complete"]
     again = kgrow.search(tiny_task, directory=tmp_path, **options)

@@ -7,9 +7,6 @@ data sets and paths that stand in for others. Programs get the same by `_quick_s
 import itertools
 import re
 import shlex
-import socket
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -27,11 +24,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 # What `.ci/run` does; the recipes have tests of their own.
-NOT_RUN_HERE = ("pip", "pytest")
+NOT_RUN_HERE = ("pip", "pytest", "ray")
 
 QUICK = {
     "search": ["--trials", "1", "--epochs", "2", "--verbose", "0"],
-    "worker": ["--trials", "1", "--epochs", "2", "--verbose", "0"],
     "export": ["--max-drop", "100"],
     "benchmark": [],
 }
@@ -50,7 +46,7 @@ def programs():
 
 
 OF_KGROW = [words for words in commands() if words[0] == "kgrow"]
-OF_ONE_PROCESS = [words for words in OF_KGROW if "--chief" not in words]
+OF_ONE_PROCESS = [words for words in OF_KGROW if "--engine" not in words]
 
 
 def test_every_command_is_one_of_kgrow_or_run_elsewhere():
@@ -150,26 +146,6 @@ def test_every_command_runs(place, monkeypatch, capsys):
         assert code == cli.DONE, (words, capsys.readouterr().err)
     assert (place / "out" / "run.py").exists()
     assert (place / "model.tflite").exists()
-
-
-@pytest.mark.slow
-def test_every_command_of_several_machines_runs(place):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    processes = []
-    for words in (words for words in OF_KGROW if "--chief" in words):
-        words = [address if before == "--chief" else word for before, word in itertools.pairwise(["", *words])]
-        words = [word for word in shortened(words, place) if word != "--overwrite"]
-        command = [sys.executable, "-m", "kgrow", *words, "--image-size", "16"]
-        processes.append(subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE))
-    try:
-        for process in processes:
-            _, error = process.communicate(timeout=600)
-            assert process.returncode == cli.DONE, error.decode()
-    finally:
-        for process in processes:
-            process.kill()
 
 
 @pytest.mark.slow

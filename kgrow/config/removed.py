@@ -4,27 +4,62 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 from kgrow._checks import nearest
-from kgrow.config.config import FLAT, SECTIONS
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# Of a search on several machines.
+PYTHON = "A search on several machines is `tuning=kgrow.Tuning(engine='ray')`; see `kgrow.Ray`."
+LINE = "A search on several machines is `kgrow search ... --engine ray [--address HOST:PORT]`."
+# Arguments that `Task.of` takes now.
 OF_TASK = ("validation_data", "test_data", "validation_split", "image_size", "data_dir", "class_names")
-# Options of the command line.
-OPTIONS = {"--max-params": "--limit params=N"}
+# Commands, options and names that options and arguments took, and a sentence about what has taken their place.
+COMMANDS = {"worker": f"{LINE} Its workers are Ray's: `ray start --address HOST:PORT` on each machine."}
+OPTIONS = {
+    "--max-params": "It is `--limit params=N`.",
+    "--chief": f"{LINE} Start its cluster with `ray start --head`.",
+    "--lease": f"{LINE} Ray notices by itself that a worker is gone.",
+    "--wait": f"{LINE} Ray notices by itself that a machine is gone.",
+}
+NAMES = {
+    ("oracle", "hyperband"): "Successive halving is the estimator 'halving' (`--estimator halving`), with any oracle."
+}
+
+
+def check_command(words: Sequence[str]) -> None:
+    """Raises ValueError if a command line begins with a command of 0.1."""
+    if words and words[0] in COMMANDS:
+        raise ValueError(f"`{words[0]}` is no command since kgrow 0.2. {COMMANDS[words[0]]}")
+
+
+def check_removed(field: str, value: str, name: str) -> None:
+    """Raises ValueError if a field is given a name of 0.1.
+
+    Args:
+        field: Its own name.
+        value: What it is given.
+        name: What messages call it.
+    """
+    if (field, value) in NAMES:
+        raise ValueError(f"`{name}` is not {value!r} since kgrow 0.2. {NAMES[field, value]}")
 
 
 def spelled_now(name: str) -> str:
-    """Returns how an argument of `kgrow.search` in 0.1 is given now; empty if there was none of that name."""
+    """Returns a sentence about how an argument of `kgrow.search` in 0.1 is given now; empty if there was none."""
+    from kgrow.config.config import FLAT, SECTIONS  # whose rules refuse names by what is here
+
+    if name == "cluster":
+        return PYTHON
     if name in OF_TASK:
-        return f"kgrow.search(kgrow.Task.of(..., {name}=...))"
+        return f"Since kgrow 0.2 it is `kgrow.search(kgrow.Task.of(..., {name}=...))`."
     for section, kind in SECTIONS.items():
         if name in kind.__dataclass_fields__ and name not in FLAT:
             call = f"kgrow.{kind.__name__}({name}=...)"
-            return f"config={{'{section}': {call}}}" if section in ("growth", "export") else f"{section}={call}"
+            call = f"config={{'{section}': {call}}}" if section in ("growth", "export") else f"{section}={call}"
+            return f"Since kgrow 0.2 it is `{call}`."
     return ""
 
 
@@ -36,8 +71,7 @@ def refusing_removed(call: Callable[P, R]) -> Callable[P, R]:
     def checking(*args: P.args, **kwargs: P.kwargs) -> R:
         for name in kwargs:
             if name not in known:
-                now = spelled_now(name)
-                hint = f"Since kgrow 0.2 it is `{now}`." if now else nearest(name, known)
+                hint = spelled_now(name) or nearest(name, known)
                 raise TypeError(f"`{name}` is no argument of `{call.__name__}`. {hint}".rstrip())
         return call(*args, **kwargs)
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgrow._checks import check_name, check_positive, plain
+from kgrow.config.option import named
+from kgrow.config.removed import check_removed
 from kgrow.config.spelling import built
-from kgrow.registry import OBJECTIVES, ORACLES
+from kgrow.registry import ESTIMATORS, EXPERIMENTAL, OBJECTIVES, ORACLES
 from kgrow.searching.limits import devices
 from kgrow.searching.objective import chosen_objective
 
@@ -30,6 +32,17 @@ def check_device(value: Any, name: str) -> str:
     return check_name(devices(), value, name)
 
 
+def check_estimator(value: Any, name: str) -> Any:
+    """Returns the name of an estimator, or an estimator; those that are experimental have no name here."""
+    if isinstance(value, str) and value in EXPERIMENTAL:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, ESTIMATORS))}, but got {value!r}, which is experimental: no "
+            "bench has shown that it ranks candidates as full training does. In Python pass "
+            f"`kgrow.searching.estimating.{EXPERIMENTAL[value]!r}`."
+        )
+    return named(ESTIMATORS)(value, name)
+
+
 def check_objective(value: Any, name: str) -> Any:
     """Returns an objective, or the text of one such as `mixed:0.9`."""
     if isinstance(value, Mapping):
@@ -41,6 +54,7 @@ def check_objective(value: Any, name: str) -> Any:
 def check_oracle(value: Any, name: str) -> Any:
     """Returns the name of an oracle, or a `keras_tuner.Oracle`."""
     if isinstance(value, str):
+        check_removed("oracle", value, name)
         return check_name(ORACLES, value, name)
     from kgrow.searching import oracles  # KerasTuner takes its time
 

@@ -14,10 +14,16 @@ from kgrow._checks import (
     check_rounds,
     check_seed,
 )
-from kgrow._rules import instance_of
 from kgrow._units import check_seconds
 from kgrow.config.option import check_section, option
-from kgrow.config.rules import CLASS_WEIGHTS, check_class_weight, check_device, check_objective, check_oracle
+from kgrow.config.rules import (
+    CLASS_WEIGHTS,
+    check_class_weight,
+    check_device,
+    check_estimator,
+    check_objective,
+    check_oracle,
+)
 from kgrow.config.texts import numbers, whole
 from kgrow.registry import (
     AUGMENTATIONS,
@@ -34,7 +40,7 @@ from kgrow.registry import (
     SPACES,
     STRATEGIES,
 )
-from kgrow.searching.cluster import Chief, Worker
+from kgrow.searching.engine import LOCAL, RAY, Ray, check_address, check_engine
 from kgrow.searching.limits import Limits
 from kgrow.task.arguments import check_image_size, check_validation_split
 
@@ -154,7 +160,7 @@ class Tuning:
     )
     oracle: Any = option("bayesian", "algorithm that proposes candidates", check_oracle, table=ORACLES)
     estimator: str | Estimator = option(
-        "full", "way to judge candidates; all but full are approximate", table=ESTIMATORS
+        "full", "way to judge candidates; all but full are approximate", check_estimator, table=ESTIMATORS
     )
     calibrate: bool = option(False, "whether 10 full trainings tell how far the estimator can be trusted", check_bool)
     objective: str | Objective = option(
@@ -165,22 +171,41 @@ class Tuning:
         metavar="NAME[:A]",
     )
     prefer: str = option("accurate", "choice among networks that accuracy cannot tell apart", names=PREFERENCES)
-    cluster: Chief | Worker | None = option(
+    engine: str | Ray = option(
+        LOCAL,
+        "what trains the candidates: this process, or a Ray cluster, several at once",
+        check_engine,
+        names=(LOCAL, RAY),
+        is_recorded=False,
+    )
+    address: str | None = option(
         None,
-        "part of this process in a search on several machines",
-        instance_of(Chief, Worker),
-        flag="",
+        "head of the Ray cluster (default: that of this machine, if any)",
+        check_address,
+        metavar="HOST:PORT",
         is_recorded=False,
     )
 
     def __post_init__(self) -> None:
         check_section(self)
+        if self.address is not None and self.engine != RAY:
+            raise ValueError(
+                f"`tuning.address` (`--address`) must come with the engine 'ray' (`--engine ray`), but the engine is "
+                f"{self.engine!r}."
+            )
 
     @functools.cached_property
     def bounds(self) -> Limits:
         """The limits and those of the device together."""
         given = Limits() if self.limits is None else Limits.check(self.limits, "limits")
         return given if self.device is None else given.tightened(Limits.of_device(self.device))
+
+    @property
+    def cluster(self) -> Ray | None:
+        """What trains the candidates; None for this process."""
+        if isinstance(self.engine, Ray):
+            return self.engine
+        return Ray(self.address) if self.engine == RAY else None
 
 
 @dataclasses.dataclass(frozen=True)

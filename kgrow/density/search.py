@@ -14,7 +14,7 @@ import kgrow
 from kgrow._keras import keras, pinned, tf
 from kgrow.density.space import DensitySpace
 from kgrow.density.training import Training
-from kgrow.density.trials import DensityTrials, DensityTuner
+from kgrow.density.trials import DensityTrials, DensityTuner, run_tuner
 from kgrow.exporting import Artefact, ExportOptions
 from kgrow.exporting.export import export
 from kgrow.graph.keras_models import to_keras
@@ -24,7 +24,6 @@ from kgrow.network import GrowingNetwork
 from kgrow.reporting.progress import display_for
 from kgrow.run import Run
 from kgrow.searching.oracles import make_oracle
-from kgrow.searching.tuner import run_tuner
 from kgrow.task import Task
 
 RESULT = "density.json"
@@ -126,7 +125,7 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
     )
     training = training or Training()
     space = DensitySpace(math.prod(task.input_shape), task.num_classes, max_depth, max_width, max_params)
-    chosen = make_oracle(oracle, trials, seed, training.epochs)
+    chosen = make_oracle(oracle, trials, seed)
     config = {
         "task": {"name": task.name, "fingerprint": task.fingerprint},
         "space": {"max_depth": max_depth, "max_width": max_width, "max_params": max_params},

@@ -21,7 +21,7 @@ from kgrow.network import GrowingNetwork
 from kgrow.reporting.wording import grouped, percent
 from kgrow.run import Run
 from kgrow.searching.objective import NAME
-from kgrow.searching.tuner import FOLDER, RUNG
+from kgrow.searching.tuner import FOLDER, quiet_keras_tuner
 from kgrow.task import Task
 
 with quiet_stderr():
@@ -80,7 +80,7 @@ class DensityTrials:
         scaling = Scaling(self.task.pixel_mean, self.task.pixel_std)
         return density_network(layout, self.task.input_shape, scaling, seed=self.seed, mask_seed=self.seed)
 
-    def train(self, index: int, layout: Layout, epochs: int) -> DensityTrial:
+    def train(self, index: int, layout: Layout) -> DensityTrial:
         """Returns the outcome of a trial, trained now or before the search was interrupted.
 
         Raises:
@@ -88,6 +88,7 @@ class DensityTrials:
         """
         name = _outcome(index)
         checkpoint = f"trials/{index:04d}/{CHECKPOINT}"
+        epochs = self.training.epochs
         trial = DensityTrial(f"{index:04d}", layout.sizes, layout.densities, layout.active_params, epochs, None)
         if self.run.has(name):
             known = self.run.read_json(name, DensityTrial)
@@ -124,8 +125,7 @@ class DensityTrials:
 
     def _train(self, trial: DensityTrial, checkpoint: str) -> DensityTrial:
         network = self.network(trial.layout)
-        training = dataclasses.replace(self.training, epochs=trial.epochs)
-        trainer = Trainer(network, self.task.train, training, self.seed)
+        trainer = Trainer(network, self.task.train, self.training, self.seed)
         if self.run.has(checkpoint):
             state, metadata = self.run.load_arrays(checkpoint, {"epoch": int, "trial": DensityTrial})
             _check_same(DensityTrial(**metadata["trial"]), trial)
@@ -171,14 +171,26 @@ class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
         """Trains a layout; see `keras_tuner.BaseTuner.run_trial`."""
         try:
             layout = self.space.sample(trial.hyperparameters)
-            epochs = trial.hyperparameters.values.get(RUNG, self.trials.training.epochs)
-            outcome = self.trials.train(int(trial.trial_id), layout, epochs)
+            outcome = self.trials.train(int(trial.trial_id), layout)
         except Exception as error:
             # KerasTuner would count it as a failed trial and go on.
             raise keras_tuner.errors.FatalError(str(error)) from error
         if outcome.val_accuracy is None:
             raise keras_tuner.errors.FailedTrialError(outcome.traceback)
         return {NAME: outcome.val_accuracy, "active_params": outcome.active_params}
+
+
+def run_tuner(tuner: DensityTuner) -> None:
+    """Runs a search to its end.
+
+    Raises:
+        Exception: Whatever went wrong in a trial, as it was raised there.
+    """
+    try:
+        with quiet_keras_tuner():
+            tuner.search()
+    except keras_tuner.errors.FatalError as fatal:
+        raise fatal.__cause__ or fatal from None
 
 
 def _declare(space: DensitySpace) -> Callable[[Any], None]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from kgrow._files import read_json
 from kgrow.graph import Architecture
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching.limits import LimitError
 from kgrow.searching.proposals import Proposals
 
-# Of the run directory: a run that is taken up, and workers, go by what was measured first.
+# Of the run directory: a run that is taken up goes by what was measured first.
 LATENCY = "latency.json"
 # What a network takes of the limit to be tried: the file of the trained one is measured anew.
 SHARE = 0.95
@@ -38,15 +36,7 @@ def measured(proposals: Proposals, run: Run, measure: Measure, observer: Observe
         return proposals
     if not run.has(LATENCY):
         run.write_json(LATENCY, {"num_too_slow": _num_too_slow(proposals, measure, observer)})
-    return remembered(proposals, run.path)
-
-
-def remembered(proposals: Proposals, path: Path) -> Proposals:
-    """Returns what `measured` returned for the run directory at a path; all proposals if nothing was measured there."""
-    file = path / LATENCY
-    if not file.is_file():
-        return proposals
-    return proposals.without_dearest(read_json(file, {"num_too_slow": int})["num_too_slow"])
+    return proposals.without_dearest(run.read_json(LATENCY, {"num_too_slow": int})["num_too_slow"])
 
 
 def _num_too_slow(proposals: Proposals, measure: Measure, observer: Observer) -> int:

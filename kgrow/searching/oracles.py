@@ -13,7 +13,6 @@ from kgrow.searching.objective import NAME
 with quiet_stderr():
     import keras_tuner
 
-HALVING = 3
 # Trials of the Bayesian oracle before it learns from any. However many are to come the first ones are the same, so that
 # a search may be given more of them later.
 DRAWN_FIRST = 3
@@ -67,31 +66,19 @@ class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
             trial.hyperparameters.values = values[number]
 
 
-def random(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def random(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
     """Returns an oracle that draws."""
     return _Random(max_trials=trials, **common)
 
 
-def bayesian(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def bayesian(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
     """Returns an oracle that learns from earlier trials."""
     return _Bayesian(max_trials=trials, num_initial_points=DRAWN_FIRST, **common)
 
 
-def grid(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
+def grid(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
     """Returns an oracle that walks a grid."""
     return keras_tuner.oracles.GridSearchOracle(max_trials=trials, **common)
-
-
-def hyperband(trials: int, common: dict[str, Any], rungs: int) -> keras_tuner.Oracle:
-    """Returns an oracle that halves successively."""
-    oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=rungs, factor=HALVING, **common)
-    oracle.max_trials = trials
-    return oracle
-
-
-def ends_trials_early(oracle: Any) -> bool:
-    """Returns whether an oracle, or the one of a name, halves: most of its trials are then not trained to their end."""
-    return oracle == "hyperband" or isinstance(oracle, keras_tuner.oracles.HyperbandOracle)
 
 
 def check_oracle(oracle: Any, what: str = "oracle") -> None:
@@ -99,6 +86,11 @@ def check_oracle(oracle: Any, what: str = "oracle") -> None:
     if isinstance(oracle, str):
         check_name(ORACLES, oracle, what)
         return
+    if isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
+        raise ValueError(
+            f"`{what}` must not end trials early, but got {oracle!r}. Successive halving is the estimator 'halving', "
+            "which goes with any oracle."
+        )
     if not isinstance(oracle, keras_tuner.Oracle):
         raise ValueError(
             f"`{what}` must be one of {', '.join(map(repr, ORACLES))} or a keras_tuner.Oracle, but got {oracle!r}."
@@ -115,7 +107,7 @@ def check_oracle(oracle: Any, what: str = "oracle") -> None:
         )
 
 
-def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.Oracle:
+def make_oracle(oracle: Any, trials: int, seed: int) -> keras_tuner.Oracle:
     """Returns an oracle that maximises the search's objective.
 
     Args:
@@ -123,7 +115,6 @@ def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.
             `keras_tuner.Objective("objective", "max")`, which is taken as it is.
         trials: Candidates to try at most.
         seed: Of what is drawn.
-        rungs: Epochs after the last structural event, which successive halving divides among its rungs.
 
     Raises:
         ValueError: If it is neither, or has another objective.
@@ -131,15 +122,10 @@ def make_oracle(oracle: Any, trials: int, seed: int, rungs: int) -> keras_tuner.
     check_positive_int(trials, "trials")
     check_oracle(oracle)
     if not isinstance(oracle, str):
-        if isinstance(oracle, keras_tuner.oracles.HyperbandOracle) and oracle.max_epochs > rungs:
-            raise ValueError(
-                f"`oracle` must have at most {rungs} `max_epochs`, the epochs after the last structural event, but has "
-                f"{oracle.max_epochs}. Lower it, or train for more `epochs`."
-            )
         return oracle
     common = {
         "objective": keras_tuner.Objective(NAME, "max"),
         "seed": seed + 1,  # KerasTuner takes 0 for none
         "max_consecutive_failed_trials": trials + 1,
     }
-    return ORACLES[oracle](trials, common, rungs)
+    return ORACLES[oracle](trials, common)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from kgrow._files import read_json
 from kgrow.lifecycle import Observer, Settings
 from kgrow.lifecycle.pace import Pace
 from kgrow.run import Run
 
-# Of the run directory: a run that is taken up, and workers, train for as many epochs as was decided first.
+# Of the run directory: a run that is taken up trains for as many epochs as was decided first.
 SCHEDULE = "schedule.json"
 # What export and measurements may take of the time allowed, and at most.
 EXPORT_SHARE, MOST_EXPORT_S = 0.2, 60.0
@@ -48,13 +46,7 @@ def fitted(settings: Settings, run: Run, allowed_s: float, measure: Callable[[],
                     f"allowed: an epoch of the whole network takes {pace.epoch_s:.2g} s here"
                 )
         run.write_json(SCHEDULE, {"epochs": epochs})
-    return remembered(settings, run.path)
-
-
-def remembered(settings: Settings, path: Path) -> Settings:
-    """Returns what `fitted` returned for the run directory at a path; the same settings if it decided nothing there."""
-    file = path / SCHEDULE
-    epochs = read_json(file, {"epochs": int})["epochs"] if file.is_file() else settings.preset.epochs
+    epochs = run.read_json(SCHEDULE, {"epochs": int})["epochs"]
     if epochs == settings.preset.epochs:
         return settings
     return dataclasses.replace(settings, preset=settings.preset.stretched(epochs))

@@ -83,7 +83,6 @@ class Trials:
         index: int,
         proposal: Proposal,
         deadline: float = float("inf"),
-        epochs: int | None = None,
         stop: Stop | None = None,
     ) -> Trial:
         """Trains a candidate, or goes on with it, or returns what is known of it.
@@ -92,15 +91,13 @@ class Trials:
             index: Number of the trial.
             proposal: What is trained.
             deadline: `time.monotonic()` after which no epoch is started.
-            epochs: Where training ends, for a first impression; after the preset's epochs by default.
             stop: See `Lifecycle.train`. A trial that it cuts short has no outcome yet: trained once more without it,
                 the trial goes on.
 
         Raises:
             ValueError: If the run holds another candidate under this number.
         """
-        epochs = epochs or self.settings.preset.epochs
-        trial = self._known(index, proposal, epochs) or self._train(index, proposal, deadline, epochs, stop)
+        trial = self.known(index, proposal) or self._train(index, proposal, deadline, stop)
         self.accept(index, trial)
         return trial
 
@@ -108,10 +105,6 @@ class Trials:
         """Takes in the outcome of a trial, and removes what is no longer needed."""
         self.outcomes[index] = trial
         self._clean()
-
-    def leave(self, index: int, proposal: Proposal) -> None:
-        """Takes note of a trial that others have begun and not ended when the time is over."""
-        self.outcomes[index] = self._trial(index, proposal, "stopped", None, self.settings.preset.epochs)
 
     def estimated(self, index: int, proposal: Proposal, status: str, accuracy: float | None, epochs: int) -> Trial:
         """Returns the outcome of a candidate whose accuracy was estimated."""
@@ -123,6 +116,11 @@ class Trials:
         while self.directory(count).has(OUTCOME):
             count += 1
         return count
+
+    def num_begun(self) -> int:
+        """Returns how many trials the run directory holds anything of."""
+        begun = (int(folder.name) for folder in self.run.path.glob("trials/[0-9]*") if any(folder.iterdir()))
+        return max(begun, default=-1) + 1
 
     def ranked(self) -> list[int]:
         """Returns the trials whose training went to its end, in the order of `Choice`.
@@ -144,36 +142,40 @@ class Trials:
         """Returns the sub-directory of a trial."""
         return self.run.child(f"trials/{index:04d}")
 
-    def _known(self, index: int, proposal: Proposal, epochs: int) -> Trial | None:
+    def known(self, index: int, proposal: Proposal) -> Trial | None:
+        """Returns the outcome of a candidate that was trained, under this number or another one; None if it was not.
+
+        Raises:
+            ValueError: If the run holds another candidate under this number.
+        """
         directory = self.directory(index)
         if directory.has(OUTCOME):
             trial = directory.read_json(OUTCOME, Trial)
             check_same(trial.trial, trial.values, proposal.values)
-            if trial.epochs == epochs:
-                return trial
+            return trial
         for earlier in self.outcomes.values():
-            if (earlier.values, earlier.epochs, earlier.status) == (proposal.values, epochs, "done"):
+            if (earlier.values, earlier.status) == (proposal.values, "done"):
                 first = earlier.same_as or earlier.trial
                 trial = dataclasses.replace(earlier, trial=f"{index:04d}", same_as=first, epochs_trained=0)
                 directory.write_json(OUTCOME, dataclasses.asdict(trial))
                 return trial
         return None
 
-    def _train(self, index: int, proposal: Proposal, deadline: float, epochs: int, stop: Stop | None = None) -> Trial:
-        candidate, directory = proposal.candidate, self.directory(index)
+    def _train(self, index: int, proposal: Proposal, deadline: float, stop: Stop | None = None) -> Trial:
+        candidate, directory, epochs = proposal.candidate, self.directory(index), self.settings.preset.epochs
         self.observer.trial_started(directory.path.name, candidate.keep_ratios, epochs)
         lifecycle = Lifecycle(
             self.task, candidate.architecture, candidate.keep_ratios, self.settings, directory, self.observer, self.pool
         )
-        start = self._deepest_prefix(candidate, epochs)
+        start = self._deepest_prefix(candidate)
         if directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
             check_same(directory.path.name, directory.read_json(FORK, FORKED)["values"], proposal.values)
         else:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
         status, error, trace = "done", None, None
         try:
-            snapshots, is_first = self._snapshots(candidate, epochs), not self.ranked()
-            ended = lifecycle.train(start, snapshots, deadline, epochs, stop, needs_checkpoint=is_first)
+            snapshots, is_first = self._snapshots(candidate), not self.ranked()
+            ended = lifecycle.train(start, snapshots, deadline, stop=stop, needs_checkpoint=is_first)
             status, epochs = ("cut", ended) if ended < epochs else ("done", epochs)
         except OutOfTimeError:
             status = "stopped"
@@ -181,11 +183,6 @@ class Trials:
             status, error, trace = "failed", str(problem), traceback.format_exc()
         trial = self._outcome(index, proposal, lifecycle, status, epochs)
         trial = dataclasses.replace(trial, error=error, traceback=trace)
-        if status == "done" and epochs < self.settings.preset.epochs:  # another trial may go on from here
-            best = Snapshot.load(directory, BEST) if trial.val_accuracy is not None else None
-            prefix = dataclasses.replace(Snapshot.load(directory, LAST), best=best)
-            prefix.save(self.run, self._prefix_name(candidate, epochs))
-            trial = dataclasses.replace(trial, estimated=True)
         if status == "cut":  # whoever cut it says how good it would have become
             return dataclasses.replace(trial, estimated=True)
         if status != "stopped":
@@ -273,22 +270,22 @@ class Trials:
         content = json.dumps([grown.to_json(), settled, history])
         return f"prefixes/{epoch:04d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
 
-    def prefix_names(self, candidate: Candidate, epochs: int) -> list[str]:
+    def prefix_names(self, candidate: Candidate) -> list[str]:
         """Returns the names of all snapshots that a candidate may start from, the deepest first."""
-        return [self._prefix_name(candidate, epoch) for epoch in range(epochs - 1, 0, -1)]
+        return [self._prefix_name(candidate, epoch) for epoch in range(self.settings.preset.epochs - 1, 0, -1)]
 
-    def _deepest_prefix(self, candidate: Candidate, epochs: int) -> Snapshot | None:
-        present = (name for name in self.prefix_names(candidate, epochs) if self.run.has(name))
-        name = next(present, None)
+    def _deepest_prefix(self, candidate: Candidate) -> Snapshot | None:
+        name = next(filter(self.run.has, self.prefix_names(candidate)), None)
         if name is None:
             return None
         self.run.touch(name)  # `_clean` keeps those that were used last
         return Snapshot.load(self.run, name)
 
-    def _snapshots(self, candidate: Candidate, epochs: int) -> dict[int, Callable[[Snapshot], None]]:
+    def _snapshots(self, candidate: Candidate) -> dict[int, Callable[[Snapshot], None]]:
         """Returns where other candidates may leave this one's path."""
         ratios, preset = candidate.keep_ratios, self.settings.preset
-        last = min(epochs - 1, preset.final_structure_epoch(len(ratios)))  # nothing tells candidates apart later
+        # Nothing tells candidates apart later.
+        last = min(preset.epochs - 1, preset.final_structure_epoch(len(ratios)))
         forks = (e for e in range(1, last + 1) if e in preset.grow_epochs or self.schedule.due(e, ratios))
         names = {epoch: self._prefix_name(candidate, epoch) for epoch in forks}
         return {

@@ -1,15 +1,14 @@
-"""`Tuner`: KerasTuner runs the search; each of its trials is one of `Trials`."""
+"""`Tuner`: KerasTuner decides what is tried; each of its trials is one of `Trials`."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
-import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from kgrow._keras import quiet_stderr
-from kgrow.lifecycle import OutOfTimeError
 from kgrow.run import Run
 from kgrow.searching.objective import NAME
 from kgrow.searching.proposals import Proposal, Proposals
@@ -17,34 +16,46 @@ from kgrow.searching.trial import Trial
 
 with quiet_stderr():
     import keras_tuner
+    from keras_tuner.engine.trial import TrialStatus
 
 FOLDER = "keras_tuner"
-# What successive halving adds to the values of a trial: epochs after the last structural event.
-RUNG = "tuner/epochs"
+# Of the run directory: from which trial on how many are under way at once. What an oracle proposes depends on it.
+AT_ONCE = "trials_at_once.json"
 
 
 class Trainable(Protocol):
-    """What trains a candidate, here or with what other machines have left: `Trials`, or what stands before them."""
+    """What trains candidates: in this process, as estimates, or on a cluster."""
 
-    def train(self, index: int, proposal: Proposal, deadline: float, epochs: int | None) -> Trial:
+    @property
+    def at_once(self) -> int:
+        """Candidates that it trains side by side."""
+
+    def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
+        """Begins with a candidate that `train` will be asked for, where several are trained side by side."""
+
+    def train(self, index: int, proposal: Proposal, deadline: float) -> Trial:
         """See `Trials.train`."""
 
     def directory(self, index: int) -> Run:
         """See `Trials.directory`."""
+
+    def num_begun(self) -> int:
+        """See `Trials.num_begun`."""
 
 
 class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     """Asks the oracle for hyper-parameters, trains what they stand for and reports the objective.
 
     KerasTuner's own files are written anew in each process: an oracle with a seed proposes the same again, and trials
-    that have ended answer at once from their own files, which survive a kill at any moment.
+    that have ended answer at once from their own files, which survive a kill at any moment. The oracle is told of
+    trials in the order of their numbers, however many are trained at once and whichever ends first, so that the order
+    does not depend on how fast they are.
 
     Args:
         oracle: See `kgrow.searching.oracles`.
         proposals: Turns hyper-parameters into candidates that fit.
         trials: Trains them, or estimates what training would give.
         run: The search's directory.
-        final_epoch: Of the last structural event: the first rung of successive halving comes after it.
         deadline: `time.monotonic()` after which no epoch is started.
     """
 
@@ -54,39 +65,55 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         proposals: Proposals,
         trials: Trainable,
         run: Run,
-        final_epoch: int,
         deadline: float = float("inf"),
     ):
-        self.proposals, self.trials, self.final_epoch, self.deadline = proposals, trials, final_epoch, deadline
+        self.proposals, self.trials, self.deadline = proposals, trials, deadline
+        self._room = remembered_room(run, trials.num_begun(), trials.at_once)
         oracle.verbose = 0
-        self._tell_values = functools.partial(tell_values, oracle)
         run.remove_folder(FOLDER)  # KerasTuner would follow links in it
         super().__init__(oracle, _declare(proposals), run.path, FOLDER, overwrite=True)
         if not oracle.get_space().space:
             oracle.max_trials = 1  # everything is given
 
-    def run_trial(self, trial: Any) -> dict[str, float]:
-        """Trains a candidate; see `keras_tuner.BaseTuner.run_trial`."""
-        try:
-            outcome = self._outcome(trial)
-        except Exception as error:
-            # KerasTuner would count it as a failed trial and go on.
-            raise keras_tuner.errors.FatalError(str(error)) from error
-        if outcome.objective is None:
-            raise keras_tuner.errors.FailedTrialError(outcome.traceback or outcome.error)
-        return metrics(outcome)
+    def search(self) -> None:
+        """Tries candidates until the oracle has no more, or the time allowed is over.
 
-    def _outcome(self, trial: Any) -> Trial:
-        proposal = self.proposals.sample(trial.hyperparameters)
-        values = trial.hyperparameters.values
-        self._tell_values(values, proposal.values)
-        rung = values.get(RUNG)
-        outcome = self.trials.train(
-            int(trial.trial_id), proposal, self.deadline, self.final_epoch + rung if rung else None
-        )
-        if outcome.status == "stopped":
-            raise OutOfTimeError("The time allowed ended in this trial; its checkpoint is kept.")
-        return outcome
+        Raises:
+            Exception: What went wrong in a trial, as it was raised there.
+        """
+        waiting: collections.deque[tuple[Any, Proposal]] = collections.deque()
+        is_over = False
+        with quiet_keras_tuner():
+            while True:
+                while not is_over and len(waiting) < self._room(len(self.oracle.trials)):
+                    trial = self.oracle.create_trial(f"tuner{len(self.oracle.trials)}")
+                    is_over = trial.status == TrialStatus.STOPPED
+                    if trial.status != TrialStatus.RUNNING:
+                        break
+                    waiting.append((trial, self._begin(trial)))
+                if not waiting:
+                    return
+                trial, proposal = waiting.popleft()
+                outcome = self.trials.train(int(trial.trial_id), proposal, self.deadline)
+                is_over |= outcome.status == "stopped"
+                if outcome.status != "stopped":
+                    self._end(trial, outcome)
+
+    def _begin(self, trial: Any) -> Proposal:
+        proposal, values = self.proposals.sample(trial.hyperparameters), trial.hyperparameters.values
+        # The oracle learns from what is trained; a grid finds its next point from the one that it proposed.
+        if not isinstance(self.oracle, keras_tuner.oracles.GridSearchOracle):
+            values |= {name: value for name, value in proposal.values.items() if name in values}
+        self.trials.begin(int(trial.trial_id), proposal, self.deadline)
+        return proposal
+
+    def _end(self, trial: Any, outcome: Trial) -> None:
+        trial.status, trial.message = TrialStatus.FAILED, outcome.traceback or outcome.error
+        if outcome.objective is not None:
+            told = {NAME: outcome.objective, "val_accuracy": outcome.val_accuracy, "kept_params": outcome.kept_params}
+            self.oracle.update_trial(trial.trial_id, told)
+            trial.status = TrialStatus.COMPLETED
+        self.on_trial_end(trial)
 
     def load_model(self, trial: Any) -> Any:
         """Returns a trial's network, if it is one of the best, which alone are kept."""
@@ -95,40 +122,24 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         return Snapshot.load(self.trials.directory(int(trial.trial_id)), BEST).network()
 
 
-def tell_values(oracle: keras_tuner.Oracle, values: dict[str, Any], trained: Mapping[str, Any]) -> None:
-    """Puts what was trained in the place of what the oracle proposed, so that it learns from the truth.
+def remembered_room(run: Run, begun: int, at_once: int) -> Callable[[int], int]:
+    """Returns, by the number of a trial, how many may be under way once it has begun.
+
+    A run that is taken up asks its oracle in the same order as before; trials that it had not begun follow what is
+    trained at once now.
 
     Args:
-        oracle: The search's own; a grid finds its next point from the one that it proposed, which is left to it.
-        values: Of KerasTuner's trial; changed in place.
-        trained: The values of the proposal that was made of them.
+        run: Remembers it.
+        begun: Trials that the run has begun.
+        at_once: Trials side by side from now on.
     """
-    if not isinstance(oracle, keras_tuner.oracles.GridSearchOracle):
-        values |= {name: value for name, value in trained.items() if name in values}
-
-
-def metrics(outcome: Trial) -> dict[str, float]:
-    """Returns what the oracle is told of a trial that has an objective."""
-    return {
-        NAME: outcome.objective or 0.0,
-        "val_accuracy": outcome.val_accuracy or 0.0,
-        "kept_params": outcome.kept_params,
-    }
-
-
-def run_tuner(tuner: Tuner) -> None:
-    """Runs a search to its end, or to the end of the time allowed.
-
-    Raises:
-        Exception: Whatever went wrong in a trial, as it was raised there.
-    """
-    try:
-        with quiet_keras_tuner():
-            tuner.search()
-    except keras_tuner.errors.FatalError as fatal:
-        if isinstance(fatal.__cause__, OutOfTimeError):
-            return
-        raise fatal.__cause__ or fatal from None
+    rooms = run.read_json(AT_ONCE, [[int]]) if run.has(AT_ONCE) else [[0, 1]]
+    rooms = [[first, room] for first, room in rooms if first < begun]
+    if not rooms or rooms[-1][1] != at_once:
+        rooms.append([begun, at_once])
+    if run.has(AT_ONCE) or at_once > 1:
+        run.write_json(AT_ONCE, rooms)
+    return lambda number: next(room for first, room in reversed(rooms) if first <= number)
 
 
 @contextlib.contextmanager

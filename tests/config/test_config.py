@@ -13,7 +13,7 @@ import yaml
 import kgrow
 from kgrow import arguments, cli
 from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
-from kgrow.config.removed import OF_TASK, OPTIONS, spelled_now
+from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS, spelled_now
 
 ROOT = Path(__file__).parents[2]
 ALL = [(name, field) for name, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
@@ -79,7 +79,7 @@ def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
     from kgrow.bayes import GaussNewton
     from kgrow.pruning import SNIP, Bayes
     from kgrow.registry import PRESETS, SPACES
-    from kgrow.searching.estimating import LowFidelity
+    from kgrow.searching.estimating import Halving, LowFidelity
     from kgrow.searching.objective import Mixed
 
     config = Config.of(
@@ -87,14 +87,24 @@ def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
             "training": PRESETS["base"],
             "growth": SPACES["seed_dense"],
             "pruning": SNIP(reinitialize=True, seed=3),
-            "tuning": Tuning(estimator=LowFidelity(data_ratio=0.2), objective=Mixed(0.5)),
+            "tuning": Tuning(estimator=Halving(factor=2), objective=Mixed(0.5)),
         }
     )
     assert yaml.safe_load(config.to_yaml())["pruning"]["criterion"] == {"name": "snip", "reinitialize": True, "seed": 3}
     assert Config.of(written(tmp_path, config.to_yaml())) == config
-    nested = Config.of({"pruning": Bayes(1e-4, GaussNewton())})
-    with pytest.raises(ValueError, match=r"`pruning.criterion` must be given in Python, but is only the text"):
-        Config.of(written(tmp_path, nested.to_yaml()))
+    nested, experimental = {"pruning": Bayes(1e-4, GaussNewton())}, {"tuning": Tuning(estimator=LowFidelity())}
+    for layer, name in ((nested, "pruning.criterion"), (experimental, "tuning.estimator")):
+        with pytest.raises(ValueError, match=f"`{name}` must be given in Python, but is only the text"):
+            Config.of(written(tmp_path, Config.of(layer).to_yaml()))
+
+
+def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    path = written(tmp_path, "tuning: {engine: ray, address: 'box:6379'}")
+    line = ["search", "digits", "--config", str(path)]
+    assert told(line).tuning.cluster == kgrow.Ray("box:6379")
+    assert told([*line, "--address", "other:1"]).tuning.cluster == kgrow.Ray("other:1")
+    assert Config.of(written(tmp_path, told(line).to_yaml())).tuning.cluster is None
 
 
 @pytest.mark.parametrize(
@@ -128,6 +138,10 @@ def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
         ("tuning: {limits: {flash: 64KB}}", "`tuning.limits` must be one of .* Did you mean 'flash_bytes'?"),
         ("tuning: {limits: 64}", "`tuning.limits` must be `Limits`, or a mapping"),
         ("tuning: {objective: mixed}", "`tuning.objective` must be 'accuracy', or a name and a fraction"),
+        ("tuning: {engine: rya}", "`tuning.engine` must be one of .* Did you mean 'ray'?"),
+        ("tuning: {address: 'box:6379'}", r"`tuning.address` .* must come with the engine 'ray'"),
+        ("tuning: hyperband", "`tuning.oracle` is not 'hyperband' since kgrow 0.2. .* `--estimator halving`"),
+        ("tuning: {estimator: supernet}", "`tuning.estimator` must be one of 'full', 'halving', .* experimental"),
         ("data: 3", "`data` must be a mapping of fields"),
         ("training:\n  seed: 1\n  epochs: 2\n  seed: 3\n", "line 4 the key 'seed' is given twice"),
         ("- training", "`config` must be a file with a mapping of sections, but '.*run.yaml' holds a list"),
@@ -152,7 +166,7 @@ def test_empty_file_tells_nothing_and_a_missing_one_is_an_error(tmp_path):
 
 def test_every_field_has_a_help_text_a_rule_and_an_option_of_its_own():
     flags = [flag_of(field) for _, field in ALL if flag_of(field)]
-    assert len(flags) == len(set(flags)) == len(ALL) - 1  # all but the part in a cluster
+    assert len(flags) == len(set(flags)) == len(ALL)
     for _, field in ALL:
         option = option_of(field)
         assert option.help[0].islower()
@@ -172,10 +186,9 @@ def test_help_fits_one_screen_and_names_the_help_for_all(capsys):
     assert any("--help-all" in line for line in lines)
 
 
-@pytest.mark.parametrize("command", ["search", "worker"])
-def test_help_for_all_has_every_option_in_its_section(command, capsys):
+def test_help_for_all_has_every_option_in_its_section(capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main([command, "--help-all"])
+        cli.main(["search", "--help-all"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
     titles = [text.index(f"\n{name}: ") for name in SECTIONS]
@@ -193,7 +206,7 @@ def test_help_and_names_need_no_tensorflow(tmp_path):
         "    with contextlib.suppress(SystemExit): main(line)\n"
         "print(*sys.modules.keys() & {'tensorflow', 'tf_keras', 'keras_tuner', 'scipy'}, file=sys.stderr)"
     )
-    written(tmp_path, "tuning: {oracle: grid, estimator: supernet, objective: 'mixed:0.5'}")
+    written(tmp_path, "tuning: {oracle: grid, estimator: halving, objective: 'mixed:0.5'}")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr.endswith("Did you mean 'snip'?\n\n")
 
@@ -210,7 +223,7 @@ REMOVED = (
     *("oracle", "estimator", "calibrate", "objective", "prefer", "quantize", "preset", "batch_size", "keep_ratio"),
     *("criterion", "strategy", "scope", "channel_keep_ratio", "channel_criterion", "channel_multiple", "augmentation"),
     *("validation_data", "validation_split", "test_data", "data_dir", "image_size", "class_names", "class_weight"),
-    *("distribute", "cluster"),
+    "distribute",
 )
 
 
@@ -235,7 +248,21 @@ def test_removed_option_is_an_error_that_names_the_new_one(flag, value, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["search", "digits", flag, *value])
     assert ended.value.code == cli.BAD_USAGE
-    assert f"`{flag}` is no option since kgrow 0.2: it is `{OPTIONS[flag]}`." in capsys.readouterr().err
+    assert f"`{flag}` is no option since kgrow 0.2. {OPTIONS[flag]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_removed_command_is_an_error_that_names_the_new_one(command, capsys):
+    assert cli.main([command, "digits", "--chief", "box:8123"]) == cli.BAD_USAGE
+    assert f"`{command}` is no command since kgrow 0.2. {COMMANDS[command]}" in capsys.readouterr().err
+
+
+def test_what_took_part_in_a_search_on_several_machines_is_an_error_that_names_the_engine():
+    with pytest.raises(TypeError, match=r"`cluster` is no argument of `search`. .* `tuning=kgrow.Tuning\(engine='ray'"):
+        kgrow.search("digits", cluster=None)
+    for name in ("Chief", "Worker"):
+        with pytest.raises(AttributeError, match=rf"`kgrow.{name}` is no more .* `tuning=kgrow.Tuning\(engine='ray'"):
+            getattr(kgrow, name)
 
 
 def test_task_that_was_read_otherwise_than_the_configuration_says_is_refused(tmp_path):

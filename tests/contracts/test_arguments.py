@@ -57,6 +57,8 @@ VALID = {
     ("EarlyExit", "threshold"): {"an empty list", "an empty array"},  # of a network of one head
     ("set_threshold", "threshold"): {"an empty list", "an empty array"},
     ("Limits", "latency_ms"): {"2**64"},
+    ("Ray", "cpus"): {"2**64"},
+    ("Ray", "gpus"): {"2**64"},
     # A pair: what its images and labels are like is seen when they are read.
     **{(name, part): {"a ragged list"} for name in ("load", "benchmark") for part in DATA},
     ("compress", "learning_rate"): {"2**64"},
@@ -84,7 +86,7 @@ def model():
 def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
     """Every public call by its name: itself, and what it is called with but for the one argument in question."""
     monkeypatch.chdir(tmp_path)
-    for name in ("execution.Search.result", "pipeline._work", "pipeline._server", "benchmark.load"):
+    for name in ("execution.Search.result", "pipeline._connected", "benchmark.load"):
         monkeypatch.setattr(f"kgrow.{name}", work)
     monkeypatch.setattr("kgrow.recorded.read_result", work)
     for module, name in {
@@ -120,8 +122,7 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
         **{name: (getattr(kgrow, name), {}) for name in ("Training", "Growth", "Pruning", "Tuning", "Export")},
         "EarlyExit": (kgrow.EarlyExit, {}),
         "Augmentation": (kgrow.Augmentation, {}),
-        "Chief": (kgrow.Chief, {"address": "8123"}),
-        "Worker": (kgrow.Worker, {"address": "8123"}),
+        "Ray": (kgrow.Ray, {}),
     }
 
 
@@ -165,7 +166,7 @@ def outcome(call, arguments, parameter):
 
 CALLS = (
     *("search", "compress", "load", "benchmark", "set_threshold", "Task.of", "Result.export", "Compressed.export"),
-    *("Training", "Growth", "Pruning", "Tuning", "Export", "Limits", "EarlyExit", "Augmentation", "Chief", "Worker"),
+    *("Training", "Growth", "Pruning", "Tuning", "Export", "Limits", "EarlyExit", "Augmentation", "Ray"),
 )
 
 
@@ -241,7 +242,6 @@ def test_limits_are_a_mapping_and_amounts_are_texts_as_on_the_command_line(calls
     assert found.plan.proposals.limits == kgrow.Limits(10_000, 2_500_000, 64_000, 32_768)
     assert max_time == 90
     assert kgrow.Limits(latency_ms="0.5s").latency_ms == 500
-    assert (kgrow.Chief("80", lease_s="2m").lease_s, kgrow.Worker("80", wait_s="1h").wait_s) == (120, 3600)
 
 
 @pytest.mark.parametrize(
@@ -272,8 +272,6 @@ NAMES = {"nan", "inf", "-1", str(2**64), "1e400", "x", "[]"}  # of a file or a f
 VALID_TEXTS = {
     ("search", "--out"): NAMES,
     ("search", "--data-dir"): NAMES,
-    ("worker", "--out"): NAMES,
-    ("worker", "--data-dir"): NAMES,
     ("export", "--data-dir"): NAMES,
     ("benchmark", "--data-dir"): NAMES,
     ("export", "--out"): NAMES,
@@ -288,7 +286,7 @@ def options_of(command):
     return [(action.option_strings or [action.dest])[0] for action in actions]
 
 
-@pytest.mark.parametrize("command", ["search", "worker", "export", "benchmark"])
+@pytest.mark.parametrize("command", ["search", "export", "benchmark"])
 def test_every_wrong_text_of_every_option_is_refused_with_exit_code_2(command, calls, monkeypatch, capsys):
     exported, load = calls["Result.export"][1]["self"], kgrow.load
 
@@ -301,7 +299,6 @@ def test_every_wrong_text_of_every_option_is_refused_with_exit_code_2(command, c
     monkeypatch.setattr("kgrow.planning.Proposals", work)
     given = {
         "search": {"dataset": "digits"},
-        "worker": {"dataset": "digits", "--chief": "8123"},
         "export": {"run": "run", "--out": "model.tflite"},
         "benchmark": {"path": "run"},
     }[command]
@@ -346,6 +343,10 @@ def exit_code(line, capsys):
         ),
         (["export", "run", "--out", "/"], "`path` must be a new folder or an earlier bundle"),
         (["search", "~nosuch/x"], "no such user"),
+        (["search", "digits", "--address", "box:6379"], "(`--address`) must come with the engine 'ray'"),
+        (["search", "digits", "--engine", "rya"], "`tuning.engine` must be one of 'local', 'ray', but got 'rya'"),
+        (["worker", "digits"], "`worker` is no command since kgrow 0.2. A search on several machines is"),
+        (["search", "digits", "--oracle", "hyperband"], "Successive halving is the estimator 'halving'"),
         (["search", "digits", "--image-size", "30000"], "`data.image_size` must be a side of at most 2048 pixels"),
         (["search", "digits", "--seed", "4294967296"], "`training.seed` must be at most 2147483647"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching import SPACES
-from kgrow.searching.latency import LATENCY, SHARE, measured, remembered
+from kgrow.searching.latency import LATENCY, SHARE, measured
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.proposals import Proposals
 from kgrow.task import Task
@@ -45,7 +45,7 @@ def test_what_is_left_is_all_that_is_quick_enough(share, task, tmp_path_factory)
             assert not run.has(LATENCY)
         else:
             assert list(measured(proposals, run, clock, Observer()).variants) == expected
-            assert list(remembered(proposals, run.path).variants) == expected
+            assert list(measured(proposals, run, None, Observer()).variants) == expected
     assert len(clock.asked) <= 2 + len(proposals.variants).bit_length()
 
 
@@ -60,4 +60,3 @@ def test_without_a_limit_nothing_is_measured(task, tmp_path):
     proposals = Proposals(SPACES["compact"], task, limits=Limits(macs=500_000))
     with Run.open(tmp_path / "run", {}) as run:
         assert measured(proposals, run, None, Observer()) is proposals
-        assert remembered(proposals, run.path) is proposals

@@ -6,7 +6,7 @@ from kgrow.lifecycle import PRESETS, Observer, Settings
 from kgrow.lifecycle.pace import Pace
 from kgrow.pruning import Magnitude
 from kgrow.run import Run
-from kgrow.searching.time_limit import fitted, remembered, training_time
+from kgrow.searching.time_limit import fitted, training_time
 
 SETTINGS = Settings(PRESETS["default"], Magnitude())
 INFINITY = float("inf")
@@ -61,11 +61,9 @@ def test_schedule_is_decided_once(run):
     short = fitted(SETTINGS, run, 105.0, lambda: Pace(4.0, 10.0), Observer())
     for allowed_s in (20.0, 1000.0, INFINITY):
         assert fitted(SETTINGS, run, allowed_s, not_measured, Observer()) == short
-    assert remembered(SETTINGS, run.path) == short
 
 
-def test_run_that_was_begun_without_a_limit_keeps_its_schedule(run, tmp_path):
-    assert remembered(SETTINGS, tmp_path / "none") == SETTINGS
+def test_run_that_was_begun_without_a_limit_keeps_its_schedule(run):
     assert fitted(SETTINGS, run, INFINITY, not_measured, Observer()) == SETTINGS
     assert fitted(SETTINGS, run, 20.0, not_measured, Observer()) == SETTINGS
 

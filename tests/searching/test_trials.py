@@ -227,43 +227,6 @@ def test_document_of_a_trial_with_a_wrong_field_is_named(
                 start(run).train(0, proposal)
 
 
-def test_trial_that_was_cut_short_goes_on_where_it_ended(tmp_path, start, searched, tiny_architecture):
-    observer, proposal = Recorder(), proposals_of(tiny_architecture)[1]
-    with Run.open(tmp_path / "search", {}) as run:
-        trials = start(run, observer)
-        first = trials.train(0, proposal, epochs=4)
-        assert (first.epochs, first.epochs_trained, first.estimated) == (4, 4, True)
-        assert trials.ranked() == []
-        whole = trials.train(1, proposal)
-        assert (whole.epochs, whole.epochs_trained) == (6, 2)
-        assert whole.val_accuracy == searched.found[1].val_accuracy
-        assert {epoch for trial, epoch, _ in observer.trained if trial == "0001"} == {4, 5}
-        grown_up = trials.train(0, proposal)
-        assert (grown_up.val_accuracy, grown_up.estimated) == (whole.val_accuracy, False)
-        trials.finish()
-        assert not list(run.path.glob("prefixes/*"))
-
-
-def test_trial_that_goes_on_and_gets_no_better_keeps_the_best_network(
-    tmp_path, start, tiny_settings, tiny_architecture, outcome_of, same_arrays
-):
-    spoiled = dataclasses.replace(tiny_settings.preset, milestones=(5,), gammas=(20.0,))
-    settings, proposal = dataclasses.replace(tiny_settings, preset=spoiled), proposals_of(tiny_architecture)[1]
-    outcomes = []
-    for name, impressions in (("whole", ()), ("in_parts", (4, 5))):
-        with Run.open(tmp_path / name, {}) as run:
-            trials = start(run, settings=settings)
-            for index, epochs in enumerate((*impressions, None)):
-                trial = trials.train(index, proposal, epochs=epochs)
-            outcomes.append((trial.val_accuracy, *outcome_of(trials.directory(index))))
-            assert trials.ranked() == [index]
-    (accuracy, events, _, metadata, arrays), found = outcomes
-    assert not events[-1]["is_best"]
-    assert found[:2] == (accuracy, events)
-    assert found[3] == metadata
-    assert same_arrays(found[4], arrays)
-
-
 def test_checkpoint_of_another_candidate_is_refused(tmp_path, start, tiny_architecture):
     proposals = proposals_of(tiny_architecture)
     with Run.open(tmp_path / "search", {}) as run:

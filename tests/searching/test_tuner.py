@@ -9,35 +9,42 @@ import pytest
 
 from kgrow.lifecycle import Observer
 from kgrow.run import Run
+from kgrow.searching.estimating import Full
+from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import NAME, Accuracy
 from kgrow.searching.oracles import ORACLES, make_oracle
 from kgrow.searching.proposals import LARGEST_RATIO, RATIO_STEP, SMALLEST_RATIO, Proposals
 from kgrow.searching.trials import Trials
-from kgrow.searching.tuner import FOLDER, Tuner, run_tuner
+from kgrow.searching.tuner import AT_ONCE, FOLDER, Tuner
 
 
 class Learned(Trials):
     """Knows at once how good a candidate is: its first keep ratio."""
 
-    def _train(self, index, proposal, deadline, epochs, stop=None):
+    at_once = 1
+
+    def begin(self, index, proposal, deadline):
+        self.begun.append(index)
+
+    def _train(self, index, proposal, deadline, stop=None):
         if proposal.candidate.keep_ratios[0] in self.wrong:
             raise self.wrong[proposal.candidate.keep_ratios[0]]
-        self.calls.append((index, epochs))
-        trial = self._trial(index, proposal, "done", proposal.candidate.keep_ratios[0], epochs)
+        self.calls.append(index)
+        trial = self._trial(index, proposal, "done", proposal.candidate.keep_ratios[0], self.settings.preset.epochs)
         self.directory(index).write_json("outcome.json", dataclasses.asdict(trial))
         return trial
 
 
 @pytest.fixture
 def search(tmp_path, tiny_task, tiny_space, tiny_settings):
-    def run(oracle="random", trials=6, directory="search", wrong=None, limits=None):
+    def run(oracle="random", trials=6, directory="search", wrong=None, limits=None, at_once=1):
         proposals = Proposals(tiny_space, tiny_task, limits=limits or Limits())
         with Run.open(tmp_path / directory, {}) as where:
             known = Learned(tiny_task, tiny_settings, Accuracy(), 1, where, Observer())
-            known.calls, known.wrong = [], wrong or {}
-            tuner = Tuner(make_oracle(oracle, trials, 0, 3), proposals, known, where, 3)
-            run_tuner(tuner)
+            known.calls, known.begun, known.wrong, known.at_once = [], [], wrong or {}, at_once
+            tuner = Tuner(make_oracle(oracle, trials, 0), proposals, known, where)
+            tuner.search()
         return SimpleNamespace(outcomes=known.outcomes, calls=known.calls, tuner=tuner, path=tmp_path / directory)
 
     return run
@@ -79,14 +86,6 @@ def test_search_that_is_started_again_proposes_the_same_and_trains_nothing(searc
     assert again.calls == []
 
 
-def test_halving_trains_few_epochs_first_and_only_the_best_to_the_end(search):
-    found = search("hyperband", trials=50)
-    lengths = [epochs for _, epochs in found.calls]
-    # One epoch after the last structural event, which comes before epoch 3, and the whole life.
-    assert set(lengths) == {4, 6}
-    assert lengths[:3] == [4, 4, 4]
-
-
 def test_kerastuners_files_tell_what_was_trained(search, capsys):
     found = search("random", limits=Limits(params=100))
     trial = json.loads((found.path / FOLDER / "trial_2" / "trial.json").read_text())
@@ -124,6 +123,45 @@ def test_kerastuner_may_propose_every_ratio(tiny_space, tiny_task, limits):
         assert [choice.prob_to_value(choice.value_to_prob(ratio)) for ratio in ratios] == ratios
 
 
+# Several at once
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_oracle_is_told_of_trials_in_their_order_however_many_are_under_way(search, oracle, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        Tuner,
+        "_end",
+        lambda self, trial, outcome, end=Tuner._end: (told.append(outcome.trial), end(self, trial, outcome)),
+    )
+    found = search(oracle, at_once=3)
+    assert told == [f"{index:04d}" for index in range(len(found.outcomes))]
+    assert len(found.outcomes) > 3
+
+
+def test_what_is_proposed_depends_on_how_many_are_under_way_and_not_on_who_trains_them(search):
+    one, three = search("bayesian", 6, "one"), search("bayesian", 6, "three", at_once=3)
+    values = [[outcome.values for outcome in found.outcomes.values()] for found in (one, three)]
+    assert values[0][:3] == values[1][:3]  # what is drawn first
+    assert values[0] != values[1]
+    assert search("bayesian", 6, "three again", at_once=3).outcomes == three.outcomes
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 2)])
+def test_run_goes_on_with_another_number_of_trials_at_once(search, before, after):
+    few = search("bayesian", trials=4, at_once=before)
+    more = search("bayesian", trials=6, at_once=after)
+    assert {index: more.outcomes[index] for index in few.outcomes} == few.outcomes
+    assert more.calls == [index for index in more.outcomes if index not in few.outcomes]
+    again = search("bayesian", trials=6, at_once=after)
+    assert (again.outcomes, again.calls) == (more.outcomes, [])
+
+
+def test_run_of_one_trial_at_a_time_remembers_nothing_of_it(search):
+    assert not (search().path / AT_ONCE).exists()
+    assert json.loads((search(trials=9, at_once=2).path / AT_ONCE).read_text()) == [[0, 1], [6, 2]]
+
+
 # What goes wrong
 
 
@@ -135,18 +173,18 @@ def test_programming_error_ends_the_search_as_it_was_raised(search):
 @pytest.mark.parametrize("name", ["bayessian", "rand"])
 def test_unknown_oracle_is_answered_with_the_nearest(name):
     with pytest.raises(ValueError, match="Did you mean"):
-        make_oracle(name, 3, 0, 3)
+        make_oracle(name, 3, 0)
 
 
 def test_what_is_no_oracle_is_refused():
     with pytest.raises(ValueError, match=r"must be one of .*'bayesian'.* or a keras_tuner.Oracle, but got 3"):
-        make_oracle(3, 3, 0, 3)
+        make_oracle(3, 3, 0)
 
 
 def test_oracle_that_has_searched_is_refused(search):
     used = search("random").tuner.oracle
     with pytest.raises(ValueError, match="must be one that has not searched yet, but has 6 trials"):
-        make_oracle(used, 3, 0, 3)
+        make_oracle(used, 3, 0)
 
 
 def test_oracle_with_another_objective_is_refused():
@@ -156,16 +194,16 @@ def test_oracle_with_another_objective_is_refused():
         objective=keras_tuner.Objective("loss", "min"), max_trials=2, seed=1
     )
     with pytest.raises(ValueError, match=r"must have the objective .*, but has 'loss', 'min'"):
-        make_oracle(oracle, 3, 0, 3)
+        make_oracle(oracle, 3, 0)
 
 
-def test_oracle_that_halves_over_more_epochs_than_there_are_is_refused():
+def test_oracle_that_ends_trials_early_is_refused_with_the_estimator_that_does():
     import keras_tuner
 
-    oracle = keras_tuner.oracles.HyperbandOracle(objective=keras_tuner.Objective(NAME, "max"), max_epochs=9)
-    assert make_oracle(oracle, 3, 0, 9) is oracle
-    with pytest.raises(ValueError, match=r"`oracle` must have at most 8 `max_epochs`.* but has 9"):
-        make_oracle(oracle, 3, 0, 8)
+    objective = keras_tuner.Objective(NAME, "max")
+    oracle = keras_tuner.oracles.HyperbandOracle(objective=objective, max_epochs=9)
+    with pytest.raises(ValueError, match=r"must not end trials early.* is the estimator 'halving'"):
+        make_oracle(oracle, 3, 0)
 
 
 def test_given_oracle_is_used(search):
@@ -182,7 +220,8 @@ def test_time_that_is_over_ends_the_search_and_keeps_the_trial(tmp_path, tiny_ta
     with Run.open(tmp_path / "search", {}) as run:
         trials = Trials(tiny_task, tiny_settings, Accuracy(), 1, run, Observer())
         proposals = Proposals(tiny_space, tiny_task, limits=Limits())
-        run_tuner(Tuner(make_oracle("random", 3, 0, 3), proposals, trials, run, 3, deadline=time.monotonic()))
+        estimates = Estimates(Full(), trials, proposals, Observer())
+        Tuner(make_oracle("random", 3, 0), proposals, estimates, run, deadline=time.monotonic()).search()
         assert [trial.status for trial in trials.outcomes.values()] == ["stopped"]
         assert trials.num_finished() == 0
 

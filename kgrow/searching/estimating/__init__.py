@@ -1,8 +1,5 @@
 """How accurate candidates will be, for less than their training costs: approximate, unless it is `full`."""
 
-from typing import Any
-
-from kgrow._checks import lookup
 from kgrow.registry import ESTIMATORS
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.evidence import Evidence
@@ -32,45 +29,28 @@ __all__ = [
 ]
 
 
-def chosen_estimator(estimator: str | Estimator, oracle: Any, calibrate: bool) -> Estimator:
-    """Returns an estimator that suits a search.
+def chosen_estimator(estimator: str | Estimator, calibrate: bool) -> Estimator:
+    """Returns the estimator of a search.
 
     Args:
         estimator: A name in `ESTIMATORS`, or an estimator.
-        oracle: What decides what is tried next.
         calibrate: Whether its estimates are to be compared with full training.
 
     Raises:
-        ValueError: If it is neither, or does not go with the others.
+        ValueError: If there is nothing to compare.
     """
-    chosen = lookup(ESTIMATORS, estimator, "estimator") if isinstance(estimator, str) else estimator
-    names = ", ".join(repr(name) for name in ESTIMATORS if name != "full")
-    if not isinstance(chosen, Estimator):
-        raise ValueError(f"`estimator` must be 'full', {names} or an Estimator, but got {estimator!r}.")
+    chosen = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
     if calibrate and isinstance(chosen, Full):
-        raise ValueError(f"`calibrate` must come with an approximate estimator, one of {names}, but got 'full'.")
-    if not isinstance(chosen, Full) and _ends_trials_early(oracle):
+        names = " or ".join(repr(name) for name in ESTIMATORS if name != "full")
         raise ValueError(
-            f"`estimator` must be 'full' with the oracle 'hyperband', which ends trials early itself, but got "
-            f"{estimator!r}. Choose another oracle or another estimator."
+            f"`tuning.calibrate` must come with an approximate estimator, such as {names}, but got 'full'."
         )
     return chosen
 
 
-def searching_share(estimator: Estimator, oracle: Any) -> float:
-    """Returns the part of the time allowed that a search may take; the rest is for training the best in full.
-
-    Args:
-        estimator: Of the search.
-        oracle: What decides what is tried next.
-    """
-    return 1.0 if isinstance(estimator, Full) and not _ends_trials_early(oracle) else ESTIMATING_SHARE
-
-
-def _ends_trials_early(oracle: Any) -> bool:
-    from kgrow.searching.oracles import ends_trials_early
-
-    return ends_trials_early(oracle)
+def searching_share(estimator: Estimator) -> float:
+    """Returns the part of the time allowed that a search may take; the rest is for training the best in full."""
+    return 1.0 if isinstance(estimator, Full) else ESTIMATING_SHARE
 
 
 def name_of(estimator: Estimator) -> str:

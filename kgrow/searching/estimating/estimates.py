@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from kgrow.lifecycle import BEST, LAST, Observer
 from kgrow.run import Run
@@ -39,6 +38,18 @@ class Estimates:
         self.proposals: dict[int, Proposal] = {}
 
     @property
+    def at_once(self) -> int:
+        """See `Trainable.at_once`: what an estimator knows of the candidates before may decide."""
+        return 1
+
+    def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
+        """See `Trainable.begin`."""
+
+    def num_begun(self) -> int:
+        """See `Trials.num_begun`."""
+        return self.trials.num_begun()
+
+    @property
     def are_exact(self) -> bool:
         """Whether every candidate is trained in full anyway."""
         return isinstance(self.estimator, Full)
@@ -53,39 +64,26 @@ class Estimates:
         """Whether nothing that was begun ran out of time."""
         return all(trial.status != "stopped" for trial in (*self.found.values(), *self.outcomes))
 
-    def train(self, index: int, proposal: Proposal, deadline: float = float("inf"), epochs: int | None = None) -> Trial:
+    def train(self, index: int, proposal: Proposal, deadline: float = float("inf")) -> Trial:
         """Returns what the estimator says of a candidate; see `Trials.train`.
 
         Raises:
-            ValueError: If the oracle halves, or proposes another candidate than before the search was interrupted.
+            ValueError: If the oracle proposes another candidate than before the search was interrupted.
         """
-        if epochs is not None and not self.are_exact:
-            raise ValueError(
-                "`estimator` must be 'full' with an oracle that ends trials early, such as 'hyperband', but got "
-                f"{self.estimator!r}. Choose another oracle or another estimator."
-            )
         self.proposals[index] = proposal
-        self.found[index] = self._known(index, proposal, epochs) or self._estimated(index, proposal, deadline, epochs)
+        self.found[index] = self._known(index, proposal) or self._estimated(index, proposal, deadline)
         self._clean()
         return self.found[index]
 
-    def adopt(self, served: Mapping[str, Any]) -> None:
-        """Takes in what workers have trained: in full, unless the oracle ended it early.
-
-        Args:
-            served: KerasTuner's trial by number.
-        """
+    def adopt(self) -> None:
+        """Takes in what was trained elsewhere, in full."""
         self.found |= self.trials.outcomes
-        self.proposals |= {int(number): self._sample(trial) for number, trial in served.items()}
-
-    def _sample(self, trial: Any) -> Proposal:
-        return self.bench.proposals.sample(trial.hyperparameters)
 
     def train_finalists(self, deadline: float = float("inf")) -> None:
         """Trains the best candidates in full, further ones for those that fail.
 
         One of which the estimate was not ready in time comes last: without any other it is the result. Those that were
-        trained in full anyway cost nothing; an oracle that halves leaves others.
+        trained in full anyway cost nothing.
         """
         stopped = [index for index, trial in self.found.items() if trial.status == "stopped" and not self.are_exact]
         complete = 0
@@ -117,24 +115,22 @@ class Estimates:
         trial = self.trials.outcomes.get(index)
         return None if trial is None or trial.estimated else trial
 
-    def _known(self, index: int, proposal: Proposal, epochs: int | None) -> Trial | None:
+    def _known(self, index: int, proposal: Proposal) -> Trial | None:
         directory = self.directory(index)
         if directory.has(ESTIMATE):
             trial = directory.read_json(ESTIMATE, Trial)
             check_same(trial.trial, trial.values, proposal.values)
             return trial
         for earlier in self.found.values():
-            is_as_long = epochs in (None, earlier.epochs)
-            if earlier.estimated and is_as_long and earlier.values == proposal.values and earlier.status != "stopped":
+            if earlier.estimated and earlier.values == proposal.values and earlier.status != "stopped":
                 first = earlier.same_as or earlier.trial
                 twin = dataclasses.replace(earlier, trial=f"{index:04d}", same_as=first, epochs_trained=0)
                 directory.write_json(ESTIMATE, dataclasses.asdict(twin))
                 return twin
         return None
 
-    def _estimated(self, index: int, proposal: Proposal, deadline: float, epochs: int | None) -> Trial:
-        bench = dataclasses.replace(self.bench, deadline=deadline, epochs=epochs)
-        estimate = self.estimator.estimate(index, proposal, bench)
+    def _estimated(self, index: int, proposal: Proposal, deadline: float) -> Trial:
+        estimate = self.estimator.estimate(index, proposal, dataclasses.replace(self.bench, deadline=deadline))
         if estimate.is_exact:
             return self.trials.outcomes[index]
         trial = self.trials.estimated(index, proposal, estimate.status, estimate.val_accuracy, estimate.epochs)
@@ -143,7 +139,7 @@ class Estimates:
         )
         if estimate.status != "stopped":
             self.directory(index).write_json(ESTIMATE, dataclasses.asdict(trial))
-        if not self.directory(index).has(OUTCOME):  # of an oracle's early end the training itself has told
+        if not self.directory(index).has(OUTCOME):
             self.observer.trial_finished(trial.trial, dataclasses.asdict(trial))
         return trial
 

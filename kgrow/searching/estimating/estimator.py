@@ -69,7 +69,6 @@ class Bench:
         run: For the estimator's own files, removed when the search is complete.
         observer: Told of approximate training: every line that it shows says so.
         deadline: `time.monotonic()` after which no epoch is started.
-        epochs: Where the oracle ends the training; after the preset's epochs by default.
         kept: See `once`.
     """
 
@@ -78,7 +77,6 @@ class Bench:
     run: Run
     observer: Observer
     deadline: float = float("inf")
-    epochs: int | None = None
     kept: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def once(self, name: str, make: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""The estimator `evidence`: a trial ends when its gradients are noise."""
+"""The experimental estimator `evidence`: a trial ends when its gradients are noise."""
 
 from __future__ import annotations
 

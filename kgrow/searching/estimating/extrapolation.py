@@ -1,4 +1,4 @@
-"""The estimator `extrapolation`: a trial ends when its learning curve promises nothing."""
+"""The experimental estimator `extrapolation`: a trial ends when its learning curve promises nothing."""
 
 from __future__ import annotations
 

@@ -14,4 +14,4 @@ class Full(Estimator):
 
     def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
         """See `Estimator.estimate`."""
-        return Estimate.of(bench.trials.train(index, proposal, bench.deadline, bench.epochs))
+        return Estimate.of(bench.trials.train(index, proposal, bench.deadline))

@@ -1,4 +1,4 @@
-"""The estimator `low_fidelity`: fewer images, smaller images, fewer epochs."""
+"""The experimental estimator `low_fidelity`: fewer images, smaller images, fewer epochs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimator `supernet`: one network grown and trained once, pruned anew for every candidate."""
+"""The experimental estimator `supernet`: one network grown and trained once, pruned anew for every candidate."""
 
 from __future__ import annotations
 

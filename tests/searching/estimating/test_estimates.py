@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-from types import SimpleNamespace
 
-import keras_tuner
 import pytest
 
 import kgrow
@@ -15,9 +13,8 @@ from kgrow.searching.estimating import ESTIMATORS, Estimate, Estimator, chosen_e
 from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import FINALISTS, Estimates
 from kgrow.searching.footprint import costs
-from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Accuracy
-from kgrow.searching.proposals import Proposal, Proposals
+from kgrow.searching.proposals import Proposal
 from kgrow.searching.trials import OUTCOME, Trials
 
 
@@ -41,11 +38,10 @@ class Known(Trials):
 
     broken, stopped = (), ()
 
-    def _train(self, index, proposal, deadline, epochs, stop=None):
+    def _train(self, index, proposal, deadline, stop=None):
         status = "failed" if index in self.broken else "stopped" if index in self.stopped else "done"
         accuracy = 1.0 - proposal.candidate.keep_ratios[0] if status == "done" else None
-        trial = self._trial(index, proposal, status, accuracy, epochs)
-        trial = dataclasses.replace(trial, estimated=epochs < self.settings.preset.epochs)
+        trial = self._trial(index, proposal, status, accuracy, self.settings.preset.epochs)
         if status != "stopped":
             self.directory(index).write_json(OUTCOME, dataclasses.asdict(trial))
         return trial
@@ -113,63 +109,30 @@ def test_calibration_trains_the_first_candidates_in_full_and_compares(search, mo
     )
 
 
-def test_what_an_oracle_promotes_is_trained_on_however_like_it_began(
-    tmp_path, tiny_task, tiny_settings, tiny_architecture
-):
-    with Run.open(tmp_path / "run", {}) as run:
-        trials = Known(tiny_task, tiny_settings, Accuracy(), tiny_architecture.macs(), run, Observer())
-        estimates = Estimates(chosen_estimator("full", "hyperband", False), trials, None, Observer())
-        footprint = costs(tiny_architecture).footprint((0.5, 0.5))
-        proposal = Proposal(Candidate(tiny_architecture, (0.5, 0.5)), {"keep": 0}, footprint)
-        few, whole = 2, tiny_settings.preset.epochs
-        first, again, promoted = (estimates.train(i, proposal, epochs=e) for i, e in enumerate((few, few, whole)))
-    assert (first.estimated, first.same_as) == (True, None)
-    assert again.same_as == "0000"
-    assert (promoted.estimated, promoted.same_as, promoted.epochs) == (False, None, whole)
-
-
-def test_what_workers_were_told_to_end_early_is_trained_in_full(tmp_path, tiny_task, tiny_settings, tiny_space):
-    proposals = Proposals(tiny_space, tiny_task, limits=Limits())
-    with Run.open(tmp_path / "run", {}) as run:
-        trials = Known(tiny_task, tiny_settings, Accuracy(), 1, run, Observer())
-        served = {}
-        for index in range(FINALISTS + 1):
-            hyperparameters = keras_tuner.HyperParameters()
-            hyperparameters.values = {"block_0/keep_ratio": 0.2 + 0.05 * index, "block_1/keep_ratio": 0.5}
-            served[f"{index:04d}"] = SimpleNamespace(hyperparameters=hyperparameters)
-            trials.train(index, proposals.sample(hyperparameters), epochs=2)
-        estimates = Estimates(chosen_estimator("full", "hyperband", False), trials, proposals, Observer())
-        estimates.adopt(served)
-        assert in_full(estimates) == []
-        estimates.train_finalists()
-    assert in_full(estimates) == trials.ranked() == [0, 1, 2]
-
-
-def test_oracle_that_ends_trials_early_is_refused(search):
-    estimates = search()
-    with pytest.raises(ValueError, match="`estimator` must be 'full' with an oracle that ends trials early"):
-        estimates.train(6, estimates.proposals[0], epochs=3)
-
-
 # What a search accepts
 
 
 @pytest.mark.parametrize(
-    ("estimator", "oracle", "calibrate", "message"),
+    ("estimator", "message"),
     [
-        ("suprnet", "random", False, "Did you mean 'supernet'?"),
-        (3, "random", False, "must be 'full', 'low_fidelity', .* or an Estimator, but got 3"),
-        ("full", "random", True, "`calibrate` must come with an approximate estimator"),
-        ("evidence", "hyperband", False, "`estimator` must be 'full' with the oracle 'hyperband'"),
+        ("halvin", r"Did you mean 'halving'\?"),
+        (3, "must be one of 'full', 'halving' or a `Estimator`, but got 3"),
+        ("supernet", r"experimental: .* pass `kgrow.searching.estimating.Supernet\(epochs=1\)`"),
+        ("evidence", "must be one of 'full', 'halving', but got 'evidence', which is experimental"),
     ],
 )
-def test_what_does_not_go_together_is_refused(estimator, oracle, calibrate, message):
+def test_what_is_no_estimator_is_refused(estimator, message):
     with pytest.raises(ValueError, match=message):
-        chosen_estimator(estimator, oracle, calibrate)
+        kgrow.Tuning(estimator=estimator)
+
+
+def test_calibration_without_an_estimate_is_refused():
+    with pytest.raises(ValueError, match=r"`tuning.calibrate` must come with an approximate estimator"):
+        chosen_estimator("full", True)
 
 
 def test_estimators_are_called_by_their_names_or_by_how_they_are_made():
-    assert name_of(chosen_estimator("supernet", "random", True)) == "supernet"
+    assert name_of(chosen_estimator("halving", True)) == "halving"
     assert name_of(Guess()) == "Guess(stopped=(), failed=())"
 
 
@@ -200,9 +163,6 @@ def test_search_with_estimates_exports_a_network_that_was_trained_in_full(tmp_pa
     assert capsys.readouterr().out.count("approximate") == 1
 
 
-@pytest.mark.parametrize(
-    ("estimator", "oracle", "share"),
-    [("full", "bayesian", 1.0), ("low_fidelity", "random", 0.5), ("full", "hyperband", 0.5)],
-)
-def test_what_does_not_train_to_the_end_leaves_time_for_that(estimator, oracle, share):
-    assert searching_share(ESTIMATORS[estimator], oracle) == share
+@pytest.mark.parametrize(("estimator", "share"), [("full", 1.0), ("halving", 0.5)])
+def test_what_does_not_train_to_the_end_leaves_time_for_that(estimator, share):
+    assert searching_share(ESTIMATORS[estimator]) == share

@@ -19,7 +19,7 @@ from kgrow.searching.trials import Trials
 class Caught(Trials):
     """Trains nothing: remembers what was to be trained."""
 
-    def train(self, index, proposal, deadline=float("inf"), epochs=None, stop=None):
+    def train(self, index, proposal, deadline=float("inf"), stop=None):
         self.proposal = proposal
         return self._trial(index, proposal, "done", 0.5, self.settings.preset.epochs)
 
