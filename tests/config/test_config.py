@@ -140,7 +140,7 @@ def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, mo
         ("tuning: {objective: mixed}", "`tuning.objective` must be 'accuracy', or a name and a fraction"),
         ("tuning: {engine: rya}", "`tuning.engine` must be one of .* Did you mean 'ray'?"),
         ("tuning: {address: 'box:6379'}", r"`tuning.address` .* must come with the engine 'ray'"),
-        ("tuning: hyperband", "`tuning.oracle` is not 'hyperband' since kgrow 0.2. .* `--estimator halving`"),
+        ("tuning: hyperband", r"`tuning.oracle` is not 'hyperband' since kgrow 0.2. .* \(`--estimator halving`\)"),
         ("tuning: {estimator: supernet}", "`tuning.estimator` must be one of 'full', 'halving', .* experimental"),
         ("data: 3", "`data` must be a mapping of fields"),
         ("training:\n  seed: 1\n  epochs: 2\n  seed: 3\n", "line 4 the key 'seed' is given twice"),

@@ -91,7 +91,6 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
     monkeypatch.setattr("kgrow.recorded.read_result", work)
     for module, name in {
         "compressing.compress": "_compress",
-        "compressing.converting": "read",
         "exporting.export": "compact",
         "exporting.threshold": "read_bundle",
     }.items():
@@ -105,7 +104,7 @@ def calls(tmp_path, monkeypatch, tiny_task, tiny_space, tiny_network, model):
         "best": {"artefacts": [{"fine_tune_epochs": 0}]},
     }
     result = kgrow.Result(run, document, tiny_network, tiny_task)
-    compressed = kgrow.Compressed(model, tiny_task, {})
+    compressed = kgrow.Compressed(tiny_network, False, "tiny", tiny_task, {})
     file = tmp_path / "model.tflite"
     quick = {"space": tiny_space, "overwrite": True}  # may be repeated
     images, labels = np.zeros((30, 8, 8), np.uint8), np.arange(30) % 3
