@@ -75,9 +75,9 @@ class Ray:
         room = min(int(has[name] / amount + 1e-9) for name, amount in asked.items() if amount)
         if not room:
             raise ValueError(
-                f"`engine` must ask for what the cluster has, {has['num_cpus']:g} processors and {has['num_gpus']:g} "
-                f"GPUs, but a trial takes {asked['num_cpus']:g} and {asked['num_gpus']:g}. Start more nodes, or pass "
-                "`engine=kgrow.Ray(cpus=..., gpus=...)`."
+                f"`tuning.engine` must ask for what the cluster has, {has['num_cpus']:g} processors and "
+                f"{has['num_gpus']:g} GPUs, but a trial takes {asked['num_cpus']:g} and {asked['num_gpus']:g}. Start "
+                "more nodes, or pass `tuning=kgrow.Tuning(engine=kgrow.Ray(cpus=..., gpus=...))`."
             )
         return room
 
@@ -105,6 +105,6 @@ def check_environment(environment: Mapping[str, str]) -> None:
     given = [name for name in KERAS_TUNER if name in environment]
     if given:
         raise ValueError(
-            f"`engine` must be 'ray' for a search on several machines, but the environment sets {given[0]}, "
+            f"`tuning.engine` must be 'ray' for a search on several machines, but the environment sets {given[0]}, "
             "which would start a chief or a worker of KerasTuner. Unset it, and choose --engine ray."
         )

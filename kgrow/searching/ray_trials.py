@@ -158,7 +158,8 @@ class RayTrials:
         if remote.losses == MOST_LOSSES:
             raise RuntimeError(
                 f"Trial {index:04d} lost {MOST_LOSSES} workers, none of which had trained an epoch before. Give "
-                f"each trial more of a machine (`engine=kgrow.Ray(cpus=...)`). The last one: {loss}"
+                "each trial more of a machine (`tuning=kgrow.Tuning(engine=kgrow.Ray(cpus=...))`). The last one: "
+                f"{loss}"
             ) from loss
         self.trials.observer.note(f"trial {index:04d}: its worker was lost; another one goes on from the checkpoint")
         remote.stream = self._stream(index, remote.proposal, remote.deadline)
@@ -181,8 +182,8 @@ def connected(engine: Ray) -> Iterator[None]:
         ray.init(address=engine.address, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError) as error:
         raise ConnectionError(
-            f"`engine` must be a Ray cluster that can be reached, but {engine.address or 'the one here'} cannot: "
-            f"{error}. Start it (`ray start --head`), and run the search on one of its machines."
+            f"`tuning.engine` must be a Ray cluster that can be reached, but {engine.address or 'the one here'} "
+            f"cannot: {error}. Start it (`ray start --head`), and run the search on one of its machines."
         ) from error
     try:
         yield
