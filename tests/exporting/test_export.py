@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import os
-import sys
 import re
+import sys
 
 import numpy as np
 import pytest
