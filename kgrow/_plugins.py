@@ -133,6 +133,16 @@ def instance(registry: Registry, entry: Entry) -> Any:
     return registry.check(_called(entry), entry)
 
 
+def subclass(registry: Registry, entry: Entry) -> Any:
+    """Returns the class that a name stands for, which has the name as its `kind`."""
+    found = entry.load()
+    if not (inspect.isclass(found) and issubclass(found, registry.base) and getattr(found, "kind", "") == entry.name):
+        raise PluginError(
+            f"{entry} must give a subclass of `{registry.base_name}` of the kind {entry.name!r}, but gives {found!r}."
+        )
+    return found
+
+
 def seeded(registry: Registry, entry: Entry) -> Callable[[int], Any]:
     """Returns a function of the run's seed that makes the thing; what takes no seed is made without."""
     return lambda seed: registry.check(_called(entry, seed), entry)

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from kgrow._plugins import Entry, PluginError, Registry, instance, seeded
+from kgrow._plugins import Entry, PluginError, Registry, instance, seeded, subclass
 
 CRITERIA = Registry(
     "criterion",
@@ -65,6 +65,36 @@ EXPORTERS = Registry(
     },
     group="kgrow.exporters",
     made=instance,
+)
+OPERATORS = Registry(
+    "kind",
+    "kgrow.graph.operators.operator:Operator",
+    {
+        "activation": "kgrow.graph.operators.activation:Activation",
+        "add": "kgrow.graph.operators.add:Add",
+        "average_pool": "kgrow.graph.operators.average_pool:AveragePool",
+        "batch_norm": "kgrow.graph.operators.batch_norm:BatchNorm",
+        "channel_dropout": "kgrow.graph.operators.dropout:ChannelDropout",
+        "concat": "kgrow.graph.operators.concat:Concat",
+        "conv": "kgrow.graph.operators.conv:Conv",
+        "dense": "kgrow.graph.operators.dense:Dense",
+        "depthwise": "kgrow.graph.operators.depthwise:DepthwiseConv",
+        "dropout": "kgrow.graph.operators.dropout:Dropout",
+        "flatten": "kgrow.graph.operators.flatten:Flatten",
+        "global_average_pool": "kgrow.graph.operators.global_pool:GlobalAveragePool",
+        "global_max_pool": "kgrow.graph.operators.global_pool:GlobalMaxPool",
+        "leaky_relu": "kgrow.graph.operators.leaky_relu:LeakyReLU",
+        "max_pool": "kgrow.graph.operators.max_pool:MaxPool",
+        "mixed_pool": "kgrow.graph.operators.mixed_pool:MixedPool",
+        "multiply": "kgrow.graph.operators.multiply:Multiply",
+        "relu": "kgrow.graph.operators.relu:ReLU",
+        "rescale": "kgrow.graph.operators.rescale:Rescale",
+        "resize": "kgrow.graph.operators.resize:Resize",
+        "times": "kgrow.graph.operators.times:Times",
+        "zero_padding": "kgrow.graph.operators.zero_padding:ZeroPadding",
+    },
+    group="kgrow.operators",
+    made=subclass,
 )
 ESTIMATORS = Registry(
     "estimator",
@@ -129,7 +159,7 @@ STRATEGIES = ("one-shot", "iterative", "bayes")
 PREFERENCES = ("accurate", "small")
 PREDICTED_FORMATS = ("float32", "int8")
 
-OPEN = (CRITERIA, SPACES, EXPORTERS)
+OPEN = (CRITERIA, SPACES, EXPORTERS, OPERATORS)
 
 
 def origin(thing: Any) -> str:

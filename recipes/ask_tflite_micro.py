@@ -16,14 +16,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from kgrow.compressing.converting import export_model
-from kgrow.compressing.layers import ACTIVATIONS
 
 from kgrow._keras import keras, quiet_stderr
-from kgrow.exporting import EXPORTERS, ExportOptions, cut
+from kgrow.compressing.reading import network_of, read
+from kgrow.exporting import EXPORTERS, ExportOptions, cut, export
 from kgrow.exporting.assembly import IF, Assembly, parse
 from kgrow.exporting.measure import open_interpreter
 from kgrow.exporting.micro import kind_of
+from kgrow.graph.keras_models import ACTIVATIONS
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import FALLBACKS, ExitRule
 from kgrow.searching import SPACES
@@ -79,7 +79,12 @@ def files_of_models():
         for quantization, pixels in FORMATS[:3]:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.tflite"
-                export_model(model, task, path, ExportOptions(quantization, input_dtype=pixels, max_drop=1.0))
+                export(
+                    network_of(read(model, task)),
+                    task,
+                    path,
+                    ExportOptions(quantization, input_dtype=pixels, max_drop=1.0),
+                )
                 yield path.read_bytes()
 
 

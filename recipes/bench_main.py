@@ -220,29 +220,16 @@ def _plain_step(trainer: Any) -> Callable[[Any, Any], Any]:
 
 
 def _plain_network(architecture: Any) -> Any:
+    """Returns the same layers without wrappers."""
     from kgrow._keras import keras
+    from kgrow.graph import IMAGE
 
-    layers = keras.layers
-
-    def conv_norm(x: Any, filters: int, size: int, stride: int = 1) -> Any:
-        x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False)(x)
-        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
-
-    x = image = layers.Input(architecture.input_shape)
-    outputs = []
-    for block in architecture.blocks:
-        for cell in block.cells:
-            y = layers.ReLU()(conv_norm(x, cell.hidden_filters or cell.filters, cell.kernel_size, cell.stride))
-            if cell.kind == "residual":
-                y = conv_norm(y, cell.filters, cell.kernel_size)
-                x = layers.AveragePooling2D(cell.stride, padding="same")(x) if cell.stride > 1 else x
-                x = conv_norm(x, cell.filters, 1) if cell.shortcut == "projection" else x
-                y = layers.ReLU()(layers.Add()([x, y]))
-            x = y
-        window = x.shape[1] // block.head.grid
-        pooled = layers.Average()([layers.MaxPooling2D(window)(x), layers.AveragePooling2D(window)(x)])
-        outputs.append(layers.Dense(architecture.num_classes)(layers.Flatten()(pooled)))
-    return keras.Model(image, outputs)
+    tensors = {IMAGE: keras.Input(architecture.input_shape)}
+    for node in architecture.nodes:
+        layer, inputs = node.operator.layer(node.name.replace("/", "_"), 0), [tensors[name] for name in node.inputs]
+        tensors[node.name] = getattr(layer, "layer", layer)(inputs if len(inputs) > 1 else inputs[0])
+    answers = [tensors[architecture.logits(head)] for head in range(len(architecture.blocks))]
+    return keras.Model(tensors[IMAGE], answers)
 
 
 MEASURES = {

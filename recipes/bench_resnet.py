@@ -78,7 +78,7 @@ def _measured(name: str, scale: Scale, goal_minutes: str) -> Iterator[Figure]:
     yield figure(f"{name}_kept", kept, "% of the connections", "", command)
     macs = small.architecture.macs() / architecture.macs()
     yield figure(f"{name}_macs", macs, "of the MACs, without the channels that are gone", "", command)
-    widths = [cell.hidden_filters or cell.filters for cell in small.architecture.cells]
+    widths = [shape[-1] for name, shape in small.architecture.shapes.items() if name.endswith("/first")]
     print(f"channels left in the stem and inside each cell: {widths}", file=sys.stderr, flush=True)
     yield figure(f"{name}_minutes", (time.monotonic() - started) / 60, "min, both networks", goal_minutes, command)
 

@@ -29,7 +29,8 @@ REGULARIZED = {
     "gamma_regularizer": "gamma",
     "beta_regularizer": "beta",
 }
-ACTIVATIONS = ("linear", "relu", "relu6", "leaky_relu", *FUNCTIONS, *ALIASES)
+# By the names of Keras 2, which has no hard-swish.
+ACTIVATIONS = ("linear", "relu", "relu6", "leaky_relu", *(name for name in FUNCTIONS if name != "hard_swish"), *ALIASES)
 
 
 @dataclasses.dataclass(frozen=True)

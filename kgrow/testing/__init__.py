@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from kgrow.testing.criterion import CriterionContract
     from kgrow.testing.estimator import EstimatorContract
     from kgrow.testing.exporter import ExporterContract
+    from kgrow.testing.operator import OperatorContract
     from kgrow.testing.space import SpaceContract
 
-__all__ = ["CriterionContract", "EstimatorContract", "ExporterContract", "SpaceContract"]
+__all__ = ["CriterionContract", "EstimatorContract", "ExporterContract", "OperatorContract", "SpaceContract"]
 
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("criterion", "estimator", "exporter", "space")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("criterion", "estimator", "exporter", "operator", "space"))
+)
 
 
 def __getattr__(name: str) -> Any:

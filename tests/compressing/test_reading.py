@@ -112,7 +112,6 @@ def test_operator_on_a_tensor_is_named(tiny_task):
             [L.MaxPooling2D(data_format="channels_first", name="culprit")],
             "'culprit' .* has data_format='channels_first'",
         ),
-        ([L.ReLU(3.0, name="culprit")], "'culprit' .* `max_value` must be None or 6, but got 3.0"),
         ([L.Conv2D(4, 3, dilation_rate=(1, 2), name="culprit")], "'culprit' .* has another dilation in height"),
         ([L.Dense(4, activity_regularizer="l2", name="culprit")], "'culprit' .* has an activity regularizer"),
     ],

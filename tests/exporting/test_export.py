@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -121,7 +122,8 @@ def test_file_that_answers_otherwise_is_not_written(tiny_network, varied_network
             return convert(other, exit_indices, input_dtype)
 
     convert = EXPORTERS["float32"].convert
-    monkeypatch.setattr("kgrow.exporting.export.EXPORTERS", {"float32": Wrong()})
+    module = sys.modules["kgrow.exporting.export"]  # of the same name as its function
+    monkeypatch.setattr(module, "EXPORTERS", {"float32": Wrong()})
     old = tmp_path / "old.tflite"
     old.write_bytes(b"an older file")
     for path in (tmp_path / "new.tflite", old):

@@ -63,6 +63,12 @@ def resize(op, inputs, w):
     return inputs[0].repeat(op.factors[0], axis=1).repeat(op.factors[1], axis=2)
 
 
+def relu(op, inputs, w):
+    below = op.slope * (inputs[0] - op.threshold)
+    made = np.where(inputs[0] < op.threshold, below, inputs[0])
+    return made if op.max_value is None else np.minimum(made, op.max_value)
+
+
 FUNCTIONS = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
@@ -87,7 +93,7 @@ OPERATORS = {
     "max_pool": pool(np.nanmax),
     "mixed_pool": mixed,
     "multiply": lambda op, x, w: x[0] * x[1],
-    "relu": lambda op, x, w: np.clip(x[0], 0, op.max_value),
+    "relu": relu,
     "rescale": lambda op, x, w: x[0] * np.array(op.scale) + np.array(op.offset),
     "resize": resize,
     "times": lambda op, x, w: op.factor * x[0],

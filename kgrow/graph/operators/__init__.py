@@ -1,4 +1,4 @@
-"""The operators, a file each, and the table of those that kgrow brings along."""
+"""The operators, a file each, and the table of them, which other packages extend."""
 
 from kgrow.graph.operators.activation import Activation
 from kgrow.graph.operators.add import Add
@@ -21,22 +21,11 @@ from kgrow.graph.operators.rescale import Rescale
 from kgrow.graph.operators.resize import Resize
 from kgrow.graph.operators.times import Times
 from kgrow.graph.operators.zero_padding import ZeroPadding
-
-OPERATORS: dict[str, type[Operator]] = {
-    operator.kind: operator
-    for operator in (
-        Activation, Add, AveragePool, BatchNorm, ChannelDropout, Concat, Conv, Dense, DepthwiseConv, Dropout, Flatten,
-        GlobalAveragePool, GlobalMaxPool, LeakyReLU, MaxPool, MixedPool, Multiply, ReLU, Rescale, Resize, Times,
-        ZeroPadding,
-    )
-}  # fmt: skip
+from kgrow.registry import OPERATORS
 
 __all__ = [
-    "INPUT_RANGE",
-    "OPERATORS",
-    "OWN_RANGE",
-    "Operator",
-    "Shape",
-    "Weights",
-    *(o.__name__ for o in OPERATORS.values()),
-]
+    "INPUT_RANGE", "OPERATORS", "OWN_RANGE", "Activation", "Add", "AveragePool", "BatchNorm", "ChannelDropout",
+    "Concat", "Conv", "Dense", "DepthwiseConv", "Dropout", "Flatten", "GlobalAveragePool", "GlobalMaxPool", "LeakyReLU",
+    "MaxPool", "MixedPool", "Multiply", "Operator", "ReLU", "Rescale", "Resize", "Shape", "Times", "Weights",
+    "ZeroPadding",
+]  # fmt: skip

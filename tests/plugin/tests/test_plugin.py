@@ -6,11 +6,12 @@ import numpy as np
 from kgrow_plugin_example.bfloat16 import BFloat16
 from kgrow_plugin_example.ladder import Ladder
 from kgrow_plugin_example.lamp import LAMP
+from kgrow_plugin_example.softshrink import SoftShrink
 
 from kgrow import cli
 from kgrow.config import Config
-from kgrow.registry import CRITERIA, EXPORTERS, SPACES
-from kgrow.testing import CriterionContract, ExporterContract, SpaceContract
+from kgrow.registry import CRITERIA, EXPORTERS, OPERATORS, SPACES
+from kgrow.testing import CriterionContract, ExporterContract, OperatorContract, SpaceContract
 
 
 class TestLAMP(CriterionContract):
@@ -23,6 +24,15 @@ class TestLadder(SpaceContract):
 
 class TestBFloat16(ExporterContract):
     exporter = BFloat16()
+
+
+class TestSoftShrink(OperatorContract):
+    operator = SoftShrink(0.3)
+    shapes = ((6, 5, 3),)
+
+
+def test_operator_is_found_by_its_kind():
+    assert OPERATORS["soft_shrink"] is SoftShrink
 
 
 def test_names_are_those_of_the_entry_points():
