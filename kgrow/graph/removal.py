@@ -125,7 +125,7 @@ def _without_unread_channels(weighted: Weighted, heads: Collection[int]) -> Weig
         assert stays is not None
     for node in architecture.nodes:
         inputs = tuple(name for name, goes in zip(node.inputs, dropped[node.name], strict=True) if not goes)
-        draft.nodes[node.name] = Node(node.name, node.operator.narrowed(stays[node.name]), inputs)
+        draft.nodes[node.name] = Node(node.name, node.operator.with_channels(np.flatnonzero(stays[node.name])), inputs)
         draft.weights[node.name] = sliced(node, draft.weights[node.name], stays)
     return draft.result()
 

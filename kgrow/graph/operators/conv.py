@@ -103,13 +103,9 @@ class Conv(Windowed):
             inputs, strides, dilation = tf.nn.max_pool2d(inputs, 1, self.strides, "SAME"), (1, 1), 1
         return conv_squares(inputs, gradient, self.window, strides, self.padding.upper(), (dilation, dilation))
 
-    def narrowed(self, kept: np.ndarray) -> Operator:
-        """See `Operator.narrowed`."""
-        return dataclasses.replace(self, filters=int(kept.sum()))
-
-    def widened(self, copies: np.ndarray) -> Operator:
-        """See `Operator.widened`."""
-        return dataclasses.replace(self, filters=int(copies.sum()))
+    def with_channels(self, channels: np.ndarray) -> Operator:
+        """See `Operator.with_channels`."""
+        return dataclasses.replace(self, filters=len(channels))
 
     def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
         """See `Operator.constants`."""

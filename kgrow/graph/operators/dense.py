@@ -63,13 +63,9 @@ class Dense(Operator):
             return conv_squares(inputs, gradient, (1, 1), (1, 1), "VALID")[0, 0]
         return dense_squares(inputs, gradient)
 
-    def narrowed(self, kept: np.ndarray) -> Operator:
-        """See `Operator.narrowed`."""
-        return dataclasses.replace(self, units=int(kept.sum()))
-
-    def widened(self, copies: np.ndarray) -> Operator:
-        """See `Operator.widened`."""
-        return dataclasses.replace(self, units=int(copies.sum()))
+    def with_channels(self, channels: np.ndarray) -> Operator:
+        """See `Operator.with_channels`."""
+        return dataclasses.replace(self, units=len(channels))
 
     def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
         """See `Operator.constants`."""

@@ -113,12 +113,12 @@ class Operator(abc.ABC):
         """
         return read, made
 
-    def narrowed(self, kept: np.ndarray) -> Operator:
-        """Returns the operator without some of its output channels; `kept` is bool per channel."""
-        return self
+    def with_channels(self, channels: np.ndarray) -> Operator:
+        """Returns the operator for other output channels.
 
-    def widened(self, copies: np.ndarray) -> Operator:
-        """Returns the operator with every output channel repeated; `copies` are counts per channel."""
+        Args:
+            channels: Per new channel the number of the old one that it is, int.
+        """
         return self
 
     # Values.

@@ -41,14 +41,9 @@ class Rescale(Operator):
         """See `Operator.compute`."""
         return inputs[0] * tf.constant(self.scale, tf.float32) + tf.constant(self.offset, tf.float32)
 
-    def narrowed(self, kept: np.ndarray) -> Operator:
-        """See `Operator.narrowed`."""
-        scale, offset = (tuple(np.asarray(values)[kept].tolist()) for values in (self.scale, self.offset))
-        return Rescale(scale, offset)
-
-    def widened(self, copies: np.ndarray) -> Operator:
-        """See `Operator.widened`."""
-        scale, offset = (tuple(np.repeat(values, copies).tolist()) for values in (self.scale, self.offset))
+    def with_channels(self, channels: np.ndarray) -> Operator:
+        """See `Operator.with_channels`."""
+        scale, offset = (tuple(np.asarray(values)[channels].tolist()) for values in (self.scale, self.offset))
         return Rescale(scale, offset)
 
     def affine(self, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
