@@ -14,6 +14,7 @@ import pytest
 import kgrow
 from kgrow._encoding import decode_arrays
 
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # read when Ray is imported; the usual 30 s are few in CI
 ray = pytest.importorskip("ray", reason="the extra `kgrow[ray]` is not installed")
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX"),
