@@ -38,7 +38,7 @@ SETTINGS = "config.yaml"
 
 def _check_project_name(value: Any, name: str) -> str:
     # The last part of "/" is empty.
-    if not isinstance(value, str) or value in ("", ".", ".."):
+    if not isinstance(value, str) or value in ("", ".", "..") or Path(value).name != value:
         raise ValueError(
             f"`{name}` must be the name of a directory (the last part of `--out`), but got {value!r}. Name a new one."
         )

@@ -156,7 +156,12 @@ def _merged(section: str, before: Mapping[str, Any], given: Any) -> dict[str, An
     for name in given:
         if name not in known:
             raise ValueError(f"`{section}.{name}` is no field. {_hint(str(name), section, known)}")
-    return {**before, **given}
+    merged = {**before, **given}
+    if None not in (before.get("limits"), given.get("limits")):  # each is hard, whichever layer says it
+        rule = option_of(kind.__dataclass_fields__["limits"]).rule
+        earlier, later = (rule(layer["limits"], f"{section}.limits") for layer in (before, given))
+        merged["limits"] = type(later)(**{**earlier.given, **later.given})
+    return merged
 
 
 def _hint(name: str, section: str, known: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +70,8 @@ def built(value: Mapping[str, Any], table: Registry, path: str) -> Any:
     fields = {key: _tupled(each) for key, each in value.items() if key != NAME}
     if NAME in value:
         usual = _made(table, check_name(table, value[NAME], f"{path}.{NAME}"))
-        return _with_fields(lambda: dataclasses.replace(usual, **fields), usual, fields, path)
+        make = usual if isinstance(usual, type) else functools.partial(dataclasses.replace, usual)
+        return _with_fields(lambda: make(**fields), usual, fields, path)
     if not dataclasses.is_dataclass(table.base):
         raise ValueError(f"`{path}` must be a name, or a mapping with a `{NAME}` in it, but got {dict(value)!r}.")
     base: Any = table.base
@@ -96,7 +98,10 @@ def _made(table: Registry, name: str) -> Any:
         return thing
     if not inspect.isabstract(table.base):  # what is a function of the data has no fields before they are read
         raise ValueError(f"`{table.what}` must be a name or a mapping of fields, but got both, {name!r} and fields.")
-    return thing(0) if inspect.signature(thing).parameters else thing()
+    needed = [p for p in inspect.signature(thing).parameters.values() if p.default is p.empty]
+    if inspect.isclass(thing) and needed:
+        return thing  # its fields have to be given
+    return thing(0) if needed else thing()
 
 
 def _names_of(kind: type, table: Registry) -> list[str]:
@@ -105,7 +110,7 @@ def _names_of(kind: type, table: Registry) -> list[str]:
     for name, (entry, *_) in table.entries.items():
         if entry.target.startswith(f"{kind.__module__}:"):
             with contextlib.suppress(PluginError):
-                names += [name] if type(_made(table, name)) is kind else []
+                names += [name] if kind in (made := _made(table, name), type(made)) else []
     return names
 
 

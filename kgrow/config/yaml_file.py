@@ -19,6 +19,8 @@ class _Loader(yaml.SafeLoader):
         """Returns the mapping of a node."""
         seen: set[Any] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # which is refused as no key
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is given twice", key.start_mark

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgrow._keras import tf
 from kgrow.graph import IMAGE
-from kgrow.graph.device import device_steps
+from kgrow.graph.device import answers_of, device_steps
 from kgrow.network import GrowingNetwork
 
 Observe = Callable[[str, Any], Any]
@@ -37,6 +37,7 @@ class FoldedNetwork:
         self.architecture = network.architecture
         state = network.state()
         self.steps = device_steps(self.architecture, state)
+        self.answers = answers_of(self.architecture)
         self.variables = {
             f"{step.name}/{kind}": tf.Variable(value.astype(np.float32), name=f"{step.name}/{kind}".replace("/", "_"))
             for step in self.steps
@@ -70,4 +71,4 @@ class FoldedNetwork:
                 weights["kernel"] = kernel_of(step.name, weights["kernel"])
             made = step.compute([values[name] for name in step.inputs], weights)
             values[step.name] = observe(step.name, made) if step.has_own_range else made
-        return [values[self.architecture.logits(index)] for index in range(len(self.architecture.blocks))]
+        return [values[name] for name in self.answers.values()]

@@ -76,6 +76,18 @@ def device_steps(
     return _Lowering(architecture, state, heads).steps
 
 
+def answers_of(architecture: Architecture, heads: Collection[int] | None = None) -> dict[int, str]:
+    """Returns per head the step that gives its logits.
+
+    Args:
+        architecture: The network.
+        heads: See `device_steps`.
+    """
+    lowering = _Lowering(architecture, None, heads)
+    wanted = range(len(architecture.blocks)) if heads is None else heads
+    return {head: lowering.held[architecture.logits(head)] for head in wanted}
+
+
 class _Lowering:
     def __init__(self, architecture: Architecture, state: State | None, heads: Collection[int] | None):
         self.architecture, self.state = architecture, state

@@ -65,7 +65,7 @@ class CompressibleNetwork:
         architecture = self.network.architecture
         stays = np.append(alive, [True] * NUM_NO_GROUPS)
         for head in range(len(architecture.blocks)):
-            name = architecture.logits(head)
+            name = architecture.kernels(head)[-1].name
             rows, _ = self._groups.kernels[name]
             if not (stays[rows] & named[name].any(axis=1)).any():
                 raise ValueError(

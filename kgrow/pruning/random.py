@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kgrow._checks import check_seed
+from kgrow._rules import check_fields
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
 
@@ -17,6 +19,9 @@ class Random(Criterion):
     """
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"seed": check_seed})
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`."""

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_bool, check_seed
 from kgrow._keras import keras
+from kgrow._rules import check_fields
 from kgrow.network.block_layer import seed_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.gradients import mean_gradients
@@ -33,6 +35,9 @@ class SNIP(Criterion):
 
     reinitialize: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"reinitialize": check_bool, "seed": check_seed})
 
     @classmethod
     def reinitializing(cls, seed: int) -> "SNIP":

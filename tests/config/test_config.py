@@ -36,7 +36,7 @@ def test_command_line_overrides_yaml_and_yaml_overrides_defaults(tmp_path):
     config = told(["search", "digits", "--config", str(path), "--epochs", "5", "--limit", "ram=1KB"])
     assert (config.training.epochs, config.training.seed, config.training.preset) == (5, 3, "default")
     assert config.pruning.criterion == "snip"
-    assert config.tuning.bounds == kgrow.Limits(ram_bytes=1000)
+    assert config.tuning.bounds == kgrow.Limits(flash_bytes=64_000, ram_bytes=1000)  # each is hard
 
 
 def test_command_line_says_no_where_yaml_says_yes(tmp_path):
@@ -281,3 +281,27 @@ def test_configuration_of_a_run_gives_the_run_again(tmp_path):
     for name in ("config.yaml", "config.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     assert Config.of(tmp_path / "two/config.yaml").pruning == Pruning(keep_ratio=0.5)
+
+
+def test_an_objective_in_fields_needs_its_number():
+    given = {"tuning": {"objective": {"name": "mixed", "alpha": 0.7}}}
+    assert Config.of(given).tuning.objective.alpha == 0.7
+    with pytest.raises(ValueError, match=r"`tuning.objective` must have all fields that are needed"):
+        Config.of({"tuning": {"objective": {"name": "mixed"}}})
+
+
+def test_limits_of_several_layers_all_hold():
+    layers = ({"tuning": {"limits": {"flash_bytes": "9KB", "macs": 5}}}, {"tuning": {"limits": {"macs": "2M"}}})
+    assert Config.of(*layers).tuning.limits.given == {"flash_bytes": 9000, "macs": 2_000_000}
+
+
+def test_a_key_that_is_a_list_is_named_with_its_line(tmp_path):
+    (tmp_path / "a.yaml").write_text("? [a, b]\n: c\n")
+    with pytest.raises(ValueError, match=r"line 1 found unhashable key"):
+        Config.of(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("criterion", [{"name": "random", "seed": "x"}, {"name": "snip", "reinitialize": "no"}])
+def test_fields_of_a_criterion_are_held_against_their_types(criterion):
+    with pytest.raises(ValueError, match=r"`pruning.criterion"):
+        Config.of({"pruning": {"criterion": criterion}})
