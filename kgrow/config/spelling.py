@@ -11,9 +11,10 @@ from typing import Any
 
 from kgrow._checks import check_name, nearest, plain
 from kgrow._plugins import PluginError, Registry
+from kgrow.config.yaml_file import PYTHON
 from kgrow.run import described
 
-NAME, PYTHON = "name", "python"
+NAME = "name"
 PLAIN = (str, int, float, bool, type(None))
 
 

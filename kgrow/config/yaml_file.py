@@ -10,6 +10,9 @@ from typing import Any
 import yaml
 
 HEAD = "# `kgrow search DATA --config FILE` with this file gives the run again.\n"
+# What stands for an object that only Python can give again.
+PYTHON = "python"
+PARTLY = f"# What stands under `{PYTHON}` is the text of an object, which only Python can give again.\n"
 
 
 class _Loader(yaml.SafeLoader):
@@ -57,4 +60,5 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[Any, Any]:
 
 def to_yaml(sections: dict[str, dict[str, Any]]) -> str:
     """Returns the text of a file."""
-    return HEAD + yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
+    text = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
+    return (PARTLY if f"{PYTHON}:" in text else HEAD) + text

@@ -14,6 +14,8 @@ import kgrow
 from kgrow import arguments, cli
 from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
 from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS, spelled_now
+from kgrow.pruning import SNIP
+from kgrow.searching.estimating import LowFidelity
 
 ROOT = Path(__file__).parents[2]
 ALL = [(name, field) for name, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
@@ -305,3 +307,11 @@ def test_a_key_that_is_a_list_is_named_with_its_line(tmp_path):
 def test_fields_of_a_criterion_are_held_against_their_types(criterion):
     with pytest.raises(ValueError, match=r"`pruning.criterion"):
         Config.of({"pruning": {"criterion": criterion}})
+
+
+def test_file_says_what_it_cannot_give_again():
+    whole, partly = Config.of({"pruning": "snip"}), Config.of({"pruning": Pruning(SNIP())})
+    assert whole.to_yaml().startswith("# `kgrow search DATA --config FILE` with this file gives the run again.")
+    assert "python:" not in partly.to_yaml()
+    own = Config.of({"tuning": {"estimator": LowFidelity()}})
+    assert own.to_yaml().startswith("# What stands under `python` is the text of an object")
