@@ -417,11 +417,8 @@ def test_a_genotype_grows_and_loses_channels_and_becomes_a_file(tiny_task, tmp_p
     config = {"training": {"batch_size": 8}, "pruning": {"channel_keep_ratio": 0.5}, "export": "int8"}
     result = kgrow.search(tiny_task, space=space, epochs=24, config=config, directory=tmp_path, verbose=0)
     best = result.document["best"]
-    assert [cell["kind"] for block in best["architecture"]["blocks"] for cell in block["cells"]] == [
-        "conv",
-        "graph",
-        "graph",
-    ]
+    names = {node["name"] for block in best["architecture"]["blocks"] for node in block["nodes"]}
+    assert {"block_0/cell_1/sep3_0_2/0", "block_1/cell_2/dil3_2_3/0"} <= names
     (artefact,) = best["artefacts"]
     assert artefact["macs"] < 0.5 * best["macs_dense"]
     assert artefact["test_accuracy"] >= 0.9
@@ -439,7 +436,7 @@ def test_evidence_decides_how_many_connections_and_channels_stay(tiny_task, tiny
     result = search("connections", criterion="bayes")
     assert f"min_saliency={1 / len(tiny_task.train)}," in result.document["config"]["criterion"]
     assert result.document["best"]["kept_params"] < result.document["best"]["prunable_params"]
-    cheap = {"criterion": Bayes(min_saliency=1e-5), "channel_criterion": BayesGate(min_saliency=1e-4)}
+    cheap = {"criterion": Bayes(min_saliency=1e-5), "channel_criterion": BayesGate(min_saliency=1e-2)}
     result = search("channels", channel_keep_ratio=1.0, **cheap)
     (artefact,) = result.document["best"]["artefacts"]
     assert artefact["macs"] < result.document["best"]["macs_dense"]

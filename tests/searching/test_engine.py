@@ -86,7 +86,8 @@ def test_variables_of_kerastuner_are_answered_with_the_engine(name):
 @pytest.mark.slow
 def test_nothing_of_ray_is_loaded_by_a_search_in_this_process(tmp_path):
     program = (
-        "import sys, kgrow; kgrow.search('digits', trials=1, epochs=1, keep_ratio=0.5, verbose=0, directory='runs'); "
+        "import sys, kgrow; told = {'keep_ratio': 0.5}; "
+        "kgrow.search('digits', trials=1, epochs=1, pruning=told, verbose=0, directory='runs'); "
         "print('ray' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
