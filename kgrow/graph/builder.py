@@ -107,6 +107,6 @@ class Builder:
         height, width, _ = self.shapes[source]
         window = (max(1, height // grid), max(1, width // grid))
         if (height // window[0], width // window[1]) != (height, width):
-            source = self.add(f"{name}/pool", MixedPool(window, window, "valid"), source)
+            source = self.add(f"{name}/mixing", MixedPool(window, window, "valid"), source)
         flat = self.add(f"{name}/flatten", Flatten(), source)
         self.add(f"{name}/dense", Dense(num_classes), flat)

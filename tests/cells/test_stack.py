@@ -102,6 +102,6 @@ def test_a_network_of_cells_becomes_a_file_that_costs_no_more_than_expected(netw
     artefact = same.export(tmp_path / "model.tflite", quantize="int8", max_drop=0.05)
     assert artefact.test_accuracy >= 0.9
     expected = costs(architecture, "int8")
-    # The line of predicted bytes is drawn over the networks of the spaces, which have a classifier of another form.
-    assert 0.75 < artefact.bytes / expected.flash_bytes <= 1.04
+    # ReLUs that the converter makes part of a convolution count as operations.
+    assert 0.75 < artefact.bytes / expected.flash_bytes <= 1.0
     assert 0.7 < artefact.ram_bytes / expected.ram_bytes <= 1.0

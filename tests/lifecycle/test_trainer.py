@@ -108,7 +108,7 @@ def test_momentum_of_new_variables_starts_at_zero(story):
     new = {name: values for name, values in story.grown.momentum.items() if name.startswith("block_1/")}
     assert {name.split("/", 1)[1] for name in new} == {
         *(f"cell_1/first/{part}" for part in ("kernel", "norm/gamma", "norm/beta")),
-        *(f"head/{part}" for part in ("dense/kernel", "dense/bias", "pool/mixing")),
+        *(f"head/{part}" for part in ("dense/kernel", "dense/bias", "mixing/mixing")),
     }
     assert not any(values.any() for values in new.values())
 

@@ -52,7 +52,7 @@ def test_chosen_rule_is_the_cheapest_that_loses_no_more_than_is_sure(seed, max_l
 def test_no_threshold_of_a_priced_rule_could_be_better_by_itself(seed):
     logits, labels = random_logits(seed), np.zeros(20, int)
     per_head = [rule for rule in candidates(logits, labels, MACS) if isinstance(rule.threshold, tuple)]
-    for rule, price in list(zip(per_head, np.geomspace(1, 1000, 31), strict=True))[::3]:
+    for rule, price in zip(per_head, np.geomspace(1, 1000, 31), strict=True):
 
         def burden(rule, price=price):
             loss, _, cost = judged(logits, rule)

@@ -113,20 +113,20 @@ def headed(size, grid):
 
 
 def test_mixing_is_drawn_between_the_two_pools_and_trained(varied_network):
-    mixing = varied_network.named_variables()["block_0/head/pool/mixing"]
+    mixing = varied_network.named_variables()["block_0/head/mixing/mixing"]
     assert 0 < float(mixing) < 1
     assert mixing.trainable
 
 
 def test_map_no_larger_than_the_grid_is_not_pooled(varied_network):
-    assert "block_2/head/pool/mixing" not in varied_network.named_variables()
+    assert "block_2/head/mixing/mixing" not in varied_network.named_variables()
     assert varied_network.kernels(2)[-1].weight.shape == (2 * 2 * 6, 3)
 
 
 @pytest.mark.parametrize(("side", "window"), [(32, 8), (16, 4), (8, 2), (10, 2), (5, 1), (3, 1)])
 def test_pooling_window_follows_the_published_rule(side, window):
     architecture = headed((side, side), 4)
-    pools = [node.operator.window for node in architecture.nodes if node.name.endswith("head/pool")]
+    pools = [node.operator.window for node in architecture.nodes if node.name.endswith("head/mixing")]
     assert pools == ([(window, window)] if window > 1 else [])
     assert architecture.kernels()[-1].kernel_shape == ((side // window) ** 2 * 2, 3)
 
