@@ -17,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kgrow._keras import keras, quiet_stderr
+from kgrow._keras import keras, quiet_stderr, tf
 from kgrow.compressing.reading import network_of, read
-from kgrow.exporting import EXPORTERS, ExportOptions, cut, export
+from kgrow.exporting import EXPORTERS, ExportOptions, cut, export, int8
 from kgrow.exporting.assembly import IF, Assembly, parse
+from kgrow.exporting.exporter import ONE_RANGE_PER_DENSE, open_converter, run_converter
+from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import open_interpreter
 from kgrow.exporting.micro import kind_of
 from kgrow.graph.keras_models import ACTIVATIONS
@@ -76,6 +78,7 @@ def files_of_models():
     for activation in ACTIVATIONS:
         model = model_with(activation)
         model.compile("adam", "sparse_categorical_crossentropy")
+        yield quantized_by_tensorflow(network_of(read(model, task)))
         for quantization, pixels in FORMATS[:3]:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.tflite"
@@ -86,6 +89,21 @@ def files_of_models():
                     ExportOptions(quantization, input_dtype=pixels, max_drop=1.0),
                 )
                 yield path.read_bytes()
+
+
+def quantized_by_tensorflow(network):
+    """Returns a file in which TensorFlow found all ranges itself, also inside of what kgrow leaves as floats."""
+    folded = FoldedNetwork(network)
+    converter = open_converter(folded.architecture, folded.heads, (0,), "float32")
+    options = {
+        **int8.converter_options("uint8"),
+        "representative_dataset": lambda: ([image[np.newaxis].astype(np.float32)] for image in images(32)),
+        "target_spec": tf.lite.TargetSpec(supported_ops=[tf.lite.OpsSet.TFLITE_BUILTINS_INT8]),
+        **ONE_RANGE_PER_DENSE,
+    }
+    for name, value in options.items():
+        setattr(converter, name, value)
+    return cut.one_head(run_converter(converter), 0)
 
 
 def alone(model, source, graph, operation):
