@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from kgrow.graph.architecture import Architecture
-from kgrow.graph.node import IMAGE, Node
+from kgrow.graph.node import IMAGE
 
 # The label of what is no channel of its own: the image's channels, the classes, and what is tied to them.
 NO_CHANNEL = -1
@@ -64,17 +64,3 @@ class _Ties:
         """Returns per label the number of its root among all roots."""
         roots = [self.root(label) for label in range(len(self.parents))]
         return np.unique(roots, return_inverse=True)[1]
-
-
-def kernel_sides(
-    architecture: Architecture, node: Node, values: Mapping[str, np.ndarray], outside: object
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what belongs to the input rows and to the output columns of a kernel.
-
-    Args:
-        architecture: The network.
-        node: A node with a kernel.
-        values: Per name of a node, a value for every output channel.
-        outside: The value of a row or column that is no channel.
-    """
-    return node.operator.sides(values[node.inputs[0]], values[node.name], outside)

@@ -195,24 +195,15 @@ def _without_superfluous_nodes(weighted: Weighted) -> Weighted:
     draft, positive = _Draft(weighted), non_negative(weighted.architecture)
     held: dict[str, str] = {}  # per node that goes, the one that takes its place
     for node in architecture.nodes:
-        inputs = _without_constants(draft, node, constants) if _is_sum(architecture, node) else node.inputs
+        inputs = _without_constants(draft, node, constants) if node.operator.adds_inputs else node.inputs
         changed = dataclasses.replace(node, inputs=tuple(held.get(name, name) for name in inputs))
         draft.nodes[node.name] = _smallest(draft, changed)
-        if len(inputs) == 1 and (node.operator.is_variadic or _changes_nothing(architecture, node, positive)):
+        is_needless = node.operator.keeps_non_negative and inputs[0] in positive
+        if len(inputs) == 1 and (node.operator.is_variadic or is_needless):
             held[node.name] = changed.inputs[0]
     nodes = {name: None if name in held else node for name, node in draft.nodes.items()}
     draft.nodes = _without_unread_nodes(architecture, nodes)
     return draft.result()
-
-
-def _is_sum(architecture: Architecture, node: Node) -> bool:
-    """Whether a node without weights adds up what it reads, as constants tell."""
-    shapes = architecture.input_shapes(node)
-    if len(shapes) < 2 or len(set(shapes)) > 1:
-        return False
-    ones = [np.full(shape[-1], float(number + 2)) for number, shape in enumerate(shapes)]
-    made = node.operator.constants(ones, {}, shapes)
-    return made.shape == ones[0].shape and bool(np.all(made == np.sum(ones, axis=0)))
 
 
 def _without_constants(draft: _Draft, node: Node, constants: Mapping[str, np.ndarray]) -> tuple[str, ...]:
@@ -226,15 +217,6 @@ def _without_constants(draft: _Draft, node: Node, constants: Mapping[str, np.nda
         if not constant.any() or any(draft.add_constant(other, constant) for other in alone):
             inputs.remove(name)
     return tuple(inputs)
-
-
-def _changes_nothing(architecture: Architecture, node: Node, positive: Collection[str]) -> bool:
-    """Whether an activation gives what it reads: on values that are not negative, as constants tell."""
-    if node.inputs[0] not in positive or not node.operator.is_fused:
-        return False
-    shape = architecture.shapes[node.inputs[0]]
-    large = np.full(shape[-1], 1e9)
-    return bool(np.all(node.operator.constants([large], {}, [shape]) == large))
 
 
 def _smallest(draft: _Draft, node: Node) -> Node:

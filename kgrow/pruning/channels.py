@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kgrow.graph import Architecture, Node
-from kgrow.graph.channels import NO_CHANNEL, channel_labels, kernel_sides
+from kgrow.graph import Architecture
+from kgrow.graph.channels import NO_CHANNEL, channel_labels
 
 # The column of a depthwise kernel, which is no group of its own either.
 ITSELF = -2
@@ -108,12 +108,11 @@ def channel_groups(architecture: Architecture) -> ChannelGroups:
         own, (block, is_head) = labels[node.name], architecture.owners[node.name]
         is_channel = own != NO_CHANNEL
         if node.name in names:
-            kernels[node.name] = kernel_sides(architecture, node, labels, ITSELF)
+            kernels[node.name] = node.operator.sides(labels[node.inputs[0]], own, ITSELF)
         if is_channel.any() and not is_head:
             np.minimum.at(blocks, own[is_channel], block)
             layers[own[is_channel].tobytes()] = own[is_channel]
-        if node.operator.affine({}) is not None and any(node.operator.num_weights(*architecture.input_shapes(node))):
-            gates |= _scales(node, own)
+        gates |= {f"{node.name}/{kind}": own for kind in node.operator.scales}
     gates |= _unnormed(architecture, gates, num_groups)
     groups = ChannelGroups(kernels, tuple(layers.values()), blocks, np.zeros(num_groups), gates)
     positions = {name: np.full(kernel.kernel_shape, float(kernel.positions)) for name, kernel in names.items()}
@@ -133,13 +132,6 @@ def _unnormed(architecture: Architecture, gates: Mapping[str, np.ndarray], num_g
             has_bias = node.operator.num_weights(*architecture.input_shapes(node))[0] > 0
             found |= {f"{node.name}/{kind}": owners for kind in ("kernel", *(["bias"] if has_bias else []))}
     return found
-
-
-def _scales(node: Node, owners: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the entries of `ChannelGroups.gates` for a normalisation."""
-    kinds = {"gamma": getattr(node.operator, "has_scale", False), "beta": getattr(node.operator, "has_offset", False)}
-    # Without a scale the channel is scaled by what makes it.
-    return {f"{node.name}/{kind}": owners for kind, is_there in kinds.items() if is_there and kinds["gamma"]}
 
 
 def select_channels(

@@ -17,6 +17,7 @@ from kgrow.exporting import ExportError, ExportOptions, classify, export
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.measure import open_interpreter
+from kgrow.registry import EXPORTERS
 from kgrow.task import Split
 
 
@@ -153,3 +154,20 @@ def test_normalisation_behind_the_last_kernel_is_part_of_it(kind, layers, digits
     model.fit(digits.train.images, digits.train.labels, batch_size=64, epochs=4, verbose=0)
     artefact = export(network_of(read(model, digits)), digits, tmp_path / "model.tflite", ExportOptions(kind))
     assert artefact.accuracy_drop <= 0.01
+
+
+def test_error_of_a_layer_is_that_of_the_model_with_it_alone_rounded(branched, tiny_task):
+    class Halved(type(EXPORTERS["float16"])):
+        def stored(self, kernel):
+            return kernel / 2
+
+    network, images = network_of(read(branched, tiny_task)), tiny_task.test.images
+    errors, exact = Halved().layer_errors(network, images), network.logits(images)[0]
+    state = network.state()
+    for kernel in network.kernels():
+        changed = network.copy()
+        changed.load_state({**state, f"{kernel.name}/kernel": state[f"{kernel.name}/kernel"] / 2})
+        expected = np.mean((changed.logits(images)[0] - exact) ** 2)
+        assert errors[kernel.name] == pytest.approx(expected, rel=1e-3, abs=1e-9)
+    assert set(errors) == {kernel.name for kernel in network.kernels()}
+    assert min(errors.values()) > 0

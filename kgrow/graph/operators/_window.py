@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kgrow.graph.operators.operator import Operator, Shape, windowed
+import numpy as np
+
+from kgrow.graph.operators.operator import Operator, Shape, Weights, windowed
 
 PADDINGS = ("same", "valid")
 
@@ -47,6 +49,27 @@ class Windowed(Operator):
             raise ValueError(f"`{self.kind}` must read a map (height, width, channels), but reads {shape}.")
         sides = zip(shape[:2], taps or self.window, self.strides, strict=True)
         return tuple(windowed(size, tap, stride, self.padding) for size, tap, stride in sides)
+
+
+class Pool(Windowed):
+    """A window in which each channel becomes one value; a constant stays what it is, as padding does not count."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """See `Operator.output_shape`."""
+        return (*self.moved(inputs[0]), inputs[0][-1])
+
+    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
+        """See `Operator.constants`."""
+        return inputs[0]
+
+    def is_non_negative(self, inputs: Sequence[bool]) -> bool:
+        """See `Operator.is_non_negative`."""
+        return all(inputs)
+
+    @classmethod
+    def from_keras(cls, config: Mapping[str, Any], inputs: Sequence[Shape]) -> Operator:
+        """See `Operator.from_keras`."""
+        return cls(**plain_options(config, window="pool_size"))
 
 
 def plain_options(config: Mapping[str, Any], window: str) -> dict[str, Any]:

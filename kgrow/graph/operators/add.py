@@ -18,6 +18,7 @@ class Add(Operator):
 
     kind = "add"
     is_variadic = True
+    adds_inputs = True
     keras_layers = ("Add",)
 
     def output_shape(self, *inputs: Shape) -> Shape:

@@ -35,6 +35,11 @@ class BatchNorm(Operator):
     has_scale: bool = True
     has_offset: bool = True
 
+    @property
+    def scales(self) -> tuple[str, ...]:  # type: ignore[override]
+        """See `Operator`; without gamma what makes the channel scales it."""
+        return ("gamma", *(("beta",) if self.has_offset else ())) if self.has_scale else ()
+
     def output_shape(self, *inputs: Shape) -> Shape:
         """See `Operator.output_shape`."""
         return inputs[0]

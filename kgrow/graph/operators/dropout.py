@@ -56,8 +56,6 @@ class Dropout(_Dropout):
     value_range = INPUT_RANGE
     keras_layers = ("Dropout",)
 
-    rate: float = 0.5
-
     def layer(self, name: str, seed: int) -> Any:
         """See `Operator.layer`."""
         return keras.layers.Dropout(self.rate, seed=seed, name=name)
@@ -74,8 +72,6 @@ class ChannelDropout(_Dropout):
     kind = "channel_dropout"
     value_range = INPUT_RANGE
     keras_layers = ("SpatialDropout2D",)
-
-    rate: float = 0.5
 
     def layer(self, name: str, seed: int) -> Any:
         """See `Operator.layer`."""

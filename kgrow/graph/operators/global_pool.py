@@ -52,8 +52,6 @@ class GlobalAveragePool(_GlobalPool):
     value_range = OWN_RANGE  # a mean has a narrower range than what it is taken of
     keras_layers = ("GlobalAveragePooling2D",)
 
-    keeps_sides: bool = False
-
     def layer(self, name: str, seed: int) -> Any:
         """See `Operator.layer`."""
         return keras.layers.GlobalAveragePooling2D(keepdims=self.keeps_sides, name=name)
@@ -74,8 +72,6 @@ class GlobalMaxPool(_GlobalPool):
     kind = "global_max_pool"
     value_range = INPUT_RANGE
     keras_layers = ("GlobalMaxPooling2D",)
-
-    keeps_sides: bool = False
 
     def layer(self, name: str, seed: int) -> Any:
         """See `Operator.layer`."""

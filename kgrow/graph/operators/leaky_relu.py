@@ -21,6 +21,7 @@ class LeakyReLU(Operator):
     """
 
     kind = "leaky_relu"
+    keeps_non_negative = True
     keras_layers = ("LeakyReLU",)
 
     slope: float = 0.3

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from kgrow.graph.operators._window import Windowed
+from kgrow.graph.operators._window import Pool
 from kgrow.graph.operators.add import Add
 from kgrow.graph.operators.average_pool import AveragePool
 from kgrow.graph.operators.max_pool import MaxPool
@@ -17,7 +15,7 @@ from kgrow.graph.operators.times import Times
 
 
 @dataclasses.dataclass(frozen=True)
-class MixedPool(Windowed):
+class MixedPool(Pool):
     r"""The pool of an internal classifier: :math:`\alpha\,\mathrm{max} + (1 - \alpha)\,\mathrm{avg}`.
 
     The scalar is drawn from U(0, 1) and unconstrained.
@@ -29,10 +27,6 @@ class MixedPool(Windowed):
 
     kind = "mixed_pool"
 
-    def output_shape(self, *inputs: Shape) -> Shape:
-        """See `Operator.output_shape`."""
-        return (*self.moved(inputs[0]), inputs[0][-1])
-
     def num_weights(self, *inputs: Shape) -> tuple[int, int]:
         """See `Operator.num_weights`."""
         return 1, 0
@@ -42,10 +36,6 @@ class MixedPool(Windowed):
         from kgrow.graph.operators._mixed_pooling import MixedPooling
 
         return MixedPooling(self.window, self.strides, self.padding, seed, name)
-
-    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """See `Operator.constants`."""
-        return inputs[0]
 
     def lowered(self, weights: Weights, shapes: Sequence[Shape]) -> list[Part]:
         """See `Operator.lowered`."""

@@ -32,6 +32,9 @@ class Operator(abc.ABC):
         fuses: Whether a device can compute an activation as part of it.
         absorbs: Whether an affine map of its output can become part of its kernel and bias; see `folded`.
         value_range: How its output is stored in 8 bits: `OWN_RANGE`, `INPUT_RANGE` or a fixed (smallest, largest).
+        adds_inputs: Whether its output is the sum of what it reads.
+        keeps_non_negative: Whether it gives values that are not negative as they are.
+        scales: Names of weights that together scale all that a channel of its output holds.
         is_reshape: Whether it gives the values that it reads, in another shape.
         keras_layers: Class names of the Keras layers that it is read from.
     """
@@ -43,6 +46,9 @@ class Operator(abc.ABC):
     fuses: ClassVar[bool] = True
     absorbs: ClassVar[bool] = False
     value_range: ClassVar[str | tuple[float, float]] = OWN_RANGE
+    adds_inputs: ClassVar[bool] = False
+    keeps_non_negative: ClassVar[bool] = False
+    scales: ClassVar[tuple[str, ...]] = ()
     is_reshape: ClassVar[bool] = False
     keras_layers: ClassVar[tuple[str, ...]] = ()
 

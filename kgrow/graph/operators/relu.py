@@ -40,6 +40,11 @@ class ReLU(Operator):
         """See `Operator`; devices fuse ReLU and ReLU6."""
         return not self.slope and not self.threshold and self.max_value in (None, 6)
 
+    @property
+    def keeps_non_negative(self) -> bool:  # type: ignore[override]
+        """See `Operator`."""
+        return self.max_value is None and not self.threshold
+
     def output_shape(self, *inputs: Shape) -> Shape:
         """See `Operator.output_shape`."""
         return inputs[0]
