@@ -14,6 +14,9 @@ from kgrow.graph.node import IMAGE, KernelNode, Node
 from kgrow.graph.operators import Shape
 from kgrow.graph.scaling import Scaling
 
+# Of one map: a GiB in float32. An architecture of a file may ask for anything.
+MOST_VALUES = 2**28
+
 
 @dataclasses.dataclass(frozen=True)
 class Block:
@@ -241,6 +244,11 @@ def _add_shape(shapes: dict[str, Shape], node: Node) -> None:
             f"`inputs` of {node.name} must be nodes before it, and its name must be new, but it reads {node.inputs}."
         )
     try:
-        shapes[node.name] = node.operator.output_shape(*(shapes[name] for name in node.inputs))
+        shape = node.operator.output_shape(*(shapes[name] for name in node.inputs))
     except ValueError as error:
         raise ValueError(f"Node {node.name} cannot be: {error}") from error
+    if min(shape) < 1 or math.prod(shape) > MOST_VALUES:
+        raise ValueError(
+            f"Node {node.name} must give 1 to {MOST_VALUES} values, none of its sides empty, but gives {shape}."
+        )
+    shapes[node.name] = shape

@@ -136,6 +136,10 @@ def test_squares_of_a_kernel_are_those_of_single_examples():
         (lambda: ops.Conv(padding="full"), "`padding` must be 'same' or 'valid', but got 'full'"),
         (lambda: ops.DepthwiseConv(strides=(1, 2)), "`strides` must be equal"),
         (lambda: ops.ReLU(-3.0), "`max_value` must be above `threshold`, and neither"),
+        (lambda: ops.Dropout(1.0), r"`rate` must be in \[0, 1\), but got 1.0"),
+        (lambda: ops.BatchNorm(epsilon=0.0), r"`momentum` must be in \[0, 1\] and `epsilon` positive"),
+        (lambda: ops.ZeroPadding((0, -1)), "`height` and `width` must not be negative"),
+        (lambda: ops.Resize((0, 2)), "`factors` must be positive"),
         (lambda: ops.Activation("softmax"), "`function` must be one of elu, gelu"),
         (lambda: ops.Resize(interpolation="cubic"), "`interpolation` must be 'nearest' or 'bilinear'"),
         (lambda: ops.Add().output_shape((2, 2, 3), (2, 2, 4)), "`add` must read maps of one shape"),
@@ -155,6 +159,15 @@ def test_squares_of_a_kernel_are_those_of_single_examples():
 def test_what_makes_no_sense_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_map_that_no_memory_holds_is_refused_before_it_is_built(tiny_architecture):
+    document = tiny_architecture.to_json()
+    last = document["blocks"][0]["nodes"][-1]["name"]
+    huge = {"name": "huge", "operator": {"kind": "resize", "factors": [10**6, 10**6]}, "inputs": [last]}
+    document["blocks"][0]["nodes"].append(huge)
+    with pytest.raises(ValueError, match="Node huge must give 1 to 268435456 values"):
+        Architecture.from_json(document)
 
 
 def test_wrong_documents_name_the_field(tiny_architecture):

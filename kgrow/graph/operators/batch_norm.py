@@ -35,6 +35,10 @@ class BatchNorm(Operator):
     has_scale: bool = True
     has_offset: bool = True
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.momentum <= 1 and self.epsilon > 0):
+            raise ValueError(f"`momentum` must be in [0, 1] and `epsilon` positive, but got {self}.")
+
     @property
     def scales(self) -> tuple[str, ...]:  # type: ignore[override]
         """See `Operator`; without gamma what makes the channel scales it."""

@@ -18,6 +18,10 @@ class _Dropout(Operator):
 
     rate: float = 0.5
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise ValueError(f"`rate` must be in [0, 1), but got {self.rate!r}.")
+
     def output_shape(self, *inputs: Shape) -> Shape:
         """See `Operator.output_shape`."""
         return inputs[0]

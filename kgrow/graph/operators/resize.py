@@ -33,6 +33,8 @@ class Resize(Operator):
     interpolation: str = "nearest"
 
     def __post_init__(self) -> None:
+        if min(self.factors) < 1:
+            raise ValueError(f"`factors` must be positive, but got {self.factors}.")
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"`interpolation` must be 'nearest' or 'bilinear', but got {self.interpolation!r}.")
 

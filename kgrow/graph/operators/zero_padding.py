@@ -30,6 +30,10 @@ class ZeroPadding(Operator):
     height: tuple[int, int] = (0, 0)
     width: tuple[int, int] = (0, 0)
 
+    def __post_init__(self) -> None:
+        if min((*self.height, *self.width)) < 0:
+            raise ValueError(f"`height` and `width` must not be negative, but got {self}.")
+
     def output_shape(self, *inputs: Shape) -> Shape:
         """See `Operator.output_shape`."""
         if len(inputs[0]) != 3:
