@@ -14,7 +14,7 @@ from kgrow.graph.node import IMAGE, KernelNode, Node
 from kgrow.graph.operators import Shape
 from kgrow.graph.scaling import Scaling
 
-# Of one map: a GiB in float32. An architecture of a file may ask for anything.
+# Of one map or kernel: a GiB in float32. An architecture of a file may ask for anything.
 MOST_VALUES = 2**28
 
 
@@ -74,6 +74,8 @@ class Architecture:
         sides = self.input_shape
         if len(sides) != 3 or any(not isinstance(side, int) or isinstance(side, bool) or side < 1 for side in sides):
             raise ValueError(f"`input_shape` must be (height, width, channels), but got {self.input_shape}.")
+        if math.prod(sides) > MOST_VALUES:
+            raise ValueError(f"`input_shape` must hold at most {MOST_VALUES} values, but is {sides}.")
         if len(self.scaling.mean) != sides[2]:
             raise ValueError(f"`scaling` must be for {sides[2]} channels, but is for {len(self.scaling.mean)}.")
         _ = self.shapes  # which checks all nodes
@@ -243,12 +245,16 @@ def _add_shape(shapes: dict[str, Shape], node: Node) -> None:
         raise ValueError(
             f"`inputs` of {node.name} must be nodes before it, and its name must be new, but it reads {node.inputs}."
         )
+    inputs = [shapes[name] for name in node.inputs]
     try:
-        shape = node.operator.output_shape(*(shapes[name] for name in node.inputs))
+        shape = node.operator.output_shape(*inputs)
     except ValueError as error:
         raise ValueError(f"Node {node.name} cannot be: {error}") from error
     if min(shape) < 1 or math.prod(shape) > MOST_VALUES:
         raise ValueError(
             f"Node {node.name} must give 1 to {MOST_VALUES} values, none of its sides empty, but gives {shape}."
         )
+    kernel_shape = node.operator.kernel_shape(*inputs)
+    if math.prod(kernel_shape) > MOST_VALUES:
+        raise ValueError(f"The kernel of {node.name} must have at most {MOST_VALUES} weights, but is {kernel_shape}.")
     shapes[node.name] = shape

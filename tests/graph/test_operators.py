@@ -168,6 +168,14 @@ def test_map_that_no_memory_holds_is_refused_before_it_is_built(tiny_architectur
     document["blocks"][0]["nodes"].append(huge)
     with pytest.raises(ValueError, match="Node huge must give 1 to 268435456 values"):
         Architecture.from_json(document)
+    height, width, channels = tiny_architecture.input_shape
+    with pytest.raises(ValueError, match="`input_shape` must hold at most 268435456 values"):
+        Architecture.from_json(document | {"input_shape": [height * 10**5, width * 10**5, channels]})
+    head = document["blocks"][0]["head"]
+    head.insert(-1, {"name": "wide", "operator": {"kind": "dense", "units": 2**28}, "inputs": head[-1]["inputs"]})
+    document["blocks"][0]["nodes"].pop()
+    with pytest.raises(ValueError, match="The kernel of wide must have at most 268435456 weights"):
+        Architecture.from_json(document)
 
 
 def test_wrong_documents_name_the_field(tiny_architecture):
