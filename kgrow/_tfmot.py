@@ -133,6 +133,13 @@ def assign_masks(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None
     apply_masks(kernels)
 
 
+def revive_connections(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None:
+    """Assigns masks that bring connections back; a weight that comes back is zero, as it was while it was pruned."""
+    apply_masks(kernels)
+    for kernel, mask in zip(kernels, masks, strict=True):
+        kernel.mask.assign(mask)
+
+
 def strip(layer: MaskedLayer) -> keras.layers.Layer:
     """Returns the plain layer inside a wrapper, its masked weights exactly zero."""
     ((weight, mask, _),) = layer.pruning_vars

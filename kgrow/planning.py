@@ -21,7 +21,7 @@ from kgrow.lifecycle import ChannelPruning, Observer, Preset, Settings
 from kgrow.lifecycle.class_weights import chosen_class_weights
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.lifecycle.pace import pace_of
-from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, PRESETS, SPACES
+from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, POLICIES, PRESETS, SPACES
 from kgrow.run import Run, described
 from kgrow.searching import time_limit
 from kgrow.searching.choice import check_preference
@@ -31,6 +31,7 @@ from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import chosen_objective
 from kgrow.searching.proposals import Proposals
+from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
 
 
@@ -74,7 +75,8 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         height, width, _ = task.input_shape
         note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
     proposals = propose(task)
-    preset.check_num_blocks(max(depth for depth, _, _ in proposals.variants))
+    depth = max(depth for depth, _, _ in proposals.variants)
+    preset.check_num_blocks(depth, grows=_chosen_growth(config) is None)
     plan = Plan(
         proposals=proposals,
         settings=_settings(task, config, preset, len(proposals.full.blocks)),
@@ -129,10 +131,17 @@ def _settings(task: Task, config: Config, preset: Preset, num_blocks: int) -> Se
         augmentation=_chosen_augmentation(training.augmentation, task),
         seed=training.seed,
         channels=channel_pruning(pruning, num_blocks, training.seed),
+        growth=_chosen_growth(config),
         strategy=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
     )
     return with_prices(settings, len(task.train))
+
+
+def _chosen_growth(config: Config) -> StructurePolicy | None:
+    """Returns what networks grow by; None for the epochs of the preset."""
+    given = config.growth.policy
+    return None if given == "fixed" else _chosen(POLICIES, given)
 
 
 def resolve_preset(config: Config, task: Task) -> Preset:
@@ -244,6 +253,7 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "objective": described(plan.objective),
         "prefer": plan.prefer,
         "preset": dataclasses.asdict(settings.preset),
+        "growth": None if settings.growth is None else described(settings.growth),
         "criterion": described(settings.criterion),
         "scope": settings.scope,
         "channels": None if settings.channels is None else _fields(settings.channels),

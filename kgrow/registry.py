@@ -54,6 +54,13 @@ SPACES = Registry(
     group="kgrow.spaces",
     made=instance,
 )
+POLICIES = Registry(
+    "policy",
+    "kgrow.structure.policy:StructurePolicy",
+    {"fixed": "kgrow.structure.fixed_growth:FixedGrowth"},
+    group="kgrow.policies",
+    made=instance,
+)
 EXPORTERS = Registry(
     "quantize",
     "kgrow.exporting.exporter:Exporter",
@@ -159,7 +166,7 @@ STRATEGIES = ("one-shot", "iterative", "bayes")
 PREFERENCES = ("accurate", "small")
 PREDICTED_FORMATS = ("float32", "int8")
 
-OPEN = (CRITERIA, SPACES, EXPORTERS, OPERATORS)
+OPEN = (CRITERIA, POLICIES, SPACES, EXPORTERS, OPERATORS)
 
 
 def origin(thing: Any) -> str:
@@ -178,7 +185,7 @@ def broken(thing: Any, promise: str, found: str) -> PluginError:
     """Returns the error of an object that does not keep its contract.
 
     Args:
-        thing: A criterion, a space or an exporter.
+        thing: A criterion, a policy, a space or an exporter.
         promise: What it must do.
         found: What it does.
     """

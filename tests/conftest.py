@@ -93,14 +93,19 @@ def tiny_settings():
 
 @pytest.fixture(scope="session")
 def unbroken(tmp_path_factory, tiny_task, tiny_architecture, tiny_settings):
-    """A life from beginning to end at keep ratios 0.5 and 0.3: its run directory, and a snapshot before each epoch."""
+    """A life from beginning to end at keep ratios 0.5 and 0.3: its run directory, and snapshots between epochs."""
     from kgrow.lifecycle import Lifecycle, Observer
     from kgrow.run import Run
 
     with Run.open(tmp_path_factory.mktemp("unbroken") / "0000", {}) as run:
         snapshots = {}
-        hooks = {epoch: lambda snapshot: snapshots.update({snapshot.epoch: snapshot}) for epoch in range(6)}
-        Lifecycle(tiny_task, tiny_architecture, (0.5, 0.3), tiny_settings, run, Observer()).train(None, hooks)
+
+        def remember(life):
+            epoch = sum(event["event"] == "epoch" for event in life.events)
+            snapshots[epoch] = life.snapshot(epoch)
+            return False
+
+        Lifecycle(tiny_task, tiny_architecture, (0.5, 0.3), tiny_settings, run, Observer()).train(stop=remember)
         yield SimpleNamespace(run=run, keep_ratios=(0.5, 0.3), snapshots=snapshots)
 
 

@@ -33,6 +33,7 @@ from kgrow.registry import (
     ESTIMATORS,
     OBJECTIVES,
     ORACLES,
+    POLICIES,
     PREDICTED_FORMATS,
     PREFERENCES,
     PRESETS,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from kgrow.searching import SearchSpace
     from kgrow.searching.estimating import Estimator
     from kgrow.searching.objective import Objective
+    from kgrow.structure import StructurePolicy
     from kgrow.task import Augmentation
 
 
@@ -90,6 +92,7 @@ class Growth:
         table=SPACES,
         brief="compact (default), cascade, large, cells, ...",
     )
+    policy: str | StructurePolicy = option("fixed", "what decides when they grow, and how", table=POLICIES)
 
     def __post_init__(self) -> None:
         check_section(self)

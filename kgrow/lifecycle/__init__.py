@@ -2,13 +2,7 @@
 
 from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.clock import OutOfTimeError
-from kgrow.lifecycle.lifecycle import (
-    BEST,
-    LAST,
-    Lifecycle,
-    TrainingDivergedError,
-    fold,
-)
+from kgrow.lifecycle.lifecycle import BEST, LAST, Lifecycle, TrainingDivergedError
 from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.preset import Preset
 from kgrow.lifecycle.settings import ChannelPruning, Settings
@@ -30,5 +24,4 @@ __all__ = [
     "TrainerPool",
     "TrainingDivergedError",
     "accuracy_per_head",
-    "fold",
 ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from kgrow.graph import Architecture, Block, Scaling
-from kgrow.growing import GrowthState
+from kgrow.graph import Architecture
 from kgrow.lifecycle.best import accuracy_to_reach
 from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.clock import check_time
@@ -21,10 +20,14 @@ from kgrow.lifecycle.settings import Settings
 from kgrow.lifecycle.trainer import Trainer, TrainerPool
 from kgrow.lifecycle.validation import accuracy_per_head, loss_per_head
 from kgrow.network import GrowingNetwork
-from kgrow.pruning import prune, prune_channels
+from kgrow.pruning import Criterion
 from kgrow.pruning.batches import saliency_batches
-from kgrow.pruning.criterion import priced
+from kgrow.pruning.criterion import scored
+from kgrow.registry import broken
 from kgrow.run import Run
+from kgrow.structure import Change, Decisions, Scoring, settled_since
+from kgrow.structure.decisions import told
+from kgrow.structure.policy import Events, Statistics
 from kgrow.task import Task
 
 LAST, BEST = "last.npz", "best.npz"
@@ -63,14 +66,13 @@ class Lifecycle:
         settings.preset.check_batch_size(len(task.train))
         self.task, self.target, self.keep_ratios, self.settings, self.run = task, target, keep_ratios, settings, run
         self.observer, self.pool = observer, pool or TrainerPool()
-        self.policy = settings.preset.growth_policy()
-        self.schedule = settings.preset.pruning_schedule()
+        self.decisions = Decisions(settings.policies, target, tuple(keep_ratios), settings.preset.epochs)
         self.events: list[dict[str, Any]] = []
 
     def train(
         self,
         start: Snapshot | None = None,
-        snapshot_epochs: Mapping[int, Callable[[Snapshot], None]] | None = None,
+        on_fork: Callable[[Snapshot], None] | None = None,
         deadline: float = float("inf"),
         epochs: int | None = None,
         stop: Callable[[Lifecycle], bool] | None = None,
@@ -80,7 +82,8 @@ class Lifecycle:
 
         Args:
             start: Another run's snapshot to fork from, unless this run is further already.
-            snapshot_epochs: By epoch, what is to be done with a snapshot taken before that epoch's events.
+            on_fork: Given a snapshot of every moment at which another run may part from this one: before the first
+                change of an epoch.
             deadline: `time.monotonic()` at which the run stops, after the step at hand.
             epochs: Where to end, if that is before the preset's end; the schedule stays that of the whole run.
             stop: Asked after every epoch whether training ends here. It leaves the network as it is, and what it
@@ -97,15 +100,16 @@ class Lifecycle:
             epoch = self._resume(start)
         end = epochs or self.settings.preset.epochs
         try:
-            return self._live(epoch, end, snapshot_epochs or {}, deadline, stop, needs_checkpoint)
+            return self._live(epoch, end, on_fork, deadline, stop, needs_checkpoint)
         finally:
-            self.pool.give_back(self.trainer)
+            if self.network.blocks:
+                self.pool.give_back(self.trainer)
 
     def _live(
         self,
         epoch: int,
         end: int,
-        snapshot_epochs: Mapping[int, Callable[[Snapshot], None]],
+        on_fork: Callable[[Snapshot], None] | None,
         deadline: float,
         stop: Callable[[Lifecycle], bool] | None,
         needs_checkpoint: bool,
@@ -113,21 +117,19 @@ class Lifecycle:
         while epoch < end:
             if epoch and stop is not None and stop(self):
                 break
-            if epoch in snapshot_epochs:
-                snapshot_epochs[epoch](self._snapshot(epoch))
             until = float("inf") if needs_checkpoint and not self.run.has(LAST) else deadline
             check_time(until, epoch)
-            self._change_structure(epoch)
+            self._change_structure(epoch, on_fork)
             with self._scope():
                 self._train_epoch(epoch, until)
             epoch += 1
-            self._snapshot(epoch).save(self.run, LAST)
+            self.snapshot(epoch).save(self.run, LAST)
         return epoch
 
     @property
-    def final_structure_epoch(self) -> int:
-        """The first epoch after which the structure no longer changes, under a growth schedule fixed in advance."""
-        return self.settings.preset.final_structure_epoch(len(self.target.blocks))
+    def settled_since(self) -> int | None:
+        """The first epoch since which the structure is final; None as long as it is not."""
+        return settled_since(self.events)
 
     def _resume(self, start: Snapshot | None) -> int:
         snapshot = Snapshot.load(self.run, LAST) if self.run.has(LAST) else start
@@ -135,7 +137,6 @@ class Lifecycle:
             self.events = []
             self.run.truncate(0)
             self.network = GrowingNetwork(dataclasses.replace(self.target, blocks=()), seed=self.settings.seed)
-            self._grow(0)
             self.trainer = self._new_trainer()
             return 0
         self.events = list(snapshot.events)
@@ -165,7 +166,8 @@ class Lifecycle:
         """Returns where variables of the network are made, assigned and read as those of all replicas."""
         return contextlib.nullcontext() if self.settings.strategy is None else self.settings.strategy.scope()
 
-    def _snapshot(self, epoch: int) -> Snapshot:
+    def snapshot(self, epoch: int) -> Snapshot:
+        """Returns all that the run needs to go on, after so many epochs."""
         with self._scope():
             return Snapshot.take(self.trainer, epoch, tuple(self.events))
 
@@ -175,53 +177,76 @@ class Lifecycle:
         self.events.append(event)
         self.observer.event(self.run.path.name, event)
 
-    def _change_structure(self, epoch: int) -> None:
-        with self._scope():
-            if self._grow(epoch):
-                self.trainer.rebuild()
-        due = self.schedule.ranked(epoch, self.keep_ratios, self.settings.scope)
-        due = {block: ratio for block, ratio in due.items() if block < len(self.network.blocks)}
-        if due:
-            self._prune(epoch, due)
+    def _change_structure(self, epoch: int, on_fork: Callable[[Snapshot], None] | None) -> None:
+        def look() -> tuple[int, Architecture, Events, Statistics]:
+            return epoch, self.network.architecture, told(self.events), self.statistics(epoch)
 
-    def _grow(self, epoch: int) -> bool:
-        grown = False
-        history = tuple(event for event in self.events if event["event"] == "epoch")
-        while True:
-            growth = self.policy.propose(GrowthState(epoch, self.network.architecture, self.target, history))
-            if growth is None:
-                return grown
-            self.network.grow(growth.block)
-            block = len(self.network.blocks) - 1
-            self.log({"event": "grew", "epoch": epoch, "block": block, "spec": growth.block.to_json()})
-            self.run.write_json("architecture.json", self.network.architecture.to_json())
-            grown = True
+        for number, change in enumerate(self.decisions.changes(look)):
+            if number == 0 and epoch and on_fork is not None:
+                on_fork(self.snapshot(epoch))
+            self._apply(epoch, change)
+        if not self.network.blocks:
+            raise broken(self.decisions.policies[0], "append a block before the first epoch", "appends none")
 
-    def _prune(self, epoch: int, due: Mapping[int, float]) -> None:
-        preset = self.settings.preset
-        # What is removed is gone for good, so every head counts as much as it will at the end of its ramp: under the
-        # small weights of an early epoch the first heads would lose all their connections.
-        weights = self._head_weights(preset.epochs - 1)
-        batches = saliency_batches(self.task.train, preset.saliency_examples, (self.settings.seed, epoch, 1))
-
-        def loss(logits: Any, labels: Any) -> Any:
-            return joint_loss(
-                logits, labels, weights, preset.label_smoothing, class_weights=self.settings.class_weights
-            )
-
-        channels, network, share = self.settings.channels, self._scored(), self.schedule.price_share(epoch)
-        if channels:
-            ratios = {b: ratio for b, ratio in self.schedule.due(epoch, channels.keep_ratios).items() if b in due}
-            prune_channels(network, ratios, priced(channels.criterion, share), batches, loss, channels.multiple_of)
-        prune(network, due, priced(self.settings.criterion, share), batches, loss, self.settings.scope)
+    def _apply(self, epoch: int, change: Change) -> None:
+        architecture, weight_map = change.apply(self.network.architecture)
+        if architecture != self.network.architecture:
+            with self._scope():
+                state, slots = self.network.state(), self.trainer.momentum()
+                self.network.become(architecture)
+                self.network.load_state(weight_map.values(state, self.network.state()))
+                self.trainer.rebuild(weight_map.slots(slots))
+            self.run.write_json("architecture.json", architecture.to_json())
+        network, masks = self._scored(), self._masks()
+        change.remask(network, self._scoring(epoch))
         with self._scope():
             if network is not self.network:
                 self.network.load_state(network.state())
+            if not change.revives and any(np.any(mask > masks[name]) for name, mask in self._masks().items()):
+                raise broken(change, "leave pruned connections pruned", "revives some")
             self.trainer.mask_momentum()
-        for block, ratio in due.items():
-            kept, size = self.network.kept_params(block), self.network.architecture.kernel_params(block)
-            counts = {"kept_params": kept, "prunable_params": size}
-            self.log({"event": "pruned", "epoch": epoch, "block": block, "keep_ratio": ratio, **counts})
+        kernels, blocks = self.network.architecture.kernel_params, range(len(architecture.blocks))
+        counts = {
+            "kept_params": [self.network.kept_params(block) for block in blocks],
+            "prunable_params": [kernels(block) for block in blocks],
+        }
+        self.log({**change.entry(epoch), **counts})
+
+    def _masks(self) -> dict[str, np.ndarray]:
+        return {kernel.name: kernel.mask.numpy() for kernel in self.network.kernels()}
+
+    def statistics(self, epoch: int) -> Statistics:
+        """Returns what answers for the network as it is; see `StructureState`."""
+
+        def answer(criterion: Criterion | None) -> dict[str, np.ndarray]:
+            if criterion is None:
+                return self._masks()
+            network, scoring = self._scored(), self._scoring(epoch)
+            network.apply_masks()
+            scores = scored(criterion, network, scoring.batches, scoring.loss)
+            return dict(zip((kernel.name for kernel in network.kernels()), scores, strict=True))
+
+        return answer
+
+    def _scoring(self, epoch: int) -> Scoring:
+        preset, settings = self.settings.preset, self.settings
+        # What is removed is gone for good, so every head counts as much as it will at the end of its ramp: under the
+        # small weights of an early epoch the first heads would lose all their connections.
+        weights = self._head_weights(preset.epochs - 1)
+
+        def loss(logits: Any, labels: Any) -> Any:
+            return joint_loss(logits, labels, weights, preset.label_smoothing, class_weights=settings.class_weights)
+
+        batches = saliency_batches(self.task.train, preset.saliency_examples, (settings.seed, epoch, 1))
+        channels = settings.channels
+        return Scoring(
+            settings.criterion,
+            batches,
+            loss,
+            settings.scope,
+            channels.criterion if channels else None,
+            channels.multiple_of if channels else 1,
+        )
 
     def _scored(self) -> GrowingNetwork:
         """Returns the network for a criterion: variables of several replicas have no gradient outside of a step."""
@@ -251,12 +276,14 @@ class Lifecycle:
             self.observer.progress(self.run.path.name, epoch, done, total)
             check_time(deadline if done < total else float("inf"), epoch)
 
+        grew = any((event["event"], event["epoch"]) == ("grew", epoch) for event in self.events)
         loss = self.trainer.train_epoch(
             self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True),
             epoch,
             self._training_weights(epoch),
             total,
             on_step,
+            has_grown=epoch > 0 and grew,
         )
         logits = self.network.logits(self.task.validation.images)
         if not (np.isfinite(loss) and np.isfinite(logits).all()):
@@ -267,28 +294,20 @@ class Lifecycle:
         accuracy = accuracy_per_head(logits, self.task.validation.labels)
         event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy}
         event["val_loss"] = loss_per_head(logits, self.task.validation.labels)
-        is_best = epoch >= self.final_structure_epoch and accuracy[-1] >= self._accuracy_to_reach()
-        event |= {"kept_params": self.network.kept_params(), "is_best": is_best}
+        state = self.decisions.state(epoch, self.network.architecture, told(self.events))
+        is_settled = self.decisions.are_settled(state)
+        is_best = is_settled and accuracy[-1] >= self._accuracy_to_reach()
+        event |= {"kept_params": self.network.kept_params(), "is_settled": is_settled, "is_best": is_best}
         self.log({**event, "seconds": round(time.monotonic() - started, 3)})
         if is_best:
-            self._snapshot(epoch + 1).save(self.run, BEST)
+            self.snapshot(epoch + 1).save(self.run, BEST)
 
     def _accuracy_to_reach(self) -> float:
         """Returns the validation accuracy of the final head from which an epoch replaces the best checkpoint.
 
         Only epochs since the last structural event count: an unpruned or shorter network must not win.
         """
-        since = [e for e in self.events if e["event"] == "epoch" and e["epoch"] >= self.final_structure_epoch]
+        first = self.settled_since
+        since = [e for e in self.events if e["event"] == "epoch" and first is not None and e["epoch"] >= first]
         highest = max((event["val_accuracy"][-1] for event in since), default=0.0)
         return accuracy_to_reach(highest, len(self.task.validation))
-
-
-def fold(
-    events: Sequence[Mapping[str, Any]], input_shape: tuple[int, int, int], num_classes: int, scaling: Scaling
-) -> Architecture:
-    """Returns the architecture that a run's log stands for."""
-    architecture = Architecture(input_shape, num_classes, scaling)
-    for event in events:
-        if event["event"] == "grew":
-            architecture = architecture.grow(Block.from_json(event["spec"]))
-    return architecture

@@ -6,9 +6,9 @@ import dataclasses
 import math
 
 from kgrow._checks import check_positive_int
-from kgrow.growing import FixedSchedule
 from kgrow.pruning import BayesSchedule, Iterative, NoPruning, OneShot, PruningSchedule
 from kgrow.registry import STRATEGIES
+from kgrow.structure import FixedGrowth
 
 START_OF_WARMUP = 0.05
 SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
@@ -95,15 +95,20 @@ class Preset:
                 f"`batch_size` must be at most the {num_examples} training images, but got {self.batch_size}."
             )
 
-    def check_num_blocks(self, num_blocks: int) -> None:
-        """Raises ValueError if the schedule says not of every block when it is grown, and when it is pruned."""
-        if len(self.grow_epochs) < num_blocks - 1 or 0 < len(self.prune_epochs) < num_blocks:
+    def check_num_blocks(self, num_blocks: int, *, grows: bool = True) -> None:
+        """Raises ValueError if the schedule says not of every block when it is grown, and when it is pruned.
+
+        Args:
+            num_blocks: That networks may have.
+            grows: Whether its own epochs decide about growth.
+        """
+        if (grows and len(self.grow_epochs) < num_blocks - 1) or 0 < len(self.prune_epochs) < num_blocks:
             raise ValueError(
                 f"`preset` must have `grow_epochs` and `prune_epochs` for networks of {num_blocks} blocks, but has "
                 f"{self.grow_epochs} and {self.prune_epochs}. Pass one with more of them, or a space of fewer blocks."
             )
 
-    def learning_rate_at(self, epoch: int, fraction: float = 0.0, num_blocks: int | None = None) -> float:
+    def learning_rate_at(self, epoch: int, fraction: float = 0.0, *, has_grown: bool = False) -> float:
         """Returns the rate `fraction` of the way through a 0-based epoch.
 
         Before the cosine it rises from near 0 over the warm-up, and again over each epoch that begins with growth.
@@ -111,7 +116,7 @@ class Preset:
         Args:
             epoch: 0-based.
             fraction: In [0, 1).
-            num_blocks: Blocks that the network has by then: one of fewer than the schedule grows is not grown again.
+            has_grown: Whether a block was appended to a trained network just before the epoch.
         """
         if self.milestones:
             passed = [g for m, g in zip(self.milestones, self.gammas, strict=True) if m <= epoch + 1]
@@ -119,16 +124,15 @@ class Preset:
         now = epoch + fraction
         # A block that was just grown is as fresh as the whole network was at first: the full rate would shake it, and
         # with it the blocks before.
-        grow_epochs = self.grow_epochs if num_blocks is None else self.grow_epochs[: num_blocks - 1]
-        peak = self.learning_rate * (max(fraction, START_OF_WARMUP) if epoch and epoch in grow_epochs else 1.0)
+        peak = self.learning_rate * (max(fraction, START_OF_WARMUP) if has_grown else 1.0)
         if now < self.warmup_epochs:
             return peak * max(now / self.warmup_epochs, START_OF_WARMUP)
         progress = (now - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1.0)
         return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
-    def growth_policy(self) -> FixedSchedule:
+    def growth_policy(self) -> FixedGrowth:
         """Returns when blocks are grown."""
-        return FixedSchedule(self.grow_epochs)
+        return FixedGrowth(self.grow_epochs)
 
     def pruning_schedule(self) -> PruningSchedule:
         """Returns when blocks are pruned."""
@@ -139,10 +143,6 @@ class Preset:
         if self.strategy == "bayes":
             return BayesSchedule(self.prune_epochs)
         return Iterative(self.prune_epochs, self.steps, self.path)
-
-    def final_structure_epoch(self, num_blocks: int) -> int:
-        """Returns the first epoch after which the structure of a network of so many blocks no longer changes."""
-        return max(self.pruning_schedule().last_epoch(num_blocks), *self.grow_epochs[: num_blocks - 1], 0)
 
     def stretched(self, epochs: int) -> Preset:
         """Returns the same schedule over another number of epochs; every event keeps its relative place."""

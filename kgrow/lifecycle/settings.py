@@ -8,6 +8,7 @@ from typing import Any
 from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.lifecycle.preset import Preset
 from kgrow.pruning import ChannelCriterion, Criterion
+from kgrow.structure import ScheduledPruning, StructurePolicy
 from kgrow.task import Augmentation
 
 
@@ -42,6 +43,7 @@ class Settings:
         augmentation: Applied to training images.
         seed: Of initial values, data order, augmentation and criterion.
         channels: How whole channels are pruned before the connections inside; None leaves them.
+        growth: What the network grows by; None for the epochs of the preset.
         strategy: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
         class_weights: Factor of the loss of each training image, by its class; None for 1.
     """
@@ -52,8 +54,16 @@ class Settings:
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     seed: int = 0
     channels: ChannelPruning | None = None
+    growth: StructurePolicy | None = None
     strategy: Any = None
     class_weights: tuple[float, ...] | None = None
+
+    @property
+    def policies(self) -> tuple[StructurePolicy, ...]:
+        """What decides about the structure, in the order in which it is asked."""
+        channels = self.channels.keep_ratios if self.channels else ()
+        pruning = ScheduledPruning(self.preset.pruning_schedule(), self.scope, channels)
+        return (self.growth or self.preset.growth_policy(), pruning)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -49,12 +49,16 @@ class Trainer:
         self.step_number = 0
         self.rebuild()
 
-    def rebuild(self) -> None:
-        """Makes optimizer and step anew for the network's present variables; surviving momentum is carried over.
+    def rebuild(self, momentum: Mapping[str, np.ndarray] | None = None) -> None:
+        """Makes optimizer and step anew for the network's present variables.
 
         A compiled Keras optimizer refuses variables that are added later.
+
+        Args:
+            momentum: See `load_momentum`; by default that of variables which are still there.
         """
-        momentum = self.momentum() if self.optimizer is not None else {}
+        if momentum is None:
+            momentum = self.momentum() if self.optimizer is not None else {}
         self.trainable = {name: v for name, v in self.network.named_variables().items() if v.trainable}
         preset = self.preset
         self.optimizer = keras.optimizers.SGD(
@@ -98,6 +102,8 @@ class Trainer:
         head_weights: np.ndarray,
         num_batches: int,
         on_step: Callable[[int], None] = lambda done: None,
+        *,
+        has_grown: bool = False,
     ) -> float:
         """Runs one epoch and returns the mean joint loss.
 
@@ -107,11 +113,13 @@ class Trainer:
             head_weights: Loss weight of each head, float32 (heads,).
             num_batches: Length of `batches`.
             on_step: Called with the number of batches done.
+            has_grown: See `Preset.learning_rate_at`.
         """
         weights = tf.constant(head_weights)
-        losses, num_blocks = [], len(self.network.blocks)
+        losses = []
         for index, (images, labels) in enumerate(batches):
-            self.optimizer.learning_rate.assign(self.preset.learning_rate_at(epoch, index / num_batches, num_blocks))
+            rate = self.preset.learning_rate_at(epoch, index / num_batches, has_grown=has_grown)
+            self.optimizer.learning_rate.assign(rate)
             seed = tf.constant([self.seed, self.step_number], tf.int32)
             losses.append(self._step(tf.cast(images, tf.float32), tf.constant(labels), seed, weights))
             self.step_number += 1

@@ -28,24 +28,39 @@ class GrowingNetwork(keras.Model):
 
     def __init__(self, architecture: Architecture, *, seed: int = 0):
         super().__init__(name="growing_network")
-        self.architecture = Architecture(architecture.input_shape, architecture.num_classes, architecture.scaling)
-        self.seed = seed
+        self.architecture, self.seed = architecture, seed
         self.blocks: list[BlockLayer] = []
-        for block in architecture.blocks:
-            self.grow(block)
+        self.become(architecture)
+
+    def become(self, architecture: Architecture) -> None:
+        """Takes on another architecture; blocks that are the same keep their weights and masks, all others are fresh.
+
+        Args:
+            architecture: Of images of the same form.
+        """
+        before, layers = self.architecture, self.blocks
+        kept = [
+            index < len(layers)
+            and block == before.blocks[index]
+            and all(before.shapes[name] == architecture.shapes.get(name) for name in layers[index].reads)
+            for index, block in enumerate(architecture.blocks)
+        ]
+        self.blocks = [
+            layers[index] if stays else BlockLayer(architecture, index, seed=self.seed)
+            for index, stays in enumerate(kept)
+        ]
+        self.architecture = architecture
+        for layer in self.blocks:
+            for earlier in self.blocks[: layer.block_index]:
+                own = {node.name for node in earlier.nodes}
+                earlier.export([name for name in layer.reads if name in own])
+        signature = tf.TensorSpec((None, *architecture.input_shape), tf.float32)
+        self._infer = tf.function(self._infer_logits, autograph=False, input_signature=[signature])
+        self.built = True
 
     def grow(self, block: Block) -> None:
         """Appends a block with fresh weights and all connections; existing blocks and heads do not change."""
-        self.architecture = self.architecture.grow(block)
-        layer = BlockLayer(self.architecture, len(self.blocks), seed=self.seed)
-        for before in self.blocks:
-            before.export(
-                [name for name in layer.reads if self.architecture.owners.get(name, (-1,))[0] == before.block_index]
-            )
-        self.blocks.append(layer)
-        signature = tf.TensorSpec((None, *self.architecture.input_shape), tf.float32)
-        self._infer = tf.function(self._infer_logits, autograph=False, input_signature=[signature])
-        self.built = True
+        self.become(self.architecture.grow(block))
 
     def scale(self, images: Any) -> Any:
         """Maps raw pixels to what the stem reads, float32."""

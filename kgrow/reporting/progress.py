@@ -251,7 +251,7 @@ class StatusLine:
                 percents,
                 f"{percents.split()[-2]} %",
             )
-        if trial.kept_params is not None:
+        if trial.kept:
             kept, size = grouped(trial.kept_params), grouped(trial.prunable_params)
             fields["kept"] = f"kept {kept} of {size}", f"kept {kept}/{size}", f"kept {kept}", ""
         left = self.state.time_left()

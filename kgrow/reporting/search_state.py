@@ -22,10 +22,8 @@ class TrialState:
         num_epochs: Length of the trial.
         epoch: The one that is trained now.
         fraction: Done of that epoch, in [0, 1].
-        num_blocks: Grown so far.
         accuracies: Validation accuracy per head after the last epoch, in [0, 1].
-        kept_params: Connections that the masks keep; None until an epoch has counted those of a new block.
-        pruned: Per pruned block its kept and prunable connections.
+        kept: Per block that is there its kept and its prunable connections.
         is_training: Whether a step of this trial was made in this process.
         held: Lines about events of which it is not known yet whether they are new.
     """
@@ -35,17 +33,25 @@ class TrialState:
     num_epochs: int
     epoch: int = 0
     fraction: float = 0.0
-    num_blocks: int = 0
     accuracies: tuple[float, ...] = ()
-    kept_params: int | None = None
-    pruned: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    kept: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     is_training: bool = False
     held: list[str] = dataclasses.field(default_factory=list)
 
     @property
+    def num_blocks(self) -> int:
+        """Blocks that are there."""
+        return len(self.kept)
+
+    @property
+    def kept_params(self) -> int:
+        """Connections that the masks keep."""
+        return sum(kept for kept, _ in self.kept)
+
+    @property
     def prunable_params(self) -> int:
-        """Connections of the blocks grown so far, if `kept_params` is known: unpruned blocks keep all of theirs."""
-        return (self.kept_params or 0) + sum(size - kept for kept, size in self.pruned.values())
+        """Connections with those that are pruned."""
+        return sum(size for _, size in self.kept)
 
     @property
     def percents(self) -> str:
@@ -57,29 +63,27 @@ class TrialState:
         """What `percents` are of, where they are several."""
         return " per head" if len(self.accuracies) > 1 else ""
 
-    def grew(self, event: Mapping[str, Any]) -> str:
-        """Takes in a `grew` event and words it."""
-        self.num_blocks = event["block"] + 1
-        self.kept_params = None
-        # It is a sum over heads, which rises where one is added: not to be compared with what it was.
-        loss = "" if self.num_blocks == 1 else f"; from here on the loss is that of {self.num_blocks} heads"
-        return f"grew block {self.num_blocks}{loss}"
+    def change(self, event: Mapping[str, Any]) -> list[str]:
+        """Takes in a change of the structure and words it; no words if no connection has come or gone."""
+        before, self.kept = self.kept, list(zip(event["kept_params"], event["prunable_params"], strict=True))
+        if event["event"] == "grew":
+            # It is a sum over heads, which rises where one is added: not to be compared with what it was.
+            loss = "" if self.num_blocks == 1 else f"; from here on the loss is that of {self.num_blocks} heads"
+            return [f"grew block {self.num_blocks}{loss}"]
+        if event["event"] == "pruned":
+            ratios = {int(block): ratio for block, ratio in event["change"]["keep_ratios"].items()}
+            return [self._pruned(block, ratio) for block, ratio in ratios.items() if self.kept[block] != before[block]]
+        return [f"{one_line(event['event'])}: kept {grouped(self.kept_params)} of {grouped(self.prunable_params)}"]
 
-    def prune(self, event: Mapping[str, Any]) -> str:
-        """Takes in a `pruned` event and words it; an empty string if nothing was removed."""
-        block, kept, size = event["block"], event["kept_params"], event["prunable_params"]
-        before = self.pruned.get(block, (size, size))[0]
-        self.pruned[block] = kept, size
-        if self.kept_params is not None:
-            self.kept_params -= before - kept
-        ratio = event["keep_ratio"]
+    def _pruned(self, block: int, ratio: float) -> str:
+        kept, size = self.kept[block]
         share = f" to {100 * ratio:.3g} %" if ratio < 1 else ""  # else the evidence decided
-        return "" if kept == size else f"pruned block {block + 1}{share}: {grouped(kept)} of {grouped(size)}"
+        return f"pruned block {block + 1}{share}: {grouped(kept)} of {grouped(size)}"
 
     def end_epoch(self, event: Mapping[str, Any]) -> None:
         """Takes in an `epoch` event."""
         self.epoch, self.fraction = event["epoch"] + 1, 0.0
-        self.accuracies, self.kept_params = tuple(event["val_accuracy"]), event["kept_params"]
+        self.accuracies = tuple(event["val_accuracy"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,17 +148,14 @@ class SearchState:
     def event(self, event: Mapping[str, Any]) -> list[str]:
         """Takes in an event of the present trial."""
         trial = self.trial
-        if trial is None or event["event"] not in ("grew", "pruned", "epoch"):
-            return []
-        if event["event"] == "epoch":
+        if trial is not None and event["event"] == "epoch":
             return self._epoch(trial, event)
-        words = trial.grew(event) if event["event"] == "grew" else trial.prune(event)
-        if not words:
+        if trial is None or "change" not in event:
             return []
-        line = f"trial {trial.name} epoch {event['epoch'] + 1}: {words}"
+        lines = [f"trial {trial.name} epoch {event['epoch'] + 1}: {words}" for words in trial.change(event)]
         if trial.is_training:
-            return [line]
-        trial.held.append(line)
+            return lines
+        trial.held += lines
         return []
 
     def progress(self, epoch: int, done: int, total: int) -> list[str]:

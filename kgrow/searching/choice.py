@@ -88,18 +88,20 @@ def check_preference(prefer: str, objective: Objective) -> None:
         )
 
 
-def mean_figures(events: Sequence[Mapping[str, Any]], first_epoch: int) -> tuple[float, float | None] | None:
+def mean_figures(events: Sequence[Mapping[str, Any]], first_epoch: int | None) -> tuple[float, float | None] | None:
     """Returns validation accuracy and loss of the final head over the last epochs up to the kept checkpoint.
 
     A single epoch on a small validation split is mostly luck; its neighbors are nearly the same network.
 
     Args:
         events: The log of a trial.
-        first_epoch: First epoch that was trained with the final structure.
+        first_epoch: First epoch that was trained with the final structure, None if none was.
 
     Returns:
         The means, the loss None where a log does not have it; None if no checkpoint was kept.
     """
+    if first_epoch is None:
+        return None
     epochs = [event for event in events if event["event"] == "epoch" and event["epoch"] >= first_epoch]
     kept = [index for index, event in enumerate(epochs) if event["is_best"]]
     if not kept:

@@ -23,7 +23,7 @@ from kgrow.searching.engine import Ray
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.ray_task import Files, Progress, SearchContext, train_remotely
 from kgrow.searching.trial import Trial
-from kgrow.searching.trials import OUTCOME, Trials
+from kgrow.searching.trials import OUTCOME, Trials, log_of
 
 # Seconds within which the head of a cluster answers.
 REACHED_S = 10
@@ -105,8 +105,9 @@ class RayTrials:
 
     def _files(self, index: int, proposal: Proposal) -> Files:
         run, folder = self.trials.run, self.directory(index)
-        prefixes = [name for name in self.trials.prefix_names(proposal.candidate) if run.has(name)]
-        names = [f"trials/{index:04d}/{name}" for name in folder.files()] + prefixes[:1]
+        prefix = self.trials.deepest_prefix(proposal.candidate)
+        names = [f"trials/{index:04d}/{name}" for name in folder.files()]
+        names += [prefix, log_of(prefix)] if prefix else []
         return {name: read_file(run.path / name) for name in names}
 
     def _wait(self, index: int) -> Trial:

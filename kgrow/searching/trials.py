@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from kgrow.lifecycle import (
     BEST,
@@ -19,35 +20,32 @@ from kgrow.lifecycle import (
     TrainerPool,
     TrainingDivergedError,
 )
-from kgrow.pruning import PruningSchedule
 from kgrow.run import Run
 from kgrow.searching.choice import ACCURATE, Choice, mean_figures
 from kgrow.searching.objective import Objective
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
 from kgrow.searching.trial import Trial, check_same
+from kgrow.structure import Decisions
+from kgrow.structure.decisions import told
 from kgrow.task import Task
 
 Stop = Callable[[Lifecycle], bool]
 
 OUTCOME, FORK = "outcome.json", "fork.json"
+PREFIXES, SNAPSHOT, LOG = "prefixes", ".npz", {"events": [dict[str, Any]]}
 FORKED = {"epoch": int, "values": dict[str, float | int | str]}
 # If the file of the best breaks a limit after all, the next one is tried, so many in all; they stay on disk.
 NETWORKS_KEPT = 3
 PREFIXES_KEPT = 32
 
 
-def pruning_history(schedule: PruningSchedule, keep_ratios: Sequence[float], epoch: int) -> list[list]:
-    """Returns all pruning before an epoch as `[epoch, [[block, ratio], ...]]`: equal histories, equal networks."""
-    events = ((e, sorted(schedule.due(e, keep_ratios).items())) for e in range(epoch))
-    return [[e, [list(item) for item in due]] for e, due in events if due]
-
-
 class Trials:
     """Trains candidates one after the other in sub-directories of a run, each shared prefix once.
 
     A prefix is exact, not an approximation: a forked trial ends bit for bit like one trained alone. Which candidates
-    are to come is not known, so every trial leaves a snapshot before each structural event.
+    are to come is not known, so every trial leaves a snapshot, and its log, before the first change of each epoch; the
+    policies of another trial are asked whether they would have written that log.
 
     Args:
         task: The data.
@@ -72,10 +70,9 @@ class Trials:
         self.task, self.settings, self.objective, self.full_macs = task, settings, objective, full_macs
         self.run, self.observer = run, observer
         self.choice = Choice(prefer, len(task.validation), objective.counts_energy)
-        self.schedule = settings.preset.pruning_schedule()
         self.outcomes: dict[int, Trial] = {}
         self.pool = TrainerPool()
-        # Before it all trials of an architecture are the same.
+        # Before it, fixed epochs of growth given, all trials of an architecture are the same.
         self.first_event = min(settings.preset.prune_epochs, default=settings.preset.epochs)
 
     def train(
@@ -174,8 +171,7 @@ class Trials:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
         status, error, trace = "done", None, None
         try:
-            snapshots, is_first = self._snapshots(candidate), not self.ranked()
-            ended = lifecycle.train(start, snapshots, deadline, stop=stop, needs_checkpoint=is_first)
+            ended = lifecycle.train(start, self._keep, deadline, stop=stop, needs_checkpoint=not self.ranked())
             status, epochs = ("cut", ended) if ended < epochs else ("done", epochs)
         except OutOfTimeError:
             status = "stopped"
@@ -194,7 +190,7 @@ class Trials:
         """Returns a trial that kept a checkpoint, with its means over epochs and what its network really keeps."""
         # Whole channels take connections along that the keep ratios would have left.
         trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
-        means = mean_figures(lifecycle.events, lifecycle.final_structure_epoch)
+        means = mean_figures(lifecycle.events, lifecycle.settled_since)
         if means is None:
             return trial
         accuracy, loss = means
@@ -251,45 +247,56 @@ class Trials:
             self.directory(index).remove(LAST)
             if index not in kept:
                 self.directory(index).remove(BEST)
-        prefixes = self.run.child("prefixes")
-        forks = [name for name in prefixes.files() if not name.startswith(f"{self.first_event:04d}-")]
-        for name in forks[:-PREFIXES_KEPT]:
+        prefixes = self.run.child(PREFIXES)
+        snapshots = [name for name in prefixes.files() if name.endswith(SNAPSHOT)]
+        for name in [name for name in snapshots if not name.startswith(f"{self.first_event:04d}-")][:-PREFIXES_KEPT]:
             prefixes.remove(name)
+            prefixes.remove(log_of(name))
 
     def finish(self) -> None:
         """Removes what only further trials would have needed."""
-        self.run.child("prefixes").clear()
+        self.run.child(PREFIXES).clear()
 
-    def _prefix_name(self, candidate: Candidate, epoch: int) -> str:
-        """Returns a name that candidates have in common if nothing before an epoch's events tells them apart."""
-        preset, blocks = self.settings.preset, candidate.architecture.blocks
-        grown = preset.growth_policy().grown_before(epoch, candidate.architecture)
-        history = pruning_history(self.schedule, candidate.keep_ratios, epoch)
-        # The best epoch is kept from the final structure on, which a smaller network has earlier.
-        settled = min(preset.final_structure_epoch(len(blocks)), epoch)
-        content = json.dumps([grown.to_json(), settled, history])
-        return f"prefixes/{epoch:04d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
+    def deepest_prefix(self, candidate: Candidate) -> str | None:
+        """Returns the name of the latest snapshot that a candidate may start from, None if there is none.
 
-    def prefix_names(self, candidate: Candidate) -> list[str]:
-        """Returns the names of all snapshots that a candidate may start from, the deepest first."""
-        return [self._prefix_name(candidate, epoch) for epoch in range(self.settings.preset.epochs - 1, 0, -1)]
+        Its log has the same name but for the ending.
+        """
+        preset = self.settings.preset
+        decisions = Decisions(self.settings.policies, candidate.architecture, candidate.keep_ratios, preset.epochs)
+        prefixes = self.run.child(PREFIXES)
+        for name in sorted(filter(prefixes.has, map(_snapshot_of, prefixes.files())), reverse=True):
+            if prefixes.has(log_of(name)) and decisions.agree_with(prefixes.read_json(log_of(name), LOG)["events"]):
+                return f"{PREFIXES}/{name}"
+        return None
 
     def _deepest_prefix(self, candidate: Candidate) -> Snapshot | None:
-        name = next(filter(self.run.has, self.prefix_names(candidate)), None)
+        name = self.deepest_prefix(candidate)
         if name is None:
             return None
         self.run.touch(name)  # `_clean` keeps those that were used last
         return Snapshot.load(self.run, name)
 
-    def _snapshots(self, candidate: Candidate) -> dict[int, Callable[[Snapshot], None]]:
-        """Returns where other candidates may leave this one's path."""
-        ratios, preset = candidate.keep_ratios, self.settings.preset
-        # Nothing tells candidates apart later.
-        last = min(preset.epochs - 1, preset.final_structure_epoch(len(ratios)))
-        forks = (e for e in range(1, last + 1) if e in preset.grow_epochs or self.schedule.due(e, ratios))
-        names = {epoch: self._prefix_name(candidate, epoch) for epoch in forks}
-        return {
-            epoch: lambda snapshot, name=name: snapshot.save(self.run, name)  # type: ignore[misc]
-            for epoch, name in names.items()
-            if not self.run.has(name)
-        }
+    def _keep(self, snapshot: Snapshot) -> None:
+        """Keeps what other candidates may have in common with one, unless it is there already."""
+        content = json.dumps(shared(snapshot.events))
+        name = f"{snapshot.epoch:04d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}{SNAPSHOT}"
+        prefixes = self.run.child(PREFIXES)
+        if not prefixes.has(name):
+            prefixes.write_json(log_of(name), {"events": told(snapshot.events)})
+            snapshot.save(prefixes, name)
+
+
+def shared(events: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Returns what decides how a network has become as it is: two runs of equal settings differ by nothing else."""
+    keys = ("event", "epoch", "change", "is_settled")
+    return [[event.get(key) for key in keys] for event in told(events)]
+
+
+def _snapshot_of(name: str) -> str:
+    return name.rpartition(".")[0] + SNAPSHOT
+
+
+def log_of(name: str) -> str:
+    """Returns the name of the log that belongs to a snapshot."""
+    return name.rpartition(".")[0] + ".json"

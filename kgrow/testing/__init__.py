@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from kgrow.testing.estimator import EstimatorContract
     from kgrow.testing.exporter import ExporterContract
     from kgrow.testing.operator import OperatorContract
+    from kgrow.testing.policy import PolicyContract
     from kgrow.testing.space import SpaceContract
 
-__all__ = ["CriterionContract", "EstimatorContract", "ExporterContract", "OperatorContract", "SpaceContract"]
+__all__ = [
+    "CriterionContract",
+    "EstimatorContract",
+    "ExporterContract",
+    "OperatorContract",
+    "PolicyContract",
+    "SpaceContract",
+]
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("criterion", "estimator", "exporter", "operator", "space"))
+    *(f"{__name__}.{module}" for module in ("criterion", "estimator", "exporter", "operator", "policy", "space"))
 )
 
 

@@ -64,7 +64,7 @@ for number in (1, 2):
         Lifecycle(task, architecture, (0.5, 0.5), settings, run, Observer()).train(epochs=3)
         last = Lifecycle(task, architecture, (0.5, 0.5), settings, run, Observer())
         last.train()
-        arrays.append(last._snapshot(4).arrays)
+        arrays.append(last.snapshot(4).arrays)
         noise.append(Evidence(num_examples=16)._statistic(last, 4))
         losses.append([event["loss"] for event in last.events if event["event"] == "epoch"])
     assert last.trainer.strategy.num_replicas_in_sync == number

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from kgrow.graph import Architecture
+from kgrow.graph import Architecture, Block
 from kgrow.lifecycle import (
     BEST,
     LAST,
@@ -17,10 +17,10 @@ from kgrow.lifecycle import (
     Snapshot,
     TrainingDivergedError,
     accuracy_per_head,
-    fold,
 )
 from kgrow.lifecycle.validation import loss_per_head
 from kgrow.run import Run
+from kgrow.structure import AppendBlock
 
 RATIOS = (0.5, 0.3)
 
@@ -89,21 +89,22 @@ def test_log_tells_every_event_in_its_order(unbroken):
     ]
 
 
-def test_architecture_is_the_fold_of_the_log(unbroken, tiny_architecture):
+def test_architecture_is_what_the_changes_of_the_log_make(unbroken, tiny_architecture):
     stored = Architecture.from_json(unbroken.run.read_json("architecture.json"))
-    scaling = tiny_architecture.scaling
-    assert fold(unbroken.run.events(), (8, 8, 3), 3, scaling) == stored == tiny_architecture
-    until_growth = unbroken.run.events()[:3]
-    assert len(fold(until_growth, (8, 8, 3), 3, scaling).blocks) == 1
+    grown = dataclasses.replace(tiny_architecture, blocks=())
+    for event in events_of(unbroken.run, "grew"):
+        grown, _ = AppendBlock(Block.from_json(event["change"]["block"])).apply(grown)
+    assert grown == stored == tiny_architecture
 
 
-def test_pruning_events_tell_the_exact_counts(unbroken, tiny_architecture):
+def test_changes_tell_what_was_wanted_and_the_exact_counts(unbroken, tiny_architecture):
     sizes = [tiny_architecture.kernel_params(index) for index in range(2)]
-    for event in events_of(unbroken.run, "pruned"):
-        block = event["block"]
-        assert event["keep_ratio"] == RATIOS[block]
-        assert event["kept_params"] == int(RATIOS[block] * sizes[block] + 1e-9)
-        assert event["prunable_params"] == sizes[block]
+    kept = [int(ratio * size + 1e-9) for ratio, size in zip(RATIOS, sizes, strict=True)]
+    changes = [event for event in unbroken.run.events() if "change" in event]
+    assert [event["kept_params"] for event in changes] == [sizes[:1], kept[:1], [kept[0], sizes[1]], kept]
+    assert [event["prunable_params"] for event in changes] == [sizes[:1], sizes[:1], sizes, sizes]
+    wanted = [event["change"]["keep_ratios"] for event in events_of(unbroken.run, "pruned")]
+    assert wanted == [{"0": RATIOS[0]}, {"1": RATIOS[1]}]
 
 
 def test_epochs_tell_losses_accuracy_per_head_and_what_is_kept(unbroken):
@@ -116,7 +117,7 @@ def test_epochs_tell_losses_accuracy_per_head_and_what_is_kept(unbroken):
 
 
 def test_steps_are_numbered_through_the_whole_life(unbroken):
-    assert [unbroken.snapshots[epoch].step_number for epoch in range(6)] == [0, 3, 6, 9, 12, 15]
+    assert [unbroken.snapshots[epoch].step_number for epoch in range(1, 6)] == [3, 6, 9, 12, 15]
 
 
 def test_tiny_task_is_learned(unbroken):

@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrow.graph import Cell, CellBlock, Scaling, of_cells
-from kgrow.growing import GrowthState
 from kgrow.lifecycle import PRESETS, Preset
 from kgrow.lifecycle.preset import STRATEGIES
 
@@ -69,22 +67,14 @@ def test_rate_rises_to_its_peak_and_falls_to_zero():
 
 
 def test_rate_rises_again_after_each_growth():
-    preset = Preset(epochs=12, learning_rate=0.4, warmup_epochs=2, grow_epochs=(1, 4))
-    plain = Preset(epochs=12, learning_rate=0.4, warmup_epochs=2, grow_epochs=(0, 0))
+    preset = Preset(epochs=12, learning_rate=0.4, warmup_epochs=2)
     for epoch in range(12):
         for fraction in (0.0, 0.25, 0.5, 1.0):
-            factor = max(fraction, 0.05) if epoch in (1, 4) else 1.0
-            expected = factor * plain.learning_rate_at(epoch, fraction)
-            assert preset.learning_rate_at(epoch, fraction) == pytest.approx(expected)
+            expected = max(fraction, 0.05) * preset.learning_rate_at(epoch, fraction)
+            assert preset.learning_rate_at(epoch, fraction, has_grown=True) == pytest.approx(expected)
 
 
 # Other lengths
-
-
-def test_rate_starts_anew_only_where_a_block_is_grown():
-    preset = PRESETS["default"]
-    started_anew = preset.learning_rate_at(3, 0.1, num_blocks=4)
-    assert started_anew == preset.learning_rate_at(3, 0.1) == pytest.approx(0.1 * preset.learning_rate_at(3, 0.1, 3))
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -188,16 +178,6 @@ def test_run_of_any_length_starts_at_a_low_rate_and_reaches_its_peak(epochs):
     rates = [preset.learning_rate_at(epoch, step / 100) for epoch in range(epochs) for step in range(100)]
     assert rates[0] <= 0.1 * preset.learning_rate
     assert max(rates) > 0.9 * preset.learning_rate
-
-
-def test_a_network_of_more_blocks_than_epochs_of_growth_is_refused():
-    cells = tuple(Cell("conv", 4, inputs=(number - 1,) * (number > 0)) for number in range(5))
-    target = of_cells((8, 8, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), tuple(CellBlock((cell,)) for cell in cells))
-    policy = PRESETS["default"].growth_policy()
-    state = GrowthState(0, dataclasses.replace(target, blocks=()), target)
-    for ask in (lambda: policy.propose(state), lambda: policy.grown_before(1, target)):
-        with pytest.raises(ValueError, match=r"`epochs` must hold an epoch for every block .* \(4\), but got"):
-            ask()
 
 
 @pytest.mark.parametrize("name", PRESETS)

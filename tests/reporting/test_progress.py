@@ -47,13 +47,20 @@ class Terminal(io.StringIO):
 
 
 def grew(epoch, block):
-    return {"event": "grew", "epoch": epoch, "block": block, "spec": {}}
+    sizes = sizes_of(block + 1)
+    return {"event": "grew", "epoch": epoch, "change": {}, "kept_params": sizes, "prunable_params": sizes}
 
 
-def pruned(epoch, block, ratio):
-    size = SIZES[block]
-    counts = {"kept_params": round(size * ratio), "prunable_params": size}
-    return {"event": "pruned", "epoch": epoch, "block": block, "keep_ratio": ratio, **counts}
+def sizes_of(num_blocks):
+    return [*SIZES, *[1000] * num_blocks][:num_blocks]
+
+
+def pruned(epoch, *ratios):
+    sizes = sizes_of(len(ratios))
+    kept = [round(size * ratio) for size, ratio in zip(sizes, ratios, strict=True)]
+    counts = {"kept_params": kept, "prunable_params": sizes}
+    change = {"keep_ratios": {str(block): ratio for block, ratio in enumerate(ratios)}}
+    return {"event": "pruned", "epoch": epoch, "change": change, **counts}
 
 
 def epoch_event(epoch, accuracies, kept, seconds):
@@ -71,8 +78,8 @@ FIRST_LOG = [
     [grew(0, 0), epoch_event(0, [0.6], 25_008, 10.0)],
     [grew(1, 1), epoch_event(1, [0.65, 0.7], 72_880, 30.0)],
     [epoch_event(2, [0.7, 0.75], 72_880, 30.0)],
-    [pruned(3, 0, 0.8), epoch_event(3, [0.71, 0.77], 67_878, 30.0)],
-    [pruned(4, 1, 0.6), epoch_event(4, [0.712, 0.78], 48_729, 30.0)],
+    [pruned(3, 0.8, 1.0), epoch_event(3, [0.71, 0.77], 67_878, 30.0)],
+    [pruned(4, 0.8, 0.6), epoch_event(4, [0.712, 0.78], 48_729, 30.0)],
     [epoch_event(5, [0.712, 0.813], 48_729, 30.0)],
 ]
 
@@ -253,9 +260,10 @@ def test_one_number_per_head_is_said_to_be_that_and_a_single_one_is_not():
 def test_pruning_that_removes_nothing_is_not_told():
     state = SearchState()
     state.trial_started("0000", (1.0,), 4)
-    assert state.progress(0, 1, 1) == []
-    assert state.event(pruned(0, 0, 1.0)) == []
-    assert len(state.event(pruned(1, 0, 0.5))) == 1
+    state.event(grew(0, 0))
+    assert state.progress(0, 1, 1) != []
+    assert state.event(pruned(0, 1.0)) == []
+    assert len(state.event(pruned(1, 0.5))) == 1
 
 
 def state_in_the_middle(num_heads):
@@ -264,7 +272,7 @@ def state_in_the_middle(num_heads):
     state.trial_started("0000", (0.8, 0.7, 0.6, 0.5), EPOCHS)
     for block in range(num_heads):
         state.event(grew(0, block))
-    state.event(pruned(0, 0, 0.8))
+    state.event(pruned(0, 0.8, *[1.0] * (num_heads - 1)))
     state.progress(0, 1, 1)
     state.event(epoch_event(0, [0.7 + 0.01 * head for head in range(num_heads)], 150_000, 60.0))
     state.progress(1, 1, 2)
@@ -297,7 +305,7 @@ def test_wide_status_line_says_everything():
     bar = "━" * 12 + "─" * 12
     assert status_line(200) == (
         f"trial 0000  keep 0.8 0.7 0.6 0.5  epoch 2/6 {bar}  val per head 70.0 71.0 72.0 73.0 %  "
-        "kept 150 000 of 155 002  ~16 min left"
+        "kept 164 390 of 169 392  ~16 min left"
     )
 
 
@@ -386,7 +394,7 @@ fcntl.ioctl(2, termios.TIOCSCTTY, 0)  # so that Ctrl-C reaches this process
 with display_for(1) as display:
     display.search_started([2])
     display.trial_started("0000", (0.5,), 2)
-    display.event("0000", {{"event": "grew", "epoch": 0, "block": 0}})
+    display.event("0000", {{"event": "grew", "epoch": 0, "change": {{}}, "kept_params": [9], "prunable_params": [9]}})
     for step in range(1, NUM_STEPS + 1):
         display.progress("0000", 0, step, 200)
         time.sleep(0.01)

@@ -49,7 +49,7 @@ class Evidence(Estimator):
     def is_noise(self, life: Lifecycle) -> bool:
         """Logs the statistic of a trial that has come so far and returns whether it should end here."""
         epoch = life.events[-1]["epoch"]
-        if epoch < life.final_structure_epoch:
+        if life.settled_since is None:
             return False
         life.log({"event": EVENT, "epoch": epoch, "statistic": self._statistic(life, epoch)})
         values = smoothed([event["statistic"] for event in life.events if event["event"] == EVENT])

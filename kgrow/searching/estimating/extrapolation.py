@@ -60,7 +60,7 @@ class _Hope:
     def is_lost(self, life: Lifecycle) -> bool:
         """Returns whether a trial that has come so far should end here."""
         preset = self._trials.settings.preset
-        first = smooth_from(preset, life.final_structure_epoch)
+        first = smooth_from(preset, life.settled_since)
         if self._best is None or first is None:
             return False
         epochs = [event for event in life.events if event["event"] == "epoch" and event["epoch"] >= first]
@@ -74,7 +74,9 @@ class _Hope:
         return float(np.mean(wins)) < self._probability
 
 
-def smooth_from(preset: Preset, final_structure_epoch: int) -> int | None:
-    """Returns the 0-based epoch from which a learning curve is smooth to its end; None if it is already over then."""
-    first = max([final_structure_epoch, *(milestone - 1 for milestone in preset.milestones)])
+def smooth_from(preset: Preset, settled_since: int | None) -> int | None:
+    """Returns the 0-based epoch from which a learning curve is smooth to its end; None if there is none."""
+    if settled_since is None:
+        return None
+    first = max([settled_since, *(milestone - 1 for milestone in preset.milestones)])
     return first if first < preset.epochs else None

@@ -1,0 +1,32 @@
+"""How a network's structure changes while it is trained: changes as values, and the policies that propose them."""
+
+from kgrow.registry import POLICIES
+from kgrow.structure.append_block import AppendBlock
+from kgrow.structure.change import Change, Scoring, WeightMap
+from kgrow.structure.decisions import Decisions, settled_since
+from kgrow.structure.fixed_growth import FixedGrowth
+from kgrow.structure.insert import InsertIdentity
+from kgrow.structure.policy import StructurePolicy, StructureState
+from kgrow.structure.prune import Prune
+from kgrow.structure.revive import Revive
+from kgrow.structure.scheduled_pruning import ScheduledPruning
+from kgrow.structure.widen import RemoveChannels, Widen
+
+__all__ = [
+    "POLICIES",
+    "AppendBlock",
+    "Change",
+    "Decisions",
+    "FixedGrowth",
+    "InsertIdentity",
+    "Prune",
+    "RemoveChannels",
+    "Revive",
+    "ScheduledPruning",
+    "Scoring",
+    "StructurePolicy",
+    "StructureState",
+    "WeightMap",
+    "Widen",
+    "settled_since",
+]

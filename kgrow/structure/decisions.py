@@ -1,0 +1,121 @@
+"""`Decisions`: the policies of a run, one after the other, and what its log says of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kgrow.graph import Architecture
+from kgrow.registry import blamed, broken
+from kgrow.structure.change import Change
+from kgrow.structure.policy import (
+    Events,
+    NotAtHandError,
+    Statistics,
+    StructurePolicy,
+    StructureState,
+    not_at_hand,
+    says,
+)
+
+# Of one policy before one epoch: more are a policy that never has enough.
+MOST_CHANGES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Decisions:
+    """How the structure of a network develops.
+
+    Args:
+        policies: Asked in this order; each until it has nothing to propose.
+        target: What the network may grow into.
+        keep_ratios: See `StructureState`.
+        num_epochs: Length of the run.
+    """
+
+    policies: tuple[StructurePolicy, ...]
+    target: Architecture
+    keep_ratios: tuple[float, ...]
+    num_epochs: int
+
+    def changes(self, look: Callable[[], tuple[int, Architecture, Events, Statistics]]) -> Iterator[Change]:
+        """Yields the changes that are due, one by one; each is made before the next one is asked for.
+
+        Args:
+            look: Returns epoch, architecture, log and statistics as they are.
+
+        Raises:
+            PluginError: If a policy proposes anything but a change, or more than 1000 before one epoch.
+        """
+        for policy in self.policies:
+            for _ in range(MOST_CHANGES):
+                with blamed(policy):
+                    change = policy.propose(self.state(*look()))
+                if change is None:
+                    break
+                if not isinstance(change, Change):
+                    raise broken(policy, "propose a `Change` or None", f"proposes {change!r}")
+                yield change
+            else:
+                raise broken(policy, "propose None when it has enough", f"proposes {MOST_CHANGES} changes at an epoch")
+
+    def are_settled(self, state: StructureState) -> bool:
+        """Returns whether all policies are settled."""
+        settled = []
+        for policy in self.policies:
+            with blamed(policy):
+                settled.append(bool(policy.is_settled(state)))
+        return all(settled)
+
+    def state(
+        self, epoch: int, architecture: Architecture, events: Events, statistics: Statistics = not_at_hand
+    ) -> StructureState:
+        """Returns what policies may look at."""
+        return StructureState(epoch, self.num_epochs, architecture, self.target, self.keep_ratios, events, statistics)
+
+    def agree_with(self, events: Sequence[Mapping[str, Any]]) -> bool:
+        """Returns whether this run would have done all that the log of another one says, and nothing else.
+
+        A run of equal settings is then, to the last bit, where that one was. Policies that ask for statistics agree
+        with no log, as there is no network to ask.
+
+        Args:
+            events: Up to the end of an epoch.
+        """
+        relevant = told(events)
+        architecture, position, epoch = dataclasses.replace(self.target, blocks=()), 0, 0
+
+        def look() -> tuple[int, Architecture, Events, Statistics]:
+            return epoch, architecture, relevant[:position], not_at_hand
+
+        try:
+            while position < len(relevant):
+                for change in self.changes(look):
+                    if position == len(relevant) or not says(relevant[position], change.entry(epoch)):
+                        return False
+                    architecture, _ = change.apply(architecture)
+                    position += 1
+                ended = {"event": "epoch", "epoch": epoch, "is_settled": self.are_settled(self.state(*look()))}
+                if position == len(relevant) or not says(relevant[position], ended):
+                    return False
+                position, epoch = position + 1, epoch + 1
+        except NotAtHandError:
+            return False
+        return True
+
+
+def told(events: Sequence[Mapping[str, Any]]) -> Events:
+    """Returns what policies are told of a log: changes and epochs, not what estimators note."""
+    return tuple(event for event in events if "change" in event or event["event"] == "epoch")
+
+
+def settled_since(events: Sequence[Mapping[str, Any]]) -> int | None:
+    """Returns the first epoch since which all policies are settled and nothing has changed; None if there is none."""
+    first = None
+    for event in events:
+        if "change" in event:
+            first = None
+        elif event["event"] == "epoch":
+            first = None if not event["is_settled"] else event["epoch"] if first is None else first
+    return first

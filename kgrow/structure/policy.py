@@ -1,0 +1,103 @@
+"""`StructurePolicy`: when a network's structure changes, and how."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kgrow.graph import Architecture
+from kgrow.pruning import Criterion
+from kgrow.structure.change import Change
+
+Events = tuple[Mapping[str, Any], ...]
+Statistics = Callable[[Criterion | None], dict[str, np.ndarray]]
+
+
+def says(event: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Returns whether an event of a log has all fields that are wanted."""
+    return all(event.get(key) == value for key, value in wanted.items())
+
+
+class NotAtHandError(RuntimeError):
+    """A statistic of a network that is not at hand."""
+
+
+def not_at_hand(criterion: Criterion | None) -> dict[str, np.ndarray]:
+    """Stands for the statistics of a network of which there is only the log."""
+    raise NotAtHandError(f"There is no network to ask for {criterion or 'its masks'}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class StructureState:
+    """What a policy may look at.
+
+    Args:
+        epoch: 0-based: the number of epochs already trained.
+        num_epochs: Length of the run.
+        architecture: As it is, possibly without any block.
+        target: What the network may grow into.
+        keep_ratios: By block of the target, the fraction of its connections that may stay in the end.
+        events: The run's log so far, oldest first: changes, and an event `epoch` after each epoch, with `loss`,
+            `val_accuracy` and `val_loss` of every head.
+        statistics: See `masks` and `saliency`.
+    """
+
+    epoch: int
+    num_epochs: int
+    architecture: Architecture
+    target: Architecture
+    keep_ratios: tuple[float, ...]
+    events: Events = ()
+    statistics: Statistics = not_at_hand
+
+    @property
+    def epochs(self) -> Events:
+        """The events of all epochs so far."""
+        return tuple(event for event in self.events if event["event"] == "epoch")
+
+    @property
+    def changes(self) -> Events:
+        """The events of all changes so far."""
+        return tuple(event for event in self.events if "change" in event)
+
+    def has_made(self, change: Change) -> bool:
+        """Returns whether an equal change was made before this very epoch."""
+        return any(says(event, change.entry(self.epoch)) for event in self.changes)
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Returns the {0, 1} mask of every kernel, by name."""
+        return self.statistics(None)
+
+    def saliency(self, criterion: Criterion) -> dict[str, np.ndarray]:
+        """Scores the connections of the network as it is on training images.
+
+        It costs as much as the criterion does, and trials that ask for it share no training from here on.
+
+        Returns:
+            An array of its shape per kernel, by name; see `Criterion.saliency`.
+        """
+        return self.statistics(criterion)
+
+
+class StructurePolicy(abc.ABC):
+    """Decides before each epoch how the structure changes.
+
+    Its answers may depend on the state alone: a run that goes on after an interruption, and another one that shares its
+    beginning, ask again. It reads the state and changes nothing.
+    """
+
+    @abc.abstractmethod
+    def propose(self, state: StructureState) -> Change | None:
+        """Returns the next change, or None; it is asked again, with the changed network, until it has none."""
+
+    @abc.abstractmethod
+    def is_settled(self, state: StructureState) -> bool:
+        """Returns whether it will propose nothing more, as far as it knows.
+
+        Epochs count for the best checkpoint once all policies are settled. One that changes its mind loses them: the
+        network that they belong to is another.
+        """

@@ -1,0 +1,51 @@
+"""`Revive`: pruned connections that come back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from kgrow._tfmot import revive_connections
+from kgrow.structure.change import Change, Scoring
+
+if TYPE_CHECKING:
+    from kgrow.network import GrowingNetwork
+
+
+@dataclasses.dataclass(frozen=True)
+class Revive(Change):
+    """Brings pruned connections back, with weight zero: the only way to do so.
+
+    Args:
+        connections: By the name of a kernel the flat indices of its connections, all of them pruned.
+    """
+
+    connections: Mapping[str, tuple[int, ...]]
+    event: ClassVar[str] = "revived"
+    revives: ClassVar[bool] = True
+
+    def remask(self, network: GrowingNetwork, scoring: Scoring) -> None:
+        """See `Change.remask`.
+
+        Raises:
+            ValueError: If there is no such kernel, or a connection is not pruned.
+        """
+        kernels = {kernel.name: kernel for kernel in network.kernels()}
+        masks = {}
+        for name, indices in self.connections.items():
+            if name not in kernels:
+                raise ValueError(f"`connections` must name kernels of the network, but {name!r} is none.")
+            mask = kernels[name].mask.numpy()
+            chosen = np.asarray(indices, int)
+            if not (chosen >= 0).all() or not (chosen < mask.size).all() or mask.flat[chosen].any():
+                raise ValueError(f"`connections` must be pruned ones, but some of {name!r} are not.")
+            mask.flat[chosen] = 1.0
+            masks[name] = mask
+        revive_connections([kernels[name] for name in masks], list(masks.values()))
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Change.to_json`."""
+        return {"connections": {name: list(map(int, own)) for name, own in sorted(self.connections.items())}}

@@ -1,0 +1,39 @@
+"""`ScheduledPruning`: blocks are pruned when a schedule says so."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kgrow.pruning import PruningSchedule
+from kgrow.structure.policy import StructurePolicy, StructureState
+from kgrow.structure.prune import Prune
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduledPruning(StructurePolicy):
+    """Prunes the blocks that are there towards the keep ratios of the run.
+
+    Args:
+        schedule: When, and how far.
+        scope: What is ranked together; see `kgrow.pruning.prune`.
+        channel_keep_ratios: By block, the fraction of its channels that stays in the end; empty for all.
+    """
+
+    schedule: PruningSchedule
+    scope: str = "block"
+    channel_keep_ratios: tuple[float, ...] = ()
+
+    def propose(self, state: StructureState) -> Prune | None:
+        """See `StructurePolicy.propose`."""
+        ranked = self.schedule.ranked(state.epoch, state.keep_ratios, self.scope)
+        there = {block: ratio for block, ratio in ranked.items() if block < len(state.architecture.blocks)}
+        if not there:
+            return None
+        channels = self.schedule.due(state.epoch, self.channel_keep_ratios) if self.channel_keep_ratios else {}
+        channels = {block: ratio for block, ratio in channels.items() if block in there}
+        change = Prune(there, channels, self.schedule.price_share(state.epoch))
+        return None if state.has_made(change) else change
+
+    def is_settled(self, state: StructureState) -> bool:
+        """See `StructurePolicy.is_settled`."""
+        return state.epoch >= self.schedule.last_epoch(len(state.target.blocks))
