@@ -19,10 +19,11 @@ from kgrow.uncertainty import interval
 if TYPE_CHECKING:
     from kgrow.exporting import Artefact
     from kgrow.graph import Architecture
-    from kgrow.lifecycle import Observer, Settings
+    from kgrow.lifecycle import Settings
     from kgrow.network import GrowingNetwork
     from kgrow.searching.proposals import Proposals
     from kgrow.searching.trials import Trials
+    from kgrow.training import Observer
 
 
 def task_document(task: Task) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, tas
 
 def _heads(architecture: Architecture, task: Task, validation: np.ndarray, test: np.ndarray) -> list[dict[str, Any]]:
     """Returns accuracies, and the cost of a plain network that ends at each head."""
-    from kgrow.lifecycle import accuracy_per_head
+    from kgrow.training.validation import accuracy_per_head
 
     accuracies = zip(
         accuracy_per_head(validation, task.validation.labels), accuracy_per_head(test, task.test.labels), strict=True

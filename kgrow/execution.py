@@ -16,7 +16,7 @@ from kgrow.exporting import Artefact, ExportError, ExportOptions, classify
 from kgrow.exporting.companions import write_companions
 from kgrow.exporting.export import export_to
 from kgrow.exporting.verify import lost_images, standard_error
-from kgrow.lifecycle import BEST, Observer, OutOfTimeError, Settings, Snapshot
+from kgrow.lifecycle import BEST, Settings, Snapshot
 from kgrow.network import GrowingNetwork
 from kgrow.recorded import read_result, record_of
 from kgrow.reporting.hparams import write_hparams
@@ -35,6 +35,7 @@ from kgrow.searching.time_limit import training_time
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import NETWORKS_KEPT, Trials
 from kgrow.task import Task
+from kgrow.training import Observer, OutOfTimeError
 
 if TYPE_CHECKING:
     from kgrow.searching.tuner import Trainable, Tuner
@@ -235,7 +236,13 @@ class Search:
             self.observer.note(f"{cost}; no time is left to train it with them")
             return artefact
         self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
-        return export_to(network, self.task, target, dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS))
+        options, folder = (
+            dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS),
+            self.run.child(f"fine_tuning/{trial}"),
+        )
+        artefact = export_to(network, self.task, target, options, folder, self.observer)
+        folder.clear()
+        return artefact
 
     def _lost_in_validation(self, network: GrowingNetwork, file: Path) -> np.ndarray:
         images, labels = self.task.validation.images, self.task.validation.labels

@@ -17,7 +17,7 @@ from kgrow.config import Config, Data, Pruning
 from kgrow.document import task_document
 from kgrow.execution import Plan
 from kgrow.exporting.export import check_representative_dataset
-from kgrow.lifecycle import ChannelPruning, Observer, Preset, Settings
+from kgrow.lifecycle import ChannelPruning, Preset, Settings
 from kgrow.lifecycle.class_weights import chosen_class_weights
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.lifecycle.pace import pace_of
@@ -33,6 +33,7 @@ from kgrow.searching.objective import chosen_objective
 from kgrow.searching.proposals import Proposals
 from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
+from kgrow.training import Observer
 
 
 def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[Task, Plan, Config]:

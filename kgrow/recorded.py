@@ -16,11 +16,12 @@ from kgrow._ownership import CONFIG, HEADER, check_version
 from kgrow._schema import fields_of
 from kgrow.exporting import Artefact
 from kgrow.graph import Architecture
-from kgrow.lifecycle import BEST, Snapshot, accuracy_per_head
+from kgrow.lifecycle import BEST, Snapshot
 from kgrow.network import GrowingNetwork
 from kgrow.run import MODEL, RESULT
 from kgrow.searching.trial import Trial, check_name
 from kgrow.task import Task
+from kgrow.training.validation import accuracy_per_head
 
 # Kernels of another processor may turn single answers that are nearly tied, of that share of the images and one more.
 SHARE_OF_TIES = 0.005

@@ -232,10 +232,11 @@ def _built(space: SearchSpace, task: Any, width: float) -> Architecture:
 
 
 def _grown_accuracy(architecture: Architecture, task: Any, scale: Scale, seed: int) -> float:
-    from kgrow.lifecycle import LAST, PRESETS, Lifecycle, Observer, Settings, Snapshot
+    from kgrow.lifecycle import LAST, PRESETS, Lifecycle, Settings, Snapshot
     from kgrow.pruning import Magnitude
     from kgrow.run import Run
     from kgrow.task import Augmentation
+    from kgrow.training import Observer
 
     preset = PRESETS["default"].stretched(scale.grown_epochs)
     settings = Settings(preset, Magnitude(), augmentation=Augmentation.suited_to(task), seed=seed)

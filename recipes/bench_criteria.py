@@ -93,9 +93,10 @@ def _trained(
     task: Task, settings: Settings, ratio: float, path: Path, start: Snapshot | None, epochs: int | None = None
 ) -> Snapshot:
     from kgrow.graph import Scaling
-    from kgrow.lifecycle import LAST, Lifecycle, Observer, Snapshot
+    from kgrow.lifecycle import LAST, Lifecycle, Snapshot
     from kgrow.run import Run
     from kgrow.searching import SPACES
+    from kgrow.training import Observer
 
     target = SPACES["compact"].build(task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std))
     with Run.open(path, {}) as run:

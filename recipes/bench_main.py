@@ -117,14 +117,14 @@ def retracing(quick: bool) -> Iterator[Figure]:
         _step(trainer)(*batch)
         after_growth = time.perf_counter() - started
         yield figure(f"grow_block_{index}", after_growth - _usual(trainer, batch), "s to the next step", "", command)
-    traces = trainer._step.experimental_get_tracing_count()
+    traces = trainer.step.num_traces
     for kernel in trainer.network.kernels():
         kernel.mask.assign(tf.cast(tf.random.stateless_uniform(kernel.mask.shape, (0, 1)) < 0.5, tf.float32))
     trainer.network.apply_masks()
     started = time.perf_counter()
     _step(trainer)(*batch)
     yield figure("prune", time.perf_counter() - started - _usual(trainer, batch), "s to the next step", "", command)
-    retraced = trainer._step.experimental_get_tracing_count() - traces
+    retraced = trainer.step.num_traces - traces
     yield figure("prune_retraces", retraced, "traces", "<= 0", command)
 
 
@@ -152,7 +152,7 @@ def _step(trainer: Any) -> Callable[[Any, Any], Any]:
     from kgrow._keras import tf
 
     weights = tf.ones(len(trainer.network.blocks))
-    return lambda images, labels: trainer._step(images, labels, tf.constant([0, 0]), weights).numpy()
+    return lambda images, labels: trainer.step(images, labels, weights).numpy()
 
 
 def _usual(trainer: Any, batch: tuple[Any, Any]) -> float:
@@ -172,10 +172,11 @@ def _interleaved(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, 
 
 
 def _train_seconds(preset: Any, num_images: int) -> float:
-    from kgrow.lifecycle import Lifecycle, Observer, Settings
+    from kgrow.lifecycle import Lifecycle, Settings
     from kgrow.pruning import SNIP
     from kgrow.run import Run
     from kgrow.task import Augmentation, Task
+    from kgrow.training import Observer
 
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8)
@@ -195,7 +196,7 @@ def _train_seconds(preset: Any, num_images: int) -> float:
 def _plain_step(trainer: Any) -> Callable[[Any, Any], Any]:
     """Returns the same training step for a network of stock Keras layers, without masks."""
     from kgrow._keras import keras, tf
-    from kgrow.lifecycle.loss import joint_loss
+    from kgrow.training.loss import joint_loss
 
     model = _plain_network(trainer.network.architecture)
     preset = trainer.preset

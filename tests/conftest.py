@@ -94,8 +94,9 @@ def tiny_settings():
 @pytest.fixture(scope="session")
 def unbroken(tmp_path_factory, tiny_task, tiny_architecture, tiny_settings):
     """A life from beginning to end at keep ratios 0.5 and 0.3: its run directory, and snapshots between epochs."""
-    from kgrow.lifecycle import Lifecycle, Observer
+    from kgrow.lifecycle import Lifecycle
     from kgrow.run import Run
+    from kgrow.training import Observer
 
     with Run.open(tmp_path_factory.mktemp("unbroken") / "0000", {}) as run:
         snapshots = {}

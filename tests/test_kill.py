@@ -27,7 +27,8 @@ MINUTES = 60
 LIVES = """
 import os, pickle, signal, sys, time
 from pathlib import Path
-from kgrow.lifecycle import Lifecycle, Observer
+from kgrow.lifecycle import Lifecycle
+from kgrow.training import Observer
 from kgrow.run import Run
 
 directory, given, *moments = sys.argv[1:]

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from kgrow.bayes.groups import Category, GroupPrior, keep_mask
 from kgrow.bayes.likelihood import CrossEntropy
 from kgrow.bayes.monte_carlo_fisher import MonteCarloFisher
 from kgrow.bayes.proximal import shrunk
+from kgrow.training import TrainingStep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +88,17 @@ class Compression:
             for kernel, names in zip(kernels, settings.categories, strict=True)
         ]
         self.masks = [np.ones(kernel.shape, bool) for kernel in kernels]
+        self._learning_rate = settings.learning_rate
         self._omegas = [[tf.Variable(tf.ones(p.omega.shape), trainable=False) for p in own] for own in self.priors]
-        self._optimizer = keras.optimizers.SGD(settings.learning_rate, settings.momentum)
-        self._optimizer.build(list(network.trainable))
-        self._step = tf.function(self._train_step, autograph=False)
+        self._is_penalised, kernel_ids = tf.Variable(1.0, trainable=False), {id(kernel) for kernel in kernels}
+        trainable = {str(index): variable for index, variable in enumerate(network.trainable)}
+        self._step = TrainingStep(
+            trainable,
+            lambda images, labels: tf.reduce_mean(settings.likelihood.loss(network.outputs(images), labels)),
+            keras.optimizers.SGD(settings.learning_rate, settings.momentum, jit_compile=False),
+            decay={name: settings.l2 for name, variable in trainable.items() if id(variable) in kernel_ids},
+            finish=self._shrink,
+        )
 
     def train(self, images: np.ndarray, labels: np.ndarray, *, penalised: bool = True) -> float:
         """Trains for an epoch and returns the mean loss without penalty and decay; what is removed stays removed.
@@ -109,37 +116,27 @@ class Compression:
         if len(images) < size:
             raise ValueError(f"`batch_size` must not exceed the {len(images)} images, but got {size}.")
         order = self.generator.permutation(len(images))
-        losses = []
-        for start in range(0, len(order) - size + 1, size):
-            chosen = order[start : start + size]
-            losses.append(
-                self._step(tf.constant(images[chosen]), tf.constant(labels[chosen]), tf.constant(float(penalised)))
-            )
-        mean = float(np.mean([loss.numpy() for loss in losses]))
+        chosen = (order[start : start + size] for start in range(0, len(order) - size + 1, size))
+        self._is_penalised.assign(float(penalised))
+        mean = self._step.epoch(((images[rows], labels[rows]) for rows in chosen), lambda number: self._learning_rate)
         if not math.isfinite(mean):
             raise ArithmeticError(f"The loss became {mean}. Lower `learning_rate`, or train without momentum.")
         return mean
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Sets the rate from the next step on."""
-        self._optimizer.learning_rate.assign(learning_rate)
+        self._learning_rate = learning_rate
 
-    def _train_step(self, images: Any, labels: Any, penalty: Any) -> Any:
-        variables = list(self.network.trainable)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(self.settings.likelihood.loss(self.network.outputs(images), labels))
-            decay = self.settings.l2 * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self.network.kernels])
-            objective = loss + decay
-        self._optimizer.apply_gradients(zip(tape.gradient(objective, variables), variables, strict=True))
+    def _shrink(self) -> None:
+        """Moves the kernels by the penalty, after the step of the loss."""
         self.network.apply_masks()  # momentum moves what is gone
         # With momentum m a gradient moves a weight by 1 / (1 - m) times the rate in all; so must the penalty.
-        reach = penalty * self._optimizer.learning_rate / (1.0 - self.settings.momentum)
+        reach = self._is_penalised * self._step.optimizer.learning_rate / (1.0 - self.settings.momentum)
         for index, kernel in enumerate(self.network.kernels):
             left = kernel
             for prior, omega in zip(self.priors[index], self._omegas[index], strict=True):
                 left = shrunk(left, omega, prior.category.axes, reach * self.settings.prices[index])
             kernel.assign(left)
-        return loss
 
     def update(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Turns the switches after some training, and removes what is off or no longer connected.
@@ -165,11 +162,11 @@ class Compression:
     def state(self) -> dict[str, np.ndarray]:
         """Returns all that a run changes: with it `load_state` goes on, in another process too."""
         named = {f"masks/{index}": mask for index, mask in enumerate(self.masks)}
-        for part, variables in (("network", self.network.variables), ("momentum", self._optimizer.momentums)):
+        for part, variables in (("network", self.network.variables), ("momentum", self._step.optimizer.momentums)):
             named |= {f"{part}/{index}": variable.numpy() for index, variable in enumerate(variables)}
         for index, own in enumerate(self.priors):
             named |= {f"switches/{index}/{p.category.name}": np.stack([p.gamma, p.omega, p.support]) for p in own}
-        named["learning_rate"] = self._optimizer.learning_rate.numpy()
+        named["learning_rate"] = np.array(self._learning_rate, np.float32)
         return named | {"generator": np.array(json.dumps(self.generator.bit_generator.state))}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
@@ -189,7 +186,7 @@ class Compression:
                 f"{given.get(differing)} instead of {shapes.get(differing)}."
             )
         self.generator.bit_generator.state = json.loads(str(state["generator"]))
-        for part, variables in (("network", self.network.variables), ("momentum", self._optimizer.momentums)):
+        for part, variables in (("network", self.network.variables), ("momentum", self._step.optimizer.momentums)):
             for index, variable in enumerate(variables):
                 variable.assign(state[f"{part}/{index}"])
         self.set_learning_rate(float(state["learning_rate"]))

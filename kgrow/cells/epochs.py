@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
 from kgrow.run import Run
 from kgrow.task import Task
+from kgrow.training import ResumableLoop
 
-CHECKPOINT = "search.npz"
 Result = TypeVar("Result")
 
 
@@ -35,7 +33,7 @@ class SearchRecord:
     seconds: float
 
 
-class EpochSearch(abc.ABC, Generic[Result]):
+class EpochSearch(ResumableLoop, Generic[Result]):
     """What searches have in common.
 
     Args:
@@ -45,26 +43,20 @@ class EpochSearch(abc.ABC, Generic[Result]):
     """
 
     def __init__(self, task: Task, num_epochs: int, seed: int):
-        self.task, self.num_epochs, self.seed = task, num_epochs, seed
+        super().__init__(num_epochs)
+        self.task, self.seed = task, seed
         self.losses: list[float] = []
         self.open_gates: list[tuple[int, ...]] = []
         self.seconds = 0.0
+        self._on_epoch: Callable[[str], None] = lambda line: None
 
     @abc.abstractmethod
     def config(self) -> dict[str, Any]:
         """Returns all that decides where the search ends, besides task and seed; plain JSON types."""
 
     @abc.abstractmethod
-    def train_epoch(self, epoch: int) -> None:
-        """Trains for an epoch (0-based) and notes its loss."""
-
-    @abc.abstractmethod
-    def state(self) -> dict[str, np.ndarray]:
-        """Returns everything that changes from epoch to epoch."""
-
-    @abc.abstractmethod
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Assigns what `state` returned; `losses` are known already."""
+    def search_epoch(self, epoch: int, on_step: Callable[[int], None]) -> float:
+        """Trains for an epoch, and decides what it is time for; returns the loss. See `EpochLoop.train_epoch`."""
 
     @abc.abstractmethod
     def result(self) -> Result:
@@ -96,28 +88,36 @@ class EpochSearch(abc.ABC, Generic[Result]):
                 f"`overwrite` needs a search that has not begun, but this one has trained {len(self.losses)} epochs: "
                 "its gates are no longer fresh. Make the space and the search anew."
             )
+        self._on_epoch = on_epoch
         if directory is None:
-            self._train(on_epoch, lambda: None)
+            self.go_on(len(self.losses))
             return self.result()
         data = {"name": self.task.name, "fingerprint": self.task.fingerprint}
         with Run.open(directory, {"task": data, **self.config(), "seed": self.seed}, overwrite=overwrite) as run:
-            if run.has(CHECKPOINT):
-                state, progress = run.load_arrays(CHECKPOINT)
-                self.losses, self.seconds = progress["losses"], progress["seconds"]
-                self.open_gates = [tuple(counts) for counts in progress["open_gates"]]
-                self.load_state(state)
-            self._train(on_epoch, lambda: run.save_arrays(CHECKPOINT, self.state(), self._progress()))
+            self.folder = run
+            self.restore()
+            # An epoch that is interrupted leaves half-trained weights here: the next call goes back to these.
+            super().save(len(self.losses))
+            self.go_on(len(self.losses))
         return self.result()
 
-    def _train(self, on_epoch: Callable[[str], None], save: Callable[[], None]) -> None:
-        earlier, started = self.seconds, time.monotonic()
-        save()  # an epoch that is interrupted leaves half-trained weights here: the next `run` goes back to these
-        while len(self.losses) < self.num_epochs:
-            self.train_epoch(len(self.losses))
-            self.seconds = earlier + time.monotonic() - started
-            save()
-            gates = f", open gates {' '.join(map(str, self.open_gates[-1]))}" if self.open_gates else ""
-            on_epoch(f"epoch {len(self.losses)} of {self.num_epochs}: loss {self.losses[-1]:.3f}{gates}")
+    def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
+        """See `EpochLoop.train_epoch`."""
+        started = time.monotonic()
+        self.losses.append(self.search_epoch(epoch, on_step))
+        self.seconds += time.monotonic() - started
 
-    def _progress(self) -> dict[str, Any]:
+    def save(self, epoch: int) -> None:
+        """See `EpochLoop.save`."""
+        super().save(epoch)
+        gates = f", open gates {' '.join(map(str, self.open_gates[-1]))}" if self.open_gates else ""
+        self._on_epoch(f"epoch {epoch} of {self.num_epochs}: loss {self.losses[-1]:.3f}{gates}")
+
+    def progress(self) -> dict[str, Any]:
+        """See `ResumableLoop.progress`."""
         return {"losses": self.losses, "open_gates": self.open_gates, "seconds": self.seconds}
+
+    def load_progress(self, progress: Mapping[str, Any]) -> None:
+        """See `ResumableLoop.load_progress`."""
+        self.losses, self.seconds = progress["losses"], progress["seconds"]
+        self.open_gates = [tuple(counts) for counts in progress["open_gates"]]

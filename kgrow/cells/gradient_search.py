@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from kgrow.cells.training import CellTrainer, Descent, Gating, mean_loss
 from kgrow.graph.edge import OPERATIONS, Edge
 from kgrow.graph.genotype import KINDS, Genotype
 from kgrow.task import Split, Task
+from kgrow.training import TrainingStep
 
 INCOMING = 2  # pairs of nodes that a derived node keeps
 
@@ -74,9 +75,13 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
             tf.Variable(1e-3 * generator.standard_normal((len(edges) // len(OPERATIONS), len(OPERATIONS))), dtype=float)
             for edges in self.columns.values()
         ]
-        self._optimizer = keras.optimizers.Adam(self.settings.alpha_rate, beta_1=0.5, beta_2=0.999, jit_compile=False)
-        self._optimizer.build(self.alphas)
-        self._alpha_step = tf.function(self._train_alphas, autograph=False)
+        named = {f"alphas/{index}": alpha for index, alpha in enumerate(self.alphas)}
+        self._alpha_step = TrainingStep(
+            named,
+            lambda images, labels: mean_loss(self.network, images, self.gates(), labels, training=True),
+            keras.optimizers.Adam(self.settings.alpha_rate, beta_1=0.5, beta_2=0.999, jit_compile=False),
+            decay=dict.fromkeys(named, self.settings.alpha_l2),
+        )
         self._trainer = CellTrainer(self.network, task, self.settings.descent, seed, Gating(self.gates))
         order = np.random.default_rng((seed, 1)).permutation(len(task.train))
         self._halves = [Split(task.train.images[half], task.train.labels[half]) for half in np.array_split(order, 2)]
@@ -100,38 +105,39 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
         settings = {**vars(self.settings), "descent": vars(self.settings.descent)}
         return {"stack": dataclasses.asdict(self.stack), "num_nodes": self.num_nodes, "settings": settings}
 
-    def train_epoch(self, epoch: int) -> None:
-        """See `EpochSearch.train_epoch`."""
+    @property
+    def num_steps(self) -> int:
+        """See `EpochLoop.num_steps`."""
+        return self._trainer.num_steps(self._halves[0])
+
+    def search_epoch(self, epoch: int, on_step: Callable[[int], None]) -> float:
+        """See `EpochSearch.search_epoch`."""
         weights_half, alphas_half = self._halves
         batches = alphas_half.batches(self.settings.descent.batch_size, shuffle_seed=(self.seed, epoch, 2))
 
         def step() -> None:
-            images, labels = next(batches)
-            self._alpha_step(tf.constant(images, tf.float32), tf.constant(labels))
+            self._alpha_step(*next(batches))
 
-        self.losses.append(self._trainer.train_epoch(weights_half, epoch, self.num_epochs, step))
+        return self._trainer.train_epoch(weights_half, epoch, self.num_epochs, step, on_step)
 
     def state(self) -> dict[str, np.ndarray]:
-        """See `EpochSearch.state`."""
-        own = {f"alphas/{index}": variable.numpy() for index, variable in enumerate(self._alpha_variables())}
-        return own | self._trainer.state()
+        """See `ResumableLoop.state`."""
+        alphas = {name: variable.numpy() for name, variable in self._alpha_step.variables.items()}
+        slots = {f"alphas/{name}": value for name, value in self._alpha_step.slots().items()}
+        return alphas | slots | self._trainer.state()
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """See `EpochSearch.load_state`."""
-        for index, variable in enumerate(self._alpha_variables()):
-            variable.assign(state[f"alphas/{index}"])
+        """See `ResumableLoop.load_state`."""
+        for name, variable in self._alpha_step.variables.items():
+            variable.assign(state[name])
+        self._alpha_step.load_slots(
+            {
+                name.removeprefix("alphas/"): value
+                for name, value in state.items()
+                if name.startswith("alphas/optimizer/")
+            }
+        )
         self._trainer.load_state(state)
-
-    def _alpha_variables(self) -> list[Any]:
-        return [*self.alphas, *self._optimizer.variables]
-
-    def _train_alphas(self, images: Any, labels: Any) -> None:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self.alphas)
-            loss = mean_loss(self.network, images, self.gates(), labels, training=True)
-        gradients = tape.gradient(loss, self.alphas)
-        decayed = [g + self.settings.alpha_l2 * alpha for g, alpha in zip(gradients, self.alphas, strict=True)]
-        self._optimizer.apply_gradients(zip(decayed, self.alphas, strict=True))
 
 
 def derived(alphas: np.ndarray, edges: Sequence[Edge]) -> tuple[Edge, ...]:

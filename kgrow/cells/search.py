@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -138,6 +138,7 @@ class CellSearch(EpochSearch[SearchRecord]):
     def __init__(self, space: Space, task: Task, settings: CellSearchSettings, seed: int = 0):
         super().__init__(task, settings.num_epochs, seed)
         self.space, self.settings = space, settings
+        self._num_trained = 0
         self.network: keras.Model
         self._trainer: CellTrainer
         self._build(None)
@@ -152,15 +153,22 @@ class CellSearch(EpochSearch[SearchRecord]):
         readmitted = any(group.was_readmitted for group in self.space.groups)
         return SearchRecord(tuple(self.losses), tuple(self.open_gates), readmitted, self.seconds)
 
-    def train_epoch(self, epoch: int) -> None:
-        """See `EpochSearch.train_epoch`: the last epoch of a loop ends with an update."""
-        self.losses.append(self._trainer.train_epoch(self.task.train, epoch, self.num_epochs))
+    @property
+    def num_steps(self) -> int:
+        """See `EpochLoop.num_steps`."""
+        return self._trainer.num_steps(self.task.train)
+
+    def search_epoch(self, epoch: int, on_step: Callable[[int], None]) -> float:
+        """See `EpochSearch.search_epoch`: the last epoch of a loop ends with an update."""
+        loss = self._trainer.train_epoch(self.task.train, epoch, self.num_epochs, on_step=on_step)
         loop, rest = divmod(epoch + 1 - self.settings.weight_epochs, self.settings.epochs_per_loop)
+        self._num_trained = epoch + 1
         if epoch + 1 == self.settings.weight_epochs:
             self._trainer = self._fresh_trainer()  # of the gates too
         elif loop > 0 and rest == 0:
             self.update(loop)
             self.open_gates.append(tuple(int(group.is_open.sum()) for group in self.space.groups))
+        return loss
 
     def update(self, loop: int) -> None:
         """Estimates the curvature and turns all switches; a network that loses gates is built anew, without them.
@@ -168,7 +176,7 @@ class CellSearch(EpochSearch[SearchRecord]):
         Args:
             loop: That ends with it, from 1: the later, the higher the price and the fewer gates may stay.
         """
-        seed = (self.seed, len(self.losses), 1)
+        seed = (self.seed, self._num_trained, 1)
         split = self.task.train.batches(self.settings.curvature_batch_size, shuffle_seed=seed)
         batches = [batch for batch, _ in zip(split, range(self.settings.num_curvature_batches), strict=False)]
         found = self.settings.curvature.diagonal(GatedModel(self.network, self.space.groups), CrossEntropy(), batches)
@@ -183,13 +191,14 @@ class CellSearch(EpochSearch[SearchRecord]):
             self._build(self.network)
 
     def state(self) -> dict[str, np.ndarray]:
-        """See `EpochSearch.state`."""
+        """See `ResumableLoop.state`."""
         named = {f"group_{i}": group.state() for i, group in enumerate(self.space.groups)}
         named["trainer"] = self._trainer.state()
         return {f"{owner}/{name}": value for owner, values in named.items() for name, value in values.items()}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """See `EpochSearch.load_state`."""
+        """See `ResumableLoop.load_state`."""
+        self._num_trained = len(self.losses)
         for index, group in enumerate(self.space.groups):
             group.load_state(_of(state, f"group_{index}/"))
         self._build(None)
@@ -206,7 +215,7 @@ class CellSearch(EpochSearch[SearchRecord]):
             return [group.products(group.variables)[None] for group in groups]
 
         gates = [variable for group in groups for variable in group.variables]
-        trained = gates if len(self.losses) >= self.settings.weight_epochs else ()
+        trained = gates if self._num_trained >= self.settings.weight_epochs else ()
         return CellTrainer(self.network, self.task, self.settings.descent, self.seed, Gating(values, trained))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
 from kgrow.task import Augmentation, Split, Task
+from kgrow.training import TrainingStep, check_finite, half_cosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Descent:
         momentum: Of SGD.
         l2: Coupled weight decay: the gradient of a weight gains `l2 * weight`; gates are spared.
         batch_size: Images per step; a last, smaller batch is left out.
-        clip_norm: Longest gradient over all variables.
+        clip_norm: Longest gradient over all variables, decay included.
     """
 
     learning_rate: float = 0.1
@@ -34,10 +34,6 @@ class Descent:
 
     def __post_init__(self) -> None:
         check_positive_int(self.batch_size, "batch_size")
-
-    def rate_at(self, progress: float) -> float:
-        """Returns the learning rate at a fraction of the training."""
-        return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,28 +61,51 @@ class CellTrainer:
     """
 
     def __init__(self, network: keras.Model, task: Task, descent: Descent, seed: int, gating: Gating | None = None):
-        self.network, self.descent, self.seed, self.gating = network, descent, seed, gating or Gating()
-        self._augmentation, self._mean = Augmentation.suited_to(task), tf.constant(task.pixel_mean, tf.float32)
-        self._weights = network.trainable_variables
-        self._variables = [*self._weights, *self.gating.variables]
-        self._optimizer = keras.optimizers.SGD(descent.learning_rate, descent.momentum, jit_compile=False)
-        self._optimizer.build(self._variables)
-        self._step = tf.function(self._train_step, autograph=False)
+        self.network, self.descent, self.seed = network, descent, seed
+        gating = gating or Gating()
+        augmentation, mean = Augmentation.suited_to(task), tf.constant(task.pixel_mean, tf.float32)
+        weights = {variable.name: variable for variable in network.trainable_variables}
+        gates = {f"gate_{index}": variable for index, variable in enumerate(gating.variables)}
+        self.step = TrainingStep(
+            weights | gates,
+            lambda images, labels: mean_loss(network, images, gating.values(), labels, training=True),
+            keras.optimizers.SGD(
+                descent.learning_rate, descent.momentum, global_clipnorm=descent.clip_norm, jit_compile=False
+            ),
+            prepare=lambda images, seed: augmentation.augment_around(images, seed, mean),
+            decay=dict.fromkeys(weights, descent.l2),
+            seed=seed,
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         """Returns the weights of the network and what the optimizer remembers, not the values of gates."""
-        weights = {variable.name: variable.numpy() for variable in self.network.weights}
-        return weights | {f"momentum_{index}": slot.numpy() for index, slot in enumerate(self._optimizer.momentums)}
+        return {variable.name: variable.numpy() for variable in self.network.weights} | self.step.slots()
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Assigns what `state` returned."""
         for variable in self.network.weights:
             variable.assign(state[variable.name])
-        for index, slot in enumerate(self._optimizer.momentums):
-            slot.assign(state[f"momentum_{index}"])
+        self.step.load_slots(state)
+
+    def num_steps(self, split: Split) -> int:
+        """Returns the steps of an epoch.
+
+        Raises:
+            ValueError: If the split does not fill a batch.
+        """
+        if len(split) < self.descent.batch_size:
+            raise ValueError(
+                f"`batch_size` must not exceed the {len(split)} images, but got {self.descent.batch_size}."
+            )
+        return len(split) // self.descent.batch_size
 
     def train_epoch(
-        self, split: Split, epoch: int, num_epochs: int, before_step: Callable[[], None] = lambda: None
+        self,
+        split: Split,
+        epoch: int,
+        num_epochs: int,
+        before_step: Callable[[], None] = lambda: None,
+        on_step: Callable[[int], None] = lambda done: None,
     ) -> float:
         """Trains for an epoch and returns the mean loss.
 
@@ -95,42 +114,21 @@ class CellTrainer:
             epoch: 0-based.
             num_epochs: Over which the learning rate falls.
             before_step: Called before every step.
+            on_step: Called after every step with the number of steps done.
 
         Raises:
             ValueError: If the split does not fill a batch.
-            ArithmeticError: If the loss is no longer a number: gates and weights mean nothing then.
+            TrainingDivergedError: If the loss is no longer a number: gates and weights mean nothing then.
         """
-        num_batches = len(split) // self.descent.batch_size
-        if not num_batches:
-            raise ValueError(
-                f"`batch_size` must not exceed the {len(split)} images, but got {self.descent.batch_size}."
-            )
-        batches = split.batches(self.descent.batch_size, shuffle_seed=(self.seed, epoch), drop_remainder=True)
-        losses = []
-        for index, (images, labels) in enumerate(batches):
-            before_step()
-            self._optimizer.learning_rate.assign(self.descent.rate_at((epoch + index / num_batches) / num_epochs))
-            seed = tf.constant([self.seed, epoch * num_batches + index], tf.int32)
-            losses.append(self._step(tf.constant(images, tf.float32), tf.constant(labels), seed))
-        mean = float(np.mean([loss.numpy() for loss in losses]))
-        if not math.isfinite(mean):
-            raise ArithmeticError(
-                f"The loss must be finite, but its mean over epoch {epoch} is {mean}. Use a `learning_rate` below "
-                f"{self.descent.learning_rate:g}, and look for extreme pixels in the training images."
-            )
-        return mean
-
-    def _train_step(self, images: Any, labels: Any, seed: Any) -> Any:
-        images = self._augmentation.augment(images - self._mean, seed) + self._mean  # what moves in is the mean pixel
-        with tf.GradientTape() as tape:
-            loss = mean_loss(self.network, images, self.gating.values(), labels, training=True)
-        # A cell can lose its last reader, and its weights their gradient, before the network is built anew.
-        gradients = tape.gradient(loss, self._variables, unconnected_gradients="zero")
-        gradients, _ = tf.clip_by_global_norm(gradients, self.descent.clip_norm)
-        decay = [self.descent.l2] * len(self._weights) + [0.0] * len(self.gating.variables)
-        pairs = zip(gradients, self._variables, decay, strict=True)
-        decayed = [gradient + l2 * variable for gradient, variable, l2 in pairs]
-        self._optimizer.apply_gradients(zip(decayed, self._variables, strict=True))
+        num_steps = self.num_steps(split)
+        self.step.number = epoch * num_steps
+        loss = self.step.epoch(
+            split.batches(self.descent.batch_size, shuffle_seed=(self.seed, epoch), drop_remainder=True),
+            lambda number: self.descent.learning_rate * half_cosine((epoch + number / num_steps) / num_epochs),
+            before_step=before_step,
+            on_step=on_step,
+        )
+        check_finite(epoch, loss)
         return loss
 
 

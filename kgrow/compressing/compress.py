@@ -8,28 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_keep_ratio, check_positive, check_rounds
+from kgrow._checks import check_bool, check_keep_ratio, check_path, check_positive, check_rounds
 from kgrow._keras import keras, pinned
 from kgrow._rules import checked, instance_of, optional
 from kgrow.compressing.compressed import Compressed
-from kgrow.compressing.figures import document, figures
-from kgrow.compressing.fine_tuning import FineTuner
+from kgrow.compressing.figures import document, figures, identity
+from kgrow.compressing.fine_tuning import Recovery
 from kgrow.compressing.plan import Plan, default_epochs
-from kgrow.compressing.pruning import check_scores, layer_groups, prune_before
+from kgrow.compressing.pruning import check_scores, layer_groups
 from kgrow.compressing.reading import check_kind, network_of, read
 from kgrow.compressing.training_form import for_training, with_momentum_of
 from kgrow.config.option import named
 from kgrow.exporting.compact import compact
 from kgrow.graph.keras_models import KerasModel
-from kgrow.lifecycle import Observer, TrainingDivergedError
-from kgrow.lifecycle.best import accuracy_to_reach
-from kgrow.network import GrowingNetwork
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, ChannelCriterion, Criterion
-from kgrow.pruning.channels import ChannelGroups
 from kgrow.reporting.progress import check_verbose, display_for
-from kgrow.reporting.wording import grouped, percent
+from kgrow.reporting.wording import percent
+from kgrow.run import Run
 from kgrow.task import Augmentation, Task
 from kgrow.task.arguments import RULES as DATA
+from kgrow.training import Observer
 
 NUM_ERRORS = 2  # standard errors of an accuracy that luck alone hardly exceeds
 
@@ -52,6 +50,8 @@ RULES = {
     "batch_size": check_rounds,
     "learning_rate": check_positive,
     "augmentation": optional(instance_of(Augmentation)),
+    "directory": optional(check_path),
+    "overwrite": check_bool,
     "verbose": check_verbose,
 }
 
@@ -77,6 +77,8 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     image_size: int | tuple[int, int] | None = None,
     augmentation: Augmentation | None = None,
     seed: int = 0,
+    directory: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     verbose: int = 1,
 ) -> Compressed:
     """Prunes channels and connections of a trained classifier and returns a narrower one.
@@ -104,6 +106,8 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
         image_size: Images are resized to it.
         augmentation: Of training images; by default none, as what the model bears is not known.
         seed: Of everything that is drawn.
+        directory: Where every epoch is written: the same call goes on there after an interruption. None writes nothing.
+        overwrite: Whether what is there is started over.
         verbose: 0 silent, 1 or 2 a line per step and epoch.
 
     Returns:
@@ -154,50 +158,31 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
         seed=seed,
     )
     with display_for(verbose) as observer:
-        return _compress(model, task, plan, observer)
+        for note in task.notes:
+            observer.note(note)
+        given = read(model, task)
+        if directory is None:
+            return _compress(model.name, given, task, plan, observer, None)
+        with Run.open(directory, identity(given, task, plan), overwrite=overwrite) as run:
+            return _compress(model.name, given, task, plan, observer, run)
 
 
-def _compress(model: keras.Model, task: Task, plan: Plan, observer: Observer) -> Compressed:
-    for note in task.notes:
-        observer.note(note)
-    given = read(model, task)
+def _compress(
+    name: str, given: KerasModel, task: Task, plan: Plan, observer: Observer, folder: Run | None
+) -> Compressed:
     before = figures(network_of(given), task)
     _check_beats_chance(before["val_accuracy"], task.validation.labels)
     groups = layer_groups(given.weighted.architecture)
     check_scores(plan.channel_criterion, given.weighted.architecture, groups)
     network = network_of(for_training(given), seed=plan.seed)
-    _prune_and_tune(network, groups, given, task, plan, observer)
+    recovery = Recovery(network, groups, given, task, plan, observer, folder)
+    recovery.go_on(recovery.restore())
+    network.load_state(recovery.best)
     network = network_of(with_momentum_of(network, given))
     smaller = compact(network)
     after = figures(smaller, task)
-    described = document(model.name, task, plan, (given.weighted.architecture, before), (smaller.architecture, after))
-    return Compressed(smaller, given.ends_in_softmax, model.name, task, described)
-
-
-def _prune_and_tune(
-    network: GrowingNetwork, groups: ChannelGroups, given: KerasModel, task: Task, plan: Plan, observer: Observer
-) -> None:
-    """Prunes and trains; the network has the weights of the epoch that counts in the end."""
-    tuner = FineTuner(network, given.regularizers, task, plan)
-    labels = task.validation.labels
-    best, highest = network.state(), 0.0
-    for epoch in range(plan.epochs):
-        if prune_before(epoch, network, groups, task.train, plan):
-            left, highest = groups.alive({k.name: k.mask.numpy() for k in network.kernels()}), 0.0
-            kept = f"{grouped(network.kept_params())} of {grouped(network.architecture.kernel_params())}"
-            observer.note(f"pruned to {int(left.sum())} of {len(left)} channels, {kept} connections")
-        loss, logits = tuner.train_epoch(epoch), network.logits(task.validation.images)[0]
-        if not (np.isfinite(loss) and np.isfinite(logits).all()):
-            raise TrainingDivergedError(
-                f"Loss and logits must be finite, but are not in epoch {epoch + 1}, whose mean training loss is "
-                f"{loss}. A lower `learning_rate` usually mends it."
-            )
-        found = float(np.mean(logits.argmax(axis=-1) == labels))
-        observer.note(f"epoch {epoch + 1} of {plan.epochs}: validation {percent(found)} %, loss {loss:.3f}")
-        if found >= accuracy_to_reach(highest, len(labels)):
-            best = network.state()
-        highest = max(highest, found)
-    network.load_state(best)
+    described = document(name, task, plan, (given.weighted.architecture, before), (smaller.architecture, after))
+    return Compressed(smaller, given.ends_in_softmax, name, task, described)
 
 
 def _check_beats_chance(accuracy: float, labels: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy as np
 import kgrow
 from kgrow.compressing.plan import Plan
 from kgrow.graph import Architecture
+from kgrow.graph.keras_models import KerasModel
 from kgrow.network import GrowingNetwork
+from kgrow.run import described
 from kgrow.task import Split, Task
 
 
@@ -59,15 +62,38 @@ def document(
         }
         for kernel in before[0].kernels()
     ]
-    config = {key: value for key, value in vars(plan).items() if key != "seed"}
-    objects = {key: repr(config[key]) for key in ("channel_criterion", "criterion")}
     return {
         "kgrow_version": kgrow.__version__,
         "model": name,
         "task": task.name,
         "seed": plan.seed,
-        "config": {**config, **objects, "augmentation": dataclasses.asdict(plan.augmentation)},
+        "config": _config(plan),
         "before": before[1],
         "after": after[1],
         "layers": layers,
     }
+
+
+def identity(given: KerasModel, task: Task, plan: Plan) -> dict[str, Any]:
+    """Returns what two calls have in common that may go on with each other's training: plain JSON values.
+
+    Args:
+        given: The model.
+        task: The data.
+        plan: How it is compressed.
+    """
+    architecture, digest = given.weighted.architecture, hashlib.sha256()
+    for name, value in sorted(given.weighted.state.items()):
+        digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    return {
+        "task": {"name": task.name, "fingerprint": task.fingerprint},
+        "architecture": architecture.to_json(),
+        "weights": digest.hexdigest(),
+        "plan": _config(plan) | {"seed": plan.seed},
+    }
+
+
+def _config(plan: Plan) -> dict[str, Any]:
+    config = {key: value for key, value in vars(plan).items() if key != "seed"}
+    objects = {key: described(config[key]) for key in ("channel_criterion", "criterion")}
+    return {**config, **objects, "augmentation": dataclasses.asdict(plan.augmentation)}

@@ -1,4 +1,4 @@
-"""`FineTuner`: lets a pruned model recover."""
+"""`Recovery`: a user's model is pruned step by step, and trained in between."""
 
 from __future__ import annotations
 
@@ -9,61 +9,109 @@ import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow.compressing.plan import Plan
-from kgrow.lifecycle.loss import joint_loss
+from kgrow.compressing.pruning import cross_entropy, prune_before
+from kgrow.graph.keras_models import KerasModel
 from kgrow.network import GrowingNetwork
+from kgrow.pruning.channels import ChannelGroups
+from kgrow.reporting.wording import grouped, percent
+from kgrow.run import Run
 from kgrow.task import Task
+from kgrow.training import Observer, ResumableLoop, TrainingStep, accuracy_to_reach, check_finite, half_cosine
+
+BEST = "best/"
 
 
-class FineTuner:
-    """Trains a model with its masks, by Adam with a rate that falls to zero over half a cosine.
+class Recovery(ResumableLoop):
+    """Prunes a model and trains it with its masks, by Adam with a rate that falls to zero over half a cosine.
 
     Every random choice depends on the seed and the epoch or step alone. All layers are trained, with the losses that
-    they add themselves, such as weight decay.
+    they add themselves, such as weight decay. `best` is the state of the epoch that counts.
 
     Args:
-        network: Trained in place.
-        regularizers: By the name of a weight, what maps it to its share of the loss.
-        task: Gives the training split; a last, smaller batch of an epoch is left out.
+        network: Pruned and trained in place.
+        groups: Its channel groups, see `layer_groups`.
+        given: The model that it was made of.
+        task: Gives the images; a last, smaller batch of an epoch is left out.
         plan: The numbers of the training.
+        observer: Told what happens.
+        folder: Where the epochs are written; None writes nothing.
     """
 
     def __init__(
-        self, network: GrowingNetwork, regularizers: Mapping[str, Callable[[Any], Any]], task: Task, plan: Plan
+        self,
+        network: GrowingNetwork,
+        groups: ChannelGroups,
+        given: KerasModel,
+        task: Task,
+        plan: Plan,
+        observer: Observer,
+        folder: Run | None = None,
     ):
-        named = network.named_variables()
-        self.weights = [variable for variable in named.values() if variable.trainable]
-        self.regularized = [(named[name], penalty) for name, penalty in regularizers.items()]
-        self.network, self.task, self.augmentation, self.seed = network, task, plan.augmentation, plan.seed
+        super().__init__(plan.epochs, folder, observer)
+        self.network, self.groups, self.task, self.plan = network, groups, task, plan
+        self.best, self.highest = network.state(), 0.0
         self.batch_size = min(plan.batch_size, len(task.train))
-        self.steps = len(task.train) // self.batch_size
-        schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.epochs * self.steps)
-        self.optimizer = keras.optimizers.Adam(schedule, jit_compile=False)
-        self.optimizer.build(self.weights)
-        images = tf.TensorSpec((None, *task.input_shape), tf.float32)
-        labels, seeds = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((2,), tf.int32)
-        self._step = tf.function(self._train_step, autograph=False, input_signature=[images, labels, seeds])
+        named, mean = network.named_variables(), tf.constant(task.pixel_mean, tf.float32)
+        regularized = [(named[name], penalty) for name, penalty in given.regularizers.items()]
+        self.step = TrainingStep(
+            {name: variable for name, variable in named.items() if variable.trainable},
+            lambda images, labels: cross_entropy(network(images, training=True), labels),
+            keras.optimizers.Adam(plan.learning_rate, jit_compile=False),
+            prepare=lambda images, seed: plan.augmentation.augment_around(images, seed, mean),
+            penalty=(lambda: tf.add_n([penalty(weight) for weight, penalty in regularized])) if regularized else None,
+            finish=network.apply_masks,
+            signature=[
+                tf.TensorSpec((None, *task.input_shape), tf.float32),
+                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((2,), tf.int32),
+            ],
+            seed=plan.seed,
+        )
 
-    def train_epoch(self, epoch: int) -> float:
-        """Runs one epoch, 0-based, and returns the mean loss in nats per example."""
-        batches = self.task.train.batches(self.batch_size, shuffle_seed=(self.seed, epoch), drop_remainder=True)
-        losses = []
-        for number, (images, labels) in enumerate(batches):
-            seed = tf.constant([self.seed, epoch * self.steps + number], tf.int32)
-            losses.append(self._step(tf.cast(images, tf.float32), tf.constant(labels), seed))
-        return float(np.mean([loss.numpy() for loss in losses]))
+    @property
+    def num_steps(self) -> int:
+        """See `EpochLoop.num_steps`."""
+        return len(self.task.train) // self.batch_size
 
-    def _train_step(self, images: Any, labels: Any, seed: Any) -> Any:
-        # Augmentation fills with zeros, which for it is the mean pixel, so it works on centred images.
-        mean = tf.constant(self.task.pixel_mean, tf.float32)
-        images = self.augmentation.augment(images - mean, seed) + mean
-        with tf.GradientTape() as tape:
-            loss = cross_entropy(self.network(images, training=True), labels)
-            total = tf.add_n([loss, *(penalty(weight) for weight, penalty in self.regularized)])
-        self.optimizer.apply_gradients(zip(tape.gradient(total, self.weights), self.weights, strict=True))
-        self.network.apply_masks()
-        return loss
+    def begin_epoch(self, epoch: int) -> None:
+        """See `EpochLoop.begin_epoch`: prunes what is due."""
+        if prune_before(epoch, self.network, self.groups, self.task.train, self.plan):
+            left = self.groups.alive({kernel.name: kernel.mask.numpy() for kernel in self.network.kernels()})
+            self.highest = 0.0
+            kept = f"{grouped(self.network.kept_params())} of {grouped(self.network.architecture.kernel_params())}"
+            self.observer.note(f"pruned to {int(left.sum())} of {len(left)} channels, {kept} connections")
 
+    def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
+        """See `EpochLoop.train_epoch`."""
+        plan, steps = self.plan, self.num_epochs * self.num_steps
+        loss = self.step.epoch(
+            self.task.train.batches(self.batch_size, shuffle_seed=(plan.seed, epoch), drop_remainder=True),
+            lambda number: plan.learning_rate * half_cosine((epoch * self.num_steps + number) / steps),
+            on_step=on_step,
+        )
+        labels, logits = self.task.validation.labels, self.network.logits(self.task.validation.images)[0]
+        check_finite(epoch, loss, logits)
+        found = float(np.mean(logits.argmax(axis=-1) == labels))
+        self.observer.note(f"epoch {epoch + 1} of {self.num_epochs}: validation {percent(found)} %, loss {loss:.3f}")
+        if found >= accuracy_to_reach(self.highest, len(labels)):
+            self.best = self.network.state()
+        self.highest = max(self.highest, found)
 
-def cross_entropy(logits: Any, labels: Any) -> Any:
-    """Returns the mean cross-entropy of a tuple of one logits tensor, in nats per example."""
-    return joint_loss(logits, labels, tf.ones(1), label_smoothing=0.0)
+    def state(self) -> dict[str, np.ndarray]:
+        """See `ResumableLoop.state`."""
+        best = {f"{BEST}{name}": value for name, value in self.best.items()}
+        return {**self.network.state(), **self.step.slots(), **best}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """See `ResumableLoop.load_state`."""
+        self.network.load_state(state)
+        self.step.load_slots(state)
+        self.best = {name.removeprefix(BEST): value for name, value in state.items() if name.startswith(BEST)}
+
+    def progress(self) -> dict[str, Any]:
+        """See `ResumableLoop.progress`."""
+        return {"step": self.step.number, "highest": self.highest}
+
+    def load_progress(self, progress: Mapping[str, Any]) -> None:
+        """See `ResumableLoop.load_progress`."""
+        self.step.number, self.highest = progress["step"], progress["highest"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from kgrow._keras import tf
 from kgrow._tfmot import assign_masks
-from kgrow.compressing.fine_tuning import cross_entropy
 from kgrow.compressing.plan import Plan
 from kgrow.graph import Architecture
 from kgrow.network import GrowingNetwork
@@ -17,6 +18,7 @@ from kgrow.pruning.channel_criterion import NormScale
 from kgrow.pruning.channels import ITSELF, ChannelGroups, channel_groups, connected
 from kgrow.pruning.prune import prune_groups
 from kgrow.task import Split
+from kgrow.training import joint_loss
 
 SALIENCY_EXAMPLES = 1024
 
@@ -84,3 +86,8 @@ def check_scores(criterion: ChannelCriterion, architecture: Architecture, groups
             "`channel_criterion` must not be 'bn_scale' unless every layer is followed by a BatchNormalization with a "
             f"scale, but the channels of {bare[0]!r} have none. Use 'gate'."
         )
+
+
+def cross_entropy(logits: Any, labels: Any) -> Any:
+    """Returns the mean cross-entropy of a tuple of one logits tensor, in nats per example."""
+    return joint_loss(logits, labels, tf.ones(1), label_smoothing=0.0)

@@ -19,12 +19,12 @@ from kgrow.exporting import Artefact, ExportOptions
 from kgrow.exporting.export import export
 from kgrow.graph.keras_models import to_keras
 from kgrow.graph.values import Weighted
-from kgrow.lifecycle import Observer
 from kgrow.network import GrowingNetwork
 from kgrow.reporting.progress import display_for
 from kgrow.run import Run
 from kgrow.searching.oracles import make_oracle
 from kgrow.task import Task
+from kgrow.training import Observer
 
 RESULT = "density.json"
 

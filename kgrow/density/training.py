@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from kgrow._checks import check_positive_int
-from kgrow._keras import keras, tf
-from kgrow.lifecycle import TrainingDivergedError
-from kgrow.lifecycle.loss import joint_loss
+from kgrow._keras import keras
 from kgrow.network import GrowingNetwork
+from kgrow.run import Run
 from kgrow.task import Split
+from kgrow.training import ResumableLoop, TrainingStep, check_finite, half_cosine, joint_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,75 +37,85 @@ class Training:
             raise ValueError(f"`learning_rate` must be above 0, but got {self.learning_rate!r}. A usual one is 0.002.")
 
 
-class Trainer:
-    """A network while it is trained, epoch by epoch; its masks do not change.
+class DensityTraining(ResumableLoop):
+    """A network while it is trained; its masks do not change.
 
     Args:
         network: Trained in place.
         split: Raw images to learn from.
         training: The numbers of the training.
         seed: Of the order of the images.
-
-    Attributes:
-        epoch: How many have been trained.
+        folder: Where the checkpoint goes; None writes nothing.
+        identity: Plain JSON types that the checkpoint must have in common.
     """
 
-    def __init__(self, network: GrowingNetwork, split: Split, training: Training, seed: int):
+    def __init__(
+        self,
+        network: GrowingNetwork,
+        split: Split,
+        training: Training,
+        seed: int,
+        folder: Run | None = None,
+        identity: Mapping[str, Any] | None = None,
+    ):
+        super().__init__(training.epochs, folder)
         self.network, self.split, self.training, self.seed = network, split, training, seed
-        self.epoch = 0
+        self.identity, self.loss = dict(identity or {}), 0.0
         self._batch_size = min(training.batch_size, len(split))
-        steps = training.epochs * (len(split) // self._batch_size)
-        rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
-        self._optimizer = keras.optimizers.Adam(rate, jit_compile=False)
-        self._weights = [variable for variable in network.named_variables().values() if variable.trainable]
-        self._optimizer.build(self._weights)
-        self._step = tf.function(self._train_step, autograph=False, reduce_retracing=True)
+        self.step = TrainingStep(
+            {name: variable for name, variable in network.named_variables().items() if variable.trainable},
+            lambda images, labels: joint_loss(network(images, training=True), labels, [1.0], 0.0),
+            keras.optimizers.Adam(training.learning_rate, jit_compile=False),
+            finish=network.apply_masks,
+        )
 
-    def train_epoch(self) -> float:
-        """Returns the mean cross-entropy of one more epoch, in nats per image.
+    @property
+    def num_steps(self) -> int:
+        """See `EpochLoop.num_steps`."""
+        return len(self.split) // self._batch_size
 
-        Raises:
-            TrainingDivergedError: If it is not finite.
-        """
-        batches = self.split.batches(self._batch_size, shuffle_seed=(self.seed, self.epoch), drop_remainder=True)
-        loss = float(np.mean([self._step(tf.constant(images), tf.constant(labels)) for images, labels in batches]))
-        self.epoch += 1
-        if not np.isfinite(loss):
-            raise TrainingDivergedError(
-                f"The loss must be finite, but its mean over epoch {self.epoch} is {loss}. A lower `learning_rate` "
-                "usually mends it."
-            )
-        return loss
+    def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
+        """See `EpochLoop.train_epoch`."""
+        steps = self.num_epochs * self.num_steps
+        self.loss = self.step.epoch(
+            self.split.batches(self._batch_size, shuffle_seed=(self.seed, epoch), drop_remainder=True),
+            lambda number: self.training.learning_rate * half_cosine((epoch * self.num_steps + number) / steps),
+            on_step=on_step,
+        )
+        check_finite(epoch, self.loss)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns everything that the next epoch depends on, by name."""
-        return self.network.state() | {name: variable.numpy() for name, variable in self._slots().items()}
+        """See `ResumableLoop.state`."""
+        return self.network.state() | self.step.slots()
 
-    def load_state(self, state: dict[str, np.ndarray], epoch: int) -> None:
-        """Goes on where a trainer of the same network was after some epochs."""
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """See `ResumableLoop.load_state`."""
         self.network.load_state(state)
-        for name, variable in self._slots().items():
-            variable.assign(state[name])
-        self.epoch = epoch
+        self.step.load_slots(state)
 
-    def _slots(self) -> dict[str, tf.Variable]:
-        return {f"optimizer/{index}": variable for index, variable in enumerate(self._optimizer.variables)}
+    def progress(self) -> dict[str, Any]:
+        """See `ResumableLoop.progress`."""
+        return self.identity
 
-    def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = joint_loss(self.network(images, training=True), labels, [1.0], 0.0)
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, self._weights), self._weights, strict=True))
-        self.network.apply_masks()
-        return loss
+    def load_progress(self, progress: Mapping[str, Any]) -> None:
+        """See `ResumableLoop.load_progress`.
+
+        Raises:
+            ValueError: If the checkpoint is of another network.
+        """
+        if progress != self.identity:
+            raise ValueError(
+                f"`oracle` must propose what it proposed before the search was interrupted, but that was {progress} "
+                f"and is now {self.identity}. Give the oracle a seed."
+            )
 
 
 def train(network: GrowingNetwork, split: Split, training: Training, seed: int) -> float:
-    """Trains a network in place, all epochs; see `Trainer`.
+    """Trains a network in place, all epochs; see `DensityTraining`.
 
     Returns:
         Mean cross-entropy of the last epoch, in nats per image.
     """
-    trainer = Trainer(network, split, training, seed)
-    while trainer.epoch < training.epochs:
-        loss = trainer.train_epoch()
-    return loss
+    loop = DensityTraining(network, split, training, seed)
+    loop.go_on(0)
+    return loop.loss

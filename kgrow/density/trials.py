@@ -14,20 +14,21 @@ from kgrow._keras import quiet_stderr
 from kgrow.density.layout import Layout
 from kgrow.density.network import density_network
 from kgrow.density.space import DensitySpace
-from kgrow.density.training import Trainer, Training
+from kgrow.density.training import DensityTraining, Training
 from kgrow.graph import Scaling
-from kgrow.lifecycle import Observer, TrainingDivergedError
 from kgrow.network import GrowingNetwork
 from kgrow.reporting.wording import grouped, percent
 from kgrow.run import Run
 from kgrow.searching.objective import NAME
 from kgrow.searching.tuner import FOLDER, quiet_keras_tuner
 from kgrow.task import Task
+from kgrow.training import Observer, TrainingDivergedError
+from kgrow.training.loop import CHECKPOINT
 
 with quiet_stderr():
     import keras_tuner
 
-BEST, CHECKPOINT = "best.npz", "checkpoint.npz"
+BEST = "best.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,6 @@ class DensityTrials:
             ValueError: If the run holds another layout under this number.
         """
         name = _outcome(index)
-        checkpoint = f"trials/{index:04d}/{CHECKPOINT}"
         epochs = self.training.epochs
         trial = DensityTrial(f"{index:04d}", layout.sizes, layout.densities, layout.active_params, epochs, None)
         if self.run.has(name):
@@ -95,10 +95,10 @@ class DensityTrials:
             _check_same(known, trial)
             trial = known
         else:
-            trial = self._train(trial, checkpoint)
+            trial = self._train(trial)
             self.run.write_json(name, dataclasses.asdict(trial))
             self.observer.note(worded(trial))
-        self.run.remove(checkpoint)
+        self.run.remove(f"trials/{index:04d}/{CHECKPOINT}")
         self.outcomes[index] = trial
         return trial
 
@@ -123,18 +123,12 @@ class DensityTrials:
         network.load_state(self.run.load_arrays(BEST)[0])
         return network
 
-    def _train(self, trial: DensityTrial, checkpoint: str) -> DensityTrial:
-        network = self.network(trial.layout)
-        trainer = Trainer(network, self.task.train, self.training, self.seed)
-        if self.run.has(checkpoint):
-            state, metadata = self.run.load_arrays(checkpoint, {"epoch": int, "trial": DensityTrial})
-            _check_same(DensityTrial(**metadata["trial"]), trial)
-            trainer.load_state(state, metadata["epoch"])
+    def _train(self, trial: DensityTrial) -> DensityTrial:
+        network, folder = self.network(trial.layout), self.run.child(f"trials/{trial.trial}")
+        identity = {"sizes": list(trial.sizes), "densities": list(trial.densities), "epochs": trial.epochs}
         try:
-            while trainer.epoch < trial.epochs:
-                trainer.train_epoch()
-                metadata = {"epoch": trainer.epoch, "trial": dataclasses.asdict(trial)}
-                self.run.save_arrays(checkpoint, trainer.state(), metadata)
+            loop = DensityTraining(network, self.task.train, self.training, self.seed, folder, identity)
+            loop.go_on(loop.restore())
         except TrainingDivergedError as problem:
             return dataclasses.replace(trial, error=str(problem), traceback=traceback.format_exc())
         logits = network.logits(self.task.validation.images)[0]

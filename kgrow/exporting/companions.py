@@ -5,8 +5,8 @@ from __future__ import annotations
 from kgrow.exporting.bundle import folder_files, local_of, read_bundle
 from kgrow.exporting.c_source import HEADER, SOURCE
 from kgrow.exporting.measure import Artefact
-from kgrow.lifecycle import Observer
 from kgrow.run import Run
+from kgrow.training import Observer
 
 
 def write_companions(run: Run, model: str, artefact: Artefact, observer: Observer) -> None:

@@ -24,7 +24,9 @@ from kgrow.exporting.verify import advice, network_answers
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import ExitRule
 from kgrow.registry import EXPORTERS
+from kgrow.run import Run
 from kgrow.task import Task
+from kgrow.training import Observer
 
 REPRESENTATIVE_IMAGES = 512
 
@@ -66,8 +68,24 @@ def export(
     return export_to(network, task, check_target(path, options), options)
 
 
-def export_to(network: GrowingNetwork, task: Task, target: Path, options: ExportOptions) -> Artefact:
-    """Does what `export` does, to a path that was checked; a search writes its own file so."""
+def export_to(
+    network: GrowingNetwork,
+    task: Task,
+    target: Path,
+    options: ExportOptions,
+    run: Run | None = None,
+    observer: Observer | None = None,
+) -> Artefact:
+    """Does what `export` does, to a path that was checked; a search writes its own file so.
+
+    Args:
+        network: See `export`.
+        task: See `export`.
+        target: Where the file goes.
+        options: See `export`.
+        run: Where epochs of fine-tuning are written, to go on after an interruption; None writes none.
+        observer: Told of their steps.
+    """
     exporter = lookup(EXPORTERS, options.quantization, "quantization")
     head = check_exit_index(network, options.exit_index)
     _check_task(network, task)
@@ -77,10 +95,16 @@ def export_to(network: GrowingNetwork, task: Task, target: Path, options: Export
     heads = _live_heads(network, head) if options.early_exit else (head,)
     early_exit = options.early_exit and options.early_exit.of_heads(heads)
     if options.fine_tune_epochs:
-        weights = options.class_weights
-        exporter = Int8(
-            tune=FineTuning(task, heads, options.fine_tune_epochs, seed=options.seed, class_weights=weights)
+        tune = FineTuning(
+            task,
+            heads,
+            options.fine_tune_epochs,
+            seed=options.seed,
+            class_weights=options.class_weights,
+            run=run,
+            observer=observer,
         )
+        exporter = Int8(tune=tune)
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
     # Before the conversion: it may say that no threshold is cheap enough.
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
 from kgrow.exporting.quantized import QuantizedNetwork
 from kgrow.exporting.verify import standard_error
-from kgrow.lifecycle.loss import joint_loss
 from kgrow.network.early_exit import softmax
+from kgrow.run import Run
 from kgrow.task import Augmentation, Task
+from kgrow.training import Observer, ResumableLoop, TrainingStep, half_cosine, joint_loss
 
+BATCH = 256  # images at once, without gradients
 CERTAIN = 2.0  # standard errors: by one image more of a few dozen, one of several epochs leads by luck
 
 
@@ -61,6 +63,8 @@ class FineTuning:
         augmentation: Of training images; by default what suits the data.
         seed: Of data order and augmentation.
         class_weights: Factor of the loss of each image, by its class; None for 1.
+        run: Where the epochs are written, to go on after an interruption; None writes nothing.
+        observer: Told of every step.
 
     References:
         Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -75,6 +79,8 @@ class FineTuning:
     augmentation: Augmentation | None = None
     seed: int = 0
     class_weights: tuple[float, ...] | None = None
+    run: Run | None = None
+    observer: Observer | None = None
 
     def __post_init__(self) -> None:
         check_positive_int(self.epochs, "epochs")
@@ -82,52 +88,94 @@ class FineTuning:
 
     def __call__(self, quantized: QuantizedNetwork) -> None:
         """Trains in place."""
-        folded = quantized.folded
-        variables = list(folded.variables.values())
-        batch_size = min(self.batch_size, len(self.task.train))
-        steps = len(self.task.train) // batch_size
-        schedule = keras.optimizers.schedules.CosineDecay(self.learning_rate, self.epochs * steps)
-        optimizer = keras.optimizers.Adam(schedule, jit_compile=False)
-        optimizer.build(variables)
-        step = self._step(quantized, variables, optimizer)
-        evaluate = tf.function(lambda images: tf.stack(self._wanted(quantized.heads(images))), autograph=False)
-        best, best_evaluation = [v.numpy() for v in variables], self._evaluation(evaluate)
-        for epoch in range(self.epochs):
-            batches = self.task.train.batches(batch_size, shuffle_seed=(self.seed, epoch, 2), drop_remainder=True)
-            for number, (images, labels) in enumerate(batches):
-                step(images, labels, tf.constant([self.seed, epoch * steps + number]))
-            evaluation = self._evaluation(evaluate)
-            if evaluation.is_better(best_evaluation):
-                best, best_evaluation = [v.numpy() for v in variables], evaluation
-        for variable, value in zip(variables, best, strict=True):
-            variable.assign(value)
+        loop = _Rounded(quantized, self)
+        loop.go_on(loop.restore())
+        loop.assign(loop.best)
 
-    def _step(self, quantized: QuantizedNetwork, variables: Sequence[Any], optimizer: Any) -> Any:
-        augmentation = self.augmentation or Augmentation.suited_to(self.task)
-        scaling = quantized.folded.architecture.scaling
-        masks = {name: tf.constant(mask) for name, mask in quantized.folded.masks.items()}
-        weights = tf.ones(len(self.exit_indices))
 
-        @tf.function(autograph=False)
-        def step(images: Any, labels: Any, seed: Any) -> None:
-            # Augmentation fills with zeros, which for it is the mean pixel, so it works on centred images.
-            centred = tf.cast(images, tf.float32) - tf.constant(scaling.mean)
-            images = augmentation.augment(centred, seed) + tf.constant(scaling.mean)
-            with tf.GradientTape() as tape:
-                logits = self._wanted(quantized.heads(images))
-                loss = joint_loss(logits, labels, weights, 0.0, class_weights=self.class_weights)
-            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-            for name, mask in masks.items():
-                kernel = quantized.folded.variables[f"{name}/kernel"]
-                kernel.assign(kernel * mask)
+class _Rounded(ResumableLoop):
+    """Trains a quantized network, which in the end is that of the best epoch."""
 
-        return step
+    def __init__(self, quantized: QuantizedNetwork, plan: FineTuning):
+        super().__init__(plan.epochs, plan.run, plan.observer, "fine-tuning")
+        self.plan, self.task, self.quantized = plan, plan.task, quantized
+        self.variables = dict(quantized.folded.variables)
+        self.batch_size = min(plan.batch_size, len(self.task.train))
+        augmentation = plan.augmentation or Augmentation.suited_to(self.task)
+        mean, masks = tf.constant(quantized.folded.architecture.scaling.mean), quantized.folded.masks
+        weights = tf.ones(len(plan.exit_indices))
 
-    def _wanted(self, logits: Sequence[Any]) -> list[Any]:
-        return [logits[index] for index in self.exit_indices]
+        def loss(images: Any, labels: Any) -> Any:
+            return joint_loss(self._logits(images), labels, weights, 0.0, class_weights=plan.class_weights)
 
-    def _evaluation(self, evaluate: Any) -> Evaluation:
+        def mask() -> None:
+            for name, values in masks.items():
+                kernel = self.variables[f"{name}/kernel"]
+                kernel.assign(kernel * tf.constant(values))
+
+        self.step = TrainingStep(
+            self.variables,
+            loss,
+            keras.optimizers.Adam(plan.learning_rate, jit_compile=False),
+            prepare=lambda images, seed: augmentation.augment_around(images, seed, mean),
+            finish=mask,
+            seed=plan.seed,
+        )
+        self._evaluate = tf.function(lambda images: tf.stack(self._logits(images)), autograph=False)
+        self.best, self.best_evaluation = self._weights(), self._evaluation()
+
+    @property
+    def num_steps(self) -> int:
+        """See `EpochLoop.num_steps`."""
+        return len(self.task.train) // self.batch_size
+
+    def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
+        """See `EpochLoop.train_epoch`."""
+        plan, steps = self.plan, self.num_epochs * self.num_steps
+        self.step.epoch(
+            self.task.train.batches(self.batch_size, shuffle_seed=(plan.seed, epoch, 2), drop_remainder=True),
+            lambda number: plan.learning_rate * half_cosine((epoch * self.num_steps + number) / steps),
+            on_step=on_step,
+        )
+        evaluation = self._evaluation()
+        if evaluation.is_better(self.best_evaluation):
+            self.best, self.best_evaluation = self._weights(), evaluation
+
+    def assign(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Assigns the weights that are trained."""
+        for name, variable in self.variables.items():
+            variable.assign(weights[name])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See `ResumableLoop.state`."""
+        best = {f"best/{name}": value for name, value in self.best.items()}
+        return {**self._weights(), **best, **self.step.slots(), "best_correct": self.best_evaluation.correct}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """See `ResumableLoop.load_state`."""
+        self.assign(state)
+        self.best = {name: state[f"best/{name}"] for name in self.variables}
+        self.step.load_slots(state)
+        self.best_evaluation = Evaluation(state["best_correct"], self.best_evaluation.loss)
+
+    def progress(self) -> dict[str, Any]:
+        """See `ResumableLoop.progress`."""
+        return {"step": self.step.number, "best_loss": self.best_evaluation.loss}
+
+    def load_progress(self, progress: Mapping[str, Any]) -> None:
+        """See `ResumableLoop.load_progress`."""
+        self.step.number = progress["step"]
+        self.best_evaluation = Evaluation(self.best_evaluation.correct, progress["best_loss"])
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
+    def _logits(self, images: Any) -> list[Any]:
+        logits = self.quantized.heads(images)
+        return [logits[index] for index in self.plan.exit_indices]
+
+    def _evaluation(self) -> Evaluation:
         images, labels = self.task.validation.images, self.task.validation.labels
-        parts = [evaluate(tf.cast(images[start : start + 256], tf.float32)) for start in range(0, len(images), 256)]
-        logits = np.concatenate([part.numpy() for part in parts], axis=1)
-        return Evaluation.of(logits, labels)
+        starts = range(0, len(images), BATCH)
+        parts = [self._evaluate(tf.cast(images[start : start + BATCH], tf.float32)) for start in starts]
+        return Evaluation.of(np.concatenate([part.numpy() for part in parts], axis=1), labels)

@@ -46,7 +46,7 @@ class Snapshot:
         slots = {MOMENTUM + name: slot for name, slot in trainer.momentum().items()}
         network = trainer.network
         arrays = {**network.state(), **slots}
-        return Snapshot(epoch, network.architecture, network.seed, arrays, trainer.step_number, events)
+        return Snapshot(epoch, network.architecture, network.seed, arrays, trainer.step.number, events)
 
     def network(self) -> GrowingNetwork:
         """Rebuilds the network."""
@@ -56,7 +56,7 @@ class Snapshot:
 
     def restore(self, trainer: Trainer) -> None:
         """Gives a trainer of the rebuilt network the optimizer's state."""
-        trainer.step_number = self.step_number
+        trainer.step.number = self.step_number
         trainer.load_momentum(
             {name.removeprefix(MOMENTUM): value for name, value in self.arrays.items() if name.startswith(MOMENTUM)}
         )

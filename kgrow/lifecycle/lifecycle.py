@@ -11,14 +11,9 @@ from typing import Any
 import numpy as np
 
 from kgrow.graph import Architecture
-from kgrow.lifecycle.best import accuracy_to_reach
 from kgrow.lifecycle.checkpoint import Snapshot
-from kgrow.lifecycle.clock import check_time
-from kgrow.lifecycle.loss import exit_weights, joint_loss
-from kgrow.lifecycle.observer import Observer
 from kgrow.lifecycle.settings import Settings
 from kgrow.lifecycle.trainer import Trainer, TrainerPool
-from kgrow.lifecycle.validation import accuracy_per_head, loss_per_head
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import Criterion
 from kgrow.pruning.batches import saliency_batches
@@ -29,15 +24,14 @@ from kgrow.structure import Change, Decisions, Scoring, settled_since
 from kgrow.structure.decisions import told
 from kgrow.structure.policy import Events, Statistics
 from kgrow.task import Task
+from kgrow.training import EpochLoop, Observer, accuracy_to_reach, check_finite, joint_loss
+from kgrow.training.loss import exit_weights
+from kgrow.training.validation import accuracy_per_head, loss_per_head
 
 LAST, BEST = "last.npz", "best.npz"
 
 
-class TrainingDivergedError(ArithmeticError):
-    """The loss is no longer a number."""
-
-
-class Lifecycle:
+class Lifecycle(EpochLoop):
     """One network's life under given keep ratios, in its own run directory.
 
     Every random choice depends on the seed and the epoch or step alone, so a run that is resumed, or forked from
@@ -64,15 +58,17 @@ class Lifecycle:
         pool: TrainerPool | None = None,
     ):
         settings.preset.check_batch_size(len(task.train))
-        self.task, self.target, self.keep_ratios, self.settings, self.run = task, target, keep_ratios, settings, run
-        self.observer, self.pool = observer, pool or TrainerPool()
+        super().__init__(settings.preset.epochs, observer, run.path.name)
+        self.run = run
+        self.task, self.target, self.keep_ratios, self.settings = task, target, keep_ratios, settings
+        self.pool, self._on_fork = pool or TrainerPool(), lambda snapshot: None
         self.decisions = Decisions(settings.policies, target, tuple(keep_ratios), settings.preset.epochs)
         self.events: list[dict[str, Any]] = []
 
     def train(
         self,
         start: Snapshot | None = None,
-        on_fork: Callable[[Snapshot], None] | None = None,
+        on_fork: Callable[[Snapshot], None] = lambda snapshot: None,
         deadline: float = float("inf"),
         epochs: int | None = None,
         stop: Callable[[Lifecycle], bool] | None = None,
@@ -96,35 +92,18 @@ class Lifecycle:
         Raises:
             OutOfTimeError: If the deadline passed before the end.
         """
+        self._on_fork = on_fork
         with self._scope():
             epoch = self._resume(start)
-        end = epochs or self.settings.preset.epochs
+
+        def until() -> float:
+            return float("inf") if needs_checkpoint and not self.run.has(LAST) else deadline
+
         try:
-            return self._live(epoch, end, on_fork, deadline, stop, needs_checkpoint)
+            return self.go_on(epoch, epochs, deadline=until, stop=stop)
         finally:
             if self.network.blocks:
                 self.pool.give_back(self.trainer)
-
-    def _live(
-        self,
-        epoch: int,
-        end: int,
-        on_fork: Callable[[Snapshot], None] | None,
-        deadline: float,
-        stop: Callable[[Lifecycle], bool] | None,
-        needs_checkpoint: bool,
-    ) -> int:
-        while epoch < end:
-            if epoch and stop is not None and stop(self):
-                break
-            until = float("inf") if needs_checkpoint and not self.run.has(LAST) else deadline
-            check_time(until, epoch)
-            self._change_structure(epoch, on_fork)
-            with self._scope():
-                self._train_epoch(epoch, until)
-            epoch += 1
-            self.snapshot(epoch).save(self.run, LAST)
-        return epoch
 
     @property
     def settled_since(self) -> int | None:
@@ -177,13 +156,15 @@ class Lifecycle:
         self.events.append(event)
         self.observer.event(self.run.path.name, event)
 
-    def _change_structure(self, epoch: int, on_fork: Callable[[Snapshot], None] | None) -> None:
+    def begin_epoch(self, epoch: int) -> None:
+        """See `EpochLoop.begin_epoch`: asks the policies."""
+
         def look() -> tuple[int, Architecture, Events, Statistics]:
             return epoch, self.network.architecture, told(self.events), self.statistics(epoch)
 
         for number, change in enumerate(self.decisions.changes(look)):
-            if number == 0 and epoch and on_fork is not None:
-                on_fork(self.snapshot(epoch))
+            if number == 0 and epoch:
+                self._on_fork(self.snapshot(epoch))
             self._apply(epoch, change)
         if not self.network.blocks:
             raise broken(self.decisions.policies[0], "append a block before the first epoch", "appends none")
@@ -267,30 +248,34 @@ class Lifecycle:
         weights[:-1] *= self.settings.preset.exit_scale
         return weights
 
-    def _train_epoch(self, epoch: int, deadline: float) -> None:
+    @property
+    def num_steps(self) -> int:
+        """See `EpochLoop.num_steps`."""
+        return len(self.task.train) // self.settings.preset.batch_size
+
+    def save(self, epoch: int) -> None:
+        """See `EpochLoop.save`."""
+        self.snapshot(epoch).save(self.run, LAST)
+
+    def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
+        """See `EpochLoop.train_epoch`."""
+        with self._scope():
+            self._train_epoch(epoch, on_step)
+
+    def _train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
         preset, seed = self.settings.preset, self.settings.seed
         started = time.monotonic()
-        total = len(self.task.train) // preset.batch_size
-
-        def on_step(done: int) -> None:
-            self.observer.progress(self.run.path.name, epoch, done, total)
-            check_time(deadline if done < total else float("inf"), epoch)
-
         grew = any((event["event"], event["epoch"]) == ("grew", epoch) for event in self.events)
         loss = self.trainer.train_epoch(
             self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True),
             epoch,
             self._training_weights(epoch),
-            total,
+            self.num_steps,
             on_step,
             has_grown=epoch > 0 and grew,
         )
         logits = self.network.logits(self.task.validation.images)
-        if not (np.isfinite(loss) and np.isfinite(logits).all()):
-            raise TrainingDivergedError(
-                f"Loss and logits must be finite, but are not in epoch {epoch}, whose mean training loss is {loss}. A "
-                "lower `learning_rate` in the preset usually mends it."
-            )
+        check_finite(epoch, loss, logits)
         accuracy = accuracy_per_head(logits, self.task.validation.labels)
         event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy}
         event["val_loss"] = loss_per_head(logits, self.task.validation.labels)

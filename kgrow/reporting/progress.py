@@ -16,9 +16,9 @@ from rich.live import Live
 from rich.text import Text
 
 from kgrow._checks import plain
-from kgrow.lifecycle.observer import Observer
 from kgrow.reporting.search_state import SearchState, TrialState
 from kgrow.reporting.wording import Paragraph, grouped, one_line, ratios
+from kgrow.training.observer import Observer
 
 REFRESH_SECONDS = 0.1
 SHORTEST_BAR, LONGEST_BAR = 5, 24

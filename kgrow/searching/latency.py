@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kgrow.graph import Architecture
-from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching.limits import LimitError
 from kgrow.searching.proposals import Proposals
+from kgrow.training import Observer
 
 # Of the run directory: a run that is taken up goes by what was measured first.
 LATENCY = "latency.json"

@@ -16,13 +16,14 @@ import ray
 import kgrow
 from kgrow._files import read_file
 from kgrow._keras import pinned, tf
-from kgrow.lifecycle import Lifecycle, Observer, Settings
+from kgrow.lifecycle import Lifecycle, Settings
 from kgrow.run import Run
 from kgrow.searching.objective import Objective
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import Trials
 from kgrow.task import Task
+from kgrow.training import Observer
 
 # Seconds between two signs of progress within an epoch.
 PROGRESS_S = 0.5

@@ -6,9 +6,10 @@ import dataclasses
 import time
 from collections.abc import Callable
 
-from kgrow.lifecycle import Observer, Settings
+from kgrow.lifecycle import Settings
 from kgrow.lifecycle.pace import Pace
 from kgrow.run import Run
+from kgrow.training import Observer
 
 # Of the run directory: a run that is taken up trains for as many epochs as was decided first.
 SCHEDULE = "schedule.json"

@@ -9,17 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kgrow.lifecycle import (
-    BEST,
-    LAST,
-    Lifecycle,
-    Observer,
-    OutOfTimeError,
-    Settings,
-    Snapshot,
-    TrainerPool,
-    TrainingDivergedError,
-)
+from kgrow.lifecycle import BEST, LAST, Lifecycle, Settings, Snapshot, TrainerPool
 from kgrow.run import Run
 from kgrow.searching.choice import ACCURATE, Choice, mean_figures
 from kgrow.searching.objective import Objective
@@ -29,6 +19,7 @@ from kgrow.searching.trial import Trial, check_same
 from kgrow.structure import Decisions
 from kgrow.structure.decisions import told
 from kgrow.task import Task
+from kgrow.training import Observer, OutOfTimeError, TrainingDivergedError
 
 Stop = Callable[[Lifecycle], bool]
 

@@ -94,6 +94,16 @@ class Augmentation:
             images = self._move(images, draws, fill)
         return self._cut_out(images, draws, fill) if self.cutout else images
 
+    def augment_around(self, images: Any, seed: Any, mean: Any) -> Any:
+        """Changes a batch of raw pixels at random; what moves in or is cut out is the mean pixel.
+
+        Args:
+            images: Float tensor `(batch, height, width, channels)`.
+            seed: See `augment`.
+            mean: The mean pixel, a tensor `(channels,)`.
+        """
+        return self.augment(images - mean, seed) + mean
+
     def _move(self, images: Any, draws: Any, fill: Any) -> Any:
         from kgrow._keras import tf
 

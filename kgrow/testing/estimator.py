@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from kgrow.graph import Architecture
-from kgrow.lifecycle import BEST, Observer
+from kgrow.lifecycle import BEST
 from kgrow.run import Run
 from kgrow.searching import Candidate, SearchSpace
 from kgrow.searching.estimating import Estimator
@@ -21,6 +21,7 @@ from kgrow.searching.proposals import Proposal, Proposals
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import OUTCOME, Trials
 from kgrow.testing import samples
+from kgrow.training import Observer
 
 RATIOS = ((0.5, 0.6), (0.25, 0.3))
 

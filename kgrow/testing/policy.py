@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from kgrow.lifecycle import BEST, Lifecycle, Observer, Snapshot
+from kgrow.lifecycle import BEST, Lifecycle, Snapshot
 from kgrow.run import Run
 from kgrow.structure import Change, Decisions, StructurePolicy
 from kgrow.structure.decisions import told
 from kgrow.testing import samples
+from kgrow.training import Observer
 
 RATIOS = (0.5, 0.6)
 

@@ -127,7 +127,7 @@ def test_a_network_without_closed_gates_answers_as_before(tiny_stack):
 def test_a_search_that_diverges_says_so_and_closes_nothing(tiny_stack, tiny_task):
     space = ProxySpace(tiny_stack, num_nodes=1)
     work = CellSearch(space, tiny_task, CellSearchSettings(descent=Descent(learning_rate=1e30, batch_size=24)))
-    with pytest.raises(ArithmeticError, match="The loss must be finite"):
+    with pytest.raises(ArithmeticError, match="Loss and logits must be finite"):
         work.run()
     assert all(group.is_open.all() for group in space.groups)
 
@@ -212,10 +212,10 @@ def tree_search(stack, task):
 def interrupt(search, epoch):
     go_on = search.train_epoch
 
-    def train_epoch(index):
+    def train_epoch(index, on_step):
         if index == epoch:
             raise KeyboardInterrupt
-        go_on(index)
+        go_on(index, on_step)
 
     search.train_epoch = train_epoch
 
@@ -249,8 +249,8 @@ def test_an_epoch_that_is_interrupted_is_trained_again(tiny_stack, tiny_task, tm
     unbroken.run()
     train_epoch = work.train_epoch
 
-    def interrupted(epoch):
-        train_epoch(epoch)
+    def interrupted(epoch, on_step):
+        train_epoch(epoch, on_step)
         raise KeyboardInterrupt
 
     work.train_epoch = interrupted
@@ -287,7 +287,7 @@ def test_a_directory_holds_one_search(tiny_stack, tiny_task, tmp_path):
     assert len(work.losses) == 1
     with pytest.raises(ValueError, match=r"`overwrite` needs a search that has not begun, .* trained 1 epochs"):
         work.run(tmp_path, overwrite=True)
-    assert (tmp_path / "search.npz").exists()
+    assert (tmp_path / "checkpoint.npz").exists()
 
 
 LIVES = """

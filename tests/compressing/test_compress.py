@@ -7,6 +7,7 @@ import pytest
 
 import kgrow
 from kgrow._keras import keras
+from kgrow.compressing.fine_tuning import Recovery
 from kgrow.compressing.reading import outputs
 
 
@@ -57,6 +58,39 @@ def test_same_seed_gives_the_same_model(compressed, trained, tiny_task):
     assert again.document == compressed.document
     for one, other in zip(compressed.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_call_that_was_interrupted_goes_on_in_its_directory(
+    compressed, trained, tiny_task, tmp_path, monkeypatch, epoch
+):
+    given = {"keep_ratio": 0.3, "learning_rate": 0.01, "directory": tmp_path / "run", **QUICK}
+    original = Recovery.train_epoch
+
+    def interrupted(self, number, on_step):
+        original(self, number, on_step)
+        if number == epoch:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recovery, "train_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            kgrow.compress(trained, tiny_task, **given)
+    trained_again = []
+    monkeypatch.setattr(Recovery, "train_epoch", lambda *told: trained_again.append(told[1]) or original(*told))
+    again = kgrow.compress(trained, tiny_task, **given)
+    assert trained_again == list(range(epoch, 3))
+    assert again.document == compressed.document
+    for one, other in zip(compressed.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"`directory` must hold a run of the same configuration.*plan.keep_ratio"):
+        kgrow.compress(trained, tiny_task, **given | {"keep_ratio": 0.2})
+    other = keras.models.clone_model(trained)
+    other.set_weights([0.9 * weight for weight in trained.get_weights()])
+    other.compile(loss=trained.loss)
+    with pytest.raises(ValueError, match=r"`directory` must hold a run of the same configuration.*weights"):
+        kgrow.compress(other, tiny_task, **given)
+    assert kgrow.compress(trained, tiny_task, **given | {"keep_ratio": 0.2}, overwrite=True).document
 
 
 def test_fine_tuning_recovers_what_pruning_cost(compressed):

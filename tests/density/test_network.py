@@ -7,7 +7,7 @@ from kgrow.density import Layout, Training, density_network, train
 from kgrow.graph import Scaling
 from kgrow.graph.keras_models import to_keras
 from kgrow.graph.values import Weighted
-from kgrow.lifecycle import TrainingDivergedError
+from kgrow.training import TrainingDivergedError
 
 TRAINING = Training(epochs=3, batch_size=16)
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from kgrow.density import DensitySpace, Training, search_density
 from kgrow.density.layout import fewest_connections
-from kgrow.density.training import Trainer
+from kgrow.density.training import DensityTraining
 from kgrow.exporting import classify
-from kgrow.lifecycle import TrainingDivergedError
 from kgrow.searching.oracles import ORACLES
+from kgrow.training import TrainingDivergedError
 
 TRAINING = Training(epochs=2, batch_size=16)
 
@@ -139,8 +139,8 @@ def test_exported_file_answers_as_it_was_measured(found, tiny_task, tmp_path, qu
 
 def test_search_that_was_interrupted_trains_only_what_is_left(search, found, monkeypatch):
     trained = []
-    original = Trainer.train_epoch
-    monkeypatch.setattr(Trainer, "train_epoch", lambda self: trained.append(1) or original(self))
+    original = DensityTraining.train_epoch
+    monkeypatch.setattr(DensityTraining, "train_epoch", lambda *given: trained.append(1) or original(*given))
     again = search.run()
     assert (again.document, trained) == (found.document, [])
     unfinished = search.folder / "search" / "trials" / "0002" / "outcome.json"
@@ -150,16 +150,16 @@ def test_search_that_was_interrupted_trains_only_what_is_left(search, found, mon
 
 DYING = """
 import os, pickle, signal, sys
-from kgrow.density.training import Trainer
+from kgrow.density.training import DensityTraining
 
-train_epoch, arguments = Trainer.train_epoch, pickle.loads(open(sys.argv[1], "rb").read())
+train_epoch, arguments = DensityTraining.train_epoch, pickle.loads(open(sys.argv[1], "rb").read())
 
-def dying(self):
-    if self.epoch == 1 and os.path.exists(f"{arguments['directory']}/trials/0000/outcome.json"):
+def dying(self, epoch, on_step):
+    if epoch == 1 and os.path.exists(f"{arguments['directory']}/trials/0000/outcome.json"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return train_epoch(self)
+    return train_epoch(self, epoch, on_step)
 
-Trainer.train_epoch = dying
+DensityTraining.train_epoch = dying
 from kgrow.density import search_density
 search_density(**arguments)
 """
@@ -167,14 +167,18 @@ search_density(**arguments)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 def test_killed_trial_goes_on_after_its_last_epoch(search, found, monkeypatch):
-    killed, trained, original = search.folder / "killed", [], Trainer.train_epoch
+    killed, trained, original = search.folder / "killed", [], DensityTraining.train_epoch
     given = search.folder / "given.pickle"
     given.write_bytes(pickle.dumps(search.options | {"directory": killed}))
     done = subprocess.run([sys.executable, "-c", DYING, str(given)], capture_output=True, timeout=600)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     left = sorted(path.relative_to(killed).as_posix() for path in (killed / "trials").rglob("*.*"))
     assert left == ["trials/0000/outcome.json", "trials/0001/checkpoint.npz"]
-    monkeypatch.setattr(Trainer, "train_epoch", lambda self: trained.append(self.epoch) or original(self))
+    monkeypatch.setattr(
+        DensityTraining,
+        "train_epoch",
+        lambda self, epoch, on_step: trained.append(epoch) or original(self, epoch, on_step),
+    )
     again = search.run("killed")
     assert (again.document, trained) == (found.document, [1, 0, 1])
     assert [path.name for path in sorted((killed / "trials").rglob("*.*"))] == ["outcome.json"] * 3
@@ -193,14 +197,14 @@ def test_other_oracles_search_too(search, oracle):
 
 
 def test_trial_that_diverges_is_listed_and_the_search_goes_on(search, monkeypatch):
-    original = Trainer.train_epoch
+    original = DensityTraining.train_epoch
 
-    def diverging(self):
+    def diverging(self, *given):
         if self.network.kernels()[0].weight.shape[1] == 16:
             raise TrainingDivergedError("the loss is not finite")
-        return original(self)
+        return original(self, *given)
 
-    monkeypatch.setattr(Trainer, "train_epoch", diverging)
+    monkeypatch.setattr(DensityTraining, "train_epoch", diverging)
     document = search.run("diverging").document
     assert document["candidates"][0]["error"] == "the loss is not finite"
     assert "diverging" in document["candidates"][0]["traceback"]
@@ -208,16 +212,16 @@ def test_trial_that_diverges_is_listed_and_the_search_goes_on(search, monkeypatc
 
 
 def test_search_in_which_everything_diverges_says_so(search, monkeypatch):
-    def diverging(self):
+    def diverging(self, *given):
         raise TrainingDivergedError("the loss is not finite")
 
-    monkeypatch.setattr(Trainer, "train_epoch", diverging)
+    monkeypatch.setattr(DensityTraining, "train_epoch", diverging)
     with pytest.raises(ArithmeticError, match=r"Every trial failed\. the loss is not finite"):
         search.run("hopeless", trials=2)
 
 
 def test_programming_error_ends_the_search_as_it_was_raised(search, monkeypatch):
-    monkeypatch.setattr(Trainer, "train_epoch", lambda self: undefined_name)  # noqa: F821
+    monkeypatch.setattr(DensityTraining, "train_epoch", lambda *given: undefined_name)  # noqa: F821
     with pytest.raises(NameError, match="undefined_name"):
         search.run("wrong", trials=2)
 

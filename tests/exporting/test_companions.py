@@ -4,8 +4,8 @@ from kgrow.exporting import ExportOptions
 from kgrow.exporting.bundle import read_bundle
 from kgrow.exporting.companions import write_companions
 from kgrow.exporting.export import export_to
-from kgrow.lifecycle import Observer
 from kgrow.run import Run
+from kgrow.training import Observer
 
 
 class Notes(Observer):

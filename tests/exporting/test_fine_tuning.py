@@ -1,8 +1,13 @@
-"""Which epoch of fine-tuning counts."""
+"""Which epoch of fine-tuning counts, and that it goes on where it was interrupted."""
 
 import numpy as np
+import pytest
 
-from kgrow.exporting.fine_tuning import Evaluation
+from kgrow.exporting.fine_tuning import Evaluation, FineTuning
+from kgrow.exporting.folded import FoldedNetwork
+from kgrow.exporting.quantized import QuantizedNetwork, calibrate
+from kgrow.run import Run
+from kgrow.training import Observer
 
 
 def evaluation_of(num_correct, loss, num_images=60):
@@ -27,3 +32,42 @@ def test_evaluation_is_over_all_heads():
     found = Evaluation.of(logits, np.array([0, 1]))
     assert found.correct.tolist() == [1, 0.5]
     assert np.isclose(found.loss, -np.log([0.9, 0.8, 0.6, 0.4]).mean())
+
+
+class Interrupter(Observer):
+    """Interrupts once, in a step of the last epoch."""
+
+    def __init__(self):
+        self.told = []
+
+    def progress(self, trial, epoch, done, total):
+        self.told.append((trial, epoch, done, total))
+        if (epoch, done) == (2, 1):
+            raise KeyboardInterrupt
+
+
+def test_interrupted_fine_tuning_ends_as_an_unbroken_one(tiny_network, tiny_task, tmp_path):
+    network = tiny_network.copy()
+
+    def tuned(run=None, observer=None):
+        folded = FoldedNetwork(network)
+        quantized = QuantizedNetwork(folded, calibrate(folded, tiny_task.train.images))
+        tune = FineTuning(tiny_task, (0, 1), 3, learning_rate=0.01, batch_size=16, run=run, observer=observer)
+        tune(quantized)
+        return {name: variable.numpy() for name, variable in folded.variables.items()}
+
+    expected, observer = tuned(), Interrupter()
+    with Run.open(tmp_path, {}) as run:
+        with pytest.raises(KeyboardInterrupt):
+            tuned(run, observer)
+        before = len(observer.told)
+        found = tuned(run)
+    assert before == 2 * 3 + 1
+    assert found.keys() == expected.keys()
+    assert any(np.any(value != start) for value, start in zip(expected.values(), start_of(network), strict=True))
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def start_of(network):
+    return [variable.numpy() for variable in FoldedNetwork(network).variables.values()]

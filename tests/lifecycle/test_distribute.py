@@ -23,7 +23,8 @@ from kgrow._keras import tf
 (processor,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
 from kgrow.graph import Architecture, Block, Cell, CellBlock, Head, Scaling, of_cells
-from kgrow.lifecycle import Lifecycle, Observer, Preset, Settings
+from kgrow.lifecycle import Lifecycle, Preset, Settings
+from kgrow.training import Observer
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.registry import DISTRIBUTIONS
 from kgrow.pruning import SNIP
@@ -67,7 +68,7 @@ for number in (1, 2):
         arrays.append(last.snapshot(4).arrays)
         noise.append(Evidence(num_examples=16)._statistic(last, 4))
         losses.append([event["loss"] for event in last.events if event["event"] == "epoch"])
-    assert last.trainer.strategy.num_replicas_in_sync == number
+    assert strategy.num_replicas_in_sync == number
 assert arrays[0].keys() == arrays[1].keys()
 print(json.dumps({
     "losses": losses,
@@ -78,7 +79,7 @@ print(json.dumps({
                     if name.endswith("moving_variance")),
     "masks": all(np.array_equal(arrays[0][name], arrays[1][name]) for name in arrays[0] if name.endswith("/mask")),
     "kept": last.network.kept_params(),
-    "steps": last.trainer.step_number,
+    "steps": last.trainer.step.number,
 }))
 """
 

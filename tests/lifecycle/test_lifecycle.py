@@ -8,19 +8,11 @@ import numpy as np
 import pytest
 
 from kgrow.graph import Architecture, Block
-from kgrow.lifecycle import (
-    BEST,
-    LAST,
-    Lifecycle,
-    Observer,
-    OutOfTimeError,
-    Snapshot,
-    TrainingDivergedError,
-    accuracy_per_head,
-)
-from kgrow.lifecycle.validation import loss_per_head
+from kgrow.lifecycle import BEST, LAST, Lifecycle, Snapshot
 from kgrow.run import Run
 from kgrow.structure import AppendBlock
+from kgrow.training import Observer, OutOfTimeError, TrainingDivergedError
+from kgrow.training.validation import accuracy_per_head, loss_per_head
 
 RATIOS = (0.5, 0.3)
 
@@ -283,7 +275,7 @@ def test_life_that_was_interrupted_before_its_first_checkpoint_can_go_on_in_the_
 
 def test_rate_that_is_too_high_is_said_to_be(live, directory, tiny_settings):
     preset = dataclasses.replace(tiny_settings.preset, learning_rate=1e20)
-    with pytest.raises(TrainingDivergedError, match="A lower `learning_rate` in the preset usually mends it"):
+    with pytest.raises(TrainingDivergedError, match="lower `learning_rate` usually mends it"):
         live(settings={"preset": preset})
     with directory() as run:
         assert not run.has(BEST)

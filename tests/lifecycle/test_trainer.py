@@ -8,11 +8,11 @@ import pytest
 
 from kgrow._keras import keras, tf
 from kgrow.lifecycle import Preset
-from kgrow.lifecycle.loss import joint_loss
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import SNIP, prune
 from kgrow.task import Augmentation
+from kgrow.training.loss import joint_loss
 
 PRESET = Preset(epochs=4, batch_size=16, learning_rate=0.1, label_smoothing=0.1, milestones=(4,), gammas=(0.1,))
 
@@ -22,7 +22,7 @@ def look(network, trainer, **more):
         state=network.state(),
         momentum=trainer.momentum(),
         traces=[block.run.experimental_get_tracing_count() for block in network.blocks],
-        steps=trainer._step.experimental_get_tracing_count(),
+        steps=trainer.step.num_traces,
         masks={f"{kernel.name}/kernel": kernel.mask.numpy() for kernel in network.kernels()},
         **more,
     )
@@ -72,7 +72,9 @@ def test_step_is_that_of_momentum_and_coupled_weight_decay(tiny_network, tiny_ta
     images, labels = next(tiny_task.train.batches(16))
     with tf.GradientTape() as tape:
         loss = joint_loss(network(images, training=True), labels, weights, preset.label_smoothing)
-    gradients = dict(zip(trainer.trainable, tape.gradient(loss, list(trainer.trainable.values())), strict=True))
+    gradients = dict(
+        zip(trainer.step.variables, tape.gradient(loss, list(trainer.step.variables.values())), strict=True)
+    )
     network.load_state(before)
     assert trainer.train_epoch([(images, labels)], 0, weights, 1) == pytest.approx(float(loss), rel=1e-5)
     after = network.state()

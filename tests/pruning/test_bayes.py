@@ -9,12 +9,13 @@ import pytest
 
 from kgrow._keras import tf
 from kgrow.bayes import CrossEntropy, DiagonalRecursion, ExactDiagonal, GaussNewton, Hutchinson, MonteCarloFisher
-from kgrow.lifecycle import Lifecycle, Observer
-from kgrow.lifecycle.loss import joint_loss
+from kgrow.lifecycle import Lifecycle
 from kgrow.network.tap import call_tapped
 from kgrow.pruning import CHANNEL_CRITERIA, Bayes, BayesGate, channel_groups, prune
 from kgrow.pruning.bayes_models import ChannelModel, KernelModel, likelihood_of
 from kgrow.run import Run
+from kgrow.training import Observer
+from kgrow.training.loss import joint_loss
 
 HEADS = CrossEntropy((0.2, 0.5, 1.0))
 pytestmark = pytest.mark.usefixtures("eagerly")
@@ -141,8 +142,9 @@ def test_a_life_may_leave_the_counts_to_the_evidence(tmp_path, tiny_task, tiny_a
     with Run.open(tmp_path / "run", {}) as run:
         Lifecycle(tiny_task, tiny_architecture, (1.0, 1.0), settings, run, Observer()).train()
         pruned = [event for event in run.events() if event["event"] == "pruned"]
-    assert [event["keep_ratio"] for event in pruned] == [1.0, 1.0]
-    assert all(0 < event["kept_params"] < event["prunable_params"] for event in pruned)
+    assert [event["change"]["keep_ratios"] for event in pruned] == [{"0": 1.0}, {"1": 1.0}]
+    for event in pruned:
+        assert 0 < event["kept_params"][-1] < event["prunable_params"][-1]
 
 
 def test_channels_are_scored_by_the_same_evidence(unsure, batches, cross_entropy):

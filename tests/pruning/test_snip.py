@@ -111,11 +111,11 @@ def test_scoring_leaves_weights_statistics_and_momentum_alone(criterion, varied_
     generator = np.random.default_rng(0)
     trainer.load_momentum({name: generator.normal(size=slot.shape) for name, slot in trainer.momentum().items()})
     state, momentum = varied_copy.state(), trainer.momentum()
-    rate = float(trainer.optimizer.learning_rate)
+    rate = float(trainer.step.optimizer.learning_rate)
     criterion.saliency(varied_copy, batches, cross_entropy)
     assert all(np.array_equal(value, state[name]) for name, value in varied_copy.state().items())
     assert all(np.array_equal(slot, momentum[name]) for name, slot in trainer.momentum().items())
-    assert (float(trainer.optimizer.learning_rate), int(trainer.optimizer.iterations)) == (rate, 0)
+    assert (float(trainer.step.optimizer.learning_rate), int(trainer.step.optimizer.iterations)) == (rate, 0)
 
 
 def test_redrawn_kernels_score_otherwise_and_depend_on_the_seed_alone(tiny_network, batches, cross_entropy):

@@ -17,9 +17,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from kgrow.lifecycle.observer import Observer
 from kgrow.reporting.progress import Display, PlainLines, StatusLine, display_for
 from kgrow.reporting.search_state import SearchState
+from kgrow.training.observer import Observer
 
 ROOT = Path(__file__).parents[2]
 SIZES = (25_008, 47_872, 45_568, 50_944)

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching import SPACES
 from kgrow.searching.latency import LATENCY, SHARE, measured
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.proposals import Proposals
 from kgrow.task import Task
+from kgrow.training import Observer
 
 
 @pytest.fixture(scope="module")

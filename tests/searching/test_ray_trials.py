@@ -10,13 +10,14 @@ import pytest
 
 import kgrow
 from kgrow.graph import Architecture
-from kgrow.lifecycle import BEST, LAST, Observer
+from kgrow.lifecycle import BEST, LAST
 from kgrow.run import Run
 from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Accuracy
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
 from kgrow.searching.trials import FORK, OUTCOME, Trials
+from kgrow.training import Observer
 
 FOREVER = float("inf")
 

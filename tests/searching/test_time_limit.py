@@ -2,11 +2,12 @@
 
 import pytest
 
-from kgrow.lifecycle import PRESETS, Observer, Settings
+from kgrow.lifecycle import PRESETS, Settings
 from kgrow.lifecycle.pace import Pace
 from kgrow.pruning import Magnitude
 from kgrow.run import Run
 from kgrow.searching.time_limit import fitted, training_time
+from kgrow.training import Observer
 
 SETTINGS = Settings(PRESETS["default"], Magnitude())
 INFINITY = float("inf")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from kgrow.graph import Scaling
-from kgrow.lifecycle import BEST, LAST, Lifecycle, Observer, Preset, Settings, Snapshot
+from kgrow.lifecycle import BEST, LAST, Lifecycle, Preset, Settings, Snapshot
 from kgrow.pruning import Iterative, Magnitude, NoPruning, OneShot, kept_params
 from kgrow.run import Run
 from kgrow.searching import Candidate
@@ -20,6 +20,7 @@ from kgrow.searching.trials import FORK, NETWORKS_KEPT, OUTCOME, Trials
 from kgrow.structure import Decisions, FixedGrowth, ScheduledPruning
 from kgrow.structure.policy import not_at_hand
 from kgrow.task import Augmentation
+from kgrow.training import Observer
 
 # The second leaves the first before epoch 3 and is the life of `unbroken`, the third leaves both before epoch 1.
 RATIOS = ((0.5, 0.6), (0.5, 0.3), (0.25, 0.3))

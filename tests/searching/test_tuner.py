@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching.estimating import Full
 from kgrow.searching.estimating.estimates import Estimates
@@ -17,6 +16,7 @@ from kgrow.searching.oracles import ORACLES, make_oracle
 from kgrow.searching.proposals import LARGEST_RATIO, RATIO_STEP, SMALLEST_RATIO, Proposals
 from kgrow.searching.trials import Trials
 from kgrow.searching.tuner import AT_ONCE, FOLDER, Tuner
+from kgrow.training import Observer
 
 
 class Learned(Trials):

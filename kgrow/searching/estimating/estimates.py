@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from kgrow.lifecycle import BEST, LAST, Observer
+from kgrow.lifecycle import BEST, LAST
 from kgrow.run import Run
 from kgrow.searching.estimating.estimator import ApproximateObserver, Bench, Estimator
 from kgrow.searching.estimating.full import Full
 from kgrow.searching.proposals import Proposal, Proposals
 from kgrow.searching.trial import Trial, check_same
 from kgrow.searching.trials import NETWORKS_KEPT, OUTCOME, Trials
+from kgrow.training import Observer
 
 ESTIMATE, FOLDER = "estimate.json", "estimates"
 # Candidates that are trained in full at the end: as many as networks are kept.

@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching.proposals import Proposal, Proposals
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import Trials
+from kgrow.training import Observer
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow.lifecycle import Lifecycle
-from kgrow.lifecycle.loss import exit_weights
 from kgrow.pruning.batches import saliency_batches
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.estimating.gradient_noise import gradient_moments, noise_statistic
 from kgrow.searching.proposals import Proposal
+from kgrow.training.loss import exit_weights
 
 EVENT = "evidence"
 SMOOTHING = 0.9

@@ -9,11 +9,11 @@ import numpy as np
 
 from kgrow._keras import tf
 from kgrow.bayes.outer_products import mean_squares
-from kgrow.lifecycle.loss import joint_loss
 from kgrow.network import GrowingNetwork
 from kgrow.pruning.bayes_models import KernelModel
 from kgrow.pruning.criterion import Batch
 from kgrow.pruning.gradients import mean_gradients
+from kgrow.training.loss import joint_loss
 
 # Added to the variances as a fraction of their mean. The published constant is absolute, so that the outcome depends
 # on the scale of the loss.

@@ -8,10 +8,11 @@ import json
 import traceback
 
 from kgrow.graph import Architecture
-from kgrow.lifecycle import LAST, Lifecycle, OutOfTimeError, Settings, Snapshot, TrainingDivergedError
+from kgrow.lifecycle import LAST, Lifecycle, Settings, Snapshot
 from kgrow.lifecycle.checkpoint import MOMENTUM
 from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
 from kgrow.searching.proposals import Proposal
+from kgrow.training import OutOfTimeError, TrainingDivergedError
 
 FOLDER = "supernets"
 # Of the preset's learning rate, from where a cosine falls to 0: after a pruning the full rate would undo the training.

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kgrow.lifecycle import LAST, PRESETS, Observer
+from kgrow.lifecycle import LAST, PRESETS
 from kgrow.run import Run
 from kgrow.searching import Candidate
 from kgrow.searching.estimating import Evidence, Extrapolation
@@ -17,6 +17,7 @@ from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Accuracy, AccuracyConstraint
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.trials import OUTCOME, Trials
+from kgrow.training import Observer
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 

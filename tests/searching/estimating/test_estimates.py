@@ -6,7 +6,6 @@ import json
 import pytest
 
 import kgrow
-from kgrow.lifecycle import Observer
 from kgrow.run import Run
 from kgrow.searching import Candidate
 from kgrow.searching.estimating import ESTIMATORS, Estimate, Estimator, chosen_estimator, name_of, searching_share
@@ -16,6 +15,7 @@ from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Accuracy
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.trials import OUTCOME, Trials
+from kgrow.training import Observer
 
 
 @dataclasses.dataclass(frozen=True)

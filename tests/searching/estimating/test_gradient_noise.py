@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
-from kgrow.lifecycle.loss import joint_loss
 from kgrow.searching.estimating.gradient_noise import gradient_moments, noise_statistic
+from kgrow.training.loss import joint_loss
 
 EXAMPLES, PARAMETERS = 64, 4000
 SPREAD = math.sqrt(2 / PARAMETERS)

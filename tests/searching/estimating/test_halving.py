@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kgrow.lifecycle import PRESETS, Observer
+from kgrow.lifecycle import PRESETS
 from kgrow.run import Run
 from kgrow.searching import Candidate
 from kgrow.searching.estimating import Halving
@@ -15,6 +15,7 @@ from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Accuracy
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.trials import Trials
+from kgrow.training import Observer
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 

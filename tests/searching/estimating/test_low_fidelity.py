@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from kgrow.lifecycle import ChannelPruning, Observer
+from kgrow.lifecycle import ChannelPruning
 from kgrow.pruning import CHANNEL_CRITERIA
 from kgrow.run import Run
 from kgrow.searching import SPACES, Candidate
@@ -14,6 +14,7 @@ from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Accuracy
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.trials import Trials
+from kgrow.training import Observer
 
 
 class Caught(Trials):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kgrow.lifecycle import ChannelPruning, Observer, Snapshot
+from kgrow.lifecycle import ChannelPruning, Snapshot
 from kgrow.pruning import CHANNEL_CRITERIA
 from kgrow.run import Run
 from kgrow.searching import Candidate
@@ -17,6 +17,7 @@ from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Accuracy
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.trials import Trials
+from kgrow.training import Observer
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 

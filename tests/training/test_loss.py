@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrow._keras import tf
-from kgrow.lifecycle.loss import exit_weights, joint_loss, relative_depths
 from kgrow.searching import SPACES
+from kgrow.training.loss import exit_weights, joint_loss, relative_depths
 
 DENSE = SPACES["seed_dense"].build((32, 32, 3), 10)
 PUBLISHED = (0.15, 0.30, 0.45)

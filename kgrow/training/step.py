@@ -1,0 +1,158 @@
+"""`TrainingStep`: the step of every training, and an epoch of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrow._keras import keras, tf
+
+Batches = Iterable[tuple[np.ndarray, np.ndarray]]
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+class TrainingStep:
+    """Changes the images, follows the gradient of the loss and keeps at zero what is pruned.
+
+    Under a `tf.distribute` strategy, whose scope variables and step are made and used in, each replica trains an equal
+    part of every batch. The step is that of one device, but for batch normalisation: each replica normalises by the
+    statistics of its own part, and the moving ones are the means of theirs.
+
+    Args:
+        variables: What is trained, by name.
+        loss: Maps images, labels and further inputs to the mean loss, which is what is told.
+        optimizer: Fresh, with its clipping; every step gives it the rate.
+        prepare: Changes raw images by a seed, int32 (2,): scales and augments them.
+        decay: Coupled weight decay by name: the gradient of a weight gains that times the weight, before it is clipped.
+        penalty: Returns what the gradient is taken of besides the loss.
+        finish: Called after each step, in its graph: applies masks.
+        signature: Shapes of images, labels, seed and inputs; None traces anew for others.
+        seed: Of what `prepare` draws: that of a step depends on the seed and the step's number alone.
+    """
+
+    def __init__(  # noqa: PLR0913 - what trainings differ in; all but three are keywords with a default
+        self,
+        variables: Mapping[str, Any],
+        loss: Callable[..., Any],
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        prepare: Callable[[Any, Any], Any] = lambda images, seed: images,
+        decay: Mapping[str, float] | None = None,
+        penalty: Callable[[], Any] | None = None,
+        finish: Callable[[], None] = lambda: None,
+        signature: Sequence[Any] | None = None,
+        seed: int = 0,
+    ):
+        self.variables, self.optimizer, self.seed, self.number = dict(variables), optimizer, seed, 0
+        self._loss, self._prepare, self._penalty, self._finish = loss, prepare, penalty, finish
+        self._decay = [(decay or {}).get(name, 0.0) for name in self.variables]
+        self._strategy, self._is_distributed = tf.distribute.get_strategy(), tf.distribute.has_strategy()
+        optimizer.build(list(self.variables.values()))
+        self._step = tf.function(self._whole, autograph=False, input_signature=signature)
+
+    @property
+    def num_traces(self) -> int:
+        """How often the step was traced."""
+        return int(self._step.experimental_get_tracing_count())
+
+    def __call__(self, images: Any, labels: Any, *inputs: Any) -> Any:
+        """Makes one step and returns its loss, a tensor."""
+        seed = tf.constant([self.seed, self.number], tf.int32)
+        self.number += 1
+        return self._step(tf.cast(images, tf.float32), tf.constant(labels), seed, *inputs)
+
+    def epoch(
+        self,
+        batches: Batches,
+        rates: Callable[[int], float],
+        *,
+        inputs: Sequence[Any] = (),
+        before_step: Callable[[], None] = lambda: None,
+        on_step: Callable[[int], None] = lambda done: None,
+    ) -> float:
+        """Makes a step with every batch and returns the mean loss.
+
+        Args:
+            batches: Raw images and labels.
+            rates: Maps the number of a batch to the learning rate.
+            inputs: Of the loss.
+            before_step: Called before every step.
+            on_step: Called after every step with the number of batches done.
+        """
+        losses = []
+        for number, (images, labels) in enumerate(batches):
+            before_step()
+            self.optimizer.learning_rate.assign(rates(number))
+            losses.append(self(images, labels, *inputs))
+            on_step(number + 1)
+        return float(np.mean([loss.numpy() for loss in losses]))
+
+    def slots(self) -> dict[str, np.ndarray]:
+        """Returns all that the optimizer remembers from step to step, by numbers."""
+        return {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(self.optimizer.variables)}
+
+    def load_slots(self, state: Mapping[str, np.ndarray]) -> None:
+        """Assigns what `slots` returned."""
+        for index, variable in enumerate(self.optimizer.variables):
+            variable.assign(state[f"optimizer/{index}"])
+
+    def _whole(self, images: Any, labels: Any, seed: Any, *inputs: Any) -> Any:
+        images = self._prepare(images, seed)
+        loss = (self._replicas if self._is_distributed else self._update)(images, labels, *inputs)
+        self._finish()  # of all replicas at once: inside one, variables cannot be assigned
+        return loss
+
+    def _replicas(self, images: Any, labels: Any, *inputs: Any) -> Any:
+        """Makes one optimizer step of all replicas together, each with its part of the batch."""
+
+        @tf.autograph.experimental.do_not_convert
+        def update() -> Any:
+            context = tf.distribute.get_replica_context()
+            size = tf.shape(labels)[0] // context.num_replicas_in_sync
+            begin = context.replica_id_in_sync_group * size
+            return self._update(images[begin : begin + size], labels[begin : begin + size], *inputs)
+
+        return self._strategy.reduce("mean", self._strategy.run(update), axis=None)
+
+    def _update(self, images: Any, labels: Any, *inputs: Any) -> Any:
+        variables = list(self.variables.values())
+        with tf.GradientTape() as tape:
+            loss = self._loss(images, labels, *inputs)
+            total = loss if self._penalty is None else loss + self._penalty()
+        # What a network has lost its last reader of has no gradient.
+        gradients = tape.gradient(total, variables, unconnected_gradients="zero")
+        pairs = zip(gradients, variables, self._decay, strict=True)
+        gradients = [gradient + decay * variable if decay else gradient for gradient, variable, decay in pairs]
+        if self._is_distributed:  # the optimizer adds up what the replicas give
+            gradients = [gradient / self._strategy.num_replicas_in_sync for gradient in gradients]
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return loss
+
+
+def half_cosine(progress: float) -> float:
+    """Returns the share of the learning rate at a part of a training in [0, 1], from 1 to 0."""
+    return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def check_finite(epoch: int, loss: float, logits: np.ndarray | float = 0.0) -> None:
+    """Checks what an epoch has come to.
+
+    Args:
+        epoch: 0-based.
+        loss: Mean of its steps.
+        logits: Of the validation images after it.
+
+    Raises:
+        TrainingDivergedError: If something is not finite.
+    """
+    if not (math.isfinite(loss) and np.isfinite(logits).all()):
+        raise TrainingDivergedError(
+            f"Loss and logits must be finite, but are not in epoch {epoch + 1}, whose mean training loss is {loss}. A "
+            "lower `learning_rate` usually mends it; look for extreme pixels in the training images, too."
+        )
