@@ -17,6 +17,7 @@ from kgrow.config import Config, Data, Pruning
 from kgrow.document import task_document
 from kgrow.execution import Plan
 from kgrow.exporting.export import check_representative_dataset
+from kgrow.graph.values import digest_of
 from kgrow.lifecycle import ChannelPruning, Preset, Settings
 from kgrow.lifecycle.class_weights import chosen_class_weights
 from kgrow.lifecycle.distribute import make_strategy
@@ -31,6 +32,7 @@ from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import chosen_objective
 from kgrow.searching.proposals import Proposals
+from kgrow.searching.space import started_by
 from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer
@@ -244,6 +246,7 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
     return {
         "task": task_document(task) | {"fingerprint": task.fingerprint},
         "architecture": proposals.full.to_json(),
+        "initial": digest_of(started_by(proposals.space, proposals.full)),
         "variants": [list(variant) for variant in proposals.variants],
         "keep_ratios": proposals.keep_ratios,
         "limits": dataclasses.asdict(proposals.limits),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import kgrow
 from kgrow.compressing.plan import Plan
 from kgrow.graph import Architecture
 from kgrow.graph.keras_models import KerasModel
+from kgrow.graph.values import digest_of
 from kgrow.network import GrowingNetwork
 from kgrow.run import described
 from kgrow.task import Split, Task
@@ -82,13 +82,10 @@ def identity(given: KerasModel, task: Task, plan: Plan) -> dict[str, Any]:
         task: The data.
         plan: How it is compressed.
     """
-    architecture, digest = given.weighted.architecture, hashlib.sha256()
-    for name, value in sorted(given.weighted.state.items()):
-        digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
     return {
         "task": {"name": task.name, "fingerprint": task.fingerprint},
-        "architecture": architecture.to_json(),
-        "weights": digest.hexdigest(),
+        "architecture": given.weighted.architecture.to_json(),
+        "weights": digest_of(given.weighted.state),
         "plan": _config(plan) | {"seed": plan.seed},
     }
 

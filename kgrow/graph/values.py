@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -33,6 +34,14 @@ class Weighted(NamedTuple):
     def state(self) -> dict[str, np.ndarray]:
         """The weights, named `node/weight`."""
         return {f"{node}/{name}": value for node, own in self.weights.items() for name, value in own.items()}
+
+
+def digest_of(state: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 of names and values, in hexadecimal digits."""
+    found = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        found.update(f"{name} {np.shape(value)} {value.dtype}".encode() + np.ascontiguousarray(value).tobytes())
+    return found.hexdigest()
 
 
 def constants_of(weighted: Weighted) -> dict[str, np.ndarray]:

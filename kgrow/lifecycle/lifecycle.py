@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,9 +45,10 @@ class Lifecycle(EpochLoop):
         run: Where events and checkpoints go.
         observer: Told what happens.
         pool: Where trainers of other networks wait, and this one's goes in the end; all of equal settings.
+        initial: Values that variables of the target start with, by name; those that are not named are fresh.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two have a default
         self,
         task: Task,
         target: Architecture,
@@ -56,13 +57,14 @@ class Lifecycle(EpochLoop):
         run: Run,
         observer: Observer,
         pool: TrainerPool | None = None,
+        initial: Mapping[str, np.ndarray] | None = None,
     ):
         settings.preset.check_batch_size(len(task.train))
         super().__init__(settings.preset.epochs, observer, run.path.name)
         self.run = run
         self.task, self.target, self.keep_ratios, self.settings = task, target, keep_ratios, settings
         self.pool, self._on_fork = pool or TrainerPool(), lambda snapshot: None
-        self.decisions = Decisions(settings.policies, target, tuple(keep_ratios), settings.preset.epochs)
+        self.decisions = Decisions(settings.policies, target, tuple(keep_ratios), self.num_epochs, initial or {})
         self.events: list[dict[str, Any]] = []
 
     def train(

@@ -15,7 +15,7 @@ from kgrow._checks import check_keep_ratios
 from kgrow.graph import Architecture, Scaling
 from kgrow.searching.footprint import Costs, Footprint, costs
 from kgrow.searching.limits import LimitError, Limits
-from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built_by
+from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built_by, started_by
 
 # Where keep ratios are searched: up to 1 where a limit lowers them all, else up to a half. Below a fifth of what the
 # others keep a block is starved, which a small validation split does not always show. KerasTuner counts steps by floor
@@ -149,7 +149,8 @@ class Proposals:
         ratios = self._within_limits(self._ratios(hp, depth), known)
         values: dict[str, float | int | str] = {"depth": depth, "width": width, "links": links}
         values |= {f"block_{index}/keep_ratio": ratio for index, ratio in enumerate(ratios)}
-        return Proposal(Candidate(architecture, ratios), values, known.footprint(ratios, self.scope))
+        candidate = Candidate(architecture, ratios, started_by(self.space, architecture))
+        return Proposal(candidate, values, known.footprint(ratios, self.scope))
 
     def declare(self, hp: HyperParameters) -> None:
         """Registers every choice that any candidate may need: a space that grew later would be another one."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
+
+import numpy as np
 
 from kgrow._checks import check_keep_ratio
 from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling
@@ -35,10 +37,12 @@ class Candidate:
     Args:
         architecture: What the network grows into.
         keep_ratios: Kept fraction of each block's prunable connections, each in (0, 1].
+        initial: See `SearchSpace.initial`.
     """
 
     architecture: Architecture
     keep_ratios: tuple[float, ...]
+    initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.keep_ratios) != len(self.architecture.blocks):
@@ -81,6 +85,17 @@ class SearchSpace(abc.ABC):
             links: One of `links`; the first by default.
         """
 
+    def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
+        """Returns values that a network starts with instead of fresh ones, none by default.
+
+        Args:
+            architecture: What `build` returned, or its first blocks.
+
+        Returns:
+            By the name of a variable, such as `block_0/cell_0/first/kernel`, a float32 array of its shape.
+        """
+        return {}
+
 
 def scaled_filters(filters: int, width: float) -> int:
     """Returns a number of filters times a width, a multiple of 4, which kernels for 8 bits like, and at least 4."""
@@ -102,6 +117,25 @@ def with_heads(blocks: Sequence[Sequence[Cell]]) -> tuple[CellBlock, ...]:
 def unscaled(channels: int) -> Scaling:
     """Returns the scaling that leaves pixels as they are."""
     return Scaling((0.0,) * channels, (1.0,) * channels)
+
+
+def started_by(space: SearchSpace, architecture: Architecture) -> Mapping[str, np.ndarray]:
+    """Returns `SearchSpace.initial`, held to its contract.
+
+    Raises:
+        PluginError: If it is broken; the message names the package.
+    """
+    with blamed(space):
+        values = space.initial(architecture)
+    kernels = {f"{kernel.name}/kernel": kernel.kernel_shape for kernel in architecture.kernels()}
+    for name, value in values.items():
+        if name.rpartition("/")[0] not in architecture.by_name:
+            raise broken(space, "give values of variables of the network", f"gives one of {name!r}")
+        shape, dtype = np.shape(value), np.asarray(value).dtype
+        if shape != kernels.get(name, shape) or dtype != np.float32 or not np.isfinite(value).all():
+            wanted = f"finite float32 values of the shape {kernels.get(name, shape)} for {name!r}"
+            raise broken(space, f"give {wanted}", f"gives others: {dtype} of {shape}")
+    return values
 
 
 def built_by(space: SearchSpace, input_shape: tuple[int, int, int], num_classes: int, **options: Any) -> Architecture:

@@ -153,7 +153,14 @@ class Trials:
         candidate, directory, epochs = proposal.candidate, self.directory(index), self.settings.preset.epochs
         self.observer.trial_started(directory.path.name, candidate.keep_ratios, epochs)
         lifecycle = Lifecycle(
-            self.task, candidate.architecture, candidate.keep_ratios, self.settings, directory, self.observer, self.pool
+            self.task,
+            candidate.architecture,
+            candidate.keep_ratios,
+            self.settings,
+            directory,
+            self.observer,
+            self.pool,
+            candidate.initial,
         )
         start = self._deepest_prefix(candidate)
         if directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
@@ -253,9 +260,8 @@ class Trials:
 
         Its log has the same name but for the ending.
         """
-        preset = self.settings.preset
-        decisions = Decisions(self.settings.policies, candidate.architecture, candidate.keep_ratios, preset.epochs)
-        prefixes = self.run.child(PREFIXES)
+        policies, epochs, prefixes = self.settings.policies, self.settings.preset.epochs, self.run.child(PREFIXES)
+        decisions = Decisions(policies, candidate.architecture, candidate.keep_ratios, epochs, candidate.initial)
         for name in sorted(filter(prefixes.has, map(_snapshot_of, prefixes.files())), reverse=True):
             if prefixes.has(log_of(name)) and decisions.agree_with(prefixes.read_json(log_of(name), LOG)["events"]):
                 return f"{PREFIXES}/{name}"

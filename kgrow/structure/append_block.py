@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from kgrow.graph import Architecture, Block
+from kgrow.graph.values import digest_of
 from kgrow.structure.change import Change, WeightMap
 
 
 @dataclasses.dataclass(frozen=True)
 class AppendBlock(Change):
-    """Appends a block with fresh weights and all its connections; what is there does not change."""
+    """Appends a block with all its connections; what is there does not change.
+
+    Args:
+        block: What is appended.
+        initial: Values that its variables start with, by name; those that are not named are fresh.
+    """
 
     block: Block
+    initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, compare=False)
     event: ClassVar[str] = "grew"
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""
-        return architecture.grow(self.block), WeightMap()
+        return architecture.grow(self.block), WeightMap(given=self.initial)
 
     def to_json(self) -> dict[str, Any]:
         """See `Change.to_json`."""
-        return {"block": self.block.to_json()}
+        return {"block": self.block.to_json(), "initial": digest_of(self.initial) if self.initial else None}

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from kgrow.graph import Architecture
 from kgrow.registry import blamed, broken
 from kgrow.structure.change import Change
@@ -20,7 +22,7 @@ from kgrow.structure.policy import (
 )
 
 # Of one policy before one epoch: more are a policy that never has enough.
-MOST_CHANGES = 1000
+MOST_CHANGES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Decisions:
         target: What the network may grow into.
         keep_ratios: See `StructureState`.
         num_epochs: Length of the run.
+        initial: See `StructureState`.
     """
 
     policies: tuple[StructurePolicy, ...]
     target: Architecture
     keep_ratios: tuple[float, ...]
     num_epochs: int
+    initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def changes(self, look: Callable[[], tuple[int, Architecture, Events, Statistics]]) -> Iterator[Change]:
         """Yields the changes that are due, one by one; each is made before the next one is asked for.
@@ -46,7 +50,7 @@ class Decisions:
             look: Returns epoch, architecture, log and statistics as they are.
 
         Raises:
-            PluginError: If a policy proposes anything but a change, or more than 1000 before one epoch.
+            PluginError: If a policy proposes anything but a change, or more than 100 before one epoch.
         """
         for policy in self.policies:
             for _ in range(MOST_CHANGES):
@@ -72,7 +76,8 @@ class Decisions:
         self, epoch: int, architecture: Architecture, events: Events, statistics: Statistics = not_at_hand
     ) -> StructureState:
         """Returns what policies may look at."""
-        return StructureState(epoch, self.num_epochs, architecture, self.target, self.keep_ratios, events, statistics)
+        target, ratios = self.target, self.keep_ratios
+        return StructureState(epoch, self.num_epochs, architecture, target, ratios, events, self.initial, statistics)
 
     def agree_with(self, events: Sequence[Mapping[str, Any]]) -> bool:
         """Returns whether this run would have done all that the log of another one says, and nothing else.

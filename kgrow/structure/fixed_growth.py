@@ -28,7 +28,7 @@ class FixedGrowth(StructurePolicy):
                 f"`epochs` must hold an epoch for every block after the first ({wanted - 1}), but got {self.epochs}."
             )
         due = self.epochs[grown - 1] if grown else 0
-        return AppendBlock(state.target.blocks[grown]) if state.epoch >= due else None
+        return state.next_block if state.epoch >= due else None
 
     def is_settled(self, state: StructureState) -> bool:
         """See `StructurePolicy.is_settled`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from kgrow.graph import Architecture
 from kgrow.pruning import Criterion
+from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.change import Change
 
 Events = tuple[Mapping[str, Any], ...]
@@ -43,6 +44,7 @@ class StructureState:
         keep_ratios: By block of the target, the fraction of its connections that may stay in the end.
         events: The run's log so far, oldest first: changes, and an event `epoch` after each epoch, with `loss`,
             `val_accuracy` and `val_loss` of every head.
+        initial: Values that variables of the target start with, by name; those that are not named are fresh.
         statistics: See `masks` and `saliency`.
     """
 
@@ -52,6 +54,7 @@ class StructureState:
     target: Architecture
     keep_ratios: tuple[float, ...]
     events: Events = ()
+    initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     statistics: Statistics = not_at_hand
 
     @property
@@ -63,6 +66,16 @@ class StructureState:
     def changes(self) -> Events:
         """The events of all changes so far."""
         return tuple(event for event in self.events if "change" in event)
+
+    @property
+    def next_block(self) -> AppendBlock | None:
+        """The change that appends the target's next block, None if all are there."""
+        number = len(self.architecture.blocks)
+        if number >= len(self.target.blocks):
+            return None
+        block = self.target.blocks[number]
+        own = {node.name for node in (*block.nodes, *block.head)}
+        return AppendBlock(block, {name: v for name, v in self.initial.items() if name.rpartition("/")[0] in own})
 
     def has_made(self, change: Change) -> bool:
         """Returns whether an equal change was made before this very epoch."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from kgrow.graph import Architecture, Scaling
+from kgrow.network import GrowingNetwork
 from kgrow.searching import SearchSpace
+from kgrow.searching.space import started_by
 
 Shape = tuple[int, int, int]
 SHAPES: list[Shape] = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3), (100, 60, 3)]
@@ -85,6 +89,18 @@ class SpaceContract:
         """The first width and links are the default."""
         first = subject.build((28, 28, 1), 10, width=subject.widths[0], links=subject.links[0])
         assert subject.build((28, 28, 1), 10) == first
+
+    @pytest.mark.parametrize("input_shape", SHAPES[:2], ids=str)
+    def test_initial_values_fit_the_network(self, subject: SearchSpace, input_shape: Shape) -> None:
+        """What starts with given values is built as usual."""
+        for width, links in itertools.product(subject.widths, subject.links):
+            architecture = subject.build(input_shape, 10, width=width, links=links)
+            values = started_by(subject, architecture)
+            if values:
+                network = GrowingNetwork(architecture)
+                network.load_state({**network.state(), **values})
+                assert values.keys() <= network.state().keys()
+                assert np.isfinite(np.concatenate(network.logits(np.zeros((1, *input_shape))))).all()
 
     def test_space_is_a_value(self, subject: Any) -> None:
         """Equal arguments make equal spaces."""

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from kgrow.structure import AppendBlock, Change, StructurePolicy, StructureState, Widen
+from kgrow.structure import Change, StructurePolicy, StructureState, Widen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +23,8 @@ class Broaden(StructurePolicy):
 
     def propose(self, state: StructureState) -> Change | None:
         """See `StructurePolicy.propose`."""
-        grown = len(state.architecture.blocks)
-        if grown < len(state.target.blocks):
-            return AppendBlock(state.target.blocks[grown])
+        if state.next_block is not None:
+            return state.next_block
         widened = [event["epoch"] for event in state.changes if event["event"] == "widened"]
         losses = [event["loss"] for event in state.epochs]
         if len(widened) == self.times or state.epoch in widened or len(losses) < 2:
@@ -38,4 +37,4 @@ class Broaden(StructurePolicy):
 
     def is_settled(self, state: StructureState) -> bool:
         """See `StructurePolicy.is_settled`."""
-        return len(state.architecture.blocks) == len(state.target.blocks)
+        return state.next_block is None
