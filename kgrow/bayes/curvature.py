@@ -18,7 +18,7 @@ Batch = tuple[Any, Any]
 class Probe(NamedTuple):
     """A tensor of a forward pass from whose gradient the gradients of single examples in a parameter follow.
 
-    Args:
+    Attributes:
         tensor: On the tape, examples along its first axis.
         squares: Maps the gradient of the summed loss in `tensor` to the sum over examples of their squared gradients
             in the parameter, of the parameter's shape.

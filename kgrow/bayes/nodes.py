@@ -21,7 +21,7 @@ class Derivatives(NamedTuple):
 class Node(abc.ABC):
     """One operation.
 
-    Args:
+    Attributes:
         inputs: Which values it reads: 0 is the input of the graph, i the output of its i-th node; empty for the
             value before it.
     """

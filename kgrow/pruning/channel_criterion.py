@@ -24,7 +24,7 @@ from kgrow.registry import broken, is_foreign
 class ChannelCriterion(abc.ABC):
     """A rule that scores groups of channels.
 
-    Args:
+    Attributes:
         min_saliency: What scores less is removed even where the keep ratio leaves room for it.
         in_nats: See `Criterion`.
     """

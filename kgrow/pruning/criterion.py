@@ -37,7 +37,7 @@ class Prunable(Protocol):
 class Criterion(abc.ABC):
     """A rule that scores connections.
 
-    Args:
+    Attributes:
         min_saliency: What scores less is removed even where the keep ratio leaves room for it.
         empties_kernels: Whether a kernel may lose all its connections where each of them scores 0. Otherwise its best
             one stays, because a kernel without any may cut the network in two.
