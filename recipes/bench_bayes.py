@@ -35,7 +35,7 @@ class Plan:
         convolutions: Filters, side of the kernel and side of the pooling of each.
         dense: Outputs of each Dense layer.
         categories: See `CompressionSettings`.
-        prices: See `CompressionSettings`; set after tries on validation images (decision 0032).
+        prices: See `CompressionSettings`; set after tries on validation images (experiment 0032).
         epochs_per_loop: Before switches are turned.
         recovery_l2: See `CompressionSettings.l2`; while the narrowed network recovers.
     """
