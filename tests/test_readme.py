@@ -1,4 +1,4 @@
-"""Every command and every program of README.md: each is understood, and each runs.
+"""Every command and every program of README.md and of docs/: each is understood, and each runs.
 
 They run as they are written but for what takes long. That is `QUICK`: options that are added to a command, and `TINY`:
 data sets and paths that stand in for others. Programs get the same by `_quick_search` and the names in `DATA`.
@@ -21,8 +21,14 @@ from kgrow.config import Config
 from kgrow.recorded import DOCUMENT
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+README = "README.md"
+# In this order: what the commands of a page need is made by those of the pages before.
+PAGES = [README, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+OTHERS = ["CONTRIBUTING.md", "export/README.md"]
+TEXT = {page: (ROOT / page).read_text("utf-8") for page in [*PAGES, *OTHERS]}
+BLOCKS = [
+    block for page in PAGES for block in re.findall(r"^```(\w+)\n(.*?)^```$", TEXT[page], re.MULTILINE | re.DOTALL)
+]
 # What `.ci/run` does; the recipes have tests of their own.
 NOT_RUN_HERE = ("pip", "pytest", "ray")
 
@@ -71,29 +77,57 @@ def test_every_command_is_understood(words, monkeypatch):
 
 @pytest.mark.parametrize("text", programs(), ids=lambda text: text.strip().splitlines()[-1])
 def test_every_program_is_python(text):
-    compile(text, "README.md", "exec")
+    compile(text, "docs", "exec")
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(?:recipes/)?(\w+\.py)", README))))
-def test_every_program_that_is_named_is_there(name):
-    assert list(ROOT.rglob(name))
+def test_readme_is_short_and_its_programs_and_commands_are_found():
+    assert 100 <= len(TEXT[README].splitlines()) <= 130
+    assert len(programs()) >= 10
 
 
-def test_every_option_that_is_named_is_one():
+@pytest.mark.parametrize("page", TEXT)
+def test_every_program_that_is_named_is_there(page):
+    names = set(re.findall(r"`((?:[\w.-]+/)*\w+\.py)\b", TEXT[page])) - {"out/run.py", "utils.py"}
+    assert not {name for name in names if not list(ROOT.rglob(name))}
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_every_file_that_is_linked_is_there(page):
+    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", TEXT[page])
+    assert not {target for target in targets if not (ROOT / page).parent.joinpath(target).exists()}
+
+
+@pytest.mark.parametrize("folder", ["decisions", "experiments"])
+def test_every_record_is_in_its_list_once_and_has_a_number_of_its_own(folder):
+    records = sorted(path.name for path in (ROOT / "docs" / folder).glob("0*.md"))
+    assert re.findall(r"^\| \[\d+\]\((0.*?)\)", TEXT[f"docs/{folder}/README.md"], re.MULTILINE) == records
+    numbers = [path.name[:4] for path in (ROOT / "docs").glob("*/0*.md")]
+    assert len(numbers) == len(set(numbers))
+
+
+def test_every_record_that_code_refers_to_is_there():
+    sources = [path for folder in ("kgrow", "recipes", "export", "tests") for path in (ROOT / folder).rglob("*.py")]
+    for path in sources:
+        for kind, number in re.findall(r"(decision|experiment)s?[ /](\d{4})\b", path.read_text("utf-8"), re.IGNORECASE):
+            assert list((ROOT / "docs" / f"{kind.lower()}s").glob(f"{number}-*.md")), (path, number)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_that_is_named_is_one(page):
     known = {option for action in _actions(parser()) for option in action.option_strings}
     elsewhere = {"--only", "--quick", "--json"}  # of the recipes
-    assert set(re.findall(r"`(--[a-z][a-z-]+)", README)) <= known | elsewhere
+    assert set(re.findall(r"`(--[a-z][a-z-]+)", TEXT[page])) <= known | elsewhere
 
 
 def test_tree_names_every_module_and_package():
-    tree = README.partition("## The tree")[2]
+    tree = TEXT["docs/tree.md"]
     names = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "kgrow").iterdir()}
     public = {name for name in names if not name.startswith("_") and name != "py.typed"}
     assert not {name for name in public if not re.search(rf"\b{re.escape(name)}", tree)}
 
 
 def test_every_field_of_a_result_is_named():
-    section = README.partition("## What you get")[2].partition("\n## ")[0]
+    section = TEXT["docs/results.md"].partition("\n## `result.json`")[2].partition("\n## ")[0]
     inside = {"task", "config", "preset", "source"}  # told of as a whole
     assert not {name for name in _fields(DOCUMENT, inside) if not re.search(rf"[`.]{name}(\[\])?`", section)}
 
@@ -159,10 +193,10 @@ def test_programs_run(start, place, monkeypatch):
     names = _data(place) | {"kgrow": kgrow}
     _quick_search(place, monkeypatch)
     (text,) = [text for text in programs() if start in text]
-    exec(compile(text.replace("epochs=30", "epochs=10"), "README.md", "exec"), names)
+    exec(compile(text.replace("epochs=30", "epochs=10"), "docs", "exec"), names)
     if "result" in names:
         (text,) = [text for text in programs() if "predict_early" in text]
-        exec(compile(text, "README.md", "exec"), names | {"images": names["result"].task.test.images})
+        exec(compile(text, "docs", "exec"), names | {"images": names["result"].task.test.images})
 
 
 def _quick_search(place, monkeypatch):

@@ -26,7 +26,8 @@ CONV_CATEGORIES: dict[str, tuple[int, ...]] = {
 DENSE_CATEGORIES: dict[str, tuple[int, ...]] = {"element": (), "in_neuron": (1,), "out_neuron": (0,), "layer": (0, 1)}
 
 # Steps on small batches keep a group from being exactly 0. It is off when its prior variance is so small a part of the
-# variance 1 / h that the data leave: at the fixed point its evidence is then within a tenth of its price (experiment 0038).
+# variance 1 / h that the data leave: at the fixed point its evidence is then within a tenth of its price
+# (experiment 0038).
 SMALLEST_SUPPORT = 0.1
 
 
