@@ -1,4 +1,4 @@
-"""An extension of griffe, which reads the docstrings for `mkdocs.yml`: kgrow's `Example:` is Google's `Examples:`."""
+"""An extension of griffe, which reads the docstrings for `mkdocs.yml`, for what Markdown does not know in them."""
 
 from typing import Any
 
@@ -6,10 +6,11 @@ import griffe
 
 
 class ExampleSections(griffe.Extension):
-    """Lets sections of one example be rendered as code."""
+    """Renders sections of one example as code, and formulas as they are written."""
 
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        """Renames the section of an object as soon as it is read."""
+        """Changes `Example:` to Google's `Examples:` and takes the name of the role from a formula."""
         if obj.docstring is not None:
             lines = obj.docstring.value.split("\n")
-            obj.docstring.value = "\n".join("Examples:" if line == "Example:" else line for line in lines)
+            lines = ["Examples:" if line == "Example:" else line for line in lines]
+            obj.docstring.value = "\n".join(lines).replace(":math:`", "`")

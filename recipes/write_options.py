@@ -8,9 +8,9 @@ from kgrow.config import FLAT, SECTIONS, SHORTHAND, flag_of, option_of
 TARGET = Path(__file__).parents[1] / "docs" / "options.md"
 HEAD = """# Options of a search
 
-What a search is told has five sections, and one about data that are named. Each field is given in Python, in a YAML
-file or on the command line; the command line overrides the file, and the file the defaults. `recipes/write_options.py`
-writes this page.
+Which options does a search have? They are in five sections, and a sixth about data that are named. Set a field in Python,
+in a YAML file or on the command line. The command line overrides the file, and the file overrides the defaults.
+`recipes/write_options.py` writes this page.
 
 ```python
 kgrow.search("digits", epochs=10, pruning="snip", training=kgrow.Training(batch_size=32))
@@ -25,10 +25,10 @@ training:
 pruning: snip
 ```
 
-Every run writes `config.yaml` into its directory; `kgrow search DATA --config RUN/config.yaml` gives the run again. An
-object that Python gives is written as the name of its class and its fields, such as
-`{name: snip, reinitialize: true, seed: 0}`, and may be given like this too. What has no such form stands there as a
-text, which only Python can give again. Where it is trained, `engine` and `address`, is not in it.
+Every run writes `config.yaml` into its directory; `kgrow search DATA --config RUN/config.yaml` repeats the run. An object
+that was passed in Python is written as the name of its class and its fields, such as
+`{name: snip, reinitialize: true, seed: 0}`, and YAML may use this form too. An object without such a form is written as a
+text; only Python can pass it again. `engine` and `address`, which say where the run is trained, are not in the file.
 """
 
 

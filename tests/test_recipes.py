@@ -48,13 +48,13 @@ def test_a_bench_prints_one_json_document(bench, name):
 
 def test_picture_of_a_search_shows_what_stays_on_the_terminal():
     recipe = runpy.run_path(str(RECIPES / "draw_search.py"))
-    output = "\r\x1b[2Kepoch 1\r\x1b[2K\x1b[36mgrew block 1\x1b[0m\r\n\x1b[?25h\x1b[1mTrials\x1b[0m\r\n0000  done\r\n"
+    output = "\r\x1b[2Kworking\r\x1b[2K\x1b[36mgrew block 1\x1b[0m\r\n\x1b[?25h\x1b[1mTrials\x1b[0m\r\n0000  done\r\n"
     output += "\x1b[1mEarly exit\x1b[0m\r\n0.1  95.82\r\n\x1b[1mNext steps\x1b[0m\r\n"
     lines = [recipe["STYLE"].sub("", line) for line in recipe["shown"](output)]
     assert lines == ["grew block 1", "Trials", "0000  done", "[...]", "", "Next steps"]
     picture = recipe["picture"](output)
     assert "grew" in picture
-    assert "epoch" not in picture
+    assert "working" not in picture
     assert "95.82" not in picture
 
 
