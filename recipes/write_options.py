@@ -8,8 +8,8 @@ from kgrow.config import FLAT, SECTIONS, SHORTHAND, flag_of, option_of
 TARGET = Path(__file__).parents[1] / "docs" / "options.md"
 HEAD = """# Options of a search
 
-Which options does a search have? They are in five sections, and a sixth about data that are named. Set a field in Python,
-in a YAML file or on the command line. The command line overrides the file, and the file overrides the defaults.
+Which options does a search have? They are in five sections, and a sixth about data that are named. Set a field in
+Python, in a YAML file or on the command line. The command line overrides the file, and the file overrides the defaults.
 `recipes/write_options.py` writes this page.
 
 ```python
@@ -25,10 +25,10 @@ training:
 pruning: snip
 ```
 
-Every run writes `config.yaml` into its directory; `kgrow search DATA --config RUN/config.yaml` repeats the run. An object
-that was passed in Python is written as the name of its class and its fields, such as
-`{name: snip, reinitialize: true, seed: 0}`, and YAML may use this form too. An object without such a form is written as a
-text; only Python can pass it again. `engine` and `address`, which say where the run is trained, are not in the file.
+Every run writes `config.yaml` into its directory; `kgrow search DATA --config RUN/config.yaml` repeats the run. An
+object that was passed in Python is written as the name of its class and its fields, such as
+`{name: snip, reinitialize: true, seed: 0}`, and YAML may use this form too. An object without such a form is written as
+a text; only Python can pass it again. `engine` and `address`, which say where the run is trained, are not in the file.
 """
 
 

@@ -95,7 +95,7 @@ def test_the_gamma_of_a_group_comes_to_its_fixed_point(size, scale, curvature, p
         weights = shrunk(optimum, prior.omega, category.axes, price / curvature).numpy()
         prior = prior.updated(weights, np.full((size, 1), curvature / price), np.ones((size, 1), bool))
         gammas.append(prior.gamma.item())
-    # Experiment 0034: gamma + price / curvature is at first the norm; the factor it is off by is the root of the former.
+    # Experiment 0034: gamma + price / curvature is at first the norm; the factor it is off by is the root of that one.
     norm, square = np.linalg.norm(optimum), np.sum(optimum**2) / size
     factors = (norm / square) ** (0.5 ** np.arange(50))
     np.testing.assert_allclose(gammas, square * factors - price / curvature, rtol=1e-9)
