@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-import kgrow
+from kgrow._version import __version__
 from kgrow.compressing.plan import Plan
 from kgrow.graph import Architecture
 from kgrow.graph.keras_models import KerasModel
@@ -63,7 +63,7 @@ def document(
         for kernel in before[0].kernels()
     ]
     return {
-        "kgrow_version": kgrow.__version__,
+        "kgrow_version": __version__,
         "model": name,
         "task": task.name,
         "seed": plan.seed,
