@@ -47,7 +47,7 @@ LARGEST_DROP, FINE_TUNE_EPOCHS = 0.01, 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search tries, and how.
 
     Args:
@@ -86,7 +86,7 @@ class Search:
     def __init__(
         self,
         task: Task,
-        plan: Plan,
+        plan: SearchPlan,
         run: Run,
         observer: Observer,
         source: dict[str, Any] | None = None,
