@@ -348,7 +348,7 @@ def exit_code(line, capsys):
         (["search", "digits", "--oracle", "hyperband"], "Successive halving is the estimator 'halving'"),
         (
             ["search", "digits", "--criterion", "bayes"],
-            "`pruning.criterion` is not 'bayes' since kgrow 0.2. It is 'fisher'",
+            "is not 'bayes' since kgrow 0.2. It is 'fisher'",
         ),
         (["search", "digits", "--channel-criterion", "gate"], "since kgrow 0.2. It is 'taylor'"),
         (["search", "digits", "--image-size", "30000"], "`data.image_size` must be a side of at most 2048 pixels"),
