@@ -6,6 +6,8 @@ Names are imported when they are first used, so that `import kgrow` does not loa
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from kgrow._version import __version__
+
 if TYPE_CHECKING:
     from kgrow._plugins import PluginError
     from kgrow.compressing.compress import compress
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from kgrow.searching.engine import Ray
     from kgrow.searching.limits import LimitError, Limits
     from kgrow.task import Augmentation, Task
-
-__version__ = "0.2.0"
 
 _HOMES = {
     "Augmentation": "kgrow.task",

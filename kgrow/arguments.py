@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import kgrow
+from kgrow._version import __version__
 from kgrow.config import SECTIONS, Option, flag_of, option_of
 from kgrow.config.removed import OPTIONS as REMOVED
 from kgrow.config.texts import numbers
@@ -23,7 +23,7 @@ def parser(shows_all: bool = False) -> argparse.ArgumentParser:
         shows_all: Whether the help of `search` has all options, in groups; otherwise the most used ones.
     """
     top = argparse.ArgumentParser(prog="kgrow", description="Grow, prune and search small image classifiers.")
-    top.add_argument("--version", action="version", version=f"kgrow {kgrow.__version__}")
+    top.add_argument("--version", action="version", version=f"kgrow {__version__}")
     commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     _add_search(commands, shows_all)
     _add_export(commands)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import kgrow
+from kgrow._version import __version__
 from kgrow.document import best_document, candidate_document, choice_document, pareto_document, task_document
 from kgrow.exporting import Artefact, ExportError, ExportOptions, classify
 from kgrow.exporting.companions import write_companions
@@ -47,7 +47,7 @@ LARGEST_DROP, FINE_TUNE_EPOCHS = 0.01, 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search tries, and how.
 
     Args:
@@ -86,7 +86,7 @@ class Search:
     def __init__(
         self,
         task: Task,
-        plan: Plan,
+        plan: SearchPlan,
         run: Run,
         observer: Observer,
         source: dict[str, Any] | None = None,
@@ -126,7 +126,7 @@ class Search:
         exact = [trial for trial in outcomes if not trial.estimated and (trial.status == "done" or trial == winner)]
         complete, proposals = self.estimates.are_complete, self.plan.proposals
         document: dict[str, Any] = {
-            "kgrow_version": kgrow.__version__,
+            "kgrow_version": __version__,
             "task": task_document(self.task),
             "source": self.source,
             "seed": self.plan.settings.seed,

@@ -17,7 +17,7 @@ from kgrow._keras import pinned
 from kgrow._rules import Rule, checked, optional
 from kgrow.config import Config, Pruning, Training, Tuning, flat_rules, sectioned
 from kgrow.config.removed import refusing_removed
-from kgrow.execution import Plan, Search
+from kgrow.execution import Search, SearchPlan
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.latency import untrained_latency_ms
 from kgrow.inventory import check_same_images, record_images
@@ -160,14 +160,14 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         return Search(task, plan, run, observer, task.origin, cluster).result(seconds, started)
 
 
-def _connected(engine: Ray, plan: Plan) -> contextlib.AbstractContextManager[None]:
+def _connected(engine: Ray, plan: SearchPlan) -> contextlib.AbstractContextManager[None]:
     """Connects to a cluster, if it can train what is planned."""
     if not isinstance(plan.estimator, Full):
         raise ValueError(
             f"`tuning.estimator` must be 'full' with the engine 'ray', but got {plan.estimator!r}. What an estimator "
             "says of a candidate depends on those before it, which a cluster trains at the same time."
         )
-    if plan.settings.strategy is not None:
+    if plan.settings.distribution is not None:
         raise ValueError(
             "`training.distribute` must be None with the engine 'ray', but got a strategy. Give a candidate several "
             "GPUs by one of the two: candidates side by side keep all of them busy too."

@@ -15,7 +15,7 @@ from kgrow._checks import check_keep_ratios
 from kgrow._plugins import Registry
 from kgrow.config import Config, Data, Pruning
 from kgrow.document import task_document
-from kgrow.execution import Plan
+from kgrow.execution import SearchPlan
 from kgrow.exporting.export import check_representative_dataset
 from kgrow.graph.values import digest_of
 from kgrow.lifecycle import ChannelPruning, Preset, Settings
@@ -38,7 +38,7 @@ from kgrow.task import Augmentation, Task
 from kgrow.training import Observer
 
 
-def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[Task, Plan, Config]:
+def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[Task, SearchPlan, Config]:
     """Reads the data and says what a search tries on them; nothing is trained or written.
 
     Args:
@@ -80,7 +80,7 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
     proposals = propose(task)
     depth = max(depth for depth, _, _ in proposals.variants)
     preset.check_num_blocks(depth, grows=_chosen_growth(config) is None)
-    plan = Plan(
+    plan = SearchPlan(
         proposals=proposals,
         settings=_settings(task, config, preset, len(proposals.full.blocks)),
         objective=goal,
@@ -135,7 +135,7 @@ def _settings(task: Task, config: Config, preset: Preset, num_blocks: int) -> Se
         seed=training.seed,
         channels=channel_pruning(pruning, num_blocks, training.seed),
         growth=_chosen_growth(config),
-        strategy=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
+        distribution=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
     )
     return with_prices(settings, len(task.train))
@@ -212,13 +212,15 @@ def _priced(criterion: Any, name: str, num_train: int) -> Any:
         return criterion
     if not criterion.in_nats:
         raise ValueError(
-            f"`{name}` must be 'bayes', or have a `min_saliency`, with the strategy 'bayes', but got {criterion!r}: "
+            f"`{name}` must be 'fisher', or have a `min_saliency`, with the strategy 'bayes', but got {criterion!r}: "
             "the evidence decides how many stay."
         )
     return dataclasses.replace(criterion, min_saliency=1 / num_train)
 
 
-def in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | None, observer: Observer) -> Plan:
+def in_time(
+    task: Task, plan: SearchPlan, run: Run, started: float, max_time: float | None, observer: Observer
+) -> SearchPlan:
     """Returns the plan with a schedule that the time allows.
 
     Args:
@@ -237,7 +239,7 @@ def in_time(task: Task, plan: Plan, run: Run, started: float, max_time: float | 
     return dataclasses.replace(plan, settings=settings)
 
 
-def configuration(task: Task, plan: Plan) -> dict[str, Any]:
+def configuration(task: Task, plan: SearchPlan) -> dict[str, Any]:
     """Returns the resolved configuration: a run is taken up only with an equal one.
 
     The number of trials is not in it: a run may be given more.
@@ -263,7 +265,7 @@ def configuration(task: Task, plan: Plan) -> dict[str, Any]:
         "channels": None if settings.channels is None else _fields(settings.channels),
         "augmentation": dataclasses.asdict(settings.augmentation),
         "class_weights": settings.class_weights,
-        "replicas": 1 if settings.strategy is None else settings.strategy.num_replicas_in_sync,
+        "replicas": 1 if settings.distribution is None else settings.distribution.num_replicas_in_sync,
         "seed": settings.seed,
     }
 

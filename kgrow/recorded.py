@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kgrow import __version__
 from kgrow._files import read_file, read_json
 from kgrow._ownership import CONFIG, HEADER, check_version
 from kgrow._schema import fields_of
+from kgrow._version import __version__
 from kgrow.exporting import Artefact
 from kgrow.graph import Architecture
 from kgrow.lifecycle import BEST, Snapshot

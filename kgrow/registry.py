@@ -20,7 +20,7 @@ CRITERIA = Registry(
         "magnitude": "kgrow.pruning.magnitude:Magnitude",
         "snip": "kgrow.pruning.snip:SNIP",
         "snip_reinit": "kgrow.pruning.snip:SNIP.reinitializing",
-        "bayes": "kgrow.pruning.bayes:Bayes.drawing",
+        "fisher": "kgrow.pruning.fisher:FisherPruning.drawing",
         "bayes_link": "kgrow.pruning.bayes_link:BayesLink.drawing",
         "random": "kgrow.pruning.random:Random",
     },
@@ -31,11 +31,11 @@ CHANNEL_CRITERIA = Registry(
     "channel_criterion",
     "kgrow.pruning.channel_criterion:ChannelCriterion",
     {
-        "gate": "kgrow.pruning.channel_criterion:Gate",
-        "bayes": "kgrow.pruning.channel_criterion:BayesGate.drawing",
+        "taylor": "kgrow.pruning.channel_criterion:TaylorChannel",
+        "fisher": "kgrow.pruning.channel_criterion:FisherChannel.drawing",
         "snip": "kgrow.pruning.channel_criterion:GroupSNIP",
         "norm": "kgrow.pruning.channel_criterion:GroupNorm",
-        "bn_scale": "kgrow.pruning.channel_criterion:NormScale",
+        "network_slimming": "kgrow.pruning.channel_criterion:NetworkSlimming",
     },
     made=seeded,
 )

@@ -12,7 +12,6 @@ from typing import Any, final
 
 import numpy as np
 
-from kgrow import __version__
 from kgrow._encoding import decode_arrays, decode_json, encode_arrays, encode_json
 from kgrow._files import (
     append_line,
@@ -24,6 +23,7 @@ from kgrow._files import (
     write_atomic,
 )
 from kgrow._ownership import CONFIG, HEADER, Ownership, check_version, make_directory, read_header
+from kgrow._version import __version__
 
 _FORMAT = "kgrow-run-1"
 _EVENTS = "events.jsonl"

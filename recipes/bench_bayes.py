@@ -95,41 +95,43 @@ def _measured(name: str, plan: Plan, goals: tuple[str, str], quick: bool) -> Ite
 
 
 def _compressed(plan: Plan, seed: int, quick: bool) -> Outcome:
-    from kgrow.bayes import (
-        Chain,
-        Compression,
-        CompressionSettings,
-        MonteCarloFisher,
-        error_rate,
-        executed_flops,
-        published_flops,
-    )
+    from kgrow.bayes import Compression, CompressionSettings, MonteCarloFisher
+    from kgrow.exporting.compact import compact
+    from kgrow.graph import Scaling
+    from kgrow.graph.chain import chain, glorot_normal
+    from kgrow.network import GrowingNetwork
+    from kgrow.pruning import CompressibleNetwork
 
     (images, labels), test = _mnist(QUICK_IMAGES if quick else None)
     settings = CompressionSettings(plan.categories, plan.prices, curvature=MonteCarloFisher(seed=seed))
-    chain = Chain.fresh((28, 28, 1), plan.convolutions, plan.dense, seed)
-    work, epochs = Compression(chain, settings, seed), 0
+    network = GrowingNetwork(chain((28, 28, 1), plan.convolutions, plan.dense, Scaling((0.0,), (1.0,))))
+    network.load_state({**network.state(), **glorot_normal(network.architecture, seed)})
+    work, epochs = Compression(CompressibleNetwork(network), settings, seed), 0
     for loop in range(2 if quick else NUM_LOOPS):
         for _ in range(1 if quick else plan.epochs_per_loop):
             loss = work.train(_shifted(images, seed, epochs), labels)
             epochs += 1
         work.update(images, labels)
-        widths = chain.narrowed(work.masks).widths()
-        print(f"seed {seed}, loop {loop}: loss {loss:.4f}, {widths}", file=sys.stderr, flush=True)
-    small = chain.narrowed(work.masks)
+        print(f"seed {seed}, loop {loop}: loss {loss:.4f}, {_outcome(network, test)}", file=sys.stderr, flush=True)
+    small = compact(network)
     plain = dataclasses.replace(settings, categories=((),) * len(plan.prices), l2=plan.recovery_l2)
-    recovery = Compression(small, plain, seed)
+    recovery = Compression(CompressibleNetwork(small), plain, seed)
     for epoch in range(1 if quick else RECOVERY_EPOCHS):
         recovery.set_learning_rate(RECOVERY_RATE * (1 + math.cos(math.pi * epoch / RECOVERY_EPOCHS)) / 2)
         recovery.train(_shifted(images, seed, epochs + epoch), labels)
-    outcome = Outcome(
-        100 * error_rate(small, *test),
-        published_flops(small.sizes()) / 1e6,
-        executed_flops(small.sizes()) / 1e6,
-        small.widths(),
-    )
+    outcome = _outcome(small, test)
     print(f"seed {seed}: {outcome}", file=sys.stderr, flush=True)
     return outcome
+
+
+def _outcome(network: Any, test: tuple[np.ndarray, np.ndarray]) -> Outcome:
+    from kgrow.bayes import executed_flops, layer_sizes, published_flops, widths
+    from kgrow.graph.values import Weighted
+
+    images, labels = test
+    sizes = layer_sizes(Weighted.of(network.architecture, network.state()))
+    error = float(np.mean(network.logits(images)[0].argmax(axis=-1) != labels))
+    return Outcome(100 * error, published_flops(sizes) / 1e6, executed_flops(sizes) / 1e6, widths(sizes))
 
 
 def _shifted(images: np.ndarray, seed: int, epoch: int) -> np.ndarray:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kgrow.task import Task
 
 REDUCTIONS = "640 training and 1000 test images, three epochs, one seed, keep ratio 0.2 (the figures then mean nothing)"
-CRITERIA = ("snip", "bayes", "magnitude", "random")
+CRITERIA = ("snip", "fisher", "magnitude", "random")
 COMMAND = "python recipes/bench_criteria.py --only criteria"
 
 
@@ -63,7 +63,7 @@ def criteria(quick: bool) -> Iterator[Figure]:
             yield figure(f"{name}_accuracy", statistics.mean(accuracies), "%", "", COMMAND)
             yield figure(f"{name}_accuracy_std", statistics.pstdev(accuracies), "% over seeds", "", COMMAND)
         for other in ("snip", "magnitude"):
-            gains = [ours - theirs for ours, theirs in zip(found["bayes", ratio], found[other, ratio], strict=True)]
+            gains = [ours - theirs for ours, theirs in zip(found["fisher", ratio], found[other, ratio], strict=True)]
             name = f"criteria_bayes_over_{other}_{ratio:g}"
             yield figure(name, statistics.mean(gains), "points, paired", "", COMMAND)
             error = 2 * statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0

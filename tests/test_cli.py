@@ -203,10 +203,10 @@ def test_given_keep_ratios_are_announced_as_one_trial(tmp_path, capsys):
 
 
 def test_evidence_as_criterion_and_strategy_reaches_the_run(tmp_path):
-    options = ["--epochs", "2", "--keep-ratio", "0.5", "--verbose", "0", "--criterion", "bayes", "--strategy", "bayes"]
+    options = ["--epochs", "2", "--keep-ratio", "0.5", "--verbose", "0", "--criterion", "fisher", "--strategy", "bayes"]
     assert cli.main(["search", "digits", "--out", str(tmp_path / "run"), *options]) == cli.DONE
     document = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert document["config"]["criterion"].startswith("Bayes(")
+    assert document["config"]["criterion"].startswith("FisherPruning(")
     assert 0 < document["best"]["kept_params"] <= 0.5 * document["best"]["prunable_params"] + 3  # one per block at most
 
 

@@ -1,6 +1,7 @@
 """What holds for every module: its length, what it imports, and that operators are asked in their own files only."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,42 @@ def test_modules_and_functions_are_short(path):
         is_documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
         docstring = first.end_lineno - first.lineno + 1 if is_documented else 0
         assert function.end_lineno - function.lineno + 1 - docstring <= MOST_LINES_OF_A_FUNCTION, function.name
+
+
+def imported(path):
+    """Returns the modules of kgrow that one imports when it is loaded, or for its types, by path."""
+    found = set()
+    for statement in statements_of(ast.parse(path.read_text())):
+        if isinstance(statement, ast.Import):
+            found |= {module for alias in statement.names for module in modules_of(alias.name)}
+            continue
+        for alias in statement.names:  # a module of the package, or a name that the package has
+            package = statement.module or ""
+            found |= modules_of(f"{package}.{alias.name}") or modules_of(package)
+    return found - {path}
+
+
+def modules_of(name):
+    place = ROOT.parent.joinpath(*name.split("."))
+    return {place.with_suffix(".py"), place / "__init__.py"} & set(MODULES)
+
+
+def statements_of(tree):
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif not isinstance(node, ast.FunctionDef):
+            yield from statements_of(node)
+
+
+def test_no_module_imports_itself_through_others_for_its_types_either():
+    lazily = ROOT / "__init__.py"  # names everything for type checkers, and loads it when it is used
+    imports = {path: imported(path) - {lazily} for path in MODULES if path != lazily}
+    order = graphlib.TopologicalSorter(imports)
+    try:
+        order.prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(str(path.relative_to(ROOT)) for path in reversed(error.args[1])))
 
 
 @modules

@@ -13,7 +13,7 @@ import kgrow
 from kgrow.exporting import classify
 from kgrow.graph.edge import Edge
 from kgrow.graph.genotype import Genotype
-from kgrow.pruning import Bayes, BayesGate
+from kgrow.pruning import FisherChannel, FisherPruning
 from kgrow.searching import Cells
 from kgrow.searching.trials import NETWORKS_KEPT
 from kgrow.task import Split
@@ -429,14 +429,14 @@ def test_evidence_decides_how_many_connections_and_channels_stay(tiny_task, tiny
         told = kgrow.Pruning(strategy="bayes", **pruning)
         return kgrow.search(tiny_task, space=tiny_space, pruning=told, epochs=4, directory=tmp_path / folder, verbose=0)
 
-    with pytest.raises(ValueError, match="`criterion` must be 'bayes', or have a `min_saliency`"):
+    with pytest.raises(ValueError, match="`criterion` must be 'fisher', or have a `min_saliency`"):
         search("magnitude")
-    with pytest.raises(ValueError, match="`channel_criterion` must be 'bayes', or have a `min_saliency`"):
-        search("gate", criterion="bayes", channel_keep_ratio=1.0)
-    result = search("connections", criterion="bayes")
+    with pytest.raises(ValueError, match="`channel_criterion` must be 'fisher', or have a `min_saliency`"):
+        search("gate", criterion="fisher", channel_keep_ratio=1.0)
+    result = search("connections", criterion="fisher")
     assert f"min_saliency={1 / len(tiny_task.train)}," in result.document["config"]["criterion"]
     assert result.document["best"]["kept_params"] < result.document["best"]["prunable_params"]
-    cheap = {"criterion": Bayes(min_saliency=1e-5), "channel_criterion": BayesGate(min_saliency=1e-4)}
+    cheap = {"criterion": FisherPruning(min_saliency=1e-5), "channel_criterion": FisherChannel(min_saliency=1e-4)}
     result = search("channels", channel_keep_ratio=1.0, **cheap)
     (artefact,) = result.document["best"]["artefacts"]
     assert artefact["macs"] < result.document["best"]["macs_dense"]

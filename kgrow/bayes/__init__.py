@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-from kgrow.bayes.chain import Chain, ChainLayer, LayerSize
 from kgrow.bayes.compressible import Compressible
-from kgrow.bayes.compression import Compression, CompressionSettings, error_rate
-from kgrow.bayes.counting import executed_flops, published_flops
+from kgrow.bayes.compression import Compression, CompressionSettings
+from kgrow.bayes.counting import LayerSize, executed_flops, layer_sizes, published_flops, widths
 from kgrow.bayes.curvature import Curvature, ForwardPass, Model, Probe, tiled_probe
 from kgrow.bayes.empirical_fisher import EmpiricalFisher
 from kgrow.bayes.exact import ExactDiagonal
@@ -51,8 +50,6 @@ __all__ = [
     "AveragePool",
     "Bias",
     "Category",
-    "Chain",
-    "ChainLayer",
     "Compressible",
     "Compression",
     "CompressionSettings",
@@ -82,9 +79,9 @@ __all__ = [
     "SquaredError",
     "decide",
     "dependent_gamma",
-    "error_rate",
     "executed_flops",
     "keep_mask",
+    "layer_sizes",
     "published_flops",
     "settled",
     "settled_gates",
@@ -92,4 +89,5 @@ __all__ = [
     "shrunk",
     "switch",
     "tiled_probe",
+    "widths",
 ]

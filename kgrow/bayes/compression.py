@@ -11,7 +11,6 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
-from kgrow.bayes.chain import Chain
 from kgrow.bayes.compressible import Compressible
 from kgrow.bayes.curvature import Batch, Curvature
 from kgrow.bayes.groups import Category, GroupPrior, keep_mask
@@ -214,17 +213,3 @@ class Compression:
         order = self.generator.permutation(len(images))
         parts = [order[i * self.settings.batch_size :][: self.settings.batch_size] for i in range(num_batches)]
         return [(tf.constant(images[part]), tf.constant(labels[part])) for part in parts]
-
-
-def error_rate(chain: Chain, images: np.ndarray, labels: np.ndarray, batch_size: int = 1000) -> float:
-    """Returns the fraction of images that a chain takes for something else.
-
-    Args:
-        chain: The classifier.
-        images: float32 (num_images, height, width, channels).
-        labels: (num_images,).
-        batch_size: Images per step.
-    """
-    starts = range(0, len(images), batch_size)
-    answers = [chain(tf.constant(images[start : start + batch_size])).numpy().argmax(axis=-1) for start in starts]
-    return float(np.mean(np.concatenate(answers) != labels))

@@ -1,10 +1,61 @@
-"""Two ways to count floating point operations of a chain: as published figures do, and as they are done."""
+"""Two ways to count floating point operations of a LeNet: as published figures do, and as they are done."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from kgrow.bayes.chain import LayerSize
+from kgrow.graph.values import Weighted
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSize:
+    """What decides the cost of a layer; sides are (height, width), (1, 1) for a fully connected layer.
+
+    Args:
+        inputs: Channels or values read.
+        outputs: Filters or values made.
+        kernel: Sides of the kernel.
+        input_map: Sides of the map that it reads.
+        output_map: Sides of the map that it makes, before pooling.
+    """
+
+    inputs: int
+    outputs: int
+    kernel: tuple[int, int] = (1, 1)
+    input_map: tuple[int, int] = (1, 1)
+    output_map: tuple[int, int] = (1, 1)
+
+
+def layer_sizes(weighted: Weighted) -> list[LayerSize]:
+    """Returns the size of every layer with a kernel: inputs and outputs that have a weight other than zero.
+
+    Args:
+        weighted: A network of convolutions and fully connected layers.
+    """
+    architecture, found = weighted.architecture, []
+    for kernel in architecture.kernels():
+        used = weighted.weights[kernel.name]["kernel"] != 0
+        matrix = used.any(axis=tuple(range(used.ndim - 2)))
+        counts = int(matrix.any(axis=1).sum()), int(matrix.any(axis=0).sum())
+        if used.ndim == 2:
+            found.append(LayerSize(*counts))
+            continue
+        (source,) = architecture.by_name[kernel.name].inputs
+        sides = [(shape[0], shape[1]) for shape in (architecture.shapes[source], architecture.shapes[kernel.name])]
+        found.append(LayerSize(*counts, (used.shape[0], used.shape[1]), *sides))
+    return found
+
+
+def widths(sizes: Sequence[LayerSize]) -> list[int]:
+    """Returns what a network is called by: filters, then what the first fully connected layer reads, then all outputs.
+
+    Args:
+        sizes: Of its layers; the outputs of the last one are left out.
+    """
+    first = next((index for index, size in enumerate(sizes) if size.input_map == (1, 1)), len(sizes))
+    outputs = [size.outputs for size in sizes[:-1]]
+    return [*outputs[:first], *(size.inputs for size in sizes[first : first + 1]), *outputs[first:]]
 
 
 def published_flops(sizes: Sequence[LayerSize]) -> int:

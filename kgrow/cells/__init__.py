@@ -9,7 +9,7 @@ from kgrow.cells.proxyless import TreeSpace
 from kgrow.cells.random_cells import random_genotype
 from kgrow.cells.search import CellSearch, CellSearchSettings
 from kgrow.cells.stack import Stack
-from kgrow.cells.training import Descent, correct_answers, train_cells
+from kgrow.cells.training import SGDConfig, correct_answers, train_cells
 from kgrow.cells.tree import TreeGenotype, TreeStack
 from kgrow.cells.tree_network import tree_network
 from kgrow.graph.edge import Edge
@@ -18,12 +18,12 @@ from kgrow.graph.genotype import Genotype
 __all__ = [
     "CellSearch",
     "CellSearchSettings",
-    "Descent",
     "Edge",
     "Genotype",
     "GradientSearch",
     "GradientSearchSettings",
     "ProxySpace",
+    "SGDConfig",
     "SearchRecord",
     "Stack",
     "TreeGenotype",

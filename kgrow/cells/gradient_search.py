@@ -13,7 +13,7 @@ from kgrow._keras import keras, tf
 from kgrow.cells.epochs import EpochSearch, SearchRecord
 from kgrow.cells.network import gated_network
 from kgrow.cells.stack import Stack
-from kgrow.cells.training import CellTrainer, Descent, Gating, mean_loss
+from kgrow.cells.training import CellTrainer, Gating, SGDConfig, mean_loss
 from kgrow.graph.edge import OPERATIONS, Edge
 from kgrow.graph.genotype import KINDS, Genotype
 from kgrow.task import Split, Task
@@ -28,13 +28,13 @@ class GradientSearchSettings:
 
     Args:
         num_epochs: Of half of the training images each.
-        descent: Of the weights.
+        sgd: Of the weights.
         alpha_rate: Of Adam on the alphas, constant. The source's 3e-4 is meant for 50 epochs of 390 steps.
         alpha_l2: Coupled weight decay of the alphas.
     """
 
     num_epochs: int = 5
-    descent: Descent = dataclasses.field(default_factory=Descent)
+    sgd: SGDConfig = dataclasses.field(default_factory=SGDConfig)
     alpha_rate: float = 3e-3
     alpha_l2: float = 1e-3
 
@@ -82,7 +82,7 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
             keras.optimizers.Adam(self.settings.alpha_rate, beta_1=0.5, beta_2=0.999, jit_compile=False),
             decay=dict.fromkeys(named, self.settings.alpha_l2),
         )
-        self._trainer = CellTrainer(self.network, task, self.settings.descent, seed, Gating(self.gates))
+        self._trainer = CellTrainer(self.network, task, self.settings.sgd, seed, Gating(self.gates))
         order = np.random.default_rng((seed, 1)).permutation(len(task.train))
         self._halves = [Split(task.train.images[half], task.train.labels[half]) for half in np.array_split(order, 2)]
 
@@ -102,7 +102,7 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
 
     def config(self) -> dict[str, Any]:
         """See `EpochSearch.config`."""
-        settings = {**vars(self.settings), "descent": vars(self.settings.descent)}
+        settings = {**vars(self.settings), "sgd": vars(self.settings.sgd)}
         return {"stack": dataclasses.asdict(self.stack), "num_nodes": self.num_nodes, "settings": settings}
 
     @property
@@ -113,7 +113,7 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
     def search_epoch(self, epoch: int, on_step: Callable[[int], None]) -> float:
         """See `EpochSearch.search_epoch`."""
         weights_half, alphas_half = self._halves
-        batches = alphas_half.batches(self.settings.descent.batch_size, shuffle_seed=(self.seed, epoch, 2))
+        batches = alphas_half.batches(self.settings.sgd.batch_size, shuffle_seed=(self.seed, epoch, 2))
 
         def step() -> None:
             self._alpha_step(*next(batches))

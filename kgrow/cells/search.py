@@ -23,7 +23,7 @@ from kgrow.bayes import (
 from kgrow.bayes.recursion import check_curvature
 from kgrow.cells.epochs import EpochSearch, SearchRecord
 from kgrow.cells.switches import SwitchGroup
-from kgrow.cells.training import CellTrainer, Descent, Gating
+from kgrow.cells.training import CellTrainer, Gating, SGDConfig
 from kgrow.run import described
 from kgrow.task import Task
 
@@ -54,7 +54,7 @@ class CellSearchSettings:
         epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source.
         max_gates: Most gates that stay open in each group, by evidence; from loop to loop by the same factor fewer
             may. None for all that are worth the price.
-        descent: Of weights and gates; the rate falls over all epochs.
+        sgd: Of weights and gates; the rate falls over all epochs.
         num_curvature_batches: Batches that the curvature is estimated on.
         curvature_batch_size: Images in each of them.
         dependency: See `bayes.dependent_gamma`.
@@ -66,7 +66,7 @@ class CellSearchSettings:
     num_loops: int = 4
     epochs_per_loop: int = 1
     max_gates: int | None = None
-    descent: Descent = dataclasses.field(default_factory=Descent)
+    sgd: SGDConfig = dataclasses.field(default_factory=SGDConfig)
     num_curvature_batches: int = 10
     curvature_batch_size: int = 128
     dependency: str = "both"
@@ -145,7 +145,7 @@ class CellSearch(EpochSearch[SearchRecord]):
 
     def config(self) -> dict[str, Any]:
         """See `EpochSearch.config`."""
-        settings = {**vars(self.settings), "descent": vars(self.settings.descent)}
+        settings = {**vars(self.settings), "sgd": vars(self.settings.sgd)}
         return {"space": self.space.config(), "settings": settings | {"curvature": described(self.settings.curvature)}}
 
     def result(self) -> SearchRecord:
@@ -216,7 +216,7 @@ class CellSearch(EpochSearch[SearchRecord]):
 
         gates = [variable for group in groups for variable in group.variables]
         trained = gates if self._num_trained >= self.settings.weight_epochs else ()
-        return CellTrainer(self.network, self.task, self.settings.descent, self.seed, Gating(values, trained))
+        return CellTrainer(self.network, self.task, self.settings.sgd, self.seed, Gating(values, trained))
 
 
 def _of(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from kgrow.training import TrainingStep, check_finite, half_cosine
 
 
 @dataclasses.dataclass(frozen=True)
-class Descent:
+class SGDConfig:
     """How weights are trained: SGD with momentum, its rate falling to 0 on a cosine.
 
     Args:
@@ -55,13 +55,13 @@ class CellTrainer:
     Args:
         network: Trained in place.
         task: For the augmentation; images are drawn from the split that is passed to `train_epoch`.
-        descent: How.
+        sgd: How.
         seed: Of the order of images and of their changes.
         gating: Of a gated network.
     """
 
-    def __init__(self, network: keras.Model, task: Task, descent: Descent, seed: int, gating: Gating | None = None):
-        self.network, self.descent, self.seed = network, descent, seed
+    def __init__(self, network: keras.Model, task: Task, sgd: SGDConfig, seed: int, gating: Gating | None = None):
+        self.network, self.sgd, self.seed = network, sgd, seed
         gating = gating or Gating()
         augmentation, mean = Augmentation.suited_to(task), tf.constant(task.pixel_mean, tf.float32)
         weights = {variable.name: variable for variable in network.trainable_variables}
@@ -69,11 +69,9 @@ class CellTrainer:
         self.step = TrainingStep(
             weights | gates,
             lambda images, labels: mean_loss(network, images, gating.values(), labels, training=True),
-            keras.optimizers.SGD(
-                descent.learning_rate, descent.momentum, global_clipnorm=descent.clip_norm, jit_compile=False
-            ),
+            keras.optimizers.SGD(sgd.learning_rate, sgd.momentum, global_clipnorm=sgd.clip_norm, jit_compile=False),
             prepare=lambda images, seed: augmentation.augment_around(images, seed, mean),
-            decay=dict.fromkeys(weights, descent.l2),
+            decay=dict.fromkeys(weights, sgd.l2),
             seed=seed,
         )
 
@@ -93,11 +91,9 @@ class CellTrainer:
         Raises:
             ValueError: If the split does not fill a batch.
         """
-        if len(split) < self.descent.batch_size:
-            raise ValueError(
-                f"`batch_size` must not exceed the {len(split)} images, but got {self.descent.batch_size}."
-            )
-        return len(split) // self.descent.batch_size
+        if len(split) < self.sgd.batch_size:
+            raise ValueError(f"`batch_size` must not exceed the {len(split)} images, but got {self.sgd.batch_size}.")
+        return len(split) // self.sgd.batch_size
 
     def train_epoch(
         self,
@@ -123,8 +119,8 @@ class CellTrainer:
         num_steps = self.num_steps(split)
         self.step.number = epoch * num_steps
         loss = self.step.epoch(
-            split.batches(self.descent.batch_size, shuffle_seed=(self.seed, epoch), drop_remainder=True),
-            lambda number: self.descent.learning_rate * half_cosine((epoch + number / num_steps) / num_epochs),
+            split.batches(self.sgd.batch_size, shuffle_seed=(self.seed, epoch), drop_remainder=True),
+            lambda number: self.sgd.learning_rate * half_cosine((epoch + number / num_steps) / num_epochs),
             before_step=before_step,
             on_step=on_step,
         )
@@ -147,7 +143,7 @@ def mean_loss(network: keras.Model, images: Any, gates: Sequence[Any], labels: A
 
 
 def train_cells(
-    network: keras.Model, task: Task, *, num_epochs: int, seed: int, descent: Descent | None = None
+    network: keras.Model, task: Task, *, num_epochs: int, seed: int, sgd: SGDConfig | None = None
 ) -> list[float]:
     """Trains a plain network on the training split and returns the loss of every epoch.
 
@@ -156,9 +152,9 @@ def train_cells(
         task: What is learned.
         num_epochs: Epochs.
         seed: Of the order of images and of their changes.
-        descent: How.
+        sgd: How.
     """
-    trainer = CellTrainer(network, task, descent or Descent(), seed)
+    trainer = CellTrainer(network, task, sgd or SGDConfig(), seed)
     return [trainer.train_epoch(task.train, epoch, num_epochs) for epoch in range(num_epochs)]
 
 

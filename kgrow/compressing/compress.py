@@ -14,7 +14,7 @@ from kgrow._rules import checked, instance_of, optional
 from kgrow.compressing.compressed import Compressed
 from kgrow.compressing.figures import document, figures, identity
 from kgrow.compressing.fine_tuning import Recovery
-from kgrow.compressing.plan import Plan, default_epochs
+from kgrow.compressing.plan import CompressionPlan, default_epochs
 from kgrow.compressing.pruning import check_scores, layer_groups
 from kgrow.compressing.reading import check_kind, network_of, read
 from kgrow.compressing.training_form import for_training, with_momentum_of
@@ -64,7 +64,7 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     *,
     channel_keep_ratio: float = 0.5,
     keep_ratio: float = 1.0,
-    channel_criterion: str | ChannelCriterion = "gate",
+    channel_criterion: str | ChannelCriterion = "taylor",
     criterion: str | Criterion = "magnitude",
     channel_multiple: int = 1,
     steps: int = 3,
@@ -142,7 +142,7 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
         image_size=image_size,
         seed=seed,
     )
-    plan = Plan(
+    plan = CompressionPlan(
         channel_keep_ratio=channel_keep_ratio,
         keep_ratio=keep_ratio,
         channel_criterion=(
@@ -168,7 +168,7 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
 
 
 def _compress(
-    name: str, given: KerasModel, task: Task, plan: Plan, observer: Observer, folder: Run | None
+    name: str, given: KerasModel, task: Task, plan: CompressionPlan, observer: Observer, folder: Run | None
 ) -> Compressed:
     before = figures(network_of(given), task)
     _check_beats_chance(before["val_accuracy"], task.validation.labels)

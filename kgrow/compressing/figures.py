@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-import kgrow
-from kgrow.compressing.plan import Plan
+from kgrow._version import __version__
+from kgrow.compressing.plan import CompressionPlan
 from kgrow.graph import Architecture
 from kgrow.graph.keras_models import KerasModel
 from kgrow.graph.values import digest_of
@@ -41,7 +41,7 @@ def figures(network: GrowingNetwork, task: Task) -> dict[str, Any]:
 def document(
     name: str,
     task: Task,
-    plan: Plan,
+    plan: CompressionPlan,
     before: tuple[Architecture, dict[str, Any]],
     after: tuple[Architecture, dict[str, Any]],
 ) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def document(
         for kernel in before[0].kernels()
     ]
     return {
-        "kgrow_version": kgrow.__version__,
+        "kgrow_version": __version__,
         "model": name,
         "task": task.name,
         "seed": plan.seed,
@@ -74,7 +74,7 @@ def document(
     }
 
 
-def identity(given: KerasModel, task: Task, plan: Plan) -> dict[str, Any]:
+def identity(given: KerasModel, task: Task, plan: CompressionPlan) -> dict[str, Any]:
     """Returns what two calls have in common that may go on with each other's training: plain JSON values.
 
     Args:
@@ -90,7 +90,7 @@ def identity(given: KerasModel, task: Task, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _config(plan: Plan) -> dict[str, Any]:
+def _config(plan: CompressionPlan) -> dict[str, Any]:
     config = {key: value for key, value in vars(plan).items() if key != "seed"}
     objects = {key: described(config[key]) for key in ("channel_criterion", "criterion")}
     return {**config, **objects, "augmentation": dataclasses.asdict(plan.augmentation)}

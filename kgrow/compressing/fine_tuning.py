@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras, tf
-from kgrow.compressing.plan import Plan
+from kgrow.compressing.plan import CompressionPlan
 from kgrow.compressing.pruning import cross_entropy, prune_before
 from kgrow.graph.keras_models import KerasModel
 from kgrow.network import GrowingNetwork
@@ -43,7 +43,7 @@ class Recovery(ResumableLoop):
         groups: ChannelGroups,
         given: KerasModel,
         task: Task,
-        plan: Plan,
+        plan: CompressionPlan,
         observer: Observer,
         folder: Run | None = None,
     ):

@@ -1,4 +1,4 @@
-"""`Plan`: how far a model is pruned, in which steps, and how it is fine-tuned."""
+"""`CompressionPlan`: how far a model is pruned, in which steps, and how it is fine-tuned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def default_epochs(num_examples: int, batch_size: int) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class CompressionPlan:
     """How a model is pruned and fine-tuned; the arguments of `compress`.
 
     Args:

@@ -9,12 +9,12 @@ import numpy as np
 
 from kgrow._keras import tf
 from kgrow._tfmot import assign_masks
-from kgrow.compressing.plan import Plan
+from kgrow.compressing.plan import CompressionPlan
 from kgrow.graph import Architecture
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import ChannelCriterion, prune
 from kgrow.pruning.batches import saliency_batches
-from kgrow.pruning.channel_criterion import NormScale
+from kgrow.pruning.channel_criterion import NetworkSlimming
 from kgrow.pruning.channels import ITSELF, ChannelGroups, channel_groups, connected
 from kgrow.pruning.prune import prune_groups
 from kgrow.task import Split
@@ -35,7 +35,9 @@ def layer_groups(architecture: Architecture) -> ChannelGroups:
     return dataclasses.replace(groups, blocks=blocks)
 
 
-def prune_before(epoch: int, network: GrowingNetwork, groups: ChannelGroups, split: Split, plan: Plan) -> bool:
+def prune_before(
+    epoch: int, network: GrowingNetwork, groups: ChannelGroups, split: Split, plan: CompressionPlan
+) -> bool:
     """Prunes what is due before an epoch.
 
     Args:
@@ -73,7 +75,7 @@ def check_scores(criterion: ChannelCriterion, architecture: Architecture, groups
     Raises:
         ValueError: If it is the scale of batch normalisation, and some layer's channels have none.
     """
-    if not isinstance(criterion, NormScale):
+    if not isinstance(criterion, NetworkSlimming):
         return
     has_scale = np.zeros(len(groups) + 1, bool)
     has_scale[-1] = True  # the place of what is no channel
@@ -83,8 +85,8 @@ def check_scores(criterion: ChannelCriterion, architecture: Architecture, groups
     bare = [name for name, (_, made) in groups.kernels.items() if not has_scale[made[made != ITSELF]].all()]
     if bare:
         raise ValueError(
-            "`channel_criterion` must not be 'bn_scale' unless every layer is followed by a BatchNormalization with a "
-            f"scale, but the channels of {bare[0]!r} have none. Use 'gate'."
+            "`channel_criterion` must not be 'network_slimming' unless every layer is followed by a BatchNormalization "
+            f"with a scale, but the channels of {bare[0]!r} have none. Use 'taylor'."
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from kgrow._checks import check_name
 from kgrow._plugins import Registry
 from kgrow._rules import Rule, one_of, optional
+from kgrow.config.removed import check_removed
 from kgrow.config.spelling import built
 
 METADATA = "option"
@@ -87,6 +88,7 @@ def named(table: Registry) -> Rule:
 
     def rule(value: Any, name: str) -> Any:
         if isinstance(value, str):
+            check_removed(table.what, value, name)
             return check_name(table, value, name)
         if isinstance(value, Mapping):
             return built(value, table, name)

@@ -25,7 +25,11 @@ OPTIONS = {
     "--wait": f"{LINE} Ray notices by itself that a machine is gone.",
 }
 NAMES = {
-    ("oracle", "hyperband"): "Successive halving is the estimator 'halving' (`--estimator halving`), with any oracle."
+    ("oracle", "hyperband"): "Successive halving is the estimator 'halving' (`--estimator halving`), with any oracle.",
+    ("criterion", "bayes"): "It is 'fisher', after what it computes.",
+    ("channel_criterion", "bayes"): "It is 'fisher', after what it computes.",
+    ("channel_criterion", "gate"): "It is 'taylor', its name in the literature.",
+    ("channel_criterion", "bn_scale"): "It is 'network_slimming', its name in the literature.",
 }
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from kgrow._checks import check_name, check_positive, plain
 from kgrow.config.option import named
-from kgrow.config.removed import check_removed
 from kgrow.config.spelling import built
 from kgrow.registry import ESTIMATORS, EXPERIMENTAL, OBJECTIVES, ORACLES
 from kgrow.searching.limits import devices
@@ -54,8 +53,7 @@ def check_objective(value: Any, name: str) -> Any:
 def check_oracle(value: Any, name: str) -> Any:
     """Returns the name of an oracle, or a `keras_tuner.Oracle`."""
     if isinstance(value, str):
-        check_removed("oracle", value, name)
-        return check_name(ORACLES, value, name)
+        return named(ORACLES)(value, name)
     from kgrow.searching import oracles  # KerasTuner takes its time
 
     oracles.check_oracle(value, name)

@@ -124,7 +124,7 @@ class Pruning:
         metavar="R",
         parse=numbers,
     )
-    channel_criterion: str | ChannelCriterion = option("gate", "score by which channels stay", table=CHANNEL_CRITERIA)
+    channel_criterion: str | ChannelCriterion = option("taylor", "score by which channels stay", table=CHANNEL_CRITERIA)
     channel_multiple: int = option(1, "number that layer widths become multiples of", check_rounds, parse=whole)
 
     def __post_init__(self) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 from kgrow._tfmot import assign_masks
 from kgrow.density.layout import Layout
 from kgrow.density.masks import random_mask
-from kgrow.graph import IMAGE, Architecture, Block, Scaling
-from kgrow.graph.builder import Builder
-from kgrow.graph.operators import Dense, Flatten
+from kgrow.graph import Architecture, Scaling
+from kgrow.graph.chain import chain
 from kgrow.network import GrowingNetwork
 
 
@@ -31,14 +30,7 @@ def density_architecture(layout: Layout, input_shape: tuple[int, int, int], scal
             f"`layout` must read the {math.prod(input_shape)} values of an image of {input_shape}, but reads "
             f"{layout.sizes[0]}."
         )
-    builder = Builder(input_shape)
-    source = builder.add("flatten", Flatten(), IMAGE)
-    *hidden, classes = layout.sizes[1:]
-    for index, units in enumerate(hidden):
-        source = builder.relu(f"layer_{index}/relu", builder.add(f"layer_{index}", Dense(units), source))
-    nodes = builder.take()
-    builder.add(f"layer_{len(hidden)}", Dense(classes), source)
-    return Architecture(input_shape, classes, scaling, (Block(nodes, builder.take()),))
+    return chain(input_shape, (), layout.sizes[1:], scaling)
 
 
 def density_network(

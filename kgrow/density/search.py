@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-import kgrow
 from kgrow._keras import keras, pinned, tf
+from kgrow._version import __version__
 from kgrow.density.space import DensitySpace
 from kgrow.density.training import Training
 from kgrow.density.trials import DensityTrials, DensityTuner, run_tuner
@@ -147,7 +147,7 @@ def _searched(tuner: DensityTuner, observer: Observer) -> DensityResult:
     run_tuner(tuner)
     network = trials.best_network()
     document = {
-        "kgrow_version": kgrow.__version__,
+        "kgrow_version": __version__,
         "config": {**trials.run.config, "trials": tuner.oracle.max_trials},
         "candidates": [dataclasses.asdict(trial) for trial in trials.outcomes.values()],
         "best": dataclasses.asdict(trials.best()) | _test_figures(network, trials.task),

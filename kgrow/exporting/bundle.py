@@ -28,9 +28,9 @@ from typing import Any
 
 from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL, SEAL, check_fields, read_model
 
-import kgrow
 from kgrow._files import explained, read_file, temporary, write_atomic
 from kgrow._ownership import check_unowned
+from kgrow._version import __version__
 from kgrow.exporting.assembly import add_metadata, operation_names, pack, parse
 from kgrow.exporting.c_source import c_files, identifier, is_identifier
 from kgrow.exporting.measure import Artefact, gzip_size
@@ -115,7 +115,7 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
         measured["early_exit"] = {k: v for k, v in artefact.early_exit.items() if not k.endswith("latency_ms")}
     return {
         "format": FORMAT,
-        "kgrow_version": kgrow.__version__,
+        "kgrow_version": __version__,
         "tensorflow_version": importlib.metadata.version("tensorflow"),
         "task": task.name,
         "fingerprint": task.fingerprint,

@@ -145,7 +145,7 @@ class Lifecycle(EpochLoop):
 
     def _scope(self) -> contextlib.AbstractContextManager[Any]:
         """Returns where variables of the network are made, assigned and read as those of all replicas."""
-        return contextlib.nullcontext() if self.settings.strategy is None else self.settings.strategy.scope()
+        return contextlib.nullcontext() if self.settings.distribution is None else self.settings.distribution.scope()
 
     def snapshot(self, epoch: int) -> Snapshot:
         """Returns all that the run needs to go on, after so many epochs."""
@@ -233,7 +233,7 @@ class Lifecycle(EpochLoop):
 
     def _scored(self) -> GrowingNetwork:
         """Returns the network for a criterion: variables of several replicas have no gradient outside of a step."""
-        if self.settings.strategy is None:
+        if self.settings.distribution is None:
             return self.network
         with self._scope():
             state = self.network.state()

@@ -48,7 +48,7 @@ def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
     first, *others = itertools.islice(batches, 1 + TIMED_STEPS)
     timed, images = others or [first], task.validation.images[:TIMED_IMAGES]
     weights = np.ones(len(architecture.blocks), np.float32)
-    with contextlib.nullcontext() if settings.strategy is None else settings.strategy.scope():
+    with contextlib.nullcontext() if settings.distribution is None else settings.distribution.scope():
         trainer = Trainer(GrowingNetwork(architecture, seed=seed), preset, settings.augmentation, seed)
         moments = [time.monotonic()]
         for batch in ([first], timed):

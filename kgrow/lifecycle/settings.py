@@ -44,7 +44,7 @@ class Settings:
         seed: Of initial values, data order, augmentation and criterion.
         channels: How whole channels are pruned before the connections inside; None leaves them.
         growth: What the network grows by; None for the epochs of the preset.
-        strategy: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
+        distribution: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
         class_weights: Factor of the loss of each training image, by its class; None for 1.
     """
 
@@ -55,7 +55,7 @@ class Settings:
     seed: int = 0
     channels: ChannelPruning | None = None
     growth: StructurePolicy | None = None
-    strategy: Any = None
+    distribution: Any = None
     class_weights: tuple[float, ...] | None = None
 
     @property

@@ -1,11 +1,11 @@
 """Which connections matter, when they are removed, and how far."""
 
-from kgrow.pruning.bayes import Bayes
 from kgrow.pruning.bayes_link import BayesLink
-from kgrow.pruning.channel_criterion import BayesGate, ChannelCriterion
+from kgrow.pruning.channel_criterion import ChannelCriterion, FisherChannel
 from kgrow.pruning.channels import channel_groups
 from kgrow.pruning.compressible import CompressibleNetwork
 from kgrow.pruning.criterion import Criterion
+from kgrow.pruning.fisher import FisherPruning
 from kgrow.pruning.magnitude import Magnitude
 from kgrow.pruning.prune import kept_of, kept_params, prune, prune_channels
 from kgrow.pruning.random import Random
@@ -18,13 +18,13 @@ __all__ = [
     "CRITERIA",
     "SCOPES",
     "SNIP",
-    "Bayes",
-    "BayesGate",
     "BayesLink",
     "BayesSchedule",
     "ChannelCriterion",
     "CompressibleNetwork",
     "Criterion",
+    "FisherChannel",
+    "FisherPruning",
     "Iterative",
     "Magnitude",
     "NoPruning",

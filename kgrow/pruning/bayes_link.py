@@ -11,9 +11,9 @@ import numpy as np
 from kgrow.bayes import Curvature, MonteCarloFisher
 from kgrow.bayes.recursion import check_curvature
 from kgrow.network import GrowingNetwork
-from kgrow.pruning.bayes import Bayes, check_price
 from kgrow.pruning.bayes_models import LinkModel, as_growing, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
+from kgrow.pruning.fisher import FisherPruning, check_price
 from kgrow.pruning.links import Links
 
 
@@ -65,7 +65,7 @@ class BayesLink(Criterion):
         growing = as_growing(network)
         price = self.min_saliency or 1.0 / sum(len(labels) for _, labels in batches)
         stays = self._connections(growing, batches, loss, price)
-        scores = Bayes(curvature=self.curvature).saliency(growing, batches, loss)
+        scores = FisherPruning(curvature=self.curvature).saliency(growing, batches, loss)
         return [(price + score) * stays[kernel.name] for kernel, score in zip(growing.kernels(), scores, strict=True)]
 
     def _connections(

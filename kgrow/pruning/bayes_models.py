@@ -26,9 +26,9 @@ def as_growing(network: Prunable) -> GrowingNetwork:
     if isinstance(network, GrowingNetwork):
         return network
     raise ValueError(
-        "`criterion` must not be 'bayes' or 'bayes_link', nor `channel_criterion` 'bayes', for a model of your own: "
+        "`criterion` must not be 'fisher' or 'bayes_link', nor `channel_criterion` 'fisher', for a model of your own: "
         "gradients of single examples are taken in networks that kgrow grows only. Choose 'snip' or 'magnitude', and "
-        "'gate' for channels."
+        "'taylor' for channels."
     )
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from kgrow.bayes import Curvature, MonteCarloFisher
 from kgrow.bayes.recursion import check_curvature
-from kgrow.pruning.bayes import check_price
 from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss, Prunable, check_scores, held
+from kgrow.pruning.fisher import check_price
 from kgrow.pruning.gradients import mean_gradients
 from kgrow.pruning.snip import SNIP
 from kgrow.registry import broken, is_foreign
@@ -60,7 +60,7 @@ def scored_channels(
 
 
 @dataclasses.dataclass(frozen=True)
-class Gate(ChannelCriterion):
+class TaylorChannel(ChannelCriterion):
     r"""The change of the loss if a gate on the channel closes a little: :math:`|\partial L / \partial z|`.
 
     The gate z = 1 multiplies what every normalisation of the group gives, so that :math:`\partial L / \partial z` is
@@ -85,12 +85,13 @@ class Gate(ChannelCriterion):
 
 
 @dataclasses.dataclass(frozen=True)
-class BayesGate(ChannelCriterion):
+class FisherChannel(ChannelCriterion):
     r"""The evidence of the data for a channel: the curvature of the loss in its gate, in nats per example.
 
-    The gate z = 1 multiplies the channel as in `Gate`, and is off if :math:`z^2 H` is below the price of a gate: see
-    `kgrow.bayes.prior`. H is the mean square of single examples' gradients for labels that the network draws. `Gate`
-    averages first: there a channel that raises the loss of some examples and lowers that of others counts for nothing.
+    The gate z = 1 multiplies the channel as in `TaylorChannel`, and is off if :math:`z^2 H` is below the price of a
+    gate: see `kgrow.bayes.prior`. H is the mean square of single examples' gradients for labels that the network draws.
+    `TaylorChannel` averages first: there a channel that raises the loss of some examples and lowers that of others
+    counts for nothing.
     No feature map is kept beyond what a backward pass needs: 263 MiB where SNIP takes 244 (`compact`, 128 images of
     32x32 pixels).
 
@@ -112,7 +113,7 @@ class BayesGate(ChannelCriterion):
         check_curvature(self.curvature)
 
     @classmethod
-    def drawing(cls, seed: int) -> BayesGate:
+    def drawing(cls, seed: int) -> FisherChannel:
         """Returns the criterion whose estimate of the curvature draws by a seed."""
         return cls(curvature=MonteCarloFisher(seed=seed))
 
@@ -144,7 +145,7 @@ class GroupNorm(ChannelCriterion):
 
 
 @dataclasses.dataclass(frozen=True)
-class NormScale(ChannelCriterion):
+class NetworkSlimming(ChannelCriterion):
     r"""The scales of batch normalisation: :math:`\sum |\gamma|` over the normalisations of a group.
 
     References:

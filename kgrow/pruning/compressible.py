@@ -33,9 +33,10 @@ class CompressibleNetwork:
         self.kernels = [kernel.weight for kernel in self._prunable]
         named = network.named_variables()
         self.trainable = [variable for variable in named.values() if variable.trainable]
-        # Scale and offset of a normalisation: without them a channel that is gone would still be a constant.
+        # Scale and offset of a normalisation, or bias: without them a channel that is gone would still be a constant.
         self._gates = {
-            name: (named[name], tf.Variable(tf.ones_like(named[name]), trainable=False)) for name in self._groups.gates
+            name: (named[name], tf.Variable(tf.ones(owners.shape), trainable=False))
+            for name, owners in self._groups.gates.items()
         }
         self._step = tf.Variable(0, trainable=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.searching.residual import SMALL_SIDE, Plan, ResidualSpace
+from kgrow.searching.residual import SMALL_SIDE, ResidualSpace, Stages
 
 # (filters, stride) of each cell, per block.
 BLOCKS = (((32, 1),), ((64, 2), (64, 1)), ((96, 1), (96, 1)), ((96, 1), (96, 1)))
@@ -24,7 +24,7 @@ class Cascade(ResidualSpace):
 
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
-    def plan(self, side: int) -> Plan:
+    def plan(self, side: int) -> Stages:
         """See `ResidualSpace.plan`."""
         return BLOCKS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.searching.residual import SMALL_SIDE, Plan, ResidualSpace
+from kgrow.searching.residual import SMALL_SIDE, ResidualSpace, Stages
 
 # (filters, stride) of each cell, per block.
 LARGE = (((32, 2), (32, 1)), ((32, 1),), ((32, 1), (56, 2)), ((56, 1),))
@@ -24,6 +24,6 @@ class Compact(ResidualSpace):
 
     widths: tuple[float, ...] = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125)
 
-    def plan(self, side: int) -> Plan:
+    def plan(self, side: int) -> Stages:
         """See `ResidualSpace.plan`."""
         return LARGE if side > SMALL_SIDE else SMALL

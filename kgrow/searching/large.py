@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.searching.residual import Plan, ResidualSpace
+from kgrow.searching.residual import ResidualSpace, Stages
 
 # (filters, stride) of each cell, per block.
 BLOCKS = (((16, 1), (16, 1)), ((48, 2), (48, 1), (48, 1)), ((96, 2), (96, 1)), ((96, 1),))
@@ -22,6 +22,6 @@ class Large(ResidualSpace):
 
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
-    def plan(self, side: int) -> Plan:
+    def plan(self, side: int) -> Stages:
         """See `ResidualSpace.plan`."""
         return BLOCKS

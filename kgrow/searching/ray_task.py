@@ -13,9 +13,9 @@ from typing import Any
 
 import ray
 
-import kgrow
 from kgrow._files import read_file
 from kgrow._keras import pinned, tf
+from kgrow._version import __version__
 from kgrow.lifecycle import Lifecycle, Settings
 from kgrow.run import Run
 from kgrow.searching.objective import Objective
@@ -58,7 +58,7 @@ class SearchContext:
     objective: Objective
     full_macs: int
     num_threads: int
-    version: str = kgrow.__version__
+    version: str = __version__
 
     def train(
         self, index: int, proposal: Proposal, files: Files, deadline: float, send: Callable[[Files | Progress], None]
@@ -126,10 +126,10 @@ def train_remotely(
     context: SearchContext, index: int, proposal: Proposal, files: Files, deadline: float
 ) -> Iterator[Files | Progress | Trial]:
     """Yields what `SearchContext.train` sends, and its outcome."""
-    if context.version != kgrow.__version__:
+    if context.version != __version__:
         raise ValueError(
             f"kgrow must be of the same version on all machines, but is {context.version} where the search began and "
-            f"{kgrow.__version__} here."
+            f"{__version__} here."
         )
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # a GPU may be shared by several trials
     threads = tf.config.threading

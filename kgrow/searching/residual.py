@@ -12,14 +12,14 @@ from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscal
 SMALL_SIDE = 16
 STEM_FILTERS = 16
 
-Plan = Sequence[Sequence[tuple[int, int]]]
+Stages = Sequence[Sequence[tuple[int, int]]]
 
 
 class ResidualSpace(SearchSpace):
     """Networks of residual cells, each of which reads the one before; a subclass says what their blocks are."""
 
     @abc.abstractmethod
-    def plan(self, side: int) -> Plan:
+    def plan(self, side: int) -> Stages:
         """Returns (filters, stride) of each cell, per block, for images whose larger side this is."""
 
     def stem(self, side: int) -> tuple[int, int]:

@@ -68,7 +68,7 @@ def check_name(trial: str) -> None:
         raise ValueError(f"`trial` must be a number of four digits, but got {trial!r}.")
 
 
-def check_same(trial: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_same_proposal(trial: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Checks that an oracle which starts again stands by what it proposed for a trial.
 
     Args:

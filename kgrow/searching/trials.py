@@ -15,7 +15,7 @@ from kgrow.searching.choice import ACCURATE, Choice, mean_figures
 from kgrow.searching.objective import Objective
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
-from kgrow.searching.trial import Trial, check_same
+from kgrow.searching.trial import Trial, check_same_proposal
 from kgrow.structure import Decisions
 from kgrow.structure.decisions import told
 from kgrow.task import Task
@@ -139,7 +139,7 @@ class Trials:
         directory = self.directory(index)
         if directory.has(OUTCOME):
             trial = directory.read_json(OUTCOME, Trial)
-            check_same(trial.trial, trial.values, proposal.values)
+            check_same_proposal(trial.trial, trial.values, proposal.values)
             return trial
         for earlier in self.outcomes.values():
             if (earlier.values, earlier.status) == (proposal.values, "done"):
@@ -164,7 +164,7 @@ class Trials:
         )
         start = self._deepest_prefix(candidate)
         if directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
-            check_same(directory.path.name, directory.read_json(FORK, FORKED)["values"], proposal.values)
+            check_same_proposal(directory.path.name, directory.read_json(FORK, FORKED)["values"], proposal.values)
         else:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
         status, error, trace = "done", None, None

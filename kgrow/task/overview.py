@@ -1,7 +1,7 @@
 """What a search says of its data before it begins."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -9,15 +9,52 @@ from kgrow.task.split import Split
 from kgrow.task.twins import near_twins, thumbnails
 from kgrow.task.wording import counted, list_some, times
 
-if TYPE_CHECKING:
-    from kgrow.task.task import Task
-
 # Of a class in a split: an accuracy of fewer is one of 0, 50 and 100 %.
 FEWEST_EXAMPLES = 3
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
-def describe(task: "Task") -> tuple[str, ...]:
+class Described(Protocol):
+    """What is said something of: a `Task` has it among its properties."""
+
+    @property
+    def train(self) -> Split:
+        """Training images."""
+
+    @property
+    def validation(self) -> Split:
+        """Validation images."""
+
+    @property
+    def test(self) -> Split:
+        """Test images."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the labels."""
+
+    @property
+    def set_aside(self) -> tuple[str, ...]:
+        """Roles of the splits that were taken from training images."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels."""
+
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """Smallest and largest value that pixels are meant to take."""
+
+
+def describe(task: Described) -> tuple[str, ...]:
     """Words what a task holds, and what makes its figures doubtful.
 
     Args:
@@ -38,13 +75,13 @@ def describe(task: "Task") -> tuple[str, ...]:
     )
 
 
-def largest_class(task: "Task") -> tuple[int, float]:
+def largest_class(task: Described) -> tuple[int, float]:
     """Returns the largest class of the training images, and the test accuracy, in [0, 1], of always answering it."""
     largest = int(np.bincount(task.train.labels).argmax())
     return largest, float(np.mean(task.test.labels == largest))
 
 
-def _describe_classes(task: "Task", splits: Mapping[str, Split]) -> str:
+def _describe_classes(task: Described, splits: Mapping[str, Split]) -> str:
     counts = np.bincount(np.concatenate([split.labels for split in splits.values()]), minlength=task.num_classes)
     return (
         f"{counted(int(counts.sum()), 'image')} of {times(task.input_shape)}, {task.dtype}, in {task.num_classes} "
@@ -52,7 +89,7 @@ def _describe_classes(task: "Task", splits: Mapping[str, Split]) -> str:
     )
 
 
-def _describe_splits(task: "Task", splits: Mapping[str, Split]) -> str:
+def _describe_splits(task: Described, splits: Mapping[str, Split]) -> str:
     parts = [
         f"{len(split)} for {WORDS[role]}" + (" (set aside)" if role in task.set_aside else "")
         for role, split in splits.items()
@@ -64,14 +101,14 @@ def _describe_splits(task: "Task", splits: Mapping[str, Split]) -> str:
     return f"Divided into {', '.join(parts)}. {copies}, pixel for pixel."
 
 
-def _describe_baseline(task: "Task") -> str:
+def _describe_baseline(task: Described) -> str:
     largest, accuracy = largest_class(task)
     return (
         f"Always answering {task.class_names[largest]!r} would be right for {100 * accuracy:.1f} % of the test images."
     )
 
 
-def _find_leaks(task: "Task", splits: Mapping[str, Split]) -> list[str]:
+def _find_leaks(task: Described, splits: Mapping[str, Split]) -> list[str]:
     """Words how many images of later splits are in earlier ones too, exactly or nearly."""
     small = {role: thumbnails(split.images, task.pixel_range) for role, split in splits.items()}
     sentences = []
@@ -101,7 +138,7 @@ def _find_contradictions(splits: Mapping[str, Split]) -> list[str]:
     return [f"{counted(num_images, 'image')} {occur} under several labels, of which at most one can be learned."]
 
 
-def _find_small_classes(task: "Task") -> list[str]:
+def _find_small_classes(task: Described) -> list[str]:
     counts = [np.bincount(split.labels, minlength=task.num_classes) for split in (task.validation, task.test)]
     few = np.minimum(*counts) < FEWEST_EXAMPLES
     if not few.any():

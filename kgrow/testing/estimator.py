@@ -91,8 +91,8 @@ def make(run: Run, estimator: Estimator, observer: Observer | None = None) -> Es
 
 def tried(estimates: Estimates, all_ratios: Sequence[tuple[float, ...]] = RATIOS) -> list[Proposal]:
     """Returns the candidates that the suite tries."""
-    (known,) = (known for (depth, *_), (_, known) in estimates.bench.proposals.variants.items() if depth == 2)
-    full = estimates.bench.proposals.full
+    (known,) = (known for (depth, *_), (_, known) in estimates.context.proposals.variants.items() if depth == 2)
+    full = estimates.context.proposals.full
     return [
         Proposal(Candidate(full, ratios), {"keep": str(ratios), "width": 1.0, "links": "none"}, known.footprint(ratios))
         for ratios in all_ratios

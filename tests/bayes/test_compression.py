@@ -4,11 +4,20 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kgrow._keras import tf
 from kgrow.bayes import GaussNewton
-from kgrow.bayes.chain import Chain
-from kgrow.bayes.compression import Compression, CompressionSettings, error_rate
+from kgrow.bayes.compression import Compression, CompressionSettings
+from kgrow.bayes.counting import layer_sizes, widths
+from kgrow.exporting.compact import compact
+from kgrow.graph import Scaling
+from kgrow.graph.chain import chain, glorot_normal
+from kgrow.graph.values import Weighted
+from kgrow.network import GrowingNetwork
+from kgrow.pruning import CompressibleNetwork
+from kgrow.pruning.channels import channel_groups, connected
 
 NUM_IMAGES = 512
 
@@ -22,10 +31,25 @@ def data():
     return images, (score > 0).astype(np.int32)
 
 
+def fresh(input_shape, convolutions, dense, seed):
+    architecture = chain(input_shape, convolutions, dense, Scaling((0.0,), (1.0,)))
+    network = GrowingNetwork(architecture)
+    network.load_state({**network.state(), **glorot_normal(architecture, seed)})
+    return CompressibleNetwork(network)
+
+
 def compression(categories, price, **options):
-    chain = Chain.fresh((4, 4, 1), [], [8, 2] if len(categories) > 1 else [2], seed=1)
+    network = fresh((4, 4, 1), [], [8, 2] if len(categories) > 1 else [2], seed=1)
     settings = CompressionSettings(categories, (price,) * len(categories), batch_size=128, **options)
-    return Compression(chain, settings, seed=0)
+    return Compression(network, settings, seed=0)
+
+
+def logits_of(work, images):
+    return work.network.network.logits(images)[0]
+
+
+def sizes_of(network):
+    return layer_sizes(Weighted.of(network.architecture, network.state()))
 
 
 def test_the_inputs_that_decide_are_found(data):
@@ -41,13 +65,15 @@ def test_the_inputs_that_decide_are_found(data):
         work.train(*data, penalised=False)
     for before, after in itertools.pairwise(kept):
         assert not any(np.any(new & ~old) for old, new in zip(before, after, strict=True))
-    small = work.network.narrowed(work.masks)
-    assert small.layers[0].reads.tolist() == [1, 11]
-    assert small.widths() == [2, 1]  # one unit tells the sign of a difference
-    assert error_rate(small, *data) == error_rate(work.network, *data) < 0.1
-    assert all(
-        not layer.kernel.numpy()[~mask].any() for layer, mask in zip(work.network.layers, work.masks, strict=True)
-    )
+    assert np.flatnonzero(work.masks[0].any(axis=1)).tolist() == [1, 11]
+    network = work.network.network
+    assert widths(sizes_of(network)) == [2, 1]  # one unit tells the sign of a difference
+    small = compact(network)
+    assert small.architecture.params() < network.architecture.params()
+    images, labels = data
+    for answers in (network.logits(images)[0], small.logits(images)[0]):
+        assert np.mean(answers.argmax(axis=-1) != labels) < 0.1
+    assert all(not kernel.numpy()[~mask].any() for kernel, mask in zip(work.network.kernels, work.masks, strict=True))
 
 
 def test_fewer_images_than_a_batch_are_refused(data):
@@ -63,12 +89,12 @@ def test_training_ends_where_gradient_penalty_and_decay_cancel(data, momentum, r
     images, labels = (values[:128] for values in data)  # one step an epoch: no noise
     for _ in range(500):
         work.train(images, labels)
-    (layer,) = work.network.layers
+    (variable,) = work.network.kernels
     with tf.GradientTape() as tape:
-        logits = work.network(tf.constant(images))
+        (logits,) = work.network.network(tf.constant(images))
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-    kernel = layer.kernel.numpy()
-    gradient = tape.gradient(loss, layer.kernel).numpy() + l2 * kernel
+    kernel = variable.numpy()
+    gradient = tape.gradient(loss, variable).numpy() + l2 * kernel
     norms = np.linalg.norm(kernel, axis=1)
     alive = norms > 0
     assert 0 < alive.sum() < 16
@@ -90,18 +116,34 @@ def test_a_higher_price_leaves_less(data):
 
 def test_filters_and_patches_of_convolutions_go_too(data):
     images, labels = np.tile(data[0], (1, 2, 2, 1)), data[1]
-    chain = Chain.fresh((8, 8, 1), [(6, 3, 2), (4, 2, 1)], [5, 2], seed=0)
+    network = fresh((8, 8, 1), [(6, 3, 2), (4, 2, 1)], [5, 2], seed=0)
+    before = sizes_of(network.network)
     categories = (("shape", "filter"), ("stack_row", "stack_column", "channel"), ("element", "in_neuron"), ("layer",))
-    work = Compression(chain, CompressionSettings(categories, (1 / NUM_IMAGES,) * 4, learning_rate=0.05), seed=0)
+    work = Compression(network, CompressionSettings(categories, (1 / NUM_IMAGES,) * 4, learning_rate=0.05), seed=0)
     for _ in range(4):
         for _ in range(5):
             work.train(images, labels)
         work.update(images, labels)
-    small = work.network.narrowed(work.masks)
-    assert small.sizes() != chain.sizes()
-    logits = chain(tf.constant(images))
-    np.testing.assert_allclose(small(tf.constant(images)), logits, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(small.to_keras(0.5, -1)(2 * images + 2), logits, rtol=1e-3, atol=1e-4)
+    small = compact(network.network)
+    assert sizes_of(network.network) != before
+    np.testing.assert_allclose(small.logits(images)[0], logits_of(work, images), rtol=1e-3, atol=1e-4)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_connected_weights_are_those_on_a_path(seed):
+    architecture = chain((2, 2, 1), [], [3, 3, 2], Scaling((0.0,), (1.0,)))
+    generator = np.random.default_rng(seed)
+    kernels = architecture.kernels()
+    masks = {kernel.name: generator.random(kernel.kernel_shape) < 0.3 for kernel in kernels}
+    expected = {name: np.zeros_like(mask) for name, mask in masks.items()}
+    for path in itertools.product(range(4), range(3), range(3), range(2)):
+        steps = dict(zip(masks, itertools.pairwise(path), strict=True))
+        if all(masks[name][step] for name, step in steps.items()):
+            for name, step in steps.items():
+                expected[name][step] = True
+    found, _ = connected(channel_groups(architecture), masks)
+    for name, wanted in expected.items():
+        np.testing.assert_array_equal(found[name], wanted)
 
 
 def test_what_cannot_be_is_refused(data):
@@ -111,13 +153,13 @@ def test_what_cannot_be_is_refused(data):
         CompressionSettings((("element",),), (0.0,))
     with pytest.raises(ValueError, match="`l2` must not be negative, but got -1"):
         CompressionSettings((("element",),), (0.1,), l2=-1)
-    chain = Chain.fresh((4, 4, 1), [], [2], seed=1)
+    network = fresh((4, 4, 1), [], [2], seed=1)
     with pytest.raises(ValueError, match="`categories` must hold those of 1 kernels"):
-        Compression(chain, CompressionSettings(((), ()), (0.1, 0.1)))
+        Compression(network, CompressionSettings(((), ()), (0.1, 0.1)))
     work = compression((("layer",),), 100.0)
     work.train(*data)
     before = work.priors
-    with pytest.raises(ValueError, match="`masks` must leave every layer a connected weight"):
+    with pytest.raises(ValueError, match="`masks` must leave every head a path from the image"):
         work.update(*data)
     assert work.priors is before
     with pytest.raises(ArithmeticError, match=r"The loss became .* Lower `learning_rate`"):

@@ -15,10 +15,10 @@ from kgrow.bayes import GAMMA_THRESHOLD, CrossEntropy, DiagonalRecursion, GaussN
 from kgrow.cells import (
     CellSearch,
     CellSearchSettings,
-    Descent,
     GradientSearch,
     GradientSearchSettings,
     ProxySpace,
+    SGDConfig,
     TreeSpace,
     TreeStack,
 )
@@ -28,7 +28,7 @@ from kgrow.cells.stack import Stack
 from kgrow.graph.genotype import Genotype
 
 ROOT = Path(__file__).parents[2]
-DESCENT = Descent(batch_size=24)
+SGD_CONFIG = SGDConfig(batch_size=24)
 pytestmark = pytest.mark.usefixtures("eagerly")  # one trace takes longer than all steps of a search
 NUM_GATES = 14  # of one node
 
@@ -76,7 +76,7 @@ def searched(eagerly, tiny_stack, tiny_task):
     def search():
         space = ProxySpace(tiny_stack, num_nodes=1)
         space.groups[0].gates[:, 3].assign([0.1])
-        settings = CellSearchSettings(price=0.2, num_loops=1, descent=DESCENT, num_curvature_batches=1)
+        settings = CellSearchSettings(price=0.2, num_loops=1, sgd=SGD_CONFIG, num_curvature_batches=1)
         work = CellSearch(space, tiny_task, settings, seed=3)
         return space, work, work.run()
 
@@ -126,7 +126,7 @@ def test_a_network_without_closed_gates_answers_as_before(tiny_stack):
 
 def test_a_search_that_diverges_says_so_and_closes_nothing(tiny_stack, tiny_task):
     space = ProxySpace(tiny_stack, num_nodes=1)
-    work = CellSearch(space, tiny_task, CellSearchSettings(descent=Descent(learning_rate=1e30, batch_size=24)))
+    work = CellSearch(space, tiny_task, CellSearchSettings(sgd=SGDConfig(learning_rate=1e30, batch_size=24)))
     with pytest.raises(ArithmeticError, match="Loss and logits must be finite"):
         work.run()
     assert all(group.is_open.all() for group in space.groups)
@@ -155,7 +155,7 @@ def test_a_stack_to_search_in_has_cells_of_both_kinds(tiny_stack, tiny_task):
 
 def test_a_search_of_one_epoch_judges_fresh_kernels(tiny_stack, tiny_task):
     settings = CellSearchSettings(
-        price=1e-6, weight_epochs=0, num_loops=1, max_gates=2, descent=DESCENT, num_curvature_batches=1
+        price=1e-6, weight_epochs=0, num_loops=1, max_gates=2, sgd=SGD_CONFIG, num_curvature_batches=1
     )
     space = ProxySpace(tiny_stack, num_nodes=1)
     lines = []
@@ -177,7 +177,7 @@ def test_the_two_strongest_pairs_of_a_node_keep_their_best_operation():
 
 
 def test_the_gradient_search_follows_its_seed(tiny_stack, tiny_task):
-    settings = GradientSearchSettings(num_epochs=1, descent=DESCENT, alpha_rate=0.05)
+    settings = GradientSearchSettings(num_epochs=1, sgd=SGD_CONFIG, alpha_rate=0.05)
     works = [GradientSearch(tiny_stack, 1, tiny_task, settings, seed=2) for _ in range(2)]
     (first, record), (second, other) = (work.run() for work in works)
     assert first == second
@@ -190,7 +190,7 @@ def test_the_gradient_search_follows_its_seed(tiny_stack, tiny_task):
 
 # Searches that are interrupted
 
-SETTINGS = CellSearchSettings(price=0.2, num_loops=2, epochs_per_loop=2, descent=DESCENT, num_curvature_batches=1)
+SETTINGS = CellSearchSettings(price=0.2, num_loops=2, epochs_per_loop=2, sgd=SGD_CONFIG, num_curvature_batches=1)
 
 
 def cell_search(stack, task):
@@ -200,12 +200,12 @@ def cell_search(stack, task):
 
 
 def gradient_search(stack, task):
-    return GradientSearch(stack, 1, task, GradientSearchSettings(num_epochs=2, descent=DESCENT, alpha_rate=0.05))
+    return GradientSearch(stack, 1, task, GradientSearchSettings(num_epochs=2, sgd=SGD_CONFIG, alpha_rate=0.05))
 
 
 def tree_search(stack, task):
     trees = TreeStack(stack.input_shape, 3, stack.scaling, blocks=(1,), filters=2, widening=2)
-    settings = CellSearchSettings(weight_epochs=0, num_loops=2, descent=DESCENT, num_curvature_batches=1)
+    settings = CellSearchSettings(weight_epochs=0, num_loops=2, sgd=SGD_CONFIG, num_curvature_batches=1)
     return CellSearch(TreeSpace(trees), task, settings)
 
 
@@ -276,7 +276,7 @@ def test_the_last_loop_leaves_no_gate_too_many():
 
 
 def test_a_directory_holds_one_search(tiny_stack, tiny_task, tmp_path):
-    settings = CellSearchSettings(weight_epochs=0, num_loops=1, descent=DESCENT, num_curvature_batches=1)
+    settings = CellSearchSettings(weight_epochs=0, num_loops=1, sgd=SGD_CONFIG, num_curvature_batches=1)
     CellSearch(ProxySpace(tiny_stack, num_nodes=1), tiny_task, settings).run(tmp_path)
     dearer = dataclasses.replace(settings, price=0.02)
     work = CellSearch(ProxySpace(tiny_stack, num_nodes=1), tiny_task, dearer)
@@ -295,11 +295,11 @@ import os, pickle, signal, sys, time
 from pathlib import Path
 
 from kgrow._keras import tf
-from kgrow.cells import CellSearch, CellSearchSettings, Descent, ProxySpace
+from kgrow.cells import CellSearch, CellSearchSettings, SGDConfig, ProxySpace
 
 folder = Path(sys.argv[1])
 stack, task = pickle.loads(folder.joinpath("given").read_bytes())
-settings = CellSearchSettings(0.2, num_loops=1, descent=Descent(batch_size=24), num_curvature_batches=1)
+settings = CellSearchSettings(0.2, num_loops=1, sgd=SGDConfig(batch_size=24), num_curvature_batches=1)
 
 def live(name):
     tf.config.run_functions_eagerly(True)

@@ -11,7 +11,7 @@ from kgrow.cells import train_cells
 from kgrow.cells.layers import apply_steps
 from kgrow.cells.network import cell_network
 from kgrow.cells.stack import Stack
-from kgrow.cells.training import Descent
+from kgrow.cells.training import SGDConfig
 from kgrow.graph.edge import OPERATIONS, Edge, steps_of
 from kgrow.graph.genotype import Genotype
 from kgrow.searching.footprint import costs
@@ -96,7 +96,7 @@ def test_cells_are_letters(small_stack):
 
 @pytest.mark.slow
 def test_a_network_of_cells_becomes_a_file_that_costs_no_more_than_expected(network, architecture, tiny_task, tmp_path):
-    train_cells(network, tiny_task, num_epochs=20, seed=0, descent=Descent(batch_size=8))
+    train_cells(network, tiny_task, num_epochs=20, seed=0, sgd=SGDConfig(batch_size=8))
     same = kgrow.compress(network, tiny_task, channel_keep_ratio=1.0, epochs=2, steps=1, batch_size=8, verbose=0)
     assert same.model.count_params() == network.count_params()
     artefact = same.export(tmp_path / "model.tflite", quantize="int8", max_drop=0.05)

@@ -96,9 +96,9 @@ def test_a_genotype_survives_json_and_refuses_torn_paths():
 
 
 def test_a_search_over_trees_runs(tree_stack, tiny_task):
-    from kgrow.cells import CellSearch, CellSearchSettings, Descent
+    from kgrow.cells import CellSearch, CellSearchSettings, SGDConfig
 
-    settings = CellSearchSettings(num_loops=1, descent=Descent(batch_size=48), num_curvature_batches=1)
+    settings = CellSearchSettings(num_loops=1, sgd=SGDConfig(batch_size=48), num_curvature_batches=1)
     work = TreeSpace(tree_stack)
     record = CellSearch(work, tiny_task, settings).run()
     assert record.open_gates == (tuple(len(cell) for cell in work.genotype().cells),)

@@ -142,8 +142,8 @@ def test_scale_criterion_without_normalisation_is_refused(layers, tiny_task):
     model.add(layers.Dense(3))
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(tiny_task.train.images, tiny_task.train.labels, epochs=30, verbose=0)
-    with pytest.raises(ValueError, match=r"must not be 'bn_scale' unless .* of 'hidden' have none\. Use 'gate'"):
-        kgrow.compress(model, tiny_task, channel_criterion="bn_scale", **QUICK)
+    with pytest.raises(ValueError, match=r"must not be 'network_slimming' .* 'hidden' have none\. Use 'taylor'"):
+        kgrow.compress(model, tiny_task, channel_criterion="network_slimming", **QUICK)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_scale_criterion_without_normalisation_is_refused(layers, tiny_task):
     [
         ({"channel_keep_ratio": 0}, r"`channel_keep_ratio` must be in \(0, 1\]"),
         ({"keep_ratio": 35}, r"`keep_ratio` must be in \(0, 1\]"),
-        ({"channel_criterion": "gates"}, "`channel_criterion` must be one of .* Did you mean 'gate'"),
+        ({"channel_criterion": "tailor"}, "`channel_criterion` must be one of .* Did you mean 'taylor'"),
         ({"criterion": "snap"}, "`criterion` must be one of"),
         ({"channel_multiple": 0}, "`channel_multiple` must be a positive integer"),
         ({"steps": 0}, "`steps` must be a positive integer"),

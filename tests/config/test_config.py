@@ -79,7 +79,7 @@ def test_what_is_written_gives_the_configuration_again(layer, tmp_path):
 
 def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
     from kgrow.bayes import GaussNewton
-    from kgrow.pruning import SNIP, Bayes
+    from kgrow.pruning import SNIP, FisherPruning
     from kgrow.registry import PRESETS, SPACES
     from kgrow.searching.estimating import Halving, LowFidelity
     from kgrow.searching.objective import Mixed
@@ -94,7 +94,7 @@ def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
     )
     assert yaml.safe_load(config.to_yaml())["pruning"]["criterion"] == {"name": "snip", "reinitialize": True, "seed": 3}
     assert Config.of(written(tmp_path, config.to_yaml())) == config
-    nested, experimental = {"pruning": Bayes(1e-4, GaussNewton())}, {"tuning": Tuning(estimator=LowFidelity())}
+    nested, experimental = {"pruning": FisherPruning(1e-4, GaussNewton())}, {"tuning": Tuning(estimator=LowFidelity())}
     for layer, name in ((nested, "pruning.criterion"), (experimental, "tuning.estimator")):
         with pytest.raises(ValueError, match=f"`{name}` must be given in Python, but is only the text"):
             Config.of(written(tmp_path, Config.of(layer).to_yaml()))

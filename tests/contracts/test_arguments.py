@@ -346,6 +346,11 @@ def exit_code(line, capsys):
         (["search", "digits", "--engine", "rya"], "`tuning.engine` must be one of 'local', 'ray', but got 'rya'"),
         (["worker", "digits"], "`worker` is no command since kgrow 0.2. A search on several machines is"),
         (["search", "digits", "--oracle", "hyperband"], "Successive halving is the estimator 'halving'"),
+        (
+            ["search", "digits", "--criterion", "bayes"],
+            "is not 'bayes' since kgrow 0.2. It is 'fisher'",
+        ),
+        (["search", "digits", "--channel-criterion", "gate"], "since kgrow 0.2. It is 'taylor'"),
         (["search", "digits", "--image-size", "30000"], "`data.image_size` must be a side of at most 2048 pixels"),
         (["search", "digits", "--seed", "4294967296"], "`training.seed` must be at most 2147483647"),
     ],

@@ -59,7 +59,7 @@ preset = Preset(epochs=4, batch_size=8, learning_rate=0.05, grow_epochs=(1,), pr
 arrays, losses, noise = [], [], []
 for number in (1, 2):
     strategy = make_strategy(tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(number)]), 8)
-    settings = Settings(preset, SNIP(), augmentation=Augmentation(), strategy=strategy)
+    settings = Settings(preset, SNIP(), augmentation=Augmentation(), distribution=strategy)
     with Run.open(f"{sys.argv[1]}/{number}", {}) as run:
         # Ended after three epochs and taken up again: checkpoints are those of one device.
         Lifecycle(task, architecture, (0.5, 0.5), settings, run, Observer()).train(epochs=3)

@@ -16,7 +16,7 @@ from kgrow.graph.edge import Edge
 from kgrow.lifecycle import Lifecycle
 from kgrow.network import GrowingNetwork
 from kgrow.planning import with_prices
-from kgrow.pruning import CRITERIA, Bayes, BayesLink, prune
+from kgrow.pruning import CRITERIA, BayesLink, FisherPruning, prune
 from kgrow.pruning.bayes_models import LinkModel
 from kgrow.pruning.links import Links
 from kgrow.run import Run
@@ -264,7 +264,7 @@ def test_a_keep_ratio_takes_links_without_evidence_first(dense_copy, batches, cr
     price = float(np.median(evidence))
     names = [kernel.name for kernel in dense_copy.kernels()]
     scores = dict(zip(names, BayesLink(price).saliency(dense_copy, batches, cross_entropy), strict=True))
-    weights = dict(zip(names, Bayes().saliency(dense_copy, batches, cross_entropy), strict=True))
+    weights = dict(zip(names, FisherPruning().saliency(dense_copy, batches, cross_entropy), strict=True))
     for name, score in scores.items():
         np.testing.assert_allclose(score[score > 0], (price + weights[name])[score > 0])
     prune(dense_copy, {2: 0.5}, BayesLink(price), batches, cross_entropy)
@@ -426,5 +426,5 @@ def test_wrong_prices_draws_and_models_are_refused():
         BayesLink(min_saliency=-1)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
         BayesLink(curvature=None)
-    with pytest.raises(ValueError, match=r"must not be 'bayes' or 'bayes_link', .* for a model of your own"):
+    with pytest.raises(ValueError, match=r"must not be 'fisher' or 'bayes_link', .* for a model of your own"):
         BayesLink().saliency(object(), [], None)

@@ -66,7 +66,7 @@ def test_cost_is_that_of_all_kernels_that_make_or_read(groups, varied_architectu
 
 
 def test_gate_is_the_derivative_of_the_loss(groups, varied_copy, batches, cross_entropy):
-    found = CHANNEL_CRITERIA["gate"](0).saliency(varied_copy, groups, batches, cross_entropy)
+    found = CHANNEL_CRITERIA["taylor"](0).saliency(varied_copy, groups, batches, cross_entropy)
     (images, labels) = batches[0]
     names = {
         name: groups.kernels[name.rpartition("/norm/")[0]][1]
@@ -106,7 +106,7 @@ def test_other_scores_by_brute_force(groups, varied_network, batches, cross_entr
         scale = sum(np.abs(g[groups.gates[n] == group]).sum() for n, g in gammas.items())
         assert scored("snip")[group] == pytest.approx(snip, rel=1e-4)
         assert scored("norm")[group] == pytest.approx(np.sqrt(norm), rel=1e-4)
-        assert scored("bn_scale")[group] == pytest.approx(scale, rel=1e-5)
+        assert scored("network_slimming")[group] == pytest.approx(scale, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", CHANNEL_CRITERIA)

@@ -1,7 +1,7 @@
 """How accurate candidates will be, for less than their training costs: approximate, unless it is `full`."""
 
 from kgrow.registry import ESTIMATORS
-from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.estimating.evidence import Evidence
 from kgrow.searching.estimating.extrapolation import Extrapolation
 from kgrow.searching.estimating.full import Full
@@ -14,8 +14,8 @@ ESTIMATING_SHARE = 0.5
 
 __all__ = [
     "ESTIMATORS",
-    "Bench",
     "Estimate",
+    "EstimationContext",
     "Estimator",
     "Evidence",
     "Extrapolation",

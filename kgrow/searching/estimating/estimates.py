@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from kgrow.lifecycle import BEST, LAST
 from kgrow.run import Run
-from kgrow.searching.estimating.estimator import ApproximateObserver, Bench, Estimator
+from kgrow.searching.estimating.estimator import ApproximateObserver, EstimationContext, Estimator
 from kgrow.searching.estimating.full import Full
 from kgrow.searching.proposals import Proposal, Proposals
-from kgrow.searching.trial import Trial, check_same
+from kgrow.searching.trial import Trial, check_same_proposal
 from kgrow.searching.trials import NETWORKS_KEPT, OUTCOME, Trials
 from kgrow.training import Observer
 
@@ -34,7 +34,7 @@ class Estimates:
 
     def __init__(self, estimator: Estimator, trials: Trials, proposals: Proposals, observer: Observer):
         self.estimator, self.trials, self.observer = estimator, trials, observer
-        self.bench = Bench(trials, proposals, trials.run.child(FOLDER), ApproximateObserver(observer))
+        self.context = EstimationContext(trials, proposals, trials.run.child(FOLDER), ApproximateObserver(observer))
         self.found: dict[int, Trial] = {}
         self.proposals: dict[int, Proposal] = {}
 
@@ -110,7 +110,7 @@ class Estimates:
     def finish(self) -> None:
         """Removes what only a search that goes on would need."""
         self.trials.finish()
-        self.bench.run.clear()
+        self.context.run.clear()
 
     def _known_in_full(self, index: int) -> Trial | None:
         trial = self.trials.outcomes.get(index)
@@ -120,7 +120,7 @@ class Estimates:
         directory = self.directory(index)
         if directory.has(ESTIMATE):
             trial = directory.read_json(ESTIMATE, Trial)
-            check_same(trial.trial, trial.values, proposal.values)
+            check_same_proposal(trial.trial, trial.values, proposal.values)
             return trial
         for earlier in self.found.values():
             if earlier.estimated and earlier.values == proposal.values and earlier.status != "stopped":
@@ -131,7 +131,7 @@ class Estimates:
         return None
 
     def _estimated(self, index: int, proposal: Proposal, deadline: float) -> Trial:
-        estimate = self.estimator.estimate(index, proposal, dataclasses.replace(self.bench, deadline=deadline))
+        estimate = self.estimator.estimate(index, proposal, dataclasses.replace(self.context, deadline=deadline))
         if estimate.is_exact:
             return self.trials.outcomes[index]
         trial = self.trials.estimated(index, proposal, estimate.status, estimate.val_accuracy, estimate.epochs)

@@ -25,7 +25,7 @@ class Estimate:
         status: See `Trial.status`.
         epochs: Length of the training that it stands on.
         epochs_trained: Those of its own; see `Trial.epochs_trained`.
-        is_exact: Whether the candidate was trained in full: then its outcome in `Bench.trials` counts.
+        is_exact: Whether the candidate was trained in full: then its outcome in `EstimationContext.trials` counts.
         error: Why it failed.
         traceback: Where it failed.
     """
@@ -60,7 +60,7 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bench:
+class EstimationContext:
     """What an estimator works with during one search.
 
     Args:
@@ -87,10 +87,10 @@ class Bench:
 
 
 class Estimator(abc.ABC):
-    """A way to know how accurate a candidate will be. A value: what it remembers of a search is in the bench."""
+    """A way to know how accurate a candidate will be. A value: what it remembers of a search is in the context."""
 
     @abc.abstractmethod
-    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+    def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """Estimates the validation accuracy that a candidate has after its whole training.
 
         The same candidate gets the same estimate, also if the search was interrupted in between.
@@ -98,7 +98,7 @@ class Estimator(abc.ABC):
         Args:
             index: Number of the trial.
             proposal: The candidate.
-            bench: What to work with.
+            context: What to work with.
         """
 
 

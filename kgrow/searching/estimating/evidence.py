@@ -10,7 +10,7 @@ import numpy as np
 from kgrow._checks import check_positive_int
 from kgrow.lifecycle import Lifecycle
 from kgrow.pruning.batches import saliency_batches
-from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.estimating.gradient_noise import gradient_moments, noise_statistic
 from kgrow.searching.proposals import Proposal
 from kgrow.training.loss import exit_weights
@@ -42,9 +42,9 @@ class Evidence(Estimator):
                 f"`num_examples` must be at least 8, but got {self.num_examples}. A variance of fewer says nothing."
             )
 
-    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+    def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
-        return Estimate.of(bench.trials.train(index, proposal, bench.deadline, stop=self.is_noise))
+        return Estimate.of(context.trials.train(index, proposal, context.deadline, stop=self.is_noise))
 
     def is_noise(self, life: Lifecycle) -> bool:
         """Logs the statistic of a trial that has come so far and returns whether it should end here."""

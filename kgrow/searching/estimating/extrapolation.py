@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from kgrow.lifecycle import Lifecycle, Preset
-from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.estimating.learning_curve import extrapolate
 from kgrow.searching.proposals import Proposal
 
@@ -33,27 +33,27 @@ class Extrapolation(Estimator):
         if not 0 <= self.probability <= 1:
             raise ValueError(f"`probability` must be in [0, 1], but got {self.probability!r}.")
 
-    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+    def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
-        hope = _Hope(self.probability, index, proposal, bench)
-        trial = bench.trials.train(index, proposal, bench.deadline, stop=hope.is_lost)
+        hope = _CurveStopper(self.probability, index, proposal, context)
+        trial = context.trials.train(index, proposal, context.deadline, stop=hope.is_lost)
         return Estimate.of(trial, hope.expected)
 
 
-class _Hope:
+class _CurveStopper:
     """That a trial will beat those that were trained to their end.
 
     Args:
         probability: Below it the hope is lost.
         index: Number of the trial.
         proposal: The candidate.
-        bench: Knows the others.
+        context: Knows the others.
     """
 
-    def __init__(self, probability: float, index: int, proposal: Proposal, bench: Bench):
-        self._probability, self._index, self._trials = probability, index, bench.trials
-        self._energy = proposal.footprint.macs / bench.trials.full_macs
-        ended = [trial for trial in bench.trials.outcomes.values() if trial.status == "done"]
+    def __init__(self, probability: float, index: int, proposal: Proposal, context: EstimationContext):
+        self._probability, self._index, self._trials = probability, index, context.trials
+        self._energy = proposal.footprint.macs / context.trials.full_macs
+        ended = [trial for trial in context.trials.outcomes.values() if trial.status == "done"]
         self._best = max((trial.objective for trial in ended if trial.objective is not None), default=None)
         self.expected: float | None = None
 

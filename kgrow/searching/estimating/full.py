@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.proposals import Proposal
 
 
@@ -12,6 +12,6 @@ from kgrow.searching.proposals import Proposal
 class Full(Estimator):
     """Trains the candidate: exact. Epochs that candidates share are trained once."""
 
-    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+    def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
-        return Estimate.of(bench.trials.train(index, proposal, bench.deadline))
+        return Estimate.of(context.trials.train(index, proposal, context.deadline))

@@ -9,7 +9,7 @@ from typing import Any
 
 from kgrow._checks import check_positive_int
 from kgrow.lifecycle import Lifecycle, Preset
-from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.proposals import Proposal
 
 EVENT = "rung"
@@ -38,30 +38,30 @@ class Halving(Estimator):
         if check_positive_int(self.factor, "factor") < 2:
             raise ValueError(f"`factor` must be at least 2, but got {self.factor}: all would go on.")
 
-    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+    def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
-        contest = _Contest(self.factor, index, proposal, bench)
-        trial = bench.trials.train(index, proposal, bench.deadline, stop=contest.is_lost)
+        contest = _RungStopper(self.factor, index, proposal, context)
+        trial = context.trials.train(index, proposal, context.deadline, stop=contest.is_lost)
         return Estimate.of(trial, contest.expected)
 
 
-class _Contest:
+class _RungStopper:
     """A trial against those before it.
 
     Args:
         factor: See `Halving`.
         index: Number of the trial.
         proposal: The candidate.
-        bench: Knows the others.
+        context: Knows the others.
     """
 
-    def __init__(self, factor: int, index: int, proposal: Proposal, bench: Bench):
-        self._factor, self._trials = factor, bench.trials
-        self._energy = proposal.footprint.macs / bench.trials.full_macs
-        self._histories = [bench.trials.directory(earlier).events() for earlier in range(index)]
+    def __init__(self, factor: int, index: int, proposal: Proposal, context: EstimationContext):
+        self._factor, self._trials = factor, context.trials
+        self._energy = proposal.footprint.macs / context.trials.full_macs
+        self._histories = [context.trials.directory(earlier).events() for earlier in range(index)]
         # Candidates of one network are the same until the first connections go.
-        start = 0 if len(bench.proposals.variants) > 1 else bench.trials.first_event
-        self._rungs = rungs(bench.trials.settings.preset, start, factor)
+        start = 0 if len(context.proposals.variants) > 1 else context.trials.first_event
+        self._rungs = rungs(context.trials.settings.preset, start, factor)
         self.expected: float | None = None
 
     def is_lost(self, life: Lifecycle) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kgrow.graph import Architecture, Scaling
 from kgrow.lifecycle import Settings
-from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.estimating.smaller_task import smaller_task
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
@@ -40,20 +40,20 @@ class LowFidelity(Estimator):
             if not 0 < value <= 1:
                 raise ValueError(f"`{field.name}` must be in (0, 1], but got {value!r}. 1 is that of full training.")
 
-    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+    def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
-        trials = bench.once("low_fidelity", lambda: self._trials(bench))
-        candidate = self._candidate(proposal, bench, trials.task)
-        trial = trials.train(index, dataclasses.replace(proposal, candidate=candidate), bench.deadline)
+        trials = context.once("low_fidelity", lambda: self._trials(context))
+        candidate = self._candidate(proposal, context, trials.task)
+        trial = trials.train(index, dataclasses.replace(proposal, candidate=candidate), context.deadline)
         return dataclasses.replace(Estimate.of(trial), is_exact=False)
 
-    def _trials(self, bench: Bench) -> Trials:
-        full = bench.trials
+    def _trials(self, context: EstimationContext) -> Trials:
+        full = context.trials
         task = smaller_task(full.task, self.data_ratio, self.resolution_ratio, full.settings.seed)
-        settings = self._settings(full.settings, task, bench)
-        return Trials(task, settings, full.objective, full.full_macs, bench.run, bench.observer)
+        settings = self._settings(full.settings, task, context)
+        return Trials(task, settings, full.objective, full.full_macs, context.run, context.observer)
 
-    def _settings(self, settings: Settings, task: Task, bench: Bench) -> Settings:
+    def _settings(self, settings: Settings, task: Task, context: EstimationContext) -> Settings:
         preset, augmentation, channels = settings.preset, settings.augmentation, settings.channels
         preset = preset.stretched(max(1, round(preset.epochs * self.epoch_ratio)))
         augmentation = dataclasses.replace(
@@ -62,7 +62,7 @@ class LowFidelity(Estimator):
             cutout=round(augmentation.cutout * self.resolution_ratio),
         )
         if channels is not None:
-            blocks = len(self._architecture(bench, task, bench.proposals.full, {}).blocks)
+            blocks = len(self._architecture(context, task, context.proposals.full, {}).blocks)
             channels = dataclasses.replace(channels, keep_ratios=at_depths(channels.keep_ratios, blocks))
         return dataclasses.replace(
             settings,
@@ -71,17 +71,19 @@ class LowFidelity(Estimator):
             channels=channels,
         )
 
-    def _candidate(self, proposal: Proposal, bench: Bench, task: Task) -> Candidate:
+    def _candidate(self, proposal: Proposal, context: EstimationContext, task: Task) -> Candidate:
         candidate = proposal.candidate
-        architecture = self._architecture(bench, task, candidate.architecture, proposal.values)
+        architecture = self._architecture(context, task, candidate.architecture, proposal.values)
         return Candidate(architecture, at_depths(candidate.keep_ratios, len(architecture.blocks)))
 
-    def _architecture(self, bench: Bench, task: Task, architecture: Architecture, values: dict) -> Architecture:
+    def _architecture(
+        self, context: EstimationContext, task: Task, architecture: Architecture, values: dict
+    ) -> Architecture:
         """Returns what the space makes of the smaller input in place of an architecture."""
         scaling = Scaling(task.pixel_mean, task.pixel_std)
         if self.resolution_ratio == 1:
             return dataclasses.replace(architecture, scaling=scaling)
-        space = bench.proposals.space
+        space = context.proposals.space
         width, links = values.get("width", space.widths[0]), values.get("links", space.links[0])
         built = space.build(task.input_shape, task.num_classes, scaling, width=width, links=links)
         return dataclasses.replace(built, blocks=built.blocks[: len(architecture.blocks)])

@@ -10,7 +10,7 @@ import traceback
 from kgrow.graph import Architecture
 from kgrow.lifecycle import LAST, Lifecycle, Settings, Snapshot
 from kgrow.lifecycle.checkpoint import MOMENTUM
-from kgrow.searching.estimating.estimator import Bench, Estimate, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.proposals import Proposal
 from kgrow.training import OutOfTimeError, TrainingDivergedError
 
@@ -37,16 +37,16 @@ class Supernet(Estimator):
         if not isinstance(self.epochs, int) or self.epochs < 0:
             raise ValueError(f"`epochs` must be a whole number of at least 0, but got {self.epochs!r}.")
 
-    def estimate(self, index: int, proposal: Proposal, bench: Bench) -> Estimate:
+    def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
-        folder = bench.run.child(f"{FOLDER}/{index:04d}")
-        settings = self._tuning(bench.trials.settings, len(proposal.candidate.architecture.blocks))
+        folder = context.run.child(f"{FOLDER}/{index:04d}")
+        settings = self._tuning(context.trials.settings, len(proposal.candidate.architecture.blocks))
         epochs = settings.preset.epochs
         try:
-            start = fork(self._supernet(proposal, bench), proposal.candidate.architecture)
-            life = Lifecycle(bench.trials.task, *_of(proposal), settings, folder, bench.observer)
-            bench.observer.trial_started(folder.path.name, proposal.candidate.keep_ratios, epochs)
-            life.train(start, deadline=bench.deadline)
+            start = fork(self._supernet(proposal, context), proposal.candidate.architecture)
+            life = Lifecycle(context.trials.task, *_of(proposal), settings, folder, context.observer)
+            context.observer.trial_started(folder.path.name, proposal.candidate.keep_ratios, epochs)
+            life.train(start, deadline=context.deadline)
         except OutOfTimeError:
             return Estimate(None, "stopped", epochs, 0)
         except TrainingDivergedError as problem:
@@ -55,11 +55,11 @@ class Supernet(Estimator):
         folder.clear()
         return Estimate(accuracy, "done", epochs, epochs)
 
-    def _supernet(self, proposal: Proposal, bench: Bench) -> Snapshot:
+    def _supernet(self, proposal: Proposal, context: EstimationContext) -> Snapshot:
         """Returns the trained network that a candidate is cut from, trained if there is none yet."""
-        deepest = _deepest(proposal, bench)
+        deepest = _deepest(proposal, context)
         name = hashlib.sha256(json.dumps(deepest.to_json()).encode()).hexdigest()[:16]
-        return bench.once(name, lambda: _trained(deepest, name, bench))
+        return context.once(name, lambda: _trained(deepest, name, context))
 
     def _tuning(self, settings: Settings, num_blocks: int) -> Settings:
         preset, channels = settings.preset, settings.channels
@@ -93,18 +93,20 @@ def _of(proposal: Proposal) -> tuple[Architecture, tuple[float, ...]]:
     return proposal.candidate.architecture, proposal.candidate.keep_ratios
 
 
-def _deepest(proposal: Proposal, bench: Bench) -> Architecture:
+def _deepest(proposal: Proposal, context: EstimationContext) -> Architecture:
     mine = proposal.candidate.architecture
-    offered = [architecture for architecture, _ in bench.proposals.variants.values()]
+    offered = [architecture for architecture, _ in context.proposals.variants.values()]
     whole = [architecture for architecture in offered if architecture.blocks[: len(mine.blocks)] == mine.blocks]
     return max([mine, *whole], key=lambda architecture: len(architecture.blocks))
 
 
-def _trained(architecture: Architecture, name: str, bench: Bench) -> Snapshot:
-    settings, folder = bench.trials.settings, bench.run.child(f"{FOLDER}/{name}/supernet")
+def _trained(architecture: Architecture, name: str, context: EstimationContext) -> Snapshot:
+    settings, folder = context.trials.settings, context.run.child(f"{FOLDER}/{name}/supernet")
     unpruned = dataclasses.replace(settings.preset, prune_epochs=())
     settings = dataclasses.replace(settings, preset=unpruned, channels=None)
     whole = (1.0,) * len(architecture.blocks)
-    bench.observer.trial_started(folder.path.name, whole, unpruned.epochs)
-    Lifecycle(bench.trials.task, architecture, whole, settings, folder, bench.observer).train(deadline=bench.deadline)
+    context.observer.trial_started(folder.path.name, whole, unpruned.epochs)
+    Lifecycle(context.trials.task, architecture, whole, settings, folder, context.observer).train(
+        deadline=context.deadline
+    )
     return Snapshot.load(folder, LAST)

@@ -25,7 +25,7 @@ class Guess(Estimator):
     stopped: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
 
-    def estimate(self, index, proposal, bench):
+    def estimate(self, index, proposal, context):
         if index in self.stopped:
             return Estimate(None, "stopped", 1, 0)
         if index in self.failed:

@@ -8,7 +8,7 @@ from kgrow.lifecycle import ChannelPruning
 from kgrow.pruning import CHANNEL_CRITERIA
 from kgrow.run import Run
 from kgrow.searching import SPACES, Candidate
-from kgrow.searching.estimating import Bench, LowFidelity
+from kgrow.searching.estimating import EstimationContext, LowFidelity
 from kgrow.searching.estimating.low_fidelity import at_depths
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import Accuracy
@@ -35,10 +35,10 @@ def caught(tmp_path, monkeypatch, tiny_task, tiny_settings):
         with Run.open(tmp_path / "run", {}) as run:
             given = dataclasses.replace(tiny_settings, **settings)
             trials = Trials(tiny_task, given, Accuracy(), proposals.full.macs(), run, Observer())
-            bench = Bench(trials, proposals, run.child("estimates"), Observer())
+            context = EstimationContext(trials, proposals, run.child("estimates"), Observer())
             proposal = dataclasses.replace(proposals.sample(Defaults()), candidate=Candidate(proposals.full, ratios))
-            estimator.estimate(0, proposal, bench)
-            return bench.once("low_fidelity", lambda: None)
+            estimator.estimate(0, proposal, context)
+            return context.once("low_fidelity", lambda: None)
 
     return estimate
 

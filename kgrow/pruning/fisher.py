@@ -1,4 +1,4 @@
-"""Bayes: the evidence of the data for each connection."""
+"""FisherPruning: the evidence of the data for each connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
 
 @dataclasses.dataclass(frozen=True)
-class Bayes(Criterion):
+class FisherPruning(Criterion):
     r"""Keeps the weights for which the data have the most evidence: :math:`w^2 H`, in nats per example.
 
     Under the prior N(0, gamma) with gamma learned from the data, gamma ends at
@@ -49,7 +49,7 @@ class Bayes(Criterion):
         check_curvature(self.curvature)
 
     @classmethod
-    def drawing(cls, seed: int) -> Bayes:
+    def drawing(cls, seed: int) -> FisherPruning:
         """Returns the criterion whose estimate of the curvature draws by a seed."""
         return cls(curvature=MonteCarloFisher(seed=seed))
 

@@ -11,7 +11,7 @@ from kgrow._keras import tf
 from kgrow.bayes import CrossEntropy, DiagonalRecursion, ExactDiagonal, GaussNewton, Hutchinson, MonteCarloFisher
 from kgrow.lifecycle import Lifecycle
 from kgrow.network.tap import call_tapped
-from kgrow.pruning import CHANNEL_CRITERIA, Bayes, BayesGate, channel_groups, prune
+from kgrow.pruning import CHANNEL_CRITERIA, FisherChannel, FisherPruning, channel_groups, prune
 from kgrow.pruning.bayes_models import ChannelModel, KernelModel, likelihood_of
 from kgrow.run import Run
 from kgrow.training import Observer
@@ -100,7 +100,7 @@ def unsure(varied_copy):
 
 def test_evidence_is_the_square_of_the_weight_times_its_curvature(unsure, batches, cross_entropy):
     repeated = [(np.repeat(images, 30, axis=0), np.repeat(labels, 30)) for images, labels in batches]
-    found = Bayes(curvature=MonteCarloFisher(10)).saliency(unsure, repeated, cross_entropy)
+    found = FisherPruning(curvature=MonteCarloFisher(10)).saliency(unsure, repeated, cross_entropy)
     model = KernelModel(unsure)
     curvature = GaussNewton().diagonal(model, CrossEntropy((1.0, 1.0, 1.0)), batches)
     for first, weight, second in zip(found, model.parameters, curvature, strict=True):
@@ -110,35 +110,35 @@ def test_evidence_is_the_square_of_the_weight_times_its_curvature(unsure, batche
 
 
 def test_curvature_may_be_any_estimate(varied_network, batches, cross_entropy):
-    exact = Bayes(curvature=GaussNewton()).saliency(varied_network, batches, cross_entropy)
+    exact = FisherPruning(curvature=GaussNewton()).saliency(varied_network, batches, cross_entropy)
     model = KernelModel(varied_network)
     diagonals = GaussNewton().diagonal(model, CrossEntropy((1.0, 1.0, 1.0)), batches)
     for scores, weight, diagonal in zip(exact, model.parameters, diagonals, strict=True):
         np.testing.assert_allclose(scores, weight.numpy() ** 2 * diagonal, rtol=1e-4, atol=1e-12)
-    noisy = Bayes(curvature=Hutchinson(1)).saliency(varied_network, batches, cross_entropy)
+    noisy = FisherPruning(curvature=Hutchinson(1)).saliency(varied_network, batches, cross_entropy)
     assert min(scores.min() for scores in noisy) == 0.0  # where the estimate is negative
     groups = channel_groups(varied_network.architecture)
-    assert BayesGate(curvature=Hutchinson(1)).saliency(varied_network, groups, batches, cross_entropy).min() >= 0.0
+    assert FisherChannel(curvature=Hutchinson(1)).saliency(varied_network, groups, batches, cross_entropy).min() >= 0.0
 
 
 def test_the_evidence_decides_the_count(varied_copy, batches, cross_entropy):
-    scores = np.concatenate([s.ravel() for s in Bayes().saliency(varied_copy, batches, cross_entropy)])
+    scores = np.concatenate([s.ravel() for s in FisherPruning().saliency(varied_copy, batches, cross_entropy)])
     price = float(np.quantile(scores, 0.4))
-    prune(varied_copy, dict.fromkeys(range(3), 1.0), Bayes(min_saliency=price), batches, cross_entropy)
+    prune(varied_copy, dict.fromkeys(range(3), 1.0), FisherPruning(min_saliency=price), batches, cross_entropy)
     kept = np.concatenate([kernel.mask.numpy().ravel() for kernel in varied_copy.kernels()]) > 0
     assert kept[scores >= price].all()
     assert np.sum(kept[scores < price]) <= len(varied_copy.kernels())  # the best of a kernel that has none above it
 
 
 def test_a_keep_ratio_is_the_most_that_evidence_may_keep(varied_copy, batches, cross_entropy):
-    prune(varied_copy, {0: 0.25}, Bayes(min_saliency=1e-12), batches, cross_entropy)
+    prune(varied_copy, {0: 0.25}, FisherPruning(min_saliency=1e-12), batches, cross_entropy)
     assert varied_copy.kept_params(0) == varied_copy.architecture.kernel_params(0) // 4
-    prune(varied_copy, {0: 0.25}, Bayes(min_saliency=1e12), batches, cross_entropy)
+    prune(varied_copy, {0: 0.25}, FisherPruning(min_saliency=1e12), batches, cross_entropy)
     assert varied_copy.kept_params(0) == len(varied_copy.kernels(0))
 
 
 def test_a_life_may_leave_the_counts_to_the_evidence(tmp_path, tiny_task, tiny_architecture, tiny_settings):
-    settings = dataclasses.replace(tiny_settings, criterion=Bayes(min_saliency=1 / len(tiny_task.train)))
+    settings = dataclasses.replace(tiny_settings, criterion=FisherPruning(min_saliency=1 / len(tiny_task.train)))
     with Run.open(tmp_path / "run", {}) as run:
         Lifecycle(tiny_task, tiny_architecture, (1.0, 1.0), settings, run, Observer()).train()
         pruned = [event for event in run.events() if event["event"] == "pruned"]
@@ -150,26 +150,28 @@ def test_a_life_may_leave_the_counts_to_the_evidence(tmp_path, tiny_task, tiny_a
 def test_channels_are_scored_by_the_same_evidence(unsure, batches, cross_entropy):
     groups = channel_groups(unsure.architecture)
     repeated = [(np.repeat(images, 30, axis=0), np.repeat(labels, 30)) for images, labels in batches]
-    found = CHANNEL_CRITERIA["bayes"](0).saliency(unsure, groups, repeated, cross_entropy)
+    found = CHANNEL_CRITERIA["fisher"](0).saliency(unsure, groups, repeated, cross_entropy)
     (expected,) = GaussNewton().diagonal(ChannelModel(unsure, groups), CrossEntropy((1.0,) * 3), batches)
     alive = expected > 0
     assert np.median(np.abs(found[alive] / expected[alive] - 1)) < 0.15
 
 
 def test_wrong_prices_and_draws_are_refused():
-    for criterion, price in itertools.product((Bayes, BayesGate), (-1, math.inf)):
+    for criterion, price in itertools.product((FisherPruning, FisherChannel), (-1, math.inf)):
         with pytest.raises(ValueError, match=f"`min_saliency` must be finite and not negative, but got {price}"):
             criterion(min_saliency=price)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
-        Bayes(curvature="exact")
+        FisherPruning(curvature="exact")
     with pytest.raises(TypeError, match="takes any model"):
-        BayesGate(curvature=DiagonalRecursion())
+        FisherChannel(curvature=DiagonalRecursion())
 
 
-@pytest.mark.parametrize("criterion", [Bayes(), None])
+@pytest.mark.parametrize("criterion", [FisherPruning(), None])
 def test_model_that_did_not_grow_is_refused(criterion):
     def score():
-        return criterion.saliency(object(), [], None) if criterion else BayesGate().saliency(object(), None, [], None)
+        return (
+            criterion.saliency(object(), [], None) if criterion else FisherChannel().saliency(object(), None, [], None)
+        )
 
-    with pytest.raises(ValueError, match=r"must not be 'bayes' or 'bayes_link', .* for a model of your own"):
+    with pytest.raises(ValueError, match=r"must not be 'fisher' or 'bayes_link', .* for a model of your own"):
         score()
