@@ -47,11 +47,13 @@ def edit(run, change, name="result.json"):
 
 
 def places(value, path=()):
-    """Yields the path of every value in a document."""
+    """Yields the path of every value in a document; of a list only those of the first and the last part."""
     yield path
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in parts:
-        yield from places(part, (*path, key))
+    keys = (
+        value if isinstance(value, dict) else sorted({0, len(value) - 1}) if isinstance(value, list) and value else ()
+    )
+    for key in keys:
+        yield from places(value[key], (*path, key))
 
 
 def parent_of(document, path):

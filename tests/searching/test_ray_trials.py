@@ -196,7 +196,7 @@ def test_what_a_trial_raises_ends_the_search(opened, tiny_architecture, monkeypa
 
 
 def test_another_version_on_a_machine_is_refused(opened, tiny_architecture, monkeypatch):
-    monkeypatch.setattr(kgrow, "__version__", "0.0.1")
+    monkeypatch.setattr("kgrow.searching.ray_task.__version__", "0.0.1")
     with pytest.raises(ValueError, match=r"must be of the same version on all machines, but is .* and 0\.0\.1 here"):
         opened.elsewhere.train(0, proposal_of(tiny_architecture), FOREVER)
 
