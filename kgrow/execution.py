@@ -207,6 +207,7 @@ class Search:
                 continue
             figures = {
                 "params": network.kept_params(),
+                "macs": artefact.macs,
                 "flash_bytes": artefact.bytes,
                 "ram_bytes": artefact.ram_bytes,
                 "latency_ms": artefact.latency_ms,

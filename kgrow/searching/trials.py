@@ -186,8 +186,10 @@ class Trials:
 
     def _judged(self, trial: Trial, lifecycle: Lifecycle) -> Trial:
         """Returns a trial that kept a checkpoint, with its means over epochs and what its network really keeps."""
-        # Whole channels take connections along that the keep ratios would have left.
-        trial = dataclasses.replace(trial, kept_params=lifecycle.network.kept_params())
+        # Whole channels take connections along that the keep ratios would have left, and policies change the network.
+        kept, architecture = lifecycle.network.kept_params(), lifecycle.network.architecture
+        size, macs = architecture.kernel_params(), architecture.macs()
+        trial = dataclasses.replace(trial, kept_params=kept, prunable_params=size, macs=macs)
         means = mean_figures(lifecycle.events, lifecycle.settled_since)
         if means is None:
             return trial
