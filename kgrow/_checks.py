@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 MOST_CLASSES = 100_000
 
-# # The largest 64-bit integer, the largest 32-bit TensorFlow seed, and a bound on counts of rounds.
+# The largest 64-bit integer, the largest 32-bit TensorFlow seed, and a bound on counts of rounds.
 LARGEST_INT, LARGEST_SEED, MOST_ROUNDS = 2**63 - 1, 2**31 - 1, 1_000_000
 
 

@@ -73,7 +73,7 @@ def encode_arrays(arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> byt
         metadata: Plain values, stored as JSON.
     """
     header = encode_json({"names": list(arrays), "metadata": metadata}, "metadata")
-    # # Write to memory first: a zip file that a full disk truncates fails a second time when it is garbage-collected.
+    # Write to memory first: a zip file that a full disk truncates fails a second time when it is garbage-collected.
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         _add_array(archive, _HEADER, np.frombuffer(header, np.uint8))
@@ -131,7 +131,7 @@ def _plain(value: object) -> Any:
 
 
 def _checked(name: str, array: np.ndarray) -> np.ndarray:
-    # # bfloat16 has kind "V": NumPy's format would silently return it as raw bytes.
+    # bfloat16 has kind "V": NumPy's format would silently return it as raw bytes.
     if array.dtype.kind not in _ARRAY_KINDS:
         raise ValueError(f"`arrays[{name!r}]` must hold numbers, booleans or strings, but got dtype {array.dtype}.")
     if name == _HEADER:

@@ -11,7 +11,7 @@ from kgrow._checks import check_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
-# # Maps a given argument and its name to the value that the call uses; raises an error that names the argument.
+# Maps a given argument and its name to the value that the call uses; raises an error that names the argument.
 Rule = Callable[[Any, str], Any]
 
 

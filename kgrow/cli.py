@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_search(options: argparse.Namespace) -> int:
     """`kgrow search`."""
-    # # Runs before TensorFlow is imported, which is slow.
+    # Runs before TensorFlow is imported, which is slow.
     config = Config.of(options.config, given_fields(options))
     check_exists(options.dataset, config.data.data_dir, "dataset")
     return search_and_print(options.dataset, config, options)
@@ -170,5 +170,5 @@ def _write(show: Callable[[], None]) -> None:
         show()
         sys.stdout.flush()
     except BrokenPipeError:
-        # # The reader has closed the pipe; without this the interpreter reports it again at its final flush.
+        # The reader has closed the pipe; without this the interpreter reports it again at its final flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

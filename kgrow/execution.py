@@ -40,9 +40,9 @@ from kgrow.training import Observer, OutOfTimeError
 if TYPE_CHECKING:
     from kgrow.searching.tuner import Trainable, Tuner
 
-# # Renamed to the model once the limits are known to be satisfied.
+# Renamed to the model once the limits are known to be satisfied.
 MEASURED = "measured.tflite"
-# # Largest loss of validation accuracy by 8 bits; if it is larger, the network is fine-tuned for these epochs.
+# Largest loss of validation accuracy by 8 bits; if it is larger, the network is fine-tuned for these epochs.
 LARGEST_DROP, FINE_TUNE_EPOCHS = 0.01, 3
 
 
@@ -96,7 +96,7 @@ class Search:
         self.engine = engine
         full_macs = plan.proposals.full.macs()
         self.trials = Trials(task, plan.settings, plan.objective, full_macs, run, observer, plan.prefer)
-        # # All finished trials are ranked, whatever number is requested now: the networks of the others may be removed.
+        # All finished trials are ranked, whatever number is requested now: the networks of the others may be removed.
         self.num_trials = max(plan.trials, self.trials.num_finished())
         self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
 
@@ -108,8 +108,7 @@ class Search:
             started: `time.monotonic()` value at the start of the search; now by default.
         """
         started = time.monotonic() if started is None else started
-        # # Left by a search that ran out of time, had fewer trials, or whose file was moved away: it may be out of
-        # date.
+        # Left by a search that ran out of time, had fewer trials, or whose file was moved away: it may be out of date.
         self.run.remove(RESULT)
         for note in (*self.task.overview, *self.task.notes, *self.plan.settings.notes):
             self.observer.note(note)

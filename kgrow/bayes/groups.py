@@ -10,7 +10,7 @@ import numpy as np
 from kgrow._checks import lookup
 from kgrow.bayes.prior import floored
 
-# # By name, the axes over which a group runs, for kernels (height, width, channels, filters) and (inputs, outputs).
+# By name, the axes over which a group runs, for kernels (height, width, channels, filters) and (inputs, outputs).
 CONV_CATEGORIES: dict[str, tuple[int, ...]] = {
     "element": (),
     "shape": (3,),
@@ -25,7 +25,7 @@ CONV_CATEGORIES: dict[str, tuple[int, ...]] = {
 }
 DENSE_CATEGORIES: dict[str, tuple[int, ...]] = {"element": (), "in_neuron": (1,), "out_neuron": (0,), "layer": (0, 1)}
 
-# # Steps on small batches keep a group from being exactly 0. A group is off when its prior variance is less than this
+# Steps on small batches keep a group from being exactly 0. A group is off when its prior variance is less than this
 # part of the variance 1 / h that the data leave: at the fixed point its evidence is then within a tenth of its price
 # (0038).
 SMALLEST_SUPPORT = 0.1

@@ -12,7 +12,7 @@ import numpy as np
 
 from kgrow._keras import tf
 
-# # One tensor (batch, outputs) per head.
+# One tensor (batch, outputs) per head.
 Outputs = Sequence[Any]
 
 

@@ -31,12 +31,12 @@ import numpy as np
 from kgrow.bayes.gates import GateGraph
 
 DEPENDENCIES = ("none", "own_zero", "predecessors", "both")
-# # The entropy of N(0, gamma), half of log(2 pi e gamma), is 0 here. Gates start at 1, which sets the unit of gamma.
+# The entropy of N(0, gamma), half of log(2 pi e gamma), is 0 here. Gates start at 1, which sets the unit of gamma.
 GAMMA_THRESHOLD = 1.0 / (2.0 * math.pi * math.e)
 SMALLEST_CURVATURE = 1e-12
-# # Switch of a gate without evidence for or against it.
+# Switch of a gate without evidence for or against it.
 LARGEST_GAMMA = 1e6
-# # Part of the whole price: the price before the first of several loops.
+# Part of the whole price: the price before the first of several loops.
 LOWEST_SHARE = 1e-3
 BISECTIONS = 60  # enough to halve an interval down to rounding
 STARTS = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 41)])  # start points, as fractions of the optimum's upper bound

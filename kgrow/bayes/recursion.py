@@ -47,8 +47,8 @@ class DiagonalRecursion(Curvature):
     def diagonal(self, model: Model, likelihood: Likelihood, batches: Sequence[Batch]) -> list[np.ndarray]:
         """See `Curvature.diagonal`.
 
-        TypeError: If the model is not a `Graph`.
-            TypeError: If the model is no `Graph`.
+        Raises:
+            TypeError: If the model is not a `Graph`.
         """
         if not isinstance(model, Graph):
             raise TypeError(

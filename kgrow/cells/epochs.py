@@ -80,7 +80,6 @@ class EpochSearch(ResumableLoop, Generic[Result]):
         Raises:
             ValueError: If the directory contains another search, an epoch has fewer images than a batch, or `overwrite`
             is set for a search that has already trained.
-                has trained already is to be started over.
             ArithmeticError: If the loss is no longer a number.
             OSError: See `kgrow.run.Run.open`.
         """
@@ -97,7 +96,7 @@ class EpochSearch(ResumableLoop, Generic[Result]):
         with Run.open(directory, {"task": data, **self.config(), "seed": self.seed}, overwrite=overwrite) as run:
             self.folder = run
             self.restore()
-            # # An interrupted epoch leaves half-trained weights: the next call restores these.
+            # An interrupted epoch leaves half-trained weights: the next call restores these.
             super().save(len(self.losses))
             self.go_on(len(self.losses))
         return self.result()

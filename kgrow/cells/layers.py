@@ -111,7 +111,7 @@ def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name
         return keras.layers.Concatenate(name=name)(made)
     dilation = step.dilation
     if dilation == stride == 2:
-        # # Taps two apart around every second position lie on the grid of every second position.
+        # Taps two apart around every second position lie on the grid of every second position.
         features = keras.layers.MaxPooling2D(1, 2, padding="same", name=f"{name}/grid")(features)
         stride = dilation = 1
     layer = keras.layers.Conv2D(

@@ -72,7 +72,7 @@ def scaled(images: Any, scaling: Scaling) -> Any:
 def classified(features: Any, num_classes: int) -> Any:
     """Returns logits (batch, classes) of the mean over positions."""
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
-    # # Zero initial weights make all classes equally likely, regardless of the seed.
+    # Zero initial weights make all classes equally likely, regardless of the seed.
     return keras.layers.Dense(num_classes, kernel_initializer="zeros", name="logits")(pooled)
 
 

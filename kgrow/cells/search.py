@@ -95,7 +95,7 @@ class CellSearchSettings:
     def gates_after(self, loop: int, num_gates: int) -> int:
         """Returns how many gates of a group may stay after a loop, from 1; the number falls by a constant factor."""
         most = self.max_gates or num_gates
-        # # The powers may be rounded up slightly: the last one is not rounded up.
+        # The powers may be rounded up slightly: the last one is not rounded up.
         return math.ceil(num_gates * (most / num_gates) ** (loop / self.num_loops) - 1e-9)
 
 

@@ -34,7 +34,7 @@ def _leaves(*operations: str) -> tuple[TreeEdge, ...]:
     return tuple(TreeEdge(operation) for operation in operations)
 
 
-# # TreeCell-A of Cai, Yang, Zhang, Han and Yu, "Path-Level Network Transformation for Efficient Architecture Search",
+# TreeCell-A of Cai, Yang, Zhang, Han and Yu, "Path-Level Network Transformation for Efficient Architecture Search",
 # ICML 2018, https://arxiv.org/abs/1806.02639.
 TREE_CELL_A = (
     TreeEdge(

@@ -52,12 +52,12 @@ def _residual(features: Any, block: int, cell: tuple[str, ...], stack: TreeStack
     features = standardised(features, f"{name}/first", affine=True)
     features = apply_steps(features, (Step("conv", ends=True),), 1, width, seed=seed, name=f"{name}/reduce")
     features = _below("root", TREE_CELL_A, False, features, _brancher(name, cell, width, seed, gates))
-    # # No normalisation from here on: it would amplify a residual again whose gates are nearly closed.
+    # No normalisation from here on: it would amplify a residual again whose gates are nearly closed.
     steps = (Step("conv", starts=True),)
     return apply_steps(features, steps, 1, stack.widths()[block], seed=seed, name=f"{name}/expand")
 
 
-# # Maps the name of an edge, the edge and its input to the result of the leaves below it, or to None.
+# Maps the name of an edge, the edge and its input to the result of the leaves below it, or to None.
 Branch = Callable[[str, TreeEdge, Any], Any]
 
 

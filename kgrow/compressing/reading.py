@@ -115,7 +115,7 @@ def _check_shapes(model: keras.Model, task: Task) -> None:
 
 
 def _functional_config(model: keras.Model) -> dict[str, Any]:
-    # # A Sequential model is also a Functional one, whose configuration has the connections. The tensors are shared.
+    # A Sequential model is also a Functional one, whose configuration has the connections. The tensors are shared.
     config: dict[str, Any] = keras.Model(model.inputs, model.outputs).get_config()
     for entry in config["layers"]:
         if len(entry["inbound_nodes"]) > 1:

@@ -15,7 +15,7 @@ from kgrow.config.spelling import spelled
 from kgrow.config.yaml_file import read_yaml, to_yaml
 
 SECTIONS: dict[str, Any] = {kind.__name__.lower(): kind for kind in (Training, Growth, Pruning, Tuning, Export, Data)}
-# # Field of a section that a shorthand sets: a name or an object.
+# Field of a section that a shorthand sets: a name or an object.
 SHORTHAND = {
     "training": "preset",
     "growth": "space",
@@ -23,7 +23,7 @@ SHORTHAND = {
     "tuning": "oracle",
     "export": "quantize",
 }
-# # Fields that `kgrow.search` takes as separate arguments.
+# Fields that `kgrow.search` takes as separate arguments.
 FLAT = {
     "limits": "tuning",
     "device": "tuning",

@@ -11,12 +11,12 @@ from kgrow._checks import nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
-# # Options of a search on several machines.
+# Options of a search on several machines.
 PYTHON = "A search on several machines is `tuning=kgrow.Tuning(engine='ray')`; see `kgrow.Ray`."
 LINE = "A search on several machines is `kgrow search ... --engine ray [--address HOST:PORT]`."
-# # Arguments that moved to `Task.of`.
+# Arguments that moved to `Task.of`.
 OF_TASK = ("validation_data", "test_data", "validation_split", "image_size", "data_dir", "class_names")
-# # Removed commands, options and names, each with a sentence about the replacement.
+# Removed commands, options and names, each with a sentence about the replacement.
 COMMANDS = {"worker": f"{LINE} Its workers are Ray's: `ray start --address HOST:PORT` on each machine."}
 OPTIONS = {
     "--max-params": "It is `--limit params=N`.",

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 HEAD = "# `kgrow search DATA --config FILE` with this file gives the run again.\n"
-# # Stands for an object that only Python can provide.
+# Stands for an object that only Python can provide.
 PYTHON = "python"
 PARTLY = f"# What stands under `{PYTHON}` is the text of an object, which only Python can give again.\n"
 

@@ -167,7 +167,7 @@ class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
             layout = self.space.sample(trial.hyperparameters)
             outcome = self.trials.train(int(trial.trial_id), layout)
         except Exception as error:
-            # # KerasTuner would count it as a failed trial and continue.
+            # KerasTuner would count it as a failed trial and continue.
             raise keras_tuner.errors.FatalError(str(error)) from error
         if outcome.val_accuracy is None:
             raise keras_tuner.errors.FailedTrialError(outcome.traceback)

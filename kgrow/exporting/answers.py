@@ -93,7 +93,7 @@ class DeviceModel:
         outputs = self.runners[0](**{IMAGE: image})
         if EXIT_INDEX in outputs:
             return self._dequantized(0, PROBABILITIES, outputs), int(outputs[EXIT_INDEX][0])
-        # # The only stage of a network of one block gives probabilities, like all stages.
+        # The only stage of a network of one block gives probabilities, like all stages.
         return self._dequantized(0, LOGITS if LOGITS in outputs else PROBABILITIES, outputs), self.exit_indices[-1]
 
     def _answer_in_stages(self, image: np.ndarray) -> tuple[np.ndarray, int]:

@@ -27,9 +27,9 @@ TYPE_BYTES = {
     for name, size in {"FLOAT32": 4, "FLOAT16": 2, "INT32": 4, "INT64": 8, "INT8": 1, "UINT8": 1, "BOOL": 1}.items()
 }
 TYPE_NAMES = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
-# # The first versions of operations that support int8.
+# The first versions of operations that support int8.
 VERSIONS = {"REDUCE_MAX": 2, "GREATER": 2, "SELECT_V2": 1, "IF": 1, "DEQUANTIZE": 2, "QUANTIZE": 2, "SHAPE": 1}
-# # "CONVERSION_METADATA" records how TensorFlow was called; a device does not need it.
+# "CONVERSION_METADATA" records how TensorFlow was called; a device does not need it.
 KEPT_METADATA = (b"min_runtime_version",)
 
 
@@ -150,7 +150,7 @@ class Assembly:
                 return index
         code = schema.OperatorCodeT()
         code.builtinCode, code.version = builtin, version
-        # # Readers older than the second field know only the first, a byte.
+        # Readers older than the second field know only the first, a byte.
         code.deprecatedBuiltinCode = min(builtin, 127)
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1

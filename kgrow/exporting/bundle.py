@@ -109,7 +109,7 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
         options: Export options.
     """
     measured = dataclasses.asdict(artefact)
-    # # Paths, derived values and times are left out: the same network gives the same file.
+    # Paths, derived values and times are left out: the same network gives the same file.
     for name in ("path", "bytes", "gzip_bytes", "test_accuracy_interval", *TIMES):
         del measured[name]
     if artefact.early_exit:
@@ -125,7 +125,7 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
             "shape": list(task.input_shape),
             "layout": "NHWC, gray or RGB",
             "dtype": options.pixels(task.dtype.name),
-            # # The scale of pixels decoded from files; unlike the mean, it defines black and white.
+            # The scale of pixels decoded from files; unlike the mean, it defines black and white.
             "range": list(task.pixel_range),
             "scaling": "none: raw pixels, scaled inside" if task.dtype == "uint8" else "none: as in the data set",
         },
@@ -210,7 +210,7 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
     earlier folder under the hidden name.
     """
     target = target.resolve()  # replace the target of a link, not the link
-    # # A process with this working directory would stay in the earlier folder.
+    # A process with this working directory would stay in the earlier folder.
     scratch = None if target == Path.cwd() else _scratch_beside(target)
     if scratch is None:
         _fill_folder(target, files)
@@ -230,7 +230,7 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
                 os.replace(old, target)
             raise
     finally:
-        # # If this fails, the earlier folder cannot be restored: it stays in the scratch folder.
+        # If this fails, the earlier folder cannot be restored: it stays in the scratch folder.
         if target.is_dir() or not old.exists():
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -92,7 +92,7 @@ def one_head(model: bytes, exit_index: int, output_dtype: str = "float32", singl
     main = assembly.subgraph()
     (image,) = (main.tensor(index) for index in stage.inputs)
     _copy(main, stage)
-    # # Probabilities first, as in a file with early exits: a microcontroller addresses outputs by number.
+    # Probabilities first, as in a file with early exits: a microcontroller addresses outputs by number.
     outputs = {PROBABILITIES: main.tensor(stage.probabilities)}
     if not single_output:
         outputs[LOGITS] = main.tensor(stage.logits)
@@ -157,7 +157,7 @@ def _nest(
         carried = branch.like(stage.probabilities)
         branch.graph.inputs = [*(branch.tensor(index) for index in following[0].inputs), carried]
         if branch is leave:
-            # # An input that nothing reads has no lifetime for TensorFlow Lite Micro: values in use would share its
+            # An input that nothing reads has no lifetime for TensorFlow Lite Micro: values in use would share its
             # place, and the copy into it would overwrite them.
             for tensor in branch.graph.inputs[:-1]:
                 branch.touch(tensor)

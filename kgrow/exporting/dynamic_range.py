@@ -13,7 +13,7 @@ from kgrow.exporting.exporter import ONE_RANGE_PER_DENSE, Exporter, convert_floa
 from kgrow.exporting.quantized import fake_quant_kernel
 from kgrow.network import GrowingNetwork
 
-# # TensorFlow's converter keeps kernels with fewer weights in float32.
+# TensorFlow's converter keeps kernels with fewer weights in float32.
 SMALLEST = 1024
 
 

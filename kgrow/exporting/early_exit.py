@@ -81,7 +81,7 @@ class EarlyExit:
             exported: Architecture in the file, which determines the cost of an answer.
         """
         costs = [exported.macs(head, passing=exit_indices) for head in exit_indices]
-        # # A given threshold is used at any cost.
+        # A given threshold is used at any cost.
         most = self.max_cost if self.threshold is None else None
         whole = exported.macs(exit_indices[-1])
         if most is not None and costs[0] > most * whole:

@@ -106,10 +106,10 @@ def export_to(
         )
         exporter = Int8(tune=tune)
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
-    # # Runs before the conversion, because it may find that no threshold is cheap enough.
+    # Runs before the conversion, because it may find that no threshold is cheap enough.
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None
     converted = converted_by(exporter, smaller, heads, pixels, images)
-    # # The validation images decide which epoch of fine-tuning is kept, and when an image may exit early.
+    # The validation images decide which epoch of fine-tuning is kept, and when an image may exit early.
     is_decided = options.fine_tune_epochs > 0 or (early_exit is not None and len(early_exit.rules()) != 1)
     result = Converted(
         models=_cut(converted, heads, rule, options),

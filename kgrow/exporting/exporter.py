@@ -17,8 +17,7 @@ from kgrow.network import GrowingNetwork
 from kgrow.registry import blamed, broken, is_foreign
 
 INPUT_DTYPES = ("uint8", "float32")
-# # Older interpreters, and some for microcontrollers, support only one range per Dense kernel; see
-# test_dynamic_range.py.
+# Older interpreters, and some for microcontrollers, support only one range per Dense kernel; see test_dynamic_range.py.
 ONE_RANGE_PER_DENSE = {"_experimental_disable_per_channel_quantization_for_dense_layers": True}
 
 
@@ -161,8 +160,8 @@ def open_converter(
             outputs[name], outputs[probabilities] = logits[index], tf.nn.softmax(logits[index])
         return outputs
 
-    # # The converter saves the module first. If that fails, for example because the module lacks a variable that is
-    # read, it silently drops the signature; see test_exporter.py.
+    # The converter saves the module first. If that fails, for example because the module lacks a variable that is read,
+    # it silently drops the signature; see test_exporter.py.
     function = classify.get_concrete_function()
     module = tf.Module()
     module.variables_read = list(function.variables)

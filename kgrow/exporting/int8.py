@@ -54,7 +54,7 @@ class Int8(Exporter):
         quantized = QuantizedNetwork(folded, calibrate(folded, representative_dataset))
         if self.tune is not None:
             self.tune(quantized)
-        # # Pixels stay float32 in the function; the converter itself replaces its quantized input by one of the type.
+        # Pixels stay float32 in the function; the converter itself replaces its quantized input by one of the type.
         converter = open_converter(folded.architecture, quantized.heads, exit_indices, "float32")
         options = converter_options(input_dtype)
         return convert_checked(converter, options, folded.architecture, exit_indices, input_dtype, "int8")

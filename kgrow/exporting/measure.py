@@ -171,7 +171,7 @@ def check_images(interpreter: Any, images: np.ndarray) -> np.dtype:
     Raises:
         ValueError: If the images have another shape, or values that this type cannot represent.
     """
-    # # A signature silently accepts images of another size: it resizes its input tensor.
+    # A signature silently accepts images of another size: it resizes its input tensor.
     (expected,) = interpreter.get_input_details()
     shape, dtype = tuple(expected["shape"].tolist()), np.dtype(expected["dtype"])
     if not len(images) or images.shape[1:] != shape[1:] or not np.can_cast(images.dtype, dtype):
