@@ -220,8 +220,7 @@ class Run:
         return [path.relative_to(self.path).as_posix() for path in present]
 
     def clear(self) -> None:
-        """Removes every file kgrow wrote here and below, except the configuration, and the folders that become
-        empty."""
+        """Removes every file kgrow wrote here and below, except the configuration, and all folders left empty."""
         self._ownership.clear(self.path)
 
     def _path(self, name: str) -> Path:
@@ -232,8 +231,7 @@ class Run:
 
 
 def described(value: Any) -> str:
-    """Returns a text for an object of a configuration that is the same in every process; works for a user's own objects
-    too."""
+    """Returns a text for a configuration object, including a user's own, that is the same in every process."""
     kind: Any = type(value)
     if kind.__repr__ is not object.__repr__:
         return repr(value)

@@ -85,8 +85,8 @@ class WeightMap:
         """Returns the state of the changed network: weights, masks and statistics.
 
         Args:
-            old: State of a new network of the changed architecture.
-            fresh: The state of a new network of the changed architecture.
+            old: State of the network before the change.
+            fresh: State of a new network of the changed architecture.
         """
         found = {}
         for name, value in fresh.items():

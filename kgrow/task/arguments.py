@@ -40,7 +40,7 @@ def check_validation_split(value: Any, name: str) -> float:
 
 
 def check_class_names(value: Any, name: str) -> tuple[str, ...]:
-    """Returns names of classes.
+    """Returns class names.
 
     Raises:
         ValueError: If they are not several different names, texts or numbers.

@@ -14,8 +14,7 @@ from kgrow.searching.proposals import Proposal
 
 @dataclasses.dataclass(frozen=True)
 class Extrapolation(Estimator):
-    r"""Trains the candidate until :math:`P(y(x_{end}) > y_{best}) < p` for its extrapolated accuracy; see
-    `extrapolate`.
+    r"""Trains the candidate until :math:`P(y(x_{end}) > y_{best}) < p` by extrapolation; see `extrapolate`.
 
     A candidate trained to its end is exact. Curves begin with the last structural event and the last step of the
     learning rate; before these every trial continues, and so does one whose curve no family fits. A smoothly falling
