@@ -194,7 +194,7 @@ def _open_own(path: Path, flags: int) -> int:
 
     Raises:
         ValueError: If it is a link, a pipe or a device, or has a second name: writing would change somebody else's
-        file.
+            file.
     """
     if path.is_symlink():  # Windows cannot report it on opening
         raise _not_own(path)

@@ -26,8 +26,9 @@ class CompressionSettings:
 
     Args:
         categories: Names of each kernel's categories, small groups first; see `Category`.
-        prices: Price lambda of a weight for each kernel, in nats per example: for a loss :math:`\frac{1}{2} H \|W -
-            W_0\|^2` a group of n weights is off if :math:`\|W_0\|^2 H / n` is below it, or above by less than a tenth.
+        prices: Price lambda of a weight for each kernel, in nats per example: for a loss
+            :math:`\frac{1}{2} H \|W - W_0\|^2` a group of n weights is off if :math:`\|W_0\|^2 H / n` is below it, or
+            above by less than a tenth.
         learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.
         l2: Coupled weight decay of the kernels: the gradient of a weight gains `l2 * weight`.

@@ -17,7 +17,7 @@ Vectors = Callable[[Outputs, Any], Iterable[Outputs]]
 def mean_squares(model: Model, batches: Sequence[Batch], vectors: Vectors) -> list[np.ndarray]:
     r"""Returns :math:`\frac{1}{N} \sum_n \sum_v (J_n^\top v_n)^2`, J_n being the Jacobian of example n's outputs.
 
-    Each vector costs one backward pass. Memory holds one batch's backward pass at a time.
+    Each vector costs one backward pass. A batch keeps only the tensors that its backward pass needs.
 
     Args:
         model: Model to examine; it is not changed.

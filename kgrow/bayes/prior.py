@@ -1,12 +1,13 @@
 r"""A switch on every gate, and its closed-form update from the data. NumPy only.
 
-A gate w has the prior N(0, gamma); gamma is learned with w. The last term of the objective :math:`2 \mathrm{NLL}(w) +
-w^2 / \gamma + \log(1 + \gamma h)` is concave; its tangent has the slope :math:`\alpha = h / (1 + \gamma h)`. With the
-tangent in its place the minimum of the objective is at :math:`\gamma = |w| / \sqrt\alpha`. This leaves the penalty
-:math:`\omega |w|`, :math:`\omega = \sqrt\alpha`: a lasso with new weights in every loop. For a loss :math:`\frac{1}{2}
-H (w - w_0)^2` it ends at :math:`\gamma = \max(0, w_0^2 - \lambda / H)`: a gate is pruned if its evidence :math:`w_0^2
-H` is below the price :math:`\lambda` of a gate, in nats per example. For a mean loss over N examples that price is 1 /
-N if the prior is taken literally; a larger price gives the data less weight.
+A gate w has the prior N(0, gamma); gamma is learned with w. The last term of the objective
+:math:`2 \mathrm{NLL}(w) + w^2 / \gamma + \log(1 + \gamma h)` is concave; its tangent has the slope
+:math:`\alpha = h / (1 + \gamma h)`. With the tangent in its place the minimum of the objective is at
+:math:`\gamma = |w| / \sqrt\alpha`. This leaves the penalty :math:`\omega |w|`, :math:`\omega = \sqrt\alpha`: a lasso
+with new weights in every loop. For a loss :math:`\frac{1}{2} H (w - w_0)^2` it ends at
+:math:`\gamma = \max(0, w_0^2 - \lambda / H)`: a gate is pruned if its evidence :math:`w_0^2 H` is below the price
+:math:`\lambda` of a gate, in nats per example. For a mean loss over N examples that price is 1 / N if the prior is
+taken literally; a larger price gives the data less weight.
 
 `switch` is one turn of that loop for gates, `groups.GroupPrior` for groups of weights. Cell searches train their gates
 without the penalty and use `settled_gates`: the end of the loop for a single gate. With dependency the loop of the
@@ -148,9 +149,9 @@ def dependent_gamma(
 ) -> np.ndarray:
     r"""Returns the gamma of every gate; it is small if the gate or all its inputs are: equations 3-5, 3-6.
 
-    :math:`\gamma_{jk} = (1 / \sum_i \tilde s_{ij} + 1 / s_{jk} + 1 / s^0_{jk})^{-1}` with :math:`\tilde s = (1 / s^0 +
-    1 / s)^{-1}`. The sum over predecessors is infinite for a gate that reads a source. It is made of switches and not
-    of gammas, so the order of the gates does not matter.
+    :math:`\gamma_{jk} = (1 / \sum_i \tilde s_{ij} + 1 / s_{jk} + 1 / s^0_{jk})^{-1}` with
+    :math:`\tilde s = (1 / s^0 + 1 / s)^{-1}`. The sum over predecessors is infinite for a gate that reads a source. It
+    is made of switches and not of gammas, so the order of the gates does not matter.
 
     Args:
         graph: Graph of the gates.

@@ -23,10 +23,11 @@ CONV_REDUCTIONS = ("exact", "thesis")
 class DiagonalRecursion(Curvature):
     r"""Passes the Hessian's diagonal backwards from layer to layer; costs one backward pass in all.
 
-    For h = W'a and a = f(h'): :math:`\mathrm{diag} H_W = a^2 \otimes H_h` and :math:`H_{h'} = f'^2 \odot (W^2 H_h) +
-    f'' \odot \partial L / \partial a`, for every example separately, averaged last. It drops the off-diagonal entries
-    of each layer. It is exact for the last Dense layer, and for squared error also for the one before it. For earlier
-    layers, and for convolutions, which mix positions, it is an approximation that can be negative.
+    For h = W'a and a = f(h'): :math:`\mathrm{diag} H_W = a^2 \otimes H_h` and
+    :math:`H_{h'} = f'^2 \odot (W^2 H_h) + f'' \odot \partial L / \partial a`, for every example separately, averaged
+    last. It drops the off-diagonal entries of each layer. It is exact for the last Dense layer, and for squared error
+    also for the one before it. For earlier layers, and for convolutions, which mix positions, it is an approximation
+    that can be negative.
 
     Args:
         conv_reduction: `"exact"`: the Hessian in a kernel is the sum over positions. `"thesis"`: their mean, smaller by

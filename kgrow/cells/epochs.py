@@ -79,7 +79,7 @@ class EpochSearch(ResumableLoop, Generic[Result]):
 
         Raises:
             ValueError: If the directory contains another search, an epoch has fewer images than a batch, or `overwrite`
-            is set for a search that has already trained.
+                is set for a search that has already trained.
             ArithmeticError: If the loss is no longer a number.
             OSError: See `kgrow.run.Run.open`.
         """

@@ -12,7 +12,7 @@ from kgrow._keras import keras, tf
 from kgrow.bayes import GAMMA_THRESHOLD, GateGraph, decide, dependent_gamma, settled_gates
 from kgrow.bayes.prior import LARGEST_GAMMA
 
-# Strength of a single gate: its switch, together with the zero gate that closes it.
+# Dependency that gives the strength of a single gate: its switch, together with the zero gate that closes it.
 WITHOUT_PREDECESSORS = {"both": "own_zero", "own_zero": "own_zero", "predecessors": "none", "none": "none"}
 
 

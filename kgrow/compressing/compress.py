@@ -120,8 +120,7 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     Raises:
         TypeError: If the model is not a tf_keras model.
         ValueError: If the model cannot be compressed, does not fit the data, or is no better than chance; the message
-        says
-            what to do.
+            says what to do.
 
     Example:
         >>> from kgrow._keras import keras

@@ -20,7 +20,7 @@ def default_epochs(num_examples: int, batch_size: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class CompressionPlan:
-    """How a model is pruned and fine-tuned; the arguments of `compress`.
+    """Settings of the pruning and fine-tuning of a model; the arguments of `compress`.
 
     Args:
         channel_keep_ratio: Final kept fraction of the channels, in (0, 1].

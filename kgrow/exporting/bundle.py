@@ -52,7 +52,7 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
 
     Raises:
         ValueError: If the path is neither a `.tflite` file nor a folder, or belongs to a run, or one file is given for
-        stages.
+            stages.
         FileExistsError: If it is a folder that contains anything but an earlier bundle.
     """
     target = Path(path)

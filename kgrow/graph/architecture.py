@@ -60,8 +60,8 @@ class Architecture:
         blocks: Blocks in the order in which they are grown.
 
     Raises:
-        ValueError: If a node reads a later or incompatible output, two nodes have the same name, or a head
-            does not give one logit per class.
+        ValueError: If a node reads a later or incompatible output, two nodes have the same name, or a head does not
+            give one logit per class.
     """
 
     input_shape: tuple[int, int, int]

@@ -111,8 +111,8 @@ def make_oracle(oracle: Any, trials: int, seed: int) -> keras_tuner.Oracle:
     """Returns an oracle that maximises the search's objective.
 
     Args:
-        oracle: Name in `ORACLES`, or a `keras_tuner.Oracle` with the objective `keras_tuner.Objective("objective",
-            "max")`, which is used unchanged.
+        oracle: Name in `ORACLES`, or a `keras_tuner.Oracle` with the objective
+            `keras_tuner.Objective("objective", "max")`, which is used unchanged.
         trials: Largest number of candidates to try.
         seed: Random seed.
 

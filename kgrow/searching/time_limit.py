@@ -13,7 +13,7 @@ from kgrow.training import Observer
 
 # File in the run directory: a resumed run trains for the number of epochs that was decided first.
 SCHEDULE = "schedule.json"
-# Fraction of the allowed time for export and measurements, and its upper bound.
+# Fraction of the allowed time for export and measurements, and its upper bound in seconds.
 EXPORT_SHARE, MOST_EXPORT_S = 0.2, 60.0
 # Fraction of a candidate's time for its epochs: the speed of steps varies.
 SAFE_SHARE = 0.9

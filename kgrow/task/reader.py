@@ -70,8 +70,7 @@ class StreamReader:
 
         Raises:
             ValueError: If it contains no example, or pixels that are not finite or on another scale than those read
-            first,
-                or labels that are not class indices.
+                first, or labels that are not class indices.
         """
         tally = _Tally(stream)
         for images, labels in stream.read_near(self._size) if stream.read_near and self._size else stream.read():

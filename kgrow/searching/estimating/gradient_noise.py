@@ -23,8 +23,8 @@ EPSILON = 1e-5
 def noise_statistic(means: np.ndarray, variances: np.ndarray, num_examples: int) -> float:
     r"""Returns :math:`1 - \frac{B}{D} \sum_k \frac{g_k^2}{\hat\Sigma_k + \epsilon}`: above 0 if all may be noise.
 
-    If the expected gradient is zero, :math:`g_k \sim N(0, \Sigma_k / B)`, and the mean of the statistic is :math:`-2 /
-    (B - 3)`. Plain gradient descent may stop at a step with a positive statistic.
+    If the expected gradient is zero, :math:`g_k \sim N(0, \Sigma_k / B)`, and the mean of the statistic is
+    :math:`-2 / (B - 3)`. Plain gradient descent may stop at a step with a positive statistic.
 
     Args:
         means: Gradient of the mean loss in D parameters; parameters without any gradient are left out.

@@ -29,8 +29,8 @@ class Halving(Estimator):
 
     References:
         Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016;
-        Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, https://arxiv.org/abs/1810.05934,
-        for asynchronous trials.
+        Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020,
+        https://arxiv.org/abs/1810.05934, for asynchronous trials.
     """
 
     factor: int = 3
