@@ -1,4 +1,4 @@
-"""Argument checks that say what was expected, what came, and how to fix it."""
+"""Argument checks whose messages say what was expected, what was given, and how to fix it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 MOST_CLASSES = 100_000
 
-# What 64 bits hold, what the 32 bits of TensorFlow's seeds hold, and what nobody sees the end of.
+# The largest 64-bit integer, the largest 32-bit TensorFlow seed, and a bound on counts of rounds.
 LARGEST_INT, LARGEST_SEED, MOST_ROUNDS = 2**63 - 1, 2**31 - 1, 1_000_000
 
 
 def plain(value: Any) -> Any:
-    """Returns a NumPy scalar, or an array without axes, as Python's own; anything else as it is."""
+    """Returns a NumPy scalar, or an array without axes, as a Python value; returns anything else unchanged."""
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
@@ -26,12 +26,12 @@ def check_number(value: Any, name: str, interval: str, hint: str = "") -> float:
 
     Args:
         value: Python or NumPy number.
-        name: Argument the message names.
-        interval: Where it must be, such as "(0, 1]"; without infinity itself.
-        hint: A sentence that says how to mend it.
+        name: Argument name used in the message.
+        interval: Allowed interval, such as "(0, 1]". Infinity itself is never allowed.
+        hint: Sentence that says how to fix the value.
 
     Raises:
-        ValueError: If it is no number, or outside; a wrong type is a wrong value here, so callers catch one error.
+        ValueError: If it is not a number or is outside. A wrong type is also a ValueError, so callers catch one error.
 
     Example:
         >>> check_number(35, "max_drop", "[0, 1]", "For one point pass 0.01.")
@@ -62,7 +62,7 @@ def check_positive(value: Any, name: str) -> float:
     """Returns a positive, finite number as a float.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not.
     """
     try:
         return check_number(value, name, "(0, inf)")
@@ -85,7 +85,7 @@ def check_text(value: Any, name: str) -> str:
     """Returns a text that can be printed and stored.
 
     Raises:
-        ValueError: If it is no text, empty, or holds what UTF-8 cannot, or a zero character.
+        ValueError: If it is not text, is empty, or contains a zero character or characters that UTF-8 cannot encode.
     """
     if not isinstance(value, str) or not value:
         raise ValueError(f"`{name}` must be text that is not empty, but got {value!r}.")
@@ -98,7 +98,7 @@ def check_path(value: Any, name: str) -> str:
     """Returns a path as text.
 
     Raises:
-        ValueError: If it is neither text nor a path, or empty, or nothing that UTF-8 can hold.
+        ValueError: If it is neither text nor a path, is empty, or cannot be encoded in UTF-8.
     """
     return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value, name)
 
@@ -113,7 +113,7 @@ def check_seed(value: Any, name: str = "seed") -> int:
 
 
 def check_rounds(value: Any, name: str) -> int:
-    """Returns a number of epochs, of trials or of what else is done one after the other, as a plain int.
+    """Returns a number of sequential rounds, such as epochs or trials, as a plain int.
 
     Raises:
         ValueError: If it is not an integer from 1 to a million.
@@ -125,11 +125,11 @@ def check_keep_ratio(value: float, name: str = "keep_ratio") -> float:
     """Returns a keep ratio as a float.
 
     Args:
-        value: Fraction of the prunable weights that is kept.
-        name: Argument the message names.
+        value: Kept fraction of the prunable weights.
+        name: Argument name used in the message.
 
     Raises:
-        ValueError: If it is not a number in (0, 1]; a wrong type is a wrong value here, so callers catch one error.
+        ValueError: If it is not a number in (0, 1]. A wrong type is also a ValueError, so callers catch one error.
 
     Example:
         >>> check_keep_ratio(35)
@@ -145,12 +145,12 @@ def check_keep_ratios(value: float | Sequence[float], num_blocks: int, name: str
     """Returns the keep ratio of every block.
 
     Args:
-        value: One for all blocks, or one per block.
-        num_blocks: Of the network.
-        name: Argument the message names.
+        value: One ratio for all blocks, or one per block.
+        num_blocks: Number of blocks of the network.
+        name: Argument name used in the message.
 
     Raises:
-        ValueError: If one is not in (0, 1], or there is another number of them than of blocks.
+        ValueError: If a ratio is not in (0, 1], or the number of ratios differs from the number of blocks.
 
     Example:
         >>> check_keep_ratios(0.5, 3)
@@ -167,7 +167,7 @@ def check_keep_ratio_or_ratios(value: Any, name: str = "keep_ratio") -> float | 
     """Returns one keep ratio as a float, or one per block as a tuple.
 
     Raises:
-        ValueError: If one is not in (0, 1], or there is none.
+        ValueError: If a ratio is not in (0, 1], or there is none.
     """
     is_several = (isinstance(value, Sequence) and not isinstance(value, str | bytes)) or getattr(value, "ndim", 0) == 1
     if not is_several:
@@ -182,8 +182,8 @@ def check_positive_int(value: Any, name: str, most: int = LARGEST_INT) -> int:
 
     Args:
         value: Python or NumPy integer.
-        name: Argument the message names.
-        most: Largest that is allowed.
+        name: Argument name used in the message.
+        most: Largest allowed value.
 
     Raises:
         ValueError: If it is not an integer of at least 1; 2.0 and True are refused too.
@@ -200,8 +200,8 @@ def check_non_negative_int(value: Any, name: str, most: int = LARGEST_INT) -> in
 
     Args:
         value: Python or NumPy integer.
-        name: Argument the message names.
-        most: Largest that is allowed.
+        name: Argument name used in the message.
+        most: Largest allowed value.
 
     Raises:
         ValueError: If it is not an integer of at least 0; 0.0 and False are refused too.
@@ -228,10 +228,10 @@ def check_num_classes(value: int, name: str = "num_classes") -> int:
 
     Args:
         value: Python or NumPy integer.
-        name: Argument the message names.
+        name: Argument name used in the message.
 
     Raises:
-        ValueError: If it is no positive integer, or one that no small network has: what is made by its size would take
+        ValueError: If it is not a positive integer, or is too large for a small network: arrays of that size would use
             all the memory.
 
     Example:
@@ -247,8 +247,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """Returns a question naming the most similar name, or an empty string if none is similar.
 
     Args:
-        name: What was typed; upper and lower case are not told apart.
-        names: What exists.
+        name: Name as typed; case is ignored.
+        names: Existing names.
 
     Example:
         >>> nearest("Digit", ["cifar10", "digits", "mnist"])
@@ -263,12 +263,12 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """Returns the entry of a table of named things.
 
     Args:
-        table: The things by name.
-        name: The wanted one.
-        what: Argument the message names, such as "criterion".
+        table: Objects by name.
+        name: Requested name.
+        what: Argument name used in the message, such as "criterion".
 
     Raises:
-        ValueError: If there is none of that name; it lists the names and the nearest one.
+        ValueError: If the table has no such name; the message lists the names and the nearest one.
 
     Example:
         >>> lookup({"compact": 1, "seed_dense": 2}, "seed_dens", "space")
@@ -280,18 +280,18 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
 
 
 def check_name(names: Iterable[str], name: Any, what: str) -> str:
-    """Returns a name that is one of some; what a table holds by it is not looked at.
+    """Returns a name after checking that it is one of the given names; the entries themselves are not read.
 
     Args:
-        names: Those that exist.
-        name: The wanted one.
-        what: Argument the message names.
+        names: Existing names.
+        name: Requested name.
+        what: Argument name used in the message.
 
     Raises:
-        ValueError: If it is none of them; it lists the names and the nearest one.
+        ValueError: If it is not one of them; the message lists the names and the nearest one.
     """
     known = list(names)
-    if isinstance(name, str) and name in known:  # a list is no key
+    if isinstance(name, str) and name in known:  # a list cannot be a key
         return name
     listed = ", ".join(map(repr, known))
     raise ValueError(f"`{what}` must be one of {listed}, but got {name!r}. {nearest(name, known)}".rstrip())

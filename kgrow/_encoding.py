@@ -1,4 +1,4 @@
-"""JSON texts, and named arrays with their metadata, as bytes; what is damaged is an error that names the file."""
+"""JSON texts and named arrays with metadata, as bytes. Damaged input raises an error that names the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from kgrow._schema import decoded, is_nested
 
 _HEADER = "__metadata__"
-_MOST_LEVELS = 100  # of a JSON document; kgrow writes some twelve
+_MOST_LEVELS = 100  # most levels of a JSON document; kgrow writes about twelve
 _ARRAY_KINDS = "biufcSU"
 
 
@@ -22,12 +22,12 @@ def encode_json(value: Any, name: str, indent: int | None = None) -> bytes:
     """Returns a value as JSON, on one line or as an indented file; keys keep their order.
 
     Args:
-        value: Plain values, with NumPy numbers, arrays and paths among them.
-        name: What the message calls it.
-        indent: Spaces per level; without it the text is one line without an end.
+        value: Plain values; NumPy numbers, arrays and paths are allowed.
+        name: Name used in the message.
+        indent: Spaces per level; without it the text is one line without a newline.
 
     Raises:
-        ValueError: If it holds NaN, infinity, a cycle or something that JSON has no form for.
+        ValueError: If it contains NaN, infinity, a cycle or a value that JSON cannot represent.
     """
     try:
         text = json.dumps(value, indent=indent, allow_nan=False, default=_plain)
@@ -43,12 +43,12 @@ def decode_json(data: bytes, name: str, kind: Any = Any) -> Any:
     """Returns the value of a JSON text.
 
     Args:
-        data: The text.
-        name: What the message calls it.
-        kind: What it must be: see `kgrow._schema.decoded`.
+        data: JSON text.
+        name: Name used in the message.
+        kind: Expected type; see `kgrow._schema.decoded`.
 
     Raises:
-        ValueError: If it is damaged, or is something else; the message names the field.
+        ValueError: If it is damaged or has another type; the message names the field.
     """
     try:
         return decoded(kind, _parsed(data))
@@ -69,11 +69,11 @@ def encode_arrays(arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> byt
     """Returns named arrays and their metadata as an uncompressed `.npz` file; equal input gives equal bytes.
 
     Args:
-        arrays: Numbers, booleans or strings by name; the order is kept.
+        arrays: Arrays of numbers, booleans or strings, by name; the order is kept.
         metadata: Plain values, stored as JSON.
     """
     header = encode_json({"names": list(arrays), "metadata": metadata}, "metadata")
-    # In memory first: a zip file that a full disk cut short fails a second time when it is collected.
+    # Write to memory first: a zip file that a full disk truncates fails a second time when it is garbage-collected.
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         _add_array(archive, _HEADER, np.frombuffer(header, np.uint8))
@@ -86,19 +86,19 @@ def decode_arrays(data: bytes, name: str, kind: Any = Any) -> tuple[dict[str, np
     """Returns the arrays and the metadata of an encoded file.
 
     Args:
-        data: Its content.
-        name: What the message calls it.
-        kind: What the metadata must be: see `kgrow._schema.decoded`.
+        data: File content.
+        name: Name used in the message.
+        kind: Expected type of the metadata; see `kgrow._schema.decoded`.
 
     Raises:
-        ValueError: If it is damaged, or is something else; the message names the field.
+        ValueError: If it is damaged or has another type; the message names the field.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             header = decoded({"names": [str], "metadata": Any}, _parsed(_read_array(archive, _HEADER).tobytes()))
             arrays = {key: _read_array(archive, key) for key in header["names"]}
         return arrays, decoded(kind, header["metadata"])
-    except Exception as error:  # zipfile and NumPy answer damaged bytes with a dozen types of errors
+    except Exception as error:  # zipfile and NumPy raise many types of errors on damaged bytes
         raise _damaged(name, error) from error
 
 
@@ -131,7 +131,7 @@ def _plain(value: object) -> Any:
 
 
 def _checked(name: str, array: np.ndarray) -> np.ndarray:
-    # bfloat16 has kind "V": NumPy's format would give it back as raw bytes without a word.
+    # bfloat16 has kind "V": NumPy's format would silently return it as raw bytes.
     if array.dtype.kind not in _ARRAY_KINDS:
         raise ValueError(f"`arrays[{name!r}]` must hold numbers, booleans or strings, but got dtype {array.dtype}.")
     if name == _HEADER:
@@ -147,6 +147,6 @@ def _add_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     entry = archive.getinfo(f"{name}.npy")
-    if entry.compress_type != zipfile.ZIP_STORED:  # what is written here is not; a few bytes could become gigabytes
+    if entry.compress_type != zipfile.ZIP_STORED:  # kgrow compresses nothing; bytes could become gigabytes
         raise ValueError(f"{name!r} is compressed")
     return np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)

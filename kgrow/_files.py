@@ -1,6 +1,6 @@
-"""Files that a kill or a full disk leaves old or new, never half: whole files and logs of JSON lines.
+"""Whole files and logs of JSON lines that stay consistent: a kill or a full disk never leaves half a file.
 
-Nothing here writes through a link: a directory may come from somebody else.
+Nothing here writes through a link, because a directory may come from somebody else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kgrow._encoding import decode_json, is_json
 if sys.platform != "win32":
     import fcntl
 
-_PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)  # flags of every file opened here
+_PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)  # flags for every file opened here
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
@@ -36,10 +36,10 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def check_inside(root: Path, folder: Path) -> None:
-    """Checks that no link leads from a folder to one below it; links that lead to the first one are the user's.
+    """Checks that no link leads from a folder to one below it; links to the first folder belong to the user.
 
     Raises:
-        ValueError: If one does.
+        ValueError: If a link does.
     """
     real = Path(os.path.realpath(root)) / folder.relative_to(root)
     if Path(os.path.realpath(folder)) != real:
@@ -53,7 +53,7 @@ def read_file(path: Path) -> bytes:
     """Returns the content of a file.
 
     Raises:
-        ValueError: If it is not a file but a pipe or a device, which may have no end.
+        ValueError: If it is not a regular file but a pipe or a device, which may have no end.
     """
     with open(path, "rb", opener=_open_unwaiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -62,27 +62,27 @@ def read_file(path: Path) -> bytes:
 
 
 def _open_unwaiting(path: str, flags: int) -> int:
-    """Opens a pipe without waiting for somebody to write to it."""
+    """Opens a pipe without waiting for a writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_json(path: Path, kind: Any = Any) -> Any:
-    """Returns what a JSON file holds; see `decode_json`."""
+    """Returns the value of a JSON file; see `decode_json`."""
     return decode_json(read_file(path), str(path), kind)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replaces a file as a whole; folders above it are made.
+    """Replaces a whole file; creates missing parent folders.
 
     Raises:
-        OSError: If it cannot be written, as on a full disk; the file is then what it was before.
+        OSError: If it cannot be written, as on a full disk; the file is then unchanged.
     """
     partial = temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)  # what a kill left, or a link
+        partial.unlink(missing_ok=True)  # left by a kill, or a link
         try:
-            with open(partial, "xb") as file:  # a link that is there all the same is an error
+            with open(partial, "xb") as file:  # a link that still exists is an error
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -95,15 +95,15 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def temporary(path: Path) -> Path:
-    """Returns where the next version of a file is written; one name, so that what a kill left is found again."""
+    """Returns the fixed path of a file's next version; a file left by a kill is found again under it."""
     return path.with_name(path.name + ".kgrow-tmp")
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Adds a line to a log; it is on the disk when this returns.
+    """Appends a line to a log; the line is on the disk when this returns.
 
     Raises:
-        OSError: If it cannot be written, as on a full disk; the log is then what it was before.
+        OSError: If it cannot be written, as on a full disk; the log is then unchanged.
         ValueError: If it is a link.
     """
     try:
@@ -125,7 +125,7 @@ def append_line(path: Path, line: bytes) -> None:
 
 
 def complete_lines(path: Path) -> list[bytes]:
-    """Returns the lines of a log without a torn last one: a line that has no end, or that is no JSON."""
+    """Returns the lines of a log without a torn last one: a line that has no newline, or that is not JSON."""
     if not path.exists():
         return []
     *lines, unfinished = read_file(path).split(b"\n")
@@ -135,7 +135,7 @@ def complete_lines(path: Path) -> list[bytes]:
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cuts a torn last line off a log, so that the next line does not grow onto it."""
+    """Removes a torn last line from a log, so that the next line is not appended to it."""
     if not os.path.lexists(path):
         return
     with _opened(path, os.O_RDWR) as descriptor:
@@ -148,14 +148,14 @@ def lock_file(path: Path) -> int:
     """Returns the descriptor of a locked file; the kernel unlocks it when the process ends, however it ends.
 
     Raises:
-        BlockingIOError: If it is locked already; the message names the folder and the process.
+        BlockingIOError: If it is already locked; the message names the folder and the process.
         ValueError: If it is a link.
     """
     try:
         descriptor = _open_own(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise explained(error, path) from error
-    if sys.platform == "win32":  # no lock there: two processes in one folder go unnoticed
+    if sys.platform == "win32":  # no lock on Windows: two processes in one folder are not detected
         return descriptor
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,16 +166,16 @@ def lock_file(path: Path) -> int:
             f"`directory` must belong to one process at a time, but '{path.parent}' is in use by process {holder}. "
             "Wait for it to end or pass another `directory` (`--out`)."
         ) from None
-    except OSError:  # some network drives know no locks; a run there is still a run
+    except OSError:  # some network drives have no locks; runs there are still allowed
         return descriptor
-    with contextlib.suppress(OSError):  # only the message above reads it; a full disk may refuse it
+    with contextlib.suppress(OSError):  # only the message above reads it; a full disk may reject it
         os.ftruncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())
     return descriptor
 
 
 def explained(error: OSError, path: Path) -> OSError:
-    """Returns the error with the file's name and what to do about it."""
+    """Returns the error with the file's name and a hint on what to do."""
     reason = error.strerror or str(error)
     if error.errno in _REFUSED:
         return PermissionError(
@@ -193,9 +193,10 @@ def _open_own(path: Path, flags: int) -> int:
     """Returns the descriptor of a file that is changed in place.
 
     Raises:
-        ValueError: If it is a link, a pipe or a device, or has a second name: what is written would be another's.
+        ValueError: If it is a link, a pipe or a device, or has a second name: writing would change somebody else's
+            file.
     """
-    if path.is_symlink():  # Windows cannot say so when it opens
+    if path.is_symlink():  # Windows cannot report it on opening
         raise _not_own(path)
     try:
         descriptor = os.open(path, flags | _PLAIN | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
@@ -232,11 +233,11 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows opens no folders
+    if os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some network drives refuse; the replacement is atomic without it
+        with contextlib.suppress(OSError):  # some network drives reject it; the replacement is still atomic
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

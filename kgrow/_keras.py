@@ -1,10 +1,10 @@
-"""The one place where TensorFlow and Keras are imported.
+"""The only module that imports TensorFlow and Keras.
 
-TFMOT accepts Keras 2 layers only, and whoever touches ``tf.keras`` first decides which Keras it is for the whole
-process. So kgrow takes `tf_keras` by its own name and every other module says ``from kgrow._keras import keras, tf``.
+TFMOT accepts Keras 2 layers only, and the first access to ``tf.keras`` decides which Keras the whole process uses.
+kgrow therefore takes `tf_keras` by its own name, and every other module says ``from kgrow._keras import keras, tf``.
 
-TensorFlow switches oneDNN on by itself on some Intel processors only. On an AMD processor with AVX2 training takes half
-the time with it, so it is switched on everywhere; TF_ENABLE_ONEDNN_OPTS=0 in the environment keeps it off.
+TensorFlow enables oneDNN by default on some Intel processors only. On an AMD processor with AVX2 training takes half
+the time with it, so it is enabled everywhere; TF_ENABLE_ONEDNN_OPTS=0 in the environment disables it.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keeps what native code writes to the standard error stream from the terminal, unless the body fails.
+    """Keeps native code's output to standard error off the terminal, unless the body fails.
 
-    TensorFlow, its converter and the interpreters log from C++ before any Python setting is read; only the file
-    descriptor can be silenced. When the body raises, everything that was held back is written out first.
+    TensorFlow, its converter and the interpreters log from C++ before any Python setting is read; only redirecting the
+    file descriptor silences them. When the body raises, the held-back output is written first.
     """
     sys.stderr.flush()
     try:
@@ -52,10 +52,10 @@ def quiet_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def pinned() -> Iterator[None]:
-    """Builds networks and optimizers in float32 with channels last, whatever Keras is told to do by default.
+    """Builds networks and optimizers in float32 with channels last, regardless of the Keras defaults.
 
-    A `keras.json`, `set_floatx` and `mixed_precision.set_global_policy` hold for the whole process; a layer follows
-    what holds when it is made.
+    A `keras.json`, `set_floatx` and `mixed_precision.set_global_policy` apply to the whole process; a layer uses the
+    values that are set when it is created.
     """
     backend, precision = keras.backend, keras.mixed_precision
     data_format, floatx = backend.image_data_format(), backend.floatx()
@@ -78,7 +78,7 @@ with quiet_stderr(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
     import tf_keras as keras
-    from tensorflow.python.util import _pywrap_util_port  # the only place that tells
+    from tensorflow.python.util import _pywrap_util_port  # the only place that reports it
 
 tf.get_logger().setLevel("ERROR")
 if _comes_too_late and platform.machine() in ("x86_64", "AMD64") and not _pywrap_util_port.IsMklEnabled():

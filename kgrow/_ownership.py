@@ -1,4 +1,4 @@
-"""`Ownership`: who holds a run directory, and which of its files are kgrow's."""
+"""`Ownership`: the lock on a run directory and the list of kgrow's files in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEADER = {"format": str, "kgrow_version": str, "config": (dict, None)}
 
 @final
 class Ownership:
-    """The hold on a run directory until `release`, and the list of the files kgrow wrote there."""
+    """The lock on a run directory until `release`, and the list of the files kgrow wrote there."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -36,10 +36,10 @@ class Ownership:
         self._names: set[str] = set()
 
     def recover(self) -> None:
-        """Reads the list and removes what a killed process left half written.
+        """Reads the list and removes files that a killed process left half written.
 
         Raises:
-            ValueError: If it names what is not inside.
+            ValueError: If it names a file outside the directory.
         """
         drop_torn_line(self._manifest)
         self._names = listed(self._root)
@@ -47,11 +47,11 @@ class Ownership:
             temporary(path).unlink(missing_ok=True)
 
     def check(self, folder: Path) -> None:
-        """Raises ValueError if a folder is reached through a link, so that it may be another's."""
+        """Raises ValueError if a folder is reached through a link, because it may then belong to somebody else."""
         check_inside(self._root, folder)
 
     def record(self, path: Path) -> None:
-        """Lists a file before it is first written: what is not listed is never removed."""
+        """Adds a file to the list before it is first written: unlisted files are never removed."""
         name = path.relative_to(self._root).as_posix()
         if name not in self._names:
             append_line(self._manifest, encode_json(name, "name"))
@@ -62,11 +62,11 @@ class Ownership:
         for path in self.written(folder):
             path.unlink(missing_ok=True)
             for parent in path.parents[: len(path.relative_to(self._root).parts) - 1]:
-                with contextlib.suppress(OSError):  # it holds something else, or is gone already
+                with contextlib.suppress(OSError):  # it contains other files, or is already removed
                     parent.rmdir()
 
     def written(self, folder: Path) -> list[Path]:
-        """Returns the listed files below a folder, whether they are there or not."""
+        """Returns the listed files below a folder, whether they exist or not."""
         paths = [locate(self._root, name) for name in sorted(self._names)]
         found = [path for path in paths if folder in path.parents]
         for parent in {path.parent for path in found}:
@@ -75,7 +75,7 @@ class Ownership:
 
 
 def listed(root: Path) -> set[str]:
-    """Returns the names of the files kgrow wrote in a directory; none if it is no run."""
+    """Returns the names of the files kgrow wrote in a directory; an empty set if it is not a run."""
     manifest = root / MANIFEST
     return {decode_json(line, str(manifest), str) for line in complete_lines(manifest)}
 
@@ -84,7 +84,7 @@ def make_directory(path: Path) -> None:
     """Creates a run directory, or checks that it may be one.
 
     Raises:
-        FileExistsError: If it holds files, but no run.
+        FileExistsError: If it contains files, but no run.
         PermissionError: If it cannot be written.
     """
     own = {LOCK, MANIFEST, temporary(Path(CONFIG)).name}
@@ -103,7 +103,7 @@ def make_directory(path: Path) -> None:
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """Returns the header of the run that a directory holds, None if it holds none; whether it fits `HEADER` is open."""
+    """Returns the header of the run in a directory, None if there is none; it is not checked against `HEADER`."""
     try:
         header = read_json(path / CONFIG)
     except (FileNotFoundError, IsADirectoryError, ValueError):
@@ -113,12 +113,12 @@ def read_header(path: Path) -> dict[str, Any] | None:
 
 
 def check_version(file: Path, found: Any, ours: str) -> None:
-    """Raises ValueError if a run is one of another minor version, whose files mean other things.
+    """Raises ValueError if a run was made by another minor version, whose files have another meaning.
 
     Args:
-        file: The file that says so.
-        found: The version that made the run.
-        ours: The version that runs.
+        file: File that contains the version.
+        found: Version that made the run.
+        ours: Version that is running.
     """
     if str(found).split(".")[:2] != ours.split(".")[:2]:
         raise ValueError(
@@ -128,7 +128,7 @@ def check_version(file: Path, found: Any, ours: str) -> None:
 
 
 def check_unowned(path: Path) -> None:
-    """Raises ValueError if a path is that of a file of a run, or of a folder with such files."""
+    """Raises ValueError if a path is a file of a run, or a folder with such files."""
     real = Path(os.path.realpath(path.parent)) / path.name
     for root in real.parents:
         if not (root / MANIFEST).is_file() or read_header(root) is None:

@@ -1,4 +1,4 @@
-"""`Registry`: things by names that are imported when they are looked up, open to other packages by entry points."""
+"""`Registry`: named objects that are imported when they are looked up. Other packages add to it by entry points."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any, final
 
 
 class PluginError(ValueError):
-    """A plug-in that does not keep its contract; the message names its package and its entry point."""
+    """An error for a plug-in that violates its contract; the message names its package and its entry point."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Where a named thing is found.
+    """Location of a named object.
 
     Args:
-        name: On the command line.
+        name: Name on the command line.
         target: "module:object"; the object may be an attribute of a class.
         group: Group of the entry point; empty for kgrow's own.
-        package: Distribution package that has the entry point, with its version; empty for kgrow's own.
+        package: Distribution package of the entry point, with its version; empty for kgrow's own.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Entry:
 
 @final
 class Registry(Mapping[str, Any]):
-    """Things of one kind by their names, which are imported when they are looked up: a read-only mapping.
+    """A read-only mapping from names to objects of one kind, which are imported when they are looked up.
 
     Args:
-        what: The option or argument that takes the names.
-        base: "module:class" that the things are instances of; it is what an argument may be besides a name.
-        targets: "module:object" of kgrow's own things by name.
-        group: Group of entry points that adds to them.
-        made: Gives the value of the mapping from an entry and the registry.
+        what: Option or argument that takes the names.
+        base: "module:class" of the objects; an argument may also be an instance of this class.
+        targets: "module:object" of kgrow's own objects, by name.
+        group: Group of entry points that add to them.
+        made: Function that makes the value of the mapping from an entry and the registry.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class Registry(Mapping[str, Any]):
 
     @property
     def base(self) -> Any:
-        """The class that the things are instances of."""
+        """The base class of the objects."""
         return Entry(self.what, self._base).load()
 
     @property
     def base_name(self) -> str:
-        """Its name, without importing it."""
+        """Name of the base class, without importing it."""
         return self._base.rpartition(":")[2]
 
     @functools.cached_property
     def entries(self) -> dict[str, list[Entry]]:
-        """Every claim to a name; more than one is an error of whoever looks it up."""
+        """All entries by name; a lookup of a name with more than one entry raises an error."""
         found = {name: [Entry(name, target)] for name, target in self._targets.items()}
         for point in metadata.entry_points(group=self.group) if self.group else ():
             package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
@@ -97,7 +97,7 @@ class Registry(Mapping[str, Any]):
 
     @property
     def own(self) -> tuple[str, ...]:
-        """The names of kgrow's own things."""
+        """The names of kgrow's own objects."""
         return tuple(self._targets)
 
     def __getitem__(self, name: str) -> Any:
@@ -118,10 +118,10 @@ class Registry(Mapping[str, Any]):
         return len(self.entries)
 
     def check(self, made: Any, entry: Entry) -> Any:
-        """Returns a thing that was made.
+        """Checks an object and returns it.
 
         Raises:
-            PluginError: If another package made it, and it is no instance of the base class.
+            PluginError: If another package made it and it is not an instance of the base class.
         """
         if not isinstance(made, self.base):
             raise PluginError(f"{entry} must give a `{self.base_name}`, but gives {made!r}.")
@@ -129,12 +129,12 @@ class Registry(Mapping[str, Any]):
 
 
 def instance(registry: Registry, entry: Entry) -> Any:
-    """Makes the thing that a name stands for, once."""
+    """Creates the object of a name, once."""
     return registry.check(_called(entry), entry)
 
 
 def subclass(registry: Registry, entry: Entry) -> Any:
-    """Returns the class that a name stands for, which has the name as its `kind`."""
+    """Returns the class of a name; its `kind` is set to the name."""
     found = entry.load()
     if not (inspect.isclass(found) and issubclass(found, registry.base) and getattr(found, "kind", "") == entry.name):
         raise PluginError(
@@ -144,7 +144,7 @@ def subclass(registry: Registry, entry: Entry) -> Any:
 
 
 def seeded(registry: Registry, entry: Entry) -> Callable[[int], Any]:
-    """Returns a function of the run's seed that makes the thing; what takes no seed is made without."""
+    """Returns a function of the run's seed that creates the object; objects that take no seed are created without."""
     return lambda seed: registry.check(_called(entry, seed), entry)
 
 

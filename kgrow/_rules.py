@@ -1,4 +1,4 @@
-"""Rules that check the arguments of a public call where they enter, before it does anything."""
+"""Rules that check the arguments of a public call before it does anything."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from kgrow._checks import check_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
-# Returns an argument as the call uses it, from what was given and its name; raises an error that names it.
+# Maps a given argument and its name to the value that the call uses; raises an error that names the argument.
 Rule = Callable[[Any, str], Any]
 
 
 def checked(rules: Mapping[str, Rule]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Returns a decorator by which a call gets its arguments as its rules return them.
+    """Returns a decorator that replaces the arguments of a call by the results of their rules.
 
-    Defaults are not checked: they are right.
+    Defaults are not checked.
 
     Args:
-        rules: By the names of the parameters, every one of them; what has a rule too many here is ignored, so that
-            calls that share parameters can share rules.
+        rules: Rules for all parameters, by parameter name. Rules without a parameter are ignored, so that calls that
+            share parameters can share rules.
 
     Example:
         >>> from kgrow._checks import check_positive_int
@@ -43,7 +43,7 @@ def checked(rules: Mapping[str, Rule]) -> Callable[[Callable[P, R]], Callable[P,
             try:
                 given = signature.bind(*args, **kwargs)
             except TypeError:
-                return call(*args, **kwargs)  # Python says best which argument is missing or unknown
+                return call(*args, **kwargs)  # let Python report missing or unknown arguments
             for name, value in given.arguments.items():
                 if name in rules:
                     given.arguments[name] = rules[name](value, name)
@@ -55,27 +55,27 @@ def checked(rules: Mapping[str, Rule]) -> Callable[[Callable[P, R]], Callable[P,
 
 
 def check_fields(record: Any, rules: Mapping[str, Rule]) -> None:
-    """Checks the fields of a frozen dataclass, which become what their rules return."""
+    """Checks the fields of a frozen dataclass and replaces them by the results of their rules."""
     for name, rule in rules.items():
         object.__setattr__(record, name, rule(getattr(record, name), name))
 
 
 def optional(rule: Rule) -> Rule:
-    """Returns the rule that lets None pass too."""
+    """Returns a rule that also accepts None."""
     return lambda value, name: None if value is None else rule(value, name)
 
 
 def one_of(names: Iterable[str]) -> Rule:
-    """Returns the rule that an argument is one of some names."""
+    """Returns a rule that accepts one of the given names."""
     return lambda value, name: check_name(names, value, name)
 
 
 def instance_of(*kinds: type, as_said: str | None = None) -> Rule:
-    """Returns the rule that an argument is an instance of one of some classes.
+    """Returns a rule that accepts instances of the given classes.
 
     Args:
-        kinds: The classes.
-        as_said: What the message calls them; by default their names.
+        kinds: Accepted classes.
+        as_said: Description of the classes in the message; by default their names.
     """
 
     def rule(value: Any, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""JSON values held against the types that they are declared to have."""
+"""Checks of JSON values against declared types."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def decoded(kind: Any, value: Any, field: str = "") -> Any:
 
     Args:
         kind: A type hint (plain types, `X | None`, `tuple[X, ...]`, `list[X]`, `dict[str, X]`, `Any`), or a dataclass,
-            which is made of an object, by its own `from_json(value, field)` if it has one; or a dictionary of kinds by
-            field, a list of one kind, a tuple of alternatives (plain types, None, and one other kind), which leave the
-            value as it is.
-        value: What a JSON parser returned.
-        field: Where the value stands, such as "best.trial".
+            which is built from an object, by its own `from_json(value, field)` if it has one; or a dictionary of kinds
+            by field, a list of one kind, or a tuple of alternatives (plain types, None, and one other kind). The last
+            three leave the value as it is.
+        value: Value that a JSON parser returned.
+        field: Position of the value, such as "best.trial".
 
     Raises:
         ValueError: If it is not of that type; the message names the field.
@@ -54,13 +54,13 @@ def decoded(kind: Any, value: Any, field: str = "") -> Any:
 
 
 def fields_of(kind: Any) -> dict[str, Any]:
-    """Returns the kinds of a dataclass by field: what `dataclasses.asdict` and JSON make of it, none left out."""
+    """Returns the kinds of a dataclass by field, as written by `dataclasses.asdict`; no field may be missing."""
     hints = _hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def is_nested(value: Any, most_levels: int) -> bool:
-    """Returns whether a JSON value has more than so many levels."""
+    """Returns whether a JSON value has more than `most_levels` levels."""
     level = [value]
     for _ in range(most_levels):
         lists = (part.values() if isinstance(part, dict) else part if isinstance(part, list) else () for part in level)
@@ -99,7 +99,7 @@ def _record(kinds: dict[str, Any], value: Any, field: str) -> Any:
 
 
 def _built(kind: Any, value: Any, field: str) -> Any:
-    if hasattr(kind, "from_json"):  # it has a form of its own
+    if hasattr(kind, "from_json"):  # the class has its own JSON form
         return kind.from_json(value, field)
     kinds = fields_of(kind)
     for name in _object(value, field):

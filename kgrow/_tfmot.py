@@ -1,9 +1,9 @@
-"""The adapter to TensorFlow Model Optimization: every fact about its pruning wrapper lives here.
+"""The adapter to TensorFlow Model Optimization (TFMOT). All knowledge of its pruning wrapper is in this module.
 
-TFMOT's wrapper holds a kernel and its mask; kgrow decides which connections the mask keeps. Its own magnitude rule
-would revive connections (it keeps ties and turns an all-zero kernel into an all-ones mask), so the schedule given to
-it never fires. Its `call` multiplies the mask in on every forward pass, also in inference, with some thirty operations
-per layer that can be neither converted nor traced cheaply; `MaskedLayer` leaves them out, and `apply_masks` keeps
+TFMOT's wrapper holds a kernel and its mask; kgrow decides which connections the mask keeps. TFMOT's own magnitude rule
+would revive connections: it keeps ties and turns an all-zero kernel into an all-ones mask. The schedule given to it
+therefore never fires. Its `call` multiplies by the mask on every forward pass, also in inference, with about thirty
+operations per layer that can be neither converted nor traced cheaply. `MaskedLayer` omits them, and `apply_masks` keeps
 the same invariant from outside: a masked weight is zero whenever a forward pass reads it.
 """
 
@@ -22,7 +22,7 @@ with quiet_stderr():
 
 
 class NeverUpdate(tfmot.sparsity.keras.PruningSchedule):
-    """A TFMOT schedule that never asks for a mask update: masks are assigned by kgrow alone."""
+    """A TFMOT schedule that never requests a mask update: only kgrow assigns masks."""
 
     def __call__(self, step: Any) -> tuple[bool, float]:
         """Returns (should_prune, sparsity): always `(False, 0.0)`."""
@@ -34,7 +34,7 @@ class NeverUpdate(tfmot.sparsity.keras.PruningSchedule):
 
 
 class MaskedLayer(PruneLowMagnitude):
-    """TFMOT's pruning wrapper, without the operations it adds to each forward pass.
+    """TFMOT's pruning wrapper without its extra operations in each forward pass.
 
     Args:
         layer: A Keras layer from TFMOT's registry with one kernel, such as Conv2D or Dense.
@@ -55,39 +55,39 @@ class MaskedLayer(PruneLowMagnitude):
 
 
 class PrunableDepthwise(keras.layers.DepthwiseConv2D, tfmot.sparsity.keras.PrunableLayer):
-    """A depthwise convolution with a kernel to prune; TFMOT's registry knows the layer, but no weight of it."""
+    """A depthwise convolution with a prunable kernel; TFMOT's registry has the layer, but no prunable weight for it."""
 
     def get_prunable_weights(self) -> list[Any]:
-        """Returns the kernel: TFMOT's interface for layers that its registry does not know."""
+        """Returns the kernel. This is TFMOT's interface for layers that its registry does not know."""
         return [self.depthwise_kernel]
 
 
 class Masked(Protocol):
-    """A weight tensor and its {0, 1} mask of the same shape, wherever they come from."""
+    """A weight tensor and its {0, 1} mask of the same shape."""
 
     @property
     def name(self) -> str:
-        """Where it stands."""
+        """Position of the tensor in the network."""
 
     @property
     def weight(self) -> Any:
-        """The variable that is masked."""
+        """The masked variable."""
 
     @property
     def mask(self) -> Any:
-        """The variable that says what is kept."""
+        """The mask variable; 1 means kept."""
 
     @property
     def size(self) -> int:
-        """The number of prunable connections."""
+        """Number of prunable connections."""
 
 
 class Kernel:
     """A prunable weight tensor and its mask.
 
     Args:
-        name: Where it stands, for example `block_0/cell_1/first`.
-        layer: The built wrapper that holds both variables.
+        name: Position in the network, for example `block_0/cell_1/first`.
+        layer: Built wrapper that holds both variables.
     """
 
     def __init__(self, name: str, layer: MaskedLayer):
@@ -96,35 +96,35 @@ class Kernel:
 
     @property
     def size(self) -> int:
-        """The number of prunable connections."""
+        """Number of prunable connections."""
         return int(np.prod(self.weight.shape))
 
     @property
     def kept(self) -> int:
-        """The number of connections that the mask keeps."""
+        """Number of connections that the mask keeps."""
         return int(np.count_nonzero(self.mask.numpy()))
 
 
 def prunable(layer: keras.layers.Layer) -> MaskedLayer:
-    """Wraps one layer so that its kernel can be pruned: the only way kgrow makes a layer with a kernel."""
+    """Wraps a layer so that its kernel can be pruned; kgrow creates every layer with a kernel this way."""
     return MaskedLayer(layer)
 
 
 def apply_masks(kernels: Iterable[Masked]) -> None:
-    """Zeroes what the masks remove; cheap, and callable inside a traced function."""
+    """Sets the weights that the masks remove to zero; cheap, and callable inside a traced function."""
     for kernel in kernels:
         kernel.weight.assign(kernel.weight * kernel.mask)
 
 
 def assign_masks(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None:
-    """Assigns one {0, 1} mask per kernel and zeroes the removed weights.
+    """Assigns one {0, 1} mask per kernel and sets the removed weights to zero.
 
     Args:
-        kernels: The kernels to prune.
+        kernels: Kernels to prune.
         masks: Arrays of the kernels' shapes.
 
     Raises:
-        ValueError: If a mask would revive a connection that is already pruned.
+        ValueError: If a mask would revive a pruned connection.
     """
     for kernel, mask in zip(kernels, masks, strict=True):
         if np.any(mask > kernel.mask.numpy()):
@@ -134,14 +134,14 @@ def assign_masks(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None
 
 
 def revive_connections(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None:
-    """Assigns masks that bring connections back; a weight that comes back is zero, as it was while it was pruned."""
+    """Assigns masks that restore connections; a restored weight is zero, as it was while pruned."""
     apply_masks(kernels)
     for kernel, mask in zip(kernels, masks, strict=True):
         kernel.mask.assign(mask)
 
 
 def strip(layer: MaskedLayer) -> keras.layers.Layer:
-    """Returns the plain layer inside a wrapper, its masked weights exactly zero."""
+    """Returns the plain layer inside a wrapper, with its masked weights exactly zero."""
     ((weight, mask, _),) = layer.pruning_vars
     weight.assign(weight * mask)
     return layer.layer

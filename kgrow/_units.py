@@ -1,4 +1,4 @@
-"""Amounts with units: what a command line writes as `2m` or `64KB`, a call in Python may too."""
+"""Amounts with units, such as `2m` or `64KB`, for the command line and for Python calls."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LONGEST_S = 1e9
 
 
 def parse_amount(text: str, units: Mapping[str, float]) -> float | None:
-    """Returns the number of a text such as "64KB", in the smallest unit; None if it is no number with such a unit.
+    """Returns the number of a text such as "64KB", in the smallest unit; None if it is not a number with such a unit.
 
     Args:
-        text: Digits, a decimal point among them, and a unit.
-        units: What each unit is worth; the empty one stands for none.
+        text: Digits with an optional decimal point, and a unit.
+        units: Value of each unit; the empty one stands for no unit.
 
     Example:
         >>> parse_amount("1.5 m", {"": 1, "m": 60}), parse_amount("3 feet", {"": 1})
@@ -32,10 +32,10 @@ def check_seconds(value: Any, name: str) -> float:
 
     Args:
         value: Number of seconds, or a text such as "90s", "10m" or "2h".
-        name: Argument the message names.
+        name: Argument name used in the message.
 
     Raises:
-        ValueError: If it is neither, or not positive, or too long for the clocks of a computer.
+        ValueError: If it is neither, is not positive, or is too long for a computer's clock.
 
     Example:
         >>> check_seconds("2m", "max_time")

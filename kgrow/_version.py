@@ -1,3 +1,3 @@
-"""The version."""
+"""The version of kgrow."""
 
 __version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""What the command line accepts, command by command; the options of a search are those of its configuration."""
+"""Command-line arguments of each command; the options of a search come from its configuration."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ WIDTH = 80
 
 
 def parser(shows_all: bool = False) -> argparse.ArgumentParser:
-    """Returns the parser of all commands; `command` is the name of the one that is given.
+    """Returns the parser of all commands; `command` is the name of the given one.
 
     Args:
-        shows_all: Whether the help of `search` has all options, in groups; otherwise the most used ones.
+        shows_all: Whether the help of `search` lists all options, in groups, or only the most used ones.
     """
     top = argparse.ArgumentParser(prog="kgrow", description="Grow, prune and search small image classifiers.")
     top.add_argument("--version", action="version", version=f"kgrow {__version__}")
@@ -32,7 +32,7 @@ def parser(shows_all: bool = False) -> argparse.ArgumentParser:
 
 
 def given_fields(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Returns the fields of a configuration that a command line gives, by section."""
+    """Returns the configuration fields given on a command line, by section."""
     found: dict[str, dict[str, Any]] = {}
     for section, kind in SECTIONS.items():
         for field in dataclasses.fields(kind):
@@ -80,7 +80,7 @@ def _add_option(add: Callable[..., Any], section: str, field: dataclasses.Field[
     settings: dict[str, Any] = {"dest": f"{section}.{field.name}", "default": argparse.SUPPRESS}
     settings["help"] = full_help(option, field.default) if shows_all else option.brief
     if isinstance(field.default, bool):
-        add(flag, action=argparse.BooleanOptionalAction, **settings)  # a file may have said yes
+        add(flag, action=argparse.BooleanOptionalAction, **settings)  # a file may have enabled it
     elif option.is_repeated:
         add(flag, action="append", metavar=option.metavar, **settings)
     else:
@@ -89,11 +89,11 @@ def _add_option(add: Callable[..., Any], section: str, field: dataclasses.Field[
 
 
 def full_help(option: Option, default: Any) -> str:
-    """Returns what the help and the documentation say of an option.
+    """Returns the description of an option for the help and the documentation.
 
     Args:
-        option: What its field says of itself.
-        default: Of the field.
+        option: Option metadata of the field.
+        default: Default value of the field.
     """
     names = [f"{name} (default)" if name == default else name for name in option.known]
     text = f"{option.help}: {', '.join(names)}" if names else option.help
@@ -106,14 +106,14 @@ def _hiding(add: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Fits one screen of 80 columns."""
+    """A help formatter for a screen of 80 columns."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=WIDTH)
 
 
 class _HelpAll(argparse.Action):
-    """Prints every option of the command, in groups, and ends."""
+    """Prints all options of the command, in groups, and exits."""
 
     def __init__(self, option_strings: list[str], dest: str, **settings: Any) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **settings)
@@ -127,7 +127,7 @@ class _HelpAll(argparse.Action):
 
 
 class _Removed(argparse.Action):
-    """Says what an option of an earlier version is now."""
+    """Reports the replacement for an option of an earlier version."""
 
     def __call__(self, command: argparse.ArgumentParser, options: Any, values: Any, flag: str | None = None) -> None:
         """See `argparse.Action`."""

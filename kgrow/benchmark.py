@@ -1,4 +1,4 @@
-"""`benchmark`: what the files of a run, or any exported file, cost and answer, measured side by side."""
+"""`benchmark`: side-by-side measurements of the files of a run or of any exported file."""
 
 from __future__ import annotations
 
@@ -45,20 +45,21 @@ def benchmark(
 
     Args:
         path: A run directory, a folder that `export` wrote, or a `.tflite` file of kgrow's.
-        dataset: For accuracies: the data of the run, which remembers names and folders; without data a file is timed
-            on random pixels and has no accuracy.
-        data_dir: Where TensorFlow Datasets keeps its data.
-        num_threads: Threads that one inference may use; no more than the machine has cores are used.
+        dataset: Data of the run, for accuracies; the run remembers names and folders. Without data a file is timed on
+            random pixels and has no accuracy.
+        data_dir: Directory of TensorFlow Datasets' data.
+        num_threads: Threads per inference; at most the number of the machine's cores is used.
 
     Returns:
-        `runtime`, `num_threads`, `task`, `is_same_data` (whether the data are those that the network was made of, split
-        alike; of other test images it may have learned some) and `rows`: per file `format`, `bytes`, `gzip_bytes`,
-        `test_accuracy`, `test_accuracy_interval` (95 %), `latency_ms` (median), `latency_p95_ms`, `mean_latency_ms`,
-        `ram_bytes`, `macs`, and the `error` of a format that could not be exported.
+        `runtime`, `num_threads`, `task`, `is_same_data` (whether the data are those that the network was made from,
+        with the same split; the network may have been trained on some of any other test images) and `rows`: per file
+        `format`, `bytes`, `gzip_bytes`, `test_accuracy`, `test_accuracy_interval` (95 %), `latency_ms` (median),
+        `latency_p95_ms`, `mean_latency_ms`, `ram_bytes`, `macs`, and the `error` of a format that could not be
+        exported.
 
     Raises:
-        FileNotFoundError: If there is nothing of the kind.
-        ValueError: If a file is damaged or not one of kgrow's.
+        FileNotFoundError: If there is no such run, folder or file.
+        ValueError: If a file is damaged or was not made by kgrow.
     """
     num_threads = usable_threads(num_threads)
     source = Path(path)
@@ -112,7 +113,7 @@ def _all_formats(result: Result) -> tuple[dict[str, File], dict[str, str]]:
             try:
                 result.export(target, quantization, early_exit=early_exit)
                 files[name] = read_bundle(target)
-            except (RuntimeError, ValueError) as error:  # the other formats are measured all the same
+            except (RuntimeError, ValueError) as error:  # the other formats are still measured
                 errors[name] = str(error)
     return files, errors
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
     Args:
-        arguments: Without the program's name; `sys.argv` by default.
+        arguments: Arguments without the program's name; `sys.argv` by default.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command != "search":
             _say("Interrupted.")
             return INTERRUPTED
-        again = [argument for argument in given if argument != "--overwrite"]  # which would start anew once more
+        again = [argument for argument in given if argument != "--overwrite"]  # which would start over again
         _say(f"Interrupted; the checkpoint is kept. To go on:\n  {shlex.join(['kgrow', *again])}")
         return INTERRUPTED
     except Exception as problem:
@@ -56,14 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_search(options: argparse.Namespace) -> int:
     """`kgrow search`."""
-    # Before TensorFlow is imported, which takes its time.
+    # Runs before TensorFlow is imported, which is slow.
     config = Config.of(options.config, given_fields(options))
     check_exists(options.dataset, config.data.data_dir, "dataset")
     return search_and_print(options.dataset, config, options)
 
 
 def search_and_print(dataset: Any, config: Config, options: argparse.Namespace) -> int:
-    """Searches on any data as a command line says, and prints the result."""
+    """Searches on the data with the options of a command line, and prints the result."""
     out = None if options.out is None else Path(check_path(options.out, "--out")).absolute()
     result = kgrow.search(
         dataset,
@@ -116,13 +116,13 @@ def run_benchmark(options: argparse.Namespace) -> int:
 
 
 def _check_data(options: argparse.Namespace) -> None:
-    """Refuses data that are not there, before TensorFlow is imported, which takes its time."""
+    """Raises an error for missing data before TensorFlow is imported, which is slow."""
     if options.dataset is not None:
         check_exists(options.dataset, options.data_dir, "dataset")
 
 
 def early_exit(options: argparse.Namespace) -> Any:
-    """Returns how early exits are decided; False if nothing asks for them."""
+    """Returns the early-exit settings; False if no option asks for them."""
     from kgrow.exporting import EarlyExit
 
     given = {
@@ -143,7 +143,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 def _exit_code(problem: Exception) -> int | None:
-    """Returns the exit code of what a message explains, None for a programming error."""
+    """Returns the exit code of an error with a message for the user, None for a programming error."""
     if isinstance(problem, kgrow.LimitError):
         return LIMITS_NOT_MET
     if isinstance(problem, ValueError | TypeError):
@@ -156,7 +156,7 @@ def _exit_code(problem: Exception) -> int | None:
 
 
 def _is_ours(problem: Exception) -> bool:
-    """Returns whether this project raised it, to tell a user what to mend: anything else is a programming error."""
+    """Returns whether this project raised an error to tell a user what to fix; any other is a programming error."""
     *_, (frame, _) = traceback.walk_tb(problem.__traceback__)
     return str(frame.f_globals.get("__name__")).partition(".")[0] in OURS
 
@@ -170,5 +170,5 @@ def _write(show: Callable[[], None]) -> None:
         show()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has what it wanted; without this the interpreter complains again when it flushes at its end.
+        # The reader has closed the pipe; without this the interpreter reports it again at its final flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

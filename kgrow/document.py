@@ -1,4 +1,4 @@
-"""The parts of `result.json`: what was measured on the networks of a search, in plain values."""
+"""The parts of `result.json`: measurements of the networks of a search, in plain values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def task_document(task: Task) -> dict[str, Any]:
 
 
 def candidate_document(trial: Trial, num_validation: int) -> dict[str, Any]:
-    """Returns one of the `candidates` of a result; what was estimated has no interval."""
+    """Returns one of the `candidates` of a result; estimated accuracies have no interval."""
     is_exact = trial.val_accuracy is not None and not trial.estimated
     found = list(interval(trial.val_accuracy or 0.0, num_validation)) if is_exact else None
     return {**dataclasses.asdict(trial), "val_accuracy_interval": found}
@@ -53,22 +53,22 @@ def pareto_document(
     observer: Observer,
     deadline: float,
 ) -> list[dict[str, Any]]:
-    """Returns the `pareto` of a result: the trials that no other beats in mean accuracy and costs together.
+    """Returns the `pareto` of a result: the trials that no other dominates in mean accuracy and costs.
 
     Args:
-        trials: Those with an exact accuracy.
-        task: The data.
-        settings: How they were trained.
-        proposals: Where they came from.
-        observer: Told that networks are timed: where there is more than one, each has its latency.
-        deadline: `time.monotonic()` after which none is timed.
+        trials: Trials with an exact accuracy.
+        task: Data of the search.
+        settings: Training settings of the trials.
+        proposals: Source of the candidates.
+        observer: Observer that is notified when networks are timed. If there is more than one, each has its latency.
+        deadline: `time.monotonic()` value after which no network is timed.
     """
     from kgrow.exporting.latency import untrained_latency_ms
 
     front = [trials[index] for index in pareto_front(list(map(vars, trials)))]
     networks = [proposals.network(trial.values) for trial in front]
     latencies: dict[Architecture, float] = {}
-    # Without whole channels a trained network takes as long as an untrained one.
+    # Without channel pruning a trained network takes as long as an untrained one.
     if len(set(networks)) > 1 and settings.channels is None and time.monotonic() < deadline:
         observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
         latencies = {n: untrained_latency_ms(task, proposals.quantization, n) for n in set(networks)}
@@ -79,12 +79,12 @@ def pareto_document(
 
 
 def choice_document(trials: Trials, ranked: Sequence[int], winner: Trial) -> dict[str, Any]:
-    """Returns the `choice` of a result: why this network, and which others might as well be the best.
+    """Returns the `choice` of a result: the reason for this network, and which others may be as good.
 
     Args:
-        trials: All of the search.
-        ranked: The finalists, whose networks are compared image by image.
-        winner: The one that was chosen.
+        trials: All trials of the search.
+        ranked: Finalists, whose networks are compared image by image.
+        winner: Chosen trial.
     """
     from kgrow.lifecycle import BEST, Snapshot
 
@@ -102,13 +102,13 @@ def choice_document(trials: Trials, ranked: Sequence[int], winner: Trial) -> dic
 
 
 def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, task: Task) -> dict[str, Any]:
-    """Returns the `best` of a result: everything that is measured on the network that was chosen.
+    """Returns the `best` of a result: all measurements of the chosen network.
 
     Args:
-        network: That network.
-        trial: What it came of.
-        artefact: What was measured on its file.
-        task: The data; its test split is evaluated here.
+        network: Chosen network.
+        trial: Trial of the network.
+        artefact: Measurements of its file.
+        task: Data; the test split is evaluated here.
     """
     from kgrow.network.early_exit import exit_curve
 
@@ -147,7 +147,7 @@ def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, tas
 
 
 def _heads(architecture: Architecture, task: Task, validation: np.ndarray, test: np.ndarray) -> list[dict[str, Any]]:
-    """Returns accuracies, and the cost of a plain network that ends at each head."""
+    """Returns the accuracies of each head, and the cost of a plain network that ends there."""
     from kgrow.training.validation import accuracy_per_head
 
     accuracies = zip(
@@ -166,13 +166,13 @@ def _heads(architecture: Architecture, task: Task, validation: np.ndarray, test:
 
 
 def baseline_document(task: Task, test_accuracy: float) -> dict[str, Any]:
-    """Returns the `baseline` of a result: what always answering the largest class of the training images scores.
+    """Returns the `baseline` of a result: the score of always predicting the training split's largest class.
 
     It counts as beaten if it lies below the 95 % interval of the network's test accuracy.
 
     Args:
-        task: The data.
-        test_accuracy: The network's.
+        task: Data of the search.
+        test_accuracy: Test accuracy of the network.
     """
     largest, accuracy = largest_class(task)
     return {
@@ -183,11 +183,11 @@ def baseline_document(task: Task, test_accuracy: float) -> dict[str, Any]:
 
 
 def classes_document(task: Task, answers: np.ndarray) -> list[dict[str, Any]]:
-    """Returns the `classes` of a result: per class its images, and which fraction of the test images is recognized.
+    """Returns the `classes` of a result: images per class, and the fraction of its test images classified correctly.
 
     Args:
-        task: The data.
-        answers: The answered class of each test image.
+        task: Data of the search.
+        answers: Predicted class of each test image.
     """
     labels, classes = task.test.labels, range(task.num_classes)
     sizes = [_counts(split, task.num_classes) for split in (task.train, task.validation, task.test)]

@@ -1,4 +1,4 @@
-"""`Search`: from a plan to a verified file and `result.json`."""
+"""`Search`: runs a plan and writes a verified file and `result.json`."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ from kgrow.training import Observer, OutOfTimeError
 if TYPE_CHECKING:
     from kgrow.searching.tuner import Trainable, Tuner
 
-# Becomes the model when it is known to satisfy the limits.
+# Renamed to the model once the limits are known to be satisfied.
 MEASURED = "measured.tflite"
-# What 8 bits may cost the validation images; where they cost more, the epochs in which the network gets used to them.
+# Largest loss of validation accuracy by 8 bits; if it is larger, the network is fine-tuned for these epochs.
 LARGEST_DROP, FINE_TUNE_EPOCHS = 0.01, 3
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchPlan:
-    """What a search tries, and how.
+    """The candidates and settings of a search.
 
     Args:
-        proposals: The candidates that fit.
-        settings: How they are trained.
-        objective: What is maximised.
-        oracle: What decides what is tried next: a name or a `keras_tuner.Oracle`.
-        trials: Candidates to try at most.
-        estimator: How good a candidate is said to be.
+        proposals: Candidates within the limits.
+        settings: Training settings.
+        objective: Objective to maximise.
+        oracle: Oracle that proposes the next trial: a name or a `keras_tuner.Oracle`.
+        trials: Largest number of candidates to try.
+        estimator: Estimator of a candidate's quality.
         calibrate: Whether the estimates are compared with full training.
-        prefer: What decides between networks that accuracies cannot tell apart: one of `PREFERENCES`.
+        prefer: Preference between networks that accuracies cannot distinguish: one of `PREFERENCES`.
     """
 
     proposals: Proposals
@@ -75,12 +75,12 @@ class Search:
     """A search that is ready to run.
 
     Args:
-        task: The data.
-        plan: What is tried.
-        run: Where everything is written.
-        observer: Told what happens.
-        source: How `load` finds the data again.
-        engine: Cluster that trains the candidates; by default this process does.
+        task: Data of the search.
+        plan: Plan of the search.
+        run: Run that stores all files.
+        observer: Observer that is notified of events.
+        source: Description by which `load` finds the data again.
+        engine: Cluster that trains the candidates; by default this process.
     """
 
     def __init__(
@@ -96,19 +96,19 @@ class Search:
         self.engine = engine
         full_macs = plan.proposals.full.macs()
         self.trials = Trials(task, plan.settings, plan.objective, full_macs, run, observer, plan.prefer)
-        # What has been tried is ranked, whatever was asked for since: of the others the networks may be gone.
+        # All finished trials are ranked, whatever number is requested now: the networks of the others may be removed.
         self.num_trials = max(plan.trials, self.trials.num_finished())
         self.estimates = Estimates(plan.estimator, self.trials, plan.proposals, observer)
 
     def result(self, max_time: float | None = None, started: float | None = None) -> Result:
-        """Trains candidates, picks by validation accuracy, exports, measures and writes `result.json`.
+        """Trains candidates, selects by validation accuracy, exports, measures and writes `result.json`.
 
         Args:
-            max_time: Seconds that all of it may take.
-            started: `time.monotonic()` when the search began; now by default.
+            max_time: Largest total time in seconds.
+            started: `time.monotonic()` value at the start of the search; now by default.
         """
         started = time.monotonic() if started is None else started
-        # Of a search that ran out of time, had fewer trials, or whose file was moved away: what it says may not hold.
+        # Left by a search that ran out of time, had fewer trials, or whose file was moved away: it may be out of date.
         self.run.remove(RESULT)
         for note in (*self.task.overview, *self.task.notes, *self.plan.settings.notes):
             self.observer.note(note)
@@ -156,7 +156,7 @@ class Search:
         return Result(self.run.path, read_result(self.run.path), network, self.task)
 
     def _train(self, started: float, max_time: float) -> dict[str, Any] | None:
-        """Searches, trains the best candidates in full and returns how far the estimates could be trusted."""
+        """Searches, trains the best candidates in full and returns the calibration of the estimates."""
         estimates, deadline = self.estimates, started + max_time
         self._search(started + searching_share(self.plan.estimator) * max_time)
         estimates.train_finalists(deadline)
@@ -179,7 +179,7 @@ class Search:
         tuner.search()
 
     def _announce(self, trials: int) -> None:
-        """Tells the display how many epochs are to come."""
+        """Reports the number of expected epochs to the display."""
         epochs = self.plan.settings.preset.epochs
         waiting, own = trials - self.trials.num_finished(), epochs - self.trials.first_event
         self.observer.search_started([epochs, *[own] * (waiting - 1)] if waiting == trials else [own] * waiting)
@@ -193,7 +193,7 @@ class Search:
         return Tuner(oracle, self.plan.proposals, trials, self.run, deadline)
 
     def _first_that_fits(self, ranked: Sequence[int], deadline: float) -> tuple[int, GrowingNetwork, Artefact]:
-        """Exports the best trial whose file satisfies the limits as it is, not only as predicted."""
+        """Exports the best trial whose file satisfies the measured limits, not only the predicted ones."""
         limits = self.plan.proposals.limits
         problems: dict[str, Exception] = {}
         for index in ranked:
@@ -222,7 +222,7 @@ class Search:
         raise _no_file(problems)
 
     def _exported(self, network: GrowingNetwork, trial: str, deadline: float) -> Artefact:
-        """Writes and measures a file; the test split, over which it is run, decides nothing."""
+        """Writes and measures a file; it is run over the test split, which decides nothing."""
         quantization, settings = self.plan.proposals.quantization, self.plan.settings
         options = ExportOptions(quantization, max_drop=1.0, seed=settings.seed, class_weights=settings.class_weights)
         target = self.run.claim(MEASURED)
@@ -250,12 +250,12 @@ class Search:
         return lost_images(network.logits(images)[-1].argmax(axis=-1), classify(file, images).argmax(axis=-1), labels)
 
     def _fine_tuning_s(self, trial: str) -> float:
-        """Returns about how long fine-tuning takes: with simulated bits a step takes twice as long."""
+        """Returns the approximate time of fine-tuning; with simulated bits a step takes twice as long."""
         epochs = [event for event in self.trials.directory(int(trial)).events() if event["event"] == "epoch"]
         return 2 * FINE_TUNE_EPOCHS * epochs[-1]["seconds"]
 
     def _tell(self, problems: Mapping[str, Exception]) -> None:
-        """Says why the file of a better trial was not taken, now and in the result."""
+        """Reports why the file of a better trial was not used, now and in the result."""
         for trial, problem in problems.items():
             index, text = int(trial), f"its file was not taken: {problem}"
             self.observer.note(f"trial {trial}: {text}")
@@ -263,7 +263,7 @@ class Search:
 
 
 def _no_file(problems: Mapping[str, Exception]) -> Exception:
-    """Returns what to raise if no trial gave a file that can be used: the nearest point if it is about limits."""
+    """Returns the exception to raise if no trial gave a usable file; for limits it has the nearest point."""
     broken = [f"trial {trial}: {error}" for trial, error in problems.items() if isinstance(error, LimitError)]
     if broken:
         return LimitError(

@@ -1,4 +1,4 @@
-"""Which images a run was begun with, and what has been added, removed or changed since."""
+"""The images that a run was started with, and those added, removed or changed since."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ROLES = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Inventory:
-    """The images of a data set, whatever split each is in.
+    """The images of a data set, in all splits.
 
     Args:
-        digests: A number per image, see `Split.digests`.
-        labels: Their class indices.
-        input_shape: Height, width and channels.
+        digests: Digest of each image; see `Split.digests`.
+        labels: Class index of each image.
+        input_shape: Height, width and channels of an image.
     """
 
     digests: np.ndarray
@@ -42,17 +42,17 @@ class Inventory:
         return cls(np.concatenate(digests), np.concatenate(labels), task.input_shape)
 
     def is_of(self, task: Task) -> bool:
-        """Returns whether a task holds these images with these labels, however divided."""
+        """Returns whether a task has these images with these labels, in any split."""
         return self._pairs() == Inventory.of(task)._pairs()
 
     def changes(self, task: Task) -> str:
-        """Words how the images of a task differ from these.
+        """Describes how the images of a task differ from these.
 
         Args:
-            task: The data as they are now.
+            task: Current data.
 
         Returns:
-            Such as "1 image was added"; empty if they are the same, or have nothing in common.
+            Text such as "1 image was added"; empty if they are the same, or have nothing in common.
         """
         now = Inventory.of(task)
         if now.input_shape != self.input_shape:
@@ -81,7 +81,7 @@ class Inventory:
 
 
 def record_images(run: Run, task: Task) -> None:
-    """Writes a number per image and its label beside the configuration, unless that was done when the run began."""
+    """Writes a digest and the label of each image beside the configuration, unless the run's start already did."""
     if not run.has(IMAGES):
         images = Inventory.of(task)
         arrays = {"digests": images.digests, "labels": images.labels}
@@ -89,15 +89,15 @@ def record_images(run: Run, task: Task) -> None:
 
 
 def check_same_images(directory: Path, task: Task, again: Callable[[], Task]) -> None:
-    """Refuses images that are not those of a run, and says what has changed.
+    """Raises an error if the images are not those of a run, and describes the difference.
 
-    A run does not go on with other images: its candidates would be compared though they learned from different ones,
-    and the scaling of its networks is that of the images they began with.
+    A run cannot resume with other images: its candidates would be trained on different images and not comparable, and
+    the scaling of its networks is that of the original images.
 
     Args:
-        directory: The run directory, if there is one.
-        task: The data as they are now.
-        again: Reads them once more, to find out whether they are the same each time.
+        directory: Run directory, which may not exist.
+        task: Current data.
+        again: Function that reads the data again, to test whether they are the same each time.
 
     Raises:
         ValueError: If they differ.
@@ -121,7 +121,7 @@ def check_same_images(directory: Path, task: Task, again: Callable[[], Task]) ->
 
 
 def changed_images(directory: Path, task: Task) -> str:
-    """Words how the images of a task differ from those of a run: see `Inventory.changes`."""
+    """Describes how the images of a task differ from those of a run; see `Inventory.changes`."""
     known = _read(directory)
     return "" if known is None else known.changes(task)
 
@@ -131,7 +131,7 @@ def _were(number: int) -> str:
 
 
 def _is_same_again(task: Task, again: Callable[[], Task]) -> bool:
-    with contextlib.suppress(ValueError):  # a generator that is used up gives no images at all
+    with contextlib.suppress(ValueError):  # an exhausted generator gives no images
         return again().fingerprint == task.fingerprint
     return False
 
@@ -141,7 +141,7 @@ def _read(directory: Path) -> Inventory | None:
     try:
         arrays, metadata = decode_arrays(read_file(path), str(path), {"input_shape": [int]})
         digests, labels = arrays["digests"], arrays["labels"]
-    except (OSError, ValueError, KeyError):  # not there, or of no use: only the message would be better
+    except (OSError, ValueError, KeyError):  # missing or unusable: only the message is less precise
         return None
     is_whole = digests.ndim == labels.ndim == 1 and len(digests) == len(labels)
     return Inventory(digests, labels, tuple(metadata["input_shape"])) if is_whole else None

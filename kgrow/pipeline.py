@@ -1,4 +1,4 @@
-"""`search`, the main job: from what a user gives to a plan, which is carried out."""
+"""`search`, the main function: makes a plan from the arguments and runs it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from kgrow.searching.limits import Limits
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
 
-# Of a run: what it was told.
+# Configuration file of a run.
 SETTINGS = "config.yaml"
 
 
@@ -77,42 +77,42 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     overwrite: bool = False,
     verbose: int = 1,
 ) -> Result:
-    """Grows, prunes, picks and exports the best classifier within the limits.
+    """Grows, prunes, selects and exports the best classifier within the limits.
 
-    The same call on the same directory takes up a run where it was killed and ends with the same result. All that it
-    can be told is in `docs/options.md`; what is not given is as `config` says, or as by default.
+    The same call on the same directory resumes a run that was killed, with the same result as an uninterrupted one.
+    `docs/options.md` lists all settings. A setting that is not an argument comes from `config`, or is the default.
 
     Args:
-        dataset: Anything `Task.of` accepts: a name, arrays, a folder, a `tf.data.Dataset`, a `Sequence`. How it is
-            read and split is told to `Task.of`: `search(Task.of("photos", image_size=64))`.
-        limits: Hard bounds on the result: the exported file satisfies them all. `Limits`, or a mapping of them by
-            name, such as `{"flash_bytes": "64KB"}`.
-        device: Device whose flash and RAM, half of each, are limits too.
-        space: Family of networks that are offered: a name in `kgrow.registry.SPACES` or a `SearchSpace`.
-        trials: Largest number of candidates, 4 by default. A run may be given more later, which end as if all had been
-            asked for at first; fewer than it has tried leave it as it is.
-        epochs: Length of the schedule; growth and pruning keep their relative places.
-        max_time: Seconds for everything, or a text such as `"10m"`, from reading the data to the export. The schedule
-            is shortened until one candidate fits, and training stops between two steps; the best network so far is
-            exported, as it stands if none has its final structure. One epoch is trained in any case.
+        dataset: Data that `Task.of` accepts: a name, arrays, a folder, a `tf.data.Dataset`, a `Sequence`. Options for
+            reading and splitting are arguments of `Task.of`: `search(Task.of("photos", image_size=64))`.
+        limits: Hard bounds on the result; the exported file satisfies them all. `Limits`, or a mapping of them by name,
+            such as `{"flash_bytes": "64KB"}`.
+        device: Device; half of its flash and half of its RAM are additional limits.
+        space: Family of candidate networks: a name in `kgrow.registry.SPACES` or a `SearchSpace`.
+        trials: Largest number of candidates, 4 by default. A later call may raise it, with the same result as if all
+            had been requested at first; a number below those already tried changes nothing.
+        epochs: Number of epochs of the schedule; growth and pruning keep their relative positions.
+        max_time: Largest total time in seconds, or a text such as `"10m"`, from reading the data to the export. The
+            schedule is shortened until one candidate fits, and training stops between two steps. The best network so
+            far is exported, even if none has its final structure. One epoch is always trained.
         seed: Random seed, 0 by default.
-        training: How networks are trained: a `Training`, or the name of a preset.
-        pruning: Which connections and channels stay: a `Pruning`, or the name of a criterion.
-        tuning: Which candidates are tried: a `Tuning`, or the name of an oracle.
+        training: Training settings: a `Training`, or the name of a preset.
+        pruning: Settings of the pruning of connections and channels: a `Pruning`, or the name of a criterion.
+        tuning: Settings of the candidates to try: a `Tuning`, or the name of an oracle.
         config: `Config`, mapping of sections, or path of a YAML file such as the `config.yaml` of a run; a mapping may
-            have the sections `growth`, `export` and `data` too. What is given beside it takes precedence.
+            also have the sections `growth`, `export` and `data`. Other arguments take precedence.
         directory: Parent of run directories.
-        project_name: Name of the run directory; the data set's by default.
-        overwrite: Whether a run in that directory is started over; by default an equal one goes on.
-        verbose: 0 silent, 1 live display on a terminal and lines elsewhere, 2 lines.
+        project_name: Name of the run directory; by default the data set's.
+        overwrite: Whether a run in that directory is started over; by default an equal one is resumed.
+        verbose: Verbosity: 0 silent, 1 live display on a terminal and lines elsewhere, 2 lines.
 
     Returns:
-        The best network with every measured figure; `model.tflite`, its labels, its description and a program that
+        The best network with all measurements; `model.tflite`, its labels, its description and a program that
         classifies images are in the run directory.
 
     Raises:
         ValueError: If an argument or the data are unusable; the message says how to fix it.
-        LimitError: If no candidate satisfies the limits; the message names the nearest one and the limit that binds.
+        LimitError: If no candidate satisfies the limits; the message names the nearest one and the violated limit.
         ConnectionError: If the cluster of `tuning.engine` cannot be reached.
 
     Example:
@@ -152,7 +152,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         if is_whole and _is_complete(run.path, plan.trials):
             return load(path, task)
         observer = stack.enter_context(display_for(verbose))
-        if plan.settings.channels is None:  # with fewer channels a file is quicker than the network was
+        if plan.settings.channels is None:  # with fewer channels a file is faster than the network was
             measure = functools.partial(untrained_latency_ms, task, plan.proposals.quantization)
             plan = dataclasses.replace(plan, proposals=latency.measured(plan.proposals, run, measure, observer))
         seconds = told.tuning.max_time
@@ -161,7 +161,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
 
 
 def _connected(engine: Ray, plan: SearchPlan) -> contextlib.AbstractContextManager[None]:
-    """Connects to a cluster, if it can train what is planned."""
+    """Connects to a cluster, if it can train the planned candidates."""
     if not isinstance(plan.estimator, Full):
         raise ValueError(
             f"`tuning.estimator` must be 'full' with the engine 'ray', but got {plan.estimator!r}. What an estimator "
@@ -172,17 +172,17 @@ def _connected(engine: Ray, plan: SearchPlan) -> contextlib.AbstractContextManag
             "`training.distribute` must be None with the engine 'ray', but got a strategy. Give a candidate several "
             "GPUs by one of the two: candidates side by side keep all of them busy too."
         )
-    from kgrow.searching.ray_trials import connected  # Ray takes its time, and need not be installed
+    from kgrow.searching.ray_trials import connected  # Ray is slow to import and optional
 
     return connected(engine)
 
 
 def _is_complete(path: Path, trials: int) -> bool:
-    """Returns whether a search has written its result, every trial of it has ended, and no more are asked for."""
+    """Returns whether a search has its result, all its trials are finished, and no more are requested."""
     found = read_json(path / RESULT, {"complete": bool, "trials": int})
     return found["complete"] and found["trials"] >= trials
 
 
 def default_project_name(task: Task) -> str:
-    """Returns a directory name made of the data set's."""
+    """Returns a directory name derived from the data set's name."""
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in task.name)

@@ -1,4 +1,4 @@
-"""From what a search is told to what it tries: the data are read, schedule, keep ratios and prices resolved."""
+"""The plan of a search: reads the data and resolves schedule, keep ratios and prices."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ from kgrow.training import Observer
 
 
 def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[Task, SearchPlan, Config]:
-    """Reads the data and says what a search tries on them; nothing is trained or written.
+    """Reads the data and returns the plan of a search; nothing is trained or written.
 
     Args:
-        dataset: See `kgrow.search`.
-        config: What it is told.
-        note: Told how reading goes.
+        dataset: Data; see `kgrow.search`.
+        config: Configuration of the search.
+        note: Function called with messages about reading the data.
 
     Returns:
-        The data, the plan, and the configuration with the way the data were read.
+        The data, the plan, and the configuration including the options used for reading the data.
 
     Raises:
-        LimitError: If nothing fits the limits.
-        ValueError: If the configuration does not go with the data.
+        LimitError: If no candidate fits the limits.
+        ValueError: If the configuration does not fit the data.
     """
     tuning, pruning = config.tuning, config.pruning
     goal = chosen_objective(tuning.objective)
@@ -101,7 +101,7 @@ def read_task(dataset: Any, config: Config, note: Callable[[str], None]) -> Task
     """Returns the data of a search.
 
     Raises:
-        ValueError: If a `Task` was read in another way than the configuration says.
+        ValueError: If a `Task` was read with options other than the configuration's.
     """
     given = {name: value for name, value in vars(config.data).items() if value is not None}
     if not isinstance(dataset, Task):
@@ -116,7 +116,7 @@ def read_task(dataset: Any, config: Config, note: Callable[[str], None]) -> Task
 
 
 def is_named(dataset: Any) -> bool:
-    """Returns whether data can be read once more, as they are a name or a folder."""
+    """Returns whether data can be read again, because they are a name or a folder."""
     return isinstance(dataset, str | os.PathLike)
 
 
@@ -142,13 +142,13 @@ def _settings(task: Task, config: Config, preset: Preset, num_blocks: int) -> Se
 
 
 def _chosen_growth(config: Config) -> StructurePolicy | None:
-    """Returns what networks grow by; None for the epochs of the preset."""
+    """Returns the growth policy; None for the epochs of the preset."""
     given = config.growth.policy
     return None if given == "fixed" else _chosen(POLICIES, given)
 
 
 def resolve_preset(config: Config, task: Task) -> Preset:
-    """Returns the schedule that a run follows; those that are not published are suited to the size of the data."""
+    """Returns the schedule of a run; schedules that are not published are adapted to the size of the data."""
     training = config.training
     preset: Preset = _chosen(PRESETS, training.preset)
     resolved = preset.suited_to(len(task.train)) if preset in (PRESETS["default"], PRESETS["early_exit"]) else preset
@@ -166,7 +166,7 @@ def _chosen_augmentation(given: str | Augmentation, task: Task) -> Augmentation:
 
 
 def chosen_keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits) -> Any:
-    """Returns the keep ratio that is given, 1 where something else decides what stays, or None to search it."""
+    """Returns the given keep ratio, 1 if something else decides what stays, or None to search it."""
     if not preset.prune_epochs:
         _check_prunes_nothing(given, channel_keep_ratio)
     is_decided = (channel_keep_ratio is not None or preset.strategy == "bayes") and limits.params is None
@@ -174,7 +174,7 @@ def chosen_keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limit
 
 
 def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
-    """Raises ValueError if something is to be pruned by a preset without events of pruning."""
+    """Raises ValueError if pruning is requested from a preset without pruning events."""
     for name, given in {"keep_ratio": keep_ratio, "channel_keep_ratio": channel_keep_ratio}.items():
         if given is not None and np.any(np.asarray(given) != 1.0):
             raise ValueError(
@@ -184,7 +184,7 @@ def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
 
 
 def channel_pruning(pruning: Pruning, num_blocks: int, seed: int) -> ChannelPruning | None:
-    """Returns how whole channels are pruned, or None if they are not."""
+    """Returns the settings of channel pruning, or None if channels are not pruned."""
     if pruning.channel_keep_ratio is None:
         return None
     ratios = check_keep_ratios(pruning.channel_keep_ratio, num_blocks, "channel_keep_ratio")
@@ -194,9 +194,9 @@ def channel_pruning(pruning: Pruning, num_blocks: int, seed: int) -> ChannelPrun
 
 
 def with_prices(settings: Settings, num_train: int) -> Settings:
-    """Returns settings by which the evidence decides, if their strategy says so.
+    """Returns settings with prices for the evidence, if their strategy uses evidence.
 
-    What has no price of its own costs one nat over all training images: the prior taken at its word.
+    A criterion without its own price costs one nat over all training images: the prior taken literally.
     """
     if settings.preset.strategy != "bayes":
         return settings
@@ -221,15 +221,15 @@ def _priced(criterion: Any, name: str, num_train: int) -> Any:
 def in_time(
     task: Task, plan: SearchPlan, run: Run, started: float, max_time: float | None, observer: Observer
 ) -> SearchPlan:
-    """Returns the plan with a schedule that the time allows.
+    """Returns the plan with a schedule that fits the time.
 
     Args:
-        task: The data.
-        plan: With the schedule for all the time there is.
-        run: Remembers the schedule.
-        started: `time.monotonic()` when the search began.
-        max_time: Seconds that all of it may take; None for no limit.
-        observer: Told if the schedule is shortened.
+        task: Data of the search.
+        plan: Plan with the schedule for unlimited time.
+        run: Run that stores the schedule.
+        started: `time.monotonic()` value at the start of the search.
+        max_time: Largest total time in seconds; None for no limit.
+        observer: Observer that is notified if the schedule is shortened.
     """
     max_time = float("inf") if max_time is None else max_time
     share = searching_share(plan.estimator)
@@ -240,9 +240,9 @@ def in_time(
 
 
 def configuration(task: Task, plan: SearchPlan) -> dict[str, Any]:
-    """Returns the resolved configuration: a run is taken up only with an equal one.
+    """Returns the resolved configuration; a run can only be resumed with an equal one.
 
-    The number of trials is not in it: a run may be given more.
+    It does not contain the number of trials, which may be raised.
     """
     proposals, settings = plan.proposals, plan.settings
     return {

@@ -1,4 +1,4 @@
-"""What a finished search has recorded of itself in `result.json`, and whether it still holds."""
+"""The record of a finished search in `result.json`, and checks that it is still valid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kgrow.searching.trial import Trial, check_name
 from kgrow.task import Task
 from kgrow.training.validation import accuracy_per_head
 
-# Kernels of another processor may turn single answers that are nearly tied, of that share of the images and one more.
+# Kernels of another processor may change nearly tied answers: this fraction of the images plus one.
 SHARE_OF_TIES = 0.005
 
 _TASK = {
@@ -79,7 +79,7 @@ _CALIBRATION = {
     "num_candidates": int,
     "candidates": [{"trial": str, "estimated_val_accuracy": float, "val_accuracy": float}],
 }
-# `config` is held against `config.json` as a whole.
+# `config` is compared with `config.json` as a whole.
 DOCUMENT = {
     "kgrow_version": str,
     "task": _TASK,
@@ -116,8 +116,8 @@ def read_result(directory: Path) -> dict[str, Any]:
     """Returns the `result.json` of a run directory.
 
     Raises:
-        FileNotFoundError: If it has none.
-        ValueError: If it is of another version, or a field is missing or wrong, or does not go with the others or with
+        FileNotFoundError: If there is none.
+        ValueError: If it is of another version, a field is missing or wrong, or fields contradict each other or
             `config.json`.
     """
     file = directory / RESULT
@@ -139,7 +139,7 @@ def read_result(directory: Path) -> dict[str, Any]:
 
 
 def _check_together(file: Path, document: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Raises ValueError if parts of a result say other than the configuration of the run, or than each other."""
+    """Raises ValueError if parts of a result contradict the configuration of the run, or each other."""
     if not _are_same(document["config"], config):
         raise _damaged(file, f"`config` must be that of {CONFIG}, but differs")
     if not _are_same({**document["task"], "fingerprint": config["task"]["fingerprint"]}, config["task"]):
@@ -165,11 +165,11 @@ def check_model(directory: Path, document: Mapping[str, Any]) -> None:
 
 
 def best_network(directory: Path, document: Mapping[str, Any]) -> GrowingNetwork:
-    """Returns the best network with its weights, when they are the recorded ones.
+    """Returns the best network with its weights, after checking that they are the recorded ones.
 
     Raises:
-        FileNotFoundError: If they are not there.
-        ValueError: If they are others, or of another architecture.
+        FileNotFoundError: If the weights are missing.
+        ValueError: If they differ, or are of another architecture.
     """
     best, name = document["best"], _weights_of(document["best"]["trial"])
     file = directory / name
@@ -178,7 +178,7 @@ def best_network(directory: Path, document: Mapping[str, Any]) -> GrowingNetwork
     snapshot = Snapshot.decode(_content(directory, document, name, "Put the file back, or search anew."), str(file))
     if not _are_same(snapshot.architecture.to_json(), best["architecture"]) or snapshot.seed != document["seed"]:
         raise _damaged(directory / RESULT, f"`best.architecture` and `seed` must be those of '{name}', but differ")
-    # Before it is built: a document may name a million classes.
+    # Checked before it is built: a document may name a million classes.
     shapes = {op.name: np.shape(snapshot.arrays.get(f"{op.name}/kernel", ())) for op in snapshot.architecture.kernels()}
     wrong = [op.name for op in snapshot.architecture.kernels() if shapes[op.name] != op.kernel_shape]
     if wrong:
@@ -193,7 +193,7 @@ def best_network(directory: Path, document: Mapping[str, Any]) -> GrowingNetwork
 
 
 def check_accuracy(network: GrowingNetwork, task: Task, directory: Path, document: Mapping[str, Any]) -> None:
-    """Raises ValueError if the network does not answer the test images as the document says."""
+    """Raises ValueError if the network does not reproduce the document's test accuracy."""
     measured = accuracy_per_head(network.logits(task.test.images), task.test.labels)
     recorded = [head["test_accuracy"] for head in document["best"]["heads"]]
     tolerance = SHARE_OF_TIES + 1 / len(task.test)
@@ -207,7 +207,7 @@ def check_accuracy(network: GrowingNetwork, task: Task, directory: Path, documen
 
 
 def _are_same(first: Any, second: Any) -> bool:
-    """Returns whether two values are the same as JSON: to Python true and 1 are equal."""
+    """Returns whether two values are equal as JSON; in Python true and 1 are equal."""
     return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
 
 

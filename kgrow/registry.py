@@ -1,7 +1,7 @@
-"""Everything that has a name on the command line, by its name: `name -> "module:object"`.
+"""All names of the command line and their objects: `name -> "module:object"`.
 
-A name is known before its module is imported, so that help and checks of names load no TensorFlow. Other packages add
-names by entry points of the groups `kgrow.criteria`, `kgrow.policies`, `kgrow.spaces`, `kgrow.operators` and
+A name is known before its module is imported, so help and checks of names load no TensorFlow. Other packages add names
+by entry points of the groups `kgrow.criteria`, `kgrow.policies`, `kgrow.spaces`, `kgrow.operators` and
 `kgrow.exporters`.
 """
 
@@ -112,7 +112,8 @@ ESTIMATORS = Registry(
     },
     made=instance,
 )
-# Estimators that no bench has shown to rank candidates as full training does, at a lower price: for Python alone.
+# Estimators that no benchmark has shown to rank candidates like full training at a lower cost: available in Python
+# only.
 EXPERIMENTAL = Registry(
     "estimator",
     "kgrow.searching.estimating.estimator:Estimator",
@@ -160,7 +161,7 @@ ORACLES = Registry(
 DISTRIBUTIONS = Registry(
     "distribute", "kgrow._keras:tf.distribute.Strategy", {"mirrored": "kgrow._keras:tf.distribute.MirroredStrategy"}
 )
-# Names that stand for themselves.
+# Names without an object of their own.
 SCOPES = ("layer", "block", "global")
 STRATEGIES = ("one-shot", "iterative", "bayes")
 PREFERENCES = ("accurate", "small")
@@ -170,31 +171,31 @@ OPEN = (CRITERIA, POLICIES, SPACES, EXPORTERS, OPERATORS)
 
 
 def origin(thing: Any) -> str:
-    """Returns how a message names an object: with the package and the entry point that it comes from, if any."""
+    """Returns the name of an object for messages: with its package and its entry point, if any."""
     kind = type(thing)
     entry = _entry_of(thing)
     return f"`{kind.__name__}` of {entry}" if entry else f"`{kind.__module__}.{kind.__qualname__}`"
 
 
 def is_foreign(thing: Any) -> bool:
-    """Returns whether an object's class is another project's."""
+    """Returns whether an object's class belongs to another project."""
     return type(thing).__module__.partition(".")[0] != "kgrow"
 
 
 def broken(thing: Any, promise: str, found: str) -> PluginError:
-    """Returns the error of an object that does not keep its contract.
+    """Returns the error for an object that violates its contract.
 
     Args:
-        thing: A criterion, a policy, a space or an exporter.
-        promise: What it must do.
-        found: What it does.
+        thing: Criterion, policy, space or exporter.
+        promise: Required behavior.
+        found: Actual behavior.
     """
     return PluginError(f"{origin(thing)} must {promise}, but {found}.")
 
 
 @contextlib.contextmanager
 def blamed(thing: Any) -> Iterator[None]:
-    """Gives an error that a plug-in raises its package's name; errors of all others pass as they are."""
+    """Adds a plug-in's package name to the errors that it raises; all other errors pass unchanged."""
     try:
         yield
     except Exception as error:
@@ -204,7 +205,7 @@ def blamed(thing: Any) -> Iterator[None]:
 
 
 def _entry_of(thing: Any) -> Entry | None:
-    """Returns the entry point of another package whose class a thing is of."""
+    """Returns the entry point of another package that provides an object's class."""
     top = type(thing).__module__.partition(".")[0]
     claims = [entry for registry in OPEN for found in registry.entries.values() for entry in found if entry.package]
     near = [entry for entry in claims if entry.target.partition(":")[0].partition(".")[0] == top]

@@ -1,4 +1,4 @@
-"""`Result`: what a search found, and the document that says so."""
+"""`Result`: the result of a search and its document."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def check_quantize(value: Any, name: str) -> str:
     """Returns the name of a format.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no format of that name.
     """
     return check_name(EXPORTERS, value, name)
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The outcome of a search, also after the process that made it has ended: see `kgrow.load`.
+    """The result of a search; `kgrow.load` restores it after its process has ended.
 
     Args:
-        directory: The run directory.
-        document: The contents of `result.json`.
-        network: The best network, with its masks.
-        task: The data it was searched on.
+        directory: Run directory.
+        document: Content of `result.json`.
+        network: Best network, with its masks.
+        task: Data of the search.
     """
 
     directory: Path
@@ -66,7 +66,7 @@ class Result:
 
     @property
     def pareto(self) -> list[dict[str, Any]]:
-        """The candidates that no other beats in accuracy and costs together, the most accurate first."""
+        """The candidates that no other dominates in accuracy and costs, the most accurate first."""
         return self.document["pareto"]
 
     @property
@@ -76,7 +76,7 @@ class Result:
 
     @property
     def fine_tune_epochs(self) -> int:
-        """How long the search trained the network with 8 bits before it wrote its file, as they cost it too much."""
+        """Number of epochs of the search's fine-tuning for 8 bits; 0 if 8 bits did not cost too much accuracy."""
         return self.document["best"]["artefacts"][0]["fine_tune_epochs"]
 
     @checked(
@@ -95,24 +95,23 @@ class Result:
         early_exit: bool | EarlyExit = False,
         **options: Any,
     ) -> Artefact:
-        """Writes the network for a device and proves it: the model is run over the whole test split before.
+        """Verifies the exported model on the whole test split and writes it for a device.
 
         Args:
-            path: Where to: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description and
-                a program that classifies.
-            quantize: A name in `kgrow.exporting.EXPORTERS`: float32, float16, dynamic or int8; by default that of the
-                search: int8 if a limit concerned the file, else float32.
-            exit_index: The head that answers, or the last of them with early exits; the last one by default.
-            early_exit: Whether it answers at the first head that is confident enough; an `EarlyExit` says how that is
-                decided.
-            options: More of `kgrow.exporting.ExportOptions`, such as `max_drop` or `fine_tune_epochs`, by default that
-                of the search for int8.
+            path: Target path: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description
+                and a program that classifies.
+            quantize: Name in `kgrow.exporting.EXPORTERS`: float32, float16, dynamic or int8. By default the format of
+                the search: int8 if a limit concerned the file, else float32.
+            exit_index: Head that answers, or the last of them with early exits; the network's last one by default.
+            early_exit: Whether it answers at the first confident head; an `EarlyExit` has the settings of the rule.
+            options: Further options of `kgrow.exporting.ExportOptions`, such as `max_drop` or `fine_tune_epochs`, by
+                default that of the search for int8.
 
         Returns:
-            What was measured on the model.
+            Measurements of the model.
 
         Raises:
-            ExportError: If its answers are too far from the network's; nothing is written then.
+            ExportError: If its outputs differ too much from the network's; nothing is written then.
         """
         from kgrow.exporting import EarlyExit, ExportOptions, export
 
@@ -131,7 +130,7 @@ class Result:
 
         from kgrow.reporting.table import print_summary
 
-        # The commands that it ends with are for the run where it is now.
+        # Its final commands are for the run's current directory.
         best = self.document["best"]
         artefacts = [{**artefact, "path": str(self.directory / MODEL)} for artefact in best["artefacts"]]
         print_summary({**self.document, "best": {**best, "artefacts": artefacts}}, sys.stdout)
@@ -146,19 +145,19 @@ def load(
     test_data: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Result:
-    """Reads a finished search, when its weights are the recorded ones and answer the test images as it says.
+    """Reads a finished search, after checking its recorded weights and test accuracy.
 
     Args:
-        directory: The run directory.
-        dataset: The data it was searched on, as given to `search`; exports are proved on its test split. A name or a
-            folder is remembered; a data set is downloaded only if its name is given here.
-        validation_data: As given to `search`.
-        test_data: As given to `search`.
-        data_dir: Where TensorFlow Datasets keeps its data, if that has changed.
+        directory: Run directory.
+        dataset: Data of the search, as given to `search`; exports are verified on its test split. The run remembers a
+            name or a folder; a data set is downloaded only if its name is given here.
+        validation_data: Validation data as given to `search`.
+        test_data: Test data as given to `search`.
+        data_dir: Directory of TensorFlow Datasets' data, if it has changed.
 
     Raises:
-        FileNotFoundError: If the directory holds no finished search.
-        ValueError: If the data are not those that were searched on, or the directory's files do not go together.
+        FileNotFoundError: If the directory contains no finished search.
+        ValueError: If the data are not those of the search, or the directory's files do not match each other.
     """
     path = Path(directory).absolute()
     if not (path / RESULT).is_file():
@@ -169,14 +168,14 @@ def load(
     from kgrow.task.catalog import DataSetName
 
     document = read_result(path)
-    if (path / MODEL).is_file():  # without it the network can be exported all the same
+    if (path / MODEL).is_file():  # without it the network can still be exported
         check_model(path, document)
     with pinned():
         network = best_network(path, document)
     source, is_named = document["source"], dataset is not None
     if not is_named:
         _check_source(path, source, data_dir)
-        # Folders are remembered by their absolute paths.
+        # Folders are stored as absolute paths.
         dataset = source["dataset"] if os.path.isabs(source["dataset"]) else DataSetName(source["dataset"])
     task = Task.of(
         dataset,

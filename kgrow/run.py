@@ -1,4 +1,4 @@
-"""The run directory: the configuration, the event log and the checkpoints of one run, held by one process."""
+"""The run directory: the configuration, the event log and the checkpoints of one run, locked by one process."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from kgrow._version import __version__
 
 _FORMAT = "kgrow-run-1"
 _EVENTS = "events.jsonl"
-RESULT, MODEL = "result.json", "model.tflite"  # of a search
-# In messages about two configurations: of a key that one of them has not, and in characters what is only named.
+RESULT, MODEL = "result.json", "model.tflite"  # files of a search
+# For messages about two configurations: text for a missing key, and the number of characters of a shortened value.
 ABSENT, LONGEST_VALUE = "absent", 100
 
 
 @final
 class Run:
-    """A run directory that this process holds; made by `Run.open`.
+    """A run directory that this process has locked; made by `Run.open`.
 
-    Every file is replaced as a whole and the event log grows by whole lines, so a process that is killed leaves each
-    file in its old or its new state. Names are relative and may hold "/", such as "checkpoints/last.npz".
+    Every file is replaced as a whole and the event log grows by whole lines, so a killed process leaves each file in
+    its old or its new state. Names are relative and may contain "/", such as "checkpoints/last.npz".
 
     Attributes:
-        path: The directory.
-        config: The configuration as JSON gives it back: tuples are lists, keys are strings.
+        path: Path of the directory.
+        config: Configuration as JSON restores it: tuples become lists, keys become strings.
 
     Example:
         >>> import tempfile
@@ -61,18 +61,18 @@ class Run:
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str], config: Mapping[str, Any], *, overwrite: bool = False) -> Run:
-        """Creates a run directory, or takes up the run that is in it.
+        """Creates a run directory, or resumes the run in it.
 
         Args:
-            directory: Created with its parents. One that holds something else is left alone.
-            config: The resolved configuration. A run is taken up only with an equal one.
-            overwrite: Whether to remove the files kgrow wrote there and start anew; other files stay.
+            directory: Directory, created with its parents. One with other content is not changed.
+            config: Resolved configuration; a run is resumed only with an equal one.
+            overwrite: Whether to remove the files kgrow wrote there and start over; other files stay.
 
         Raises:
-            ValueError: If the directory holds a run of another configuration.
-            FileExistsError: If it holds files, but no run.
+            ValueError: If the directory contains a run of another configuration.
+            FileExistsError: If it contains files, but no run.
             PermissionError: If it cannot be written.
-            BlockingIOError: If another process, or another `Run` of this one, holds it.
+            BlockingIOError: If another process, or another `Run` of this one, has locked it.
         """
         resolved = json.loads(encode_json(config, "config"))
         path = Path(directory).absolute()
@@ -93,8 +93,8 @@ class Run:
             check_version(self.path / CONFIG, stored["kgrow_version"], __version__)
             _check_equal(self.path, self.config)
         elif stored is not None:
-            # A kill between the two headers leaves none of the old run standing: without a configuration the next
-            # open clears on; see test_run.py::test_interrupted_overwrite_is_finished_by_the_next_open.
+            # A kill between the two headers leaves no valid old run: without a configuration the next open continues
+            # the removal; see test_run.py::test_interrupted_overwrite_is_finished_by_the_next_open.
             self._write_header(None)
             self.clear()
         self._write_header(self.config)
@@ -104,7 +104,7 @@ class Run:
         write_atomic(self.path / CONFIG, encode_json(header, CONFIG, indent=2))
 
     def close(self) -> None:
-        """Lets another process open the directory; this run and its children must not be used any more."""
+        """Unlocks the directory for other processes; this run and its children must not be used any more."""
         self._ownership.release()
 
     def __enter__(self) -> Run:
@@ -120,7 +120,7 @@ class Run:
         return Run(self._path(name), self.config, self._ownership)
 
     def append(self, event: Mapping[str, Any]) -> None:
-        """Adds one event to the log; it is on the disk when this returns."""
+        """Appends one event to the log; it is on the disk when this returns."""
         line = encode_json(event, "event")
         self._ownership.record(self._log)
         append_line(self._log, line)
@@ -135,7 +135,7 @@ class Run:
         return [decode_json(line, f"{self._log}, line {number}", dict) for number, line in enumerate(lines, start=1)]
 
     def truncate(self, num_events: int) -> None:
-        """Keeps only the first events: a resumed run drops those after its checkpoint and lives them again."""
+        """Keeps only the first events: a resumed run drops those after its checkpoint and repeats them."""
         lines = complete_lines(self._log)
         if not 0 <= num_events <= len(lines):
             raise ValueError(f"`num_events` must be between 0 and {len(lines)}, but got {num_events!r}.")
@@ -146,12 +146,12 @@ class Run:
         """Replaces a JSON file; keys keep their order, NumPy numbers become plain ones.
 
         Raises:
-            ValueError: If the value holds NaN, infinity or something JSON has no form for.
+            ValueError: If the value contains NaN, infinity or a value that JSON cannot represent.
         """
         self.write_bytes(name, encode_json(value, name, indent=2))
 
     def read_json(self, name: str, kind: Any = Any) -> Any:
-        """Returns what a JSON file holds.
+        """Returns the value of a JSON file.
 
         Raises:
             ValueError: If the file is damaged, or not of a kind (see `kgrow._schema.decoded`); the message names it.
@@ -159,11 +159,11 @@ class Run:
         return read_json(self._path(name), kind)
 
     def save_arrays(self, name: str, arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-        """Replaces a `.npz` file that holds arrays and what belongs to them, so that both are of one moment.
+        """Replaces a `.npz` file of arrays and their metadata, so that both are always consistent.
 
         Args:
-            name: The file's name, with its ".npz".
-            arrays: Numbers, booleans or strings by name; names may hold "/", the order is kept.
+            name: Name of the file, with its ".npz".
+            arrays: Arrays of numbers, booleans or strings, by name; names may contain "/", and the order is kept.
             metadata: Plain values, stored as JSON.
         """
         self.write_bytes(name, encode_arrays(arrays, metadata))
@@ -179,11 +179,11 @@ class Run:
         return decode_arrays(read_file(path), str(path), kind)
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        """Replaces a file of any kind; on a full disk it stays what it was, and an OSError names it."""
+        """Replaces a file of any kind; on a full disk it is unchanged, and an OSError names it."""
         write_atomic(self.claim(name), data)
 
     def claim(self, name: str) -> Path:
-        """Returns the path for a file that other code writes; `overwrite` and `clear` count it as kgrow's own."""
+        """Returns the path for a file that other code writes; `overwrite` and `clear` treat it as kgrow's own."""
         path = self._path(name)
         self._ownership.record(path)
         if path.is_symlink():  # other code would write through it
@@ -191,26 +191,26 @@ class Run:
         return path
 
     def remove_folder(self, name: str) -> None:
-        """Removes a folder that other code fills, with all that is in it; what links in it lead to stays."""
+        """Removes a folder that other code fills, with all its content; the targets of links in it stay."""
         folder = self._path(name)
         self._ownership.check(folder)
         if folder.exists():
             shutil.rmtree(folder)
 
     def rename(self, name: str, new_name: str) -> None:
-        """Gives a file another name, in place of the file that had it."""
+        """Renames a file and replaces an existing file of the new name."""
         os.replace(self._path(name), self.claim(new_name))
 
     def has(self, name: str) -> bool:
-        """Returns whether there is a file of this name."""
+        """Returns whether a file of this name exists."""
         return self._path(name).is_file()
 
     def remove(self, name: str) -> None:
-        """Removes a file; one that is not there is no error."""
+        """Removes a file; a missing file is not an error."""
         self._path(name).unlink(missing_ok=True)
 
     def touch(self, name: str) -> None:
-        """Makes a file that is there the one written last: see `files`."""
+        """Marks an existing file as the one written last; see `files`."""
         os.utime(self._path(name), follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
     def files(self) -> list[str]:
@@ -220,18 +220,18 @@ class Run:
         return [path.relative_to(self.path).as_posix() for path in present]
 
     def clear(self) -> None:
-        """Removes every file kgrow wrote here and below, save the configuration, and the folders that become empty."""
+        """Removes every file kgrow wrote here and below, except the configuration, and all folders left empty."""
         self._ownership.clear(self.path)
 
     def _path(self, name: str) -> Path:
-        """Returns the path of a file, which no link in between leads away from here."""
+        """Returns the path of a file, after checking that no link on the way leads out of the directory."""
         path = locate(self.path, name)
         self._ownership.check(path.parent)
         return path
 
 
 def described(value: Any) -> str:
-    """Returns the text of an object of a configuration, a user's own too, that is the same in every process."""
+    """Returns a text for a configuration object, including a user's own, that is the same in every process."""
     kind: Any = type(value)
     if kind.__repr__ is not object.__repr__:
         return repr(value)

@@ -1,4 +1,4 @@
-"""How certain an accuracy is, and whether two networks differ by more than chance."""
+"""Confidence intervals of accuracies, and tests whether two networks differ by more than chance."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from scipy.stats import binomtest
 
 Z_95 = 1.959964
-# Two networks differ where chance alone would make them differ as much in fewer than one of twenty cases.
+# Two networks differ if chance alone would produce such a difference in fewer than one of twenty cases.
 SIGNIFICANCE = 0.05
 
 
 def interval(accuracy: float, num_examples: int, z: float = Z_95) -> tuple[float, float]:
-    """Returns the Wilson interval of an accuracy: what it may be on other images of the same kind.
+    """Returns the Wilson interval of an accuracy: its plausible values on other images of the same kind.
 
     Args:
-        accuracy: Fraction of right answers, in [0, 1].
-        num_examples: Images that were classified.
+        accuracy: Fraction of correct answers, in [0, 1].
+        num_examples: Number of classified images.
         z: Half width in standard errors; a 95 % interval by default.
 
     References:
@@ -38,11 +38,11 @@ def interval(accuracy: float, num_examples: int, z: float = Z_95) -> tuple[float
 
 
 def p_value(first: np.ndarray, second: np.ndarray) -> float:
-    """Returns how likely two networks of equal accuracy differ as much as these: McNemar's exact test.
+    """Returns the probability of so large a difference between two networks of equal accuracy: McNemar's exact test.
 
     Args:
-        first: Whether the first network answers each image rightly, bool (num_images,).
-        second: The same of the second network, on the same images.
+        first: Whether the first network classifies each image correctly, bool (num_images,).
+        second: Whether the second network does, for the same images.
 
     References:
         McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 12, 1947.

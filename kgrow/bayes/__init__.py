@@ -1,4 +1,4 @@
-"""A Bayesian view of which parts of a network the data support: curvature, and a prior that switches parts off."""
+"""Bayesian pruning: curvature estimates, and a prior that switches off parts the data do not support."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ from kgrow.bayes.prior import (
 from kgrow.bayes.proximal import shrunk
 from kgrow.bayes.recursion import DiagonalRecursion
 
-# By name; each takes the run's seed. The first one is the default.
+# Estimators by name; each takes the run's seed. The first one is the default.
 CURVATURES: dict[str, Callable[[int], Curvature]] = {
     "monte_carlo_fisher": lambda seed: MonteCarloFisher(seed=seed),
     "gauss_newton": lambda seed: GaussNewton(),

@@ -1,4 +1,4 @@
-"""`Compressible`: what `Compression` needs of a network."""
+"""`Compressible`: the network interface that `Compression` needs."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kgrow.bayes.likelihood import Outputs
 
 
 class Compressible(Protocol):
-    """A network of which groups of weights can go, and which trains on without them."""
+    """A network whose groups of weights can be removed and whose training can then continue."""
 
     @property
     def kernels(self) -> Sequence[Any]:
-        """The variables whose groups may go: (height, width, channels, filters) or (inputs, outputs)."""
+        """Variables whose groups may be removed: (height, width, channels, filters) or (inputs, outputs)."""
 
     @property
     def trainable(self) -> Sequence[Any]:
-        """All variables that are trained, the kernels among them."""
+        """All trained variables, including the kernels."""
 
     @property
     def variables(self) -> Sequence[Any]:
-        """All that a run changes in the network, masks and statistics too, in the same order in every process."""
+        """All variables that a run changes, including masks and statistics, in the same order in every process."""
 
     @property
     def model(self) -> Model:
-        """The network as it answers; the kernels are among its parameters."""
+        """The network in inference mode; its parameters include the kernels."""
 
     def outputs(self, images: Any) -> Outputs:
         """Returns the logits (batch, classes) of every head in training.
@@ -41,15 +41,15 @@ class Compressible(Protocol):
         """Returns the masks without weights that no input reaches or that reach no class.
 
         Args:
-            masks: bool, of the kernels' shapes.
+            masks: Boolean masks of the kernels' shapes.
         """
 
     def remove(self, masks: Sequence[np.ndarray]) -> None:
-        """Makes zero what connected masks do not keep, and what only belongs to it, such as biases.
+        """Sets weights outside the connected masks to zero, and parameters that only belong to them, such as biases.
 
         Raises:
             ValueError: If no input would reach a class any more; nothing is changed then.
         """
 
     def apply_masks(self) -> None:
-        """Makes the same zero again after a step; callable inside a traced function."""
+        """Sets the same weights to zero again after a step; callable inside a traced function."""

@@ -1,4 +1,4 @@
-"""Structural compression: groups of weights that the data do not support go, loop by loop."""
+"""Structural compression: removes groups of weights that the data do not support, loop by loop."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from kgrow.training import TrainingStep
 
 @dataclasses.dataclass(frozen=True)
 class CompressionSettings:
-    r"""How a network is compressed.
+    r"""Settings of a compression.
 
     Args:
-        categories: Of every kernel the names of its categories, small groups first; see `Category`.
-        prices: Of every kernel the price lambda of a weight, in nats per example: for a loss
+        categories: Names of each kernel's categories, small groups first; see `Category`.
+        prices: Price lambda of a weight for each kernel, in nats per example: for a loss
             :math:`\frac{1}{2} H \|W - W_0\|^2` a group of n weights is off if :math:`\|W_0\|^2 H / n` is below it, or
             above by less than a tenth.
-        learning_rate: Of SGD.
-        momentum: Of SGD.
+        learning_rate: Learning rate of SGD.
+        momentum: Momentum of SGD.
         l2: Coupled weight decay of the kernels: the gradient of a weight gains `l2 * weight`.
         batch_size: Images per step.
-        num_curvature_batches: Batches that the curvature is estimated on, in every loop.
-        curvature: The estimate.
-        likelihood: The loss, in which several heads have their weights.
+        num_curvature_batches: Number of batches for the curvature estimate, in every loop.
+        curvature: Curvature estimator.
+        likelihood: Loss; with several heads it includes their weights.
     """
 
     categories: tuple[tuple[str, ...], ...]
@@ -62,14 +62,14 @@ class CompressionSettings:
 
 
 class Compression:
-    r"""A network while it is compressed.
+    r"""A network during its compression.
 
-    A loop is some epochs of `train`, under the penalty :math:`\lambda \sum_g \omega_g \|W_g\|_2`, and an `update`.
+    A loop is several epochs of `train`, under the penalty :math:`\lambda \sum_g \omega_g \|W_g\|_2`, and an `update`.
 
     Args:
-        network: Trained in place.
-        settings: How.
-        seed: Of the order of images.
+        network: Network to compress; trained in place.
+        settings: Compression settings.
+        seed: Random seed of the image order.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -100,16 +100,16 @@ class Compression:
         )
 
     def train(self, images: np.ndarray, labels: np.ndarray, *, penalised: bool = True) -> float:
-        """Trains for an epoch and returns the mean loss without penalty and decay; what is removed stays removed.
+        """Trains for an epoch and returns the mean loss without penalty and decay; removed weights stay removed.
 
         Args:
-            images: (num_images, height, width, channels), as the network reads them.
-            labels: int32 (num_images,).
-            penalised: Whether groups are shrunk; without it the survivors recover.
+            images: Images as the network reads them, (num_images, height, width, channels).
+            labels: Labels, int32 (num_images,).
+            penalised: Whether groups are shrunk; without it the remaining groups recover.
 
         Raises:
             ArithmeticError: If the loss is no longer finite.
-            ValueError: If there are fewer images than a batch has.
+            ValueError: If there are fewer images than in a batch.
         """
         size = self.settings.batch_size
         if len(images) < size:
@@ -123,12 +123,12 @@ class Compression:
         return mean
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Sets the rate from the next step on."""
+        """Sets the learning rate from the next step on."""
         self._learning_rate = learning_rate
 
     def _shrink(self) -> None:
-        """Moves the kernels by the penalty, after the step of the loss."""
-        self.network.apply_masks()  # momentum moves what is gone
+        """Applies the penalty to the kernels, after the step of the loss."""
+        self.network.apply_masks()  # momentum moves removed weights
         # With momentum m a gradient moves a weight by 1 / (1 - m) times the rate in all; so must the penalty.
         reach = self._is_penalised * self._step.optimizer.learning_rate / (1.0 - self.settings.momentum)
         for index, kernel in enumerate(self.network.kernels):
@@ -138,14 +138,14 @@ class Compression:
             kernel.assign(left)
 
     def update(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Turns the switches after some training, and removes what is off or no longer connected.
+        """Updates the switches after some training, and removes weights that are off or no longer connected.
 
         Args:
-            images: As for `train`; a few batches of them are drawn.
-            labels: As for `train`.
+            images: Images as for `train`; a few batches of them are drawn.
+            labels: Labels as for `train`.
 
         Raises:
-            ValueError: If no input would reach a class any more; weights, masks and switches are then as they were.
+            ValueError: If no input would reach a class any more; weights, masks and switches are then unchanged.
         """
         kept, updated = [], []
         curvatures = self._curvatures(images, labels)
@@ -159,7 +159,7 @@ class Compression:
         self._switch(masks, updated)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns all that a run changes: with it `load_state` goes on, in another process too."""
+        """Returns all values that a run changes; `load_state` resumes from them, in another process too."""
         named = {f"masks/{index}": mask for index, mask in enumerate(self.masks)}
         for part, variables in (("network", self.network.variables), ("momentum", self._step.optimizer.momentums)):
             named |= {f"{part}/{index}": variable.numpy() for index, variable in enumerate(variables)}
@@ -169,13 +169,13 @@ class Compression:
         return named | {"generator": np.array(json.dumps(self.generator.bit_generator.state))}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Assigns what `state` returned.
+        """Assigns the values that `state` returned.
 
         Args:
-            state: Of a run with a network of the same layers and with the same settings.
+            state: State of a run with a network of the same layers and with the same settings.
 
         Raises:
-            ValueError: If it is of another one; nothing is changed then.
+            ValueError: If it belongs to another network; nothing is changed then.
         """
         shapes, given = ({name: np.shape(value) for name, value in s.items()} for s in (self.state(), state))
         if shapes != given:

@@ -1,4 +1,4 @@
-"""Two ways to count floating point operations of a LeNet: as published figures do, and as they are done."""
+"""Two counts of a LeNet's floating point operations: as in published tables, and as executed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kgrow.graph.values import Weighted
 
 @dataclasses.dataclass(frozen=True)
 class LayerSize:
-    """What decides the cost of a layer; sides are (height, width), (1, 1) for a fully connected layer.
+    """Sizes that determine the cost of a layer; sides are (height, width), (1, 1) for a fully connected layer.
 
     Args:
-        inputs: Channels or values read.
-        outputs: Filters or values made.
+        inputs: Number of channels or values read.
+        outputs: Number of filters or values made.
         kernel: Sides of the kernel.
-        input_map: Sides of the map that it reads.
-        output_map: Sides of the map that it makes, before pooling.
+        input_map: Sides of the map that the layer reads.
+        output_map: Sides of the map that the layer makes, before pooling.
     """
 
     inputs: int
@@ -28,7 +28,7 @@ class LayerSize:
 
 
 def layer_sizes(weighted: Weighted) -> list[LayerSize]:
-    """Returns the size of every layer with a kernel: inputs and outputs that have a weight other than zero.
+    """Returns the size of every layer with a kernel, counting inputs and outputs that have a nonzero weight.
 
     Args:
         weighted: A network of convolutions and fully connected layers.
@@ -48,10 +48,10 @@ def layer_sizes(weighted: Weighted) -> list[LayerSize]:
 
 
 def widths(sizes: Sequence[LayerSize]) -> list[int]:
-    """Returns what a network is called by: filters, then what the first fully connected layer reads, then all outputs.
+    """Returns the widths that name a network: filters, the inputs of the first fully connected layer, then all outputs.
 
     Args:
-        sizes: Of its layers; the outputs of the last one are left out.
+        sizes: Sizes of its layers; the outputs of the last one are left out.
     """
     first = next((index for index, size in enumerate(sizes) if size.input_map == (1, 1)), len(sizes))
     outputs = [size.outputs for size in sizes[:-1]]
@@ -59,13 +59,13 @@ def widths(sizes: Sequence[LayerSize]) -> list[int]:
 
 
 def published_flops(sizes: Sequence[LayerSize]) -> int:
-    """Counts as the tables do that compression is compared in; it is about twice too much for LeNet-5.
+    """Counts operations as the tables that compare compression methods do; for LeNet-5 this is about twice too much.
 
-    Dense (2 inputs - 1) outputs; a convolution 2 H W (channels k^2 + 1) filters with the sides H and W of the map that
-    it reads, though it makes a smaller one.
+    A Dense layer counts (2 inputs - 1) outputs. A convolution counts 2 H W (channels k^2 + 1) filters, with the sides H
+    and W of the map that it reads, although it makes a smaller one.
 
     Args:
-        sizes: Of the layers.
+        sizes: Sizes of the layers.
 
     References:
         Molchanov, Tyree, Karras, Aila and Kautz, "Pruning Convolutional Neural Networks for Resource Efficient
@@ -75,10 +75,10 @@ def published_flops(sizes: Sequence[LayerSize]) -> int:
 
 
 def executed_flops(sizes: Sequence[LayerSize]) -> int:
-    """Counts the same operations at the positions of the map that is made.
+    """Counts the same operations at the positions of the output map.
 
     Args:
-        sizes: Of the layers.
+        sizes: Sizes of the layers.
     """
     return sum(_flops(size, size.output_map) for size in sizes)
 

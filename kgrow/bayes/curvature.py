@@ -1,4 +1,4 @@
-"""`Curvature`: how sharply the loss bends in every parameter."""
+"""`Curvature`: the second derivative of the loss in every parameter."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Batch = tuple[Any, Any]
 
 
 class Probe(NamedTuple):
-    """A tensor of a forward pass from whose gradient the gradients of single examples in a parameter follow.
+    """A tensor of a forward pass whose gradient gives the gradients of single examples in a parameter.
 
     Attributes:
-        tensor: On the tape, examples along its first axis.
-        squares: Maps the gradient of the summed loss in `tensor` to the sum over examples of their squared gradients
-            in the parameter, of the parameter's shape.
+        tensor: Tensor on the tape, with the examples along its first axis.
+        squares: Function that maps the gradient of the summed loss in `tensor` to the sum over examples of their
+            squared gradients in the parameter, of the parameter's shape.
     """
 
     tensor: Any
@@ -29,34 +29,34 @@ class Probe(NamedTuple):
 
 
 class ForwardPass(NamedTuple):
-    """What a model makes of a batch: one output per head, and one probe per parameter."""
+    """The result of a model for a batch: one output per head, and one probe per parameter."""
 
     outputs: Outputs
     probes: Sequence[Probe]
 
 
 class Model(Protocol):
-    """Anything with parameters whose forward pass can be differentiated, batch normalisation in inference mode."""
+    """A model with parameters and a differentiable forward pass, with batch normalisation in inference mode."""
 
     @property
     def parameters(self) -> Sequence[Any]:
-        """The variables whose curvature is wanted."""
+        """The variables whose curvature is estimated."""
 
     def run(self, inputs: Any) -> ForwardPass:
         """Returns outputs, and probes in the order of `parameters`."""
 
 
 class Curvature(abc.ABC):
-    """A way to estimate the diagonal of the Hessian of the mean loss."""
+    """An estimator of the diagonal of the Hessian of the mean loss."""
 
     @abc.abstractmethod
     def diagonal(self, model: Model, likelihood: Likelihood, batches: Sequence[Batch]) -> list[np.ndarray]:
         """Estimates the second derivative of the mean loss per example in every parameter.
 
         Args:
-            model: Left as it was.
-            likelihood: The loss.
-            batches: Inputs and targets; all examples count the same.
+            model: Model to examine; it is not changed.
+            likelihood: Loss.
+            batches: Inputs and targets of each batch; all examples have the same weight.
 
         Returns:
             One float64 array per parameter, of its shape, in nats per squared unit of the parameter. Estimates of the
@@ -65,9 +65,9 @@ class Curvature(abc.ABC):
 
 
 def tiled_probe(copies: Any, parameter: Any) -> Probe:
-    """Returns the probe of a parameter that was copied for every example before it was used.
+    """Returns the probe of a parameter that was copied for every example before its use.
 
-    The copies (batch, 1, ..., channels) cost a value per example and channel. The gradient in a copy is that of one
+    The copies (batch, 1, ..., channels) cost one value per example and channel. The gradient in a copy is that of one
     example, however often the copy is used, and no feature map has to be kept for it.
     """
     return Probe(copies, lambda gradient: tf.reshape(tf.reduce_sum(tf.square(gradient), axis=0), parameter.shape))

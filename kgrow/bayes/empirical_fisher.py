@@ -1,4 +1,4 @@
-"""The mean square of the gradient for the true labels."""
+"""Empirical Fisher: the mean square of the gradient for the true labels."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,10 @@ from kgrow.bayes.outer_products import mean_squares
 
 @dataclasses.dataclass(frozen=True)
 class EmpiricalFisher(Curvature):
-    """Mean square of the gradient for the true labels, for one backward pass.
+    """Mean square of the gradient for the true labels; costs one backward pass.
 
-    It falls to zero with the training loss while the curvature does not, so its size means nothing: only for rankings.
+    It falls to zero with the training loss while the curvature does not. Its size has no meaning: use it for rankings
+    only.
     """
 
     def diagonal(self, model: Model, likelihood: Likelihood, batches: Sequence[Batch]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The diagonal of the Hessian itself."""
+"""The exact diagonal of the Hessian."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from kgrow.bayes.likelihood import Likelihood
 
 @dataclasses.dataclass(frozen=True)
 class ExactDiagonal(Curvature):
-    """A Hessian product per parameter: for some hundred gates, not for kernels. It can be negative."""
+    """One Hessian product per parameter: suits some hundred gates, not kernels. The result can be negative."""
 
     def diagonal(self, model: Model, likelihood: Likelihood, batches: Sequence[Batch]) -> list[np.ndarray]:
         """See `Curvature.diagonal`."""

@@ -1,4 +1,4 @@
-"""`GateGraph`: which gates follow which, and what is left of them when some are closed. NumPy only."""
+"""`GateGraph`: order and connectivity of gates, and the gates left when some are closed. NumPy only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class GateGraph:
     """Gates on the operations of a cell: one per operation from one node to another.
 
     Args:
-        edges: Of each gate the node its operation reads and the node it adds to; several gates may join two nodes.
-        sources: The nodes that are there anyway, such as the inputs of a cell.
-        sink: The node that is wanted, such as its output.
+        edges: Pair of nodes of each gate: the node its operation reads and the node it adds to. Several gates may join
+            two nodes.
+        sources: Nodes that always exist, such as the inputs of a cell.
+        sink: Node that must be reached, such as the output of a cell.
 
     Raises:
         ValueError: If the edges run in a circle, or no path leads from a source to the sink.
@@ -48,7 +49,7 @@ class GateGraph:
 
     @functools.cached_property
     def order(self) -> tuple[int, ...]:
-        """The gates in topological order: each one after all that its operation reads from."""
+        """The gates in topological order: each one after all gates that its operation reads from."""
         sorter: graphlib.TopologicalSorter[Hashable] = graphlib.TopologicalSorter()
         for source, target in self.edges:
             sorter.add(target, source)
@@ -57,7 +58,7 @@ class GateGraph:
 
     @functools.cached_property
     def predecessors(self) -> tuple[np.ndarray, ...]:
-        """Per gate the gates into the node that it reads, int; none where that is a source."""
+        """Per gate, the gates into the node that it reads, int; none if that node is a source."""
         return tuple(
             np.array([i for i, (_, end) in enumerate(self.edges) if end == start and start not in self.sources], int)
             for start, _ in self.edges
@@ -65,14 +66,14 @@ class GateGraph:
 
     @functools.cached_property
     def pairs(self) -> np.ndarray:
-        """Per gate the number of the pair of nodes that it joins, int (num_gates,): gates with one zero gate."""
+        """Per gate, the number of its pair of nodes, int (num_gates,); gates of one pair share a zero gate."""
         numbers = {edge: number for number, edge in enumerate(dict.fromkeys(self.edges))}
         return np.array([numbers[edge] for edge in self.edges])
 
     def connected(self, kept: np.ndarray) -> np.ndarray:
         """Returns which kept gates lie on a path of kept gates from a source to the sink, bool (num_gates,).
 
-        One round is enough: every gate on such a path is on it with all others of the path.
+        One round is enough: every gate on such a path shares it with all other gates of the path.
         """
         fed = self._reached(self.sources, kept, self.edges)
         wanted = self._reached((self.sink,), kept, [(target, source) for source, target in self.edges])
@@ -97,8 +98,8 @@ class GateGraph:
         """Returns the path from a source to the sink whose weakest gate is the strongest, bool (num_gates,).
 
         Args:
-            strength: Of each gate, float (num_gates,).
-            alive: The gates to choose from, bool (num_gates,); some path of them must lead to the sink.
+            strength: Strength of each gate, float (num_gates,).
+            alive: Gates to choose from, bool (num_gates,); they must contain a path to the sink.
         """
         width: dict[Hashable, float] = dict.fromkeys(self.sources, np.inf)
         via: dict[Hashable, int] = {}

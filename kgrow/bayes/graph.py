@@ -1,4 +1,4 @@
-"""`Graph`: a small network whose operations are known one by one, as the Hessian recursion needs it."""
+"""`Graph`: a small network with individually known operations, as the Hessian recursion needs it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from kgrow.bayes.nodes import Node
 
 
 class Graph:
-    """Nodes in the order they run; each reads the one before it unless it says otherwise. It is a `Model`.
+    """A `Model` made of nodes in execution order; each node reads the one before it unless it names other inputs.
 
     Args:
-        nodes: At least one. Each parameter belongs to one node: repeated gates are one per place, pruned as a group.
-        heads: Which values are outputs: 0 is the input, i the output of the i-th node; None for the last one.
+        nodes: One or more nodes. Each parameter belongs to one node: a gate that is repeated is one parameter per
+            place, and these are pruned as a group.
+        heads: Values that are outputs: 0 is the input, i the output of the i-th node; None for the last one.
 
     Raises:
-        ValueError: If a node reads a value that is not made before it, or two share a parameter.
+        ValueError: If a node reads a value that is not made before it, or two nodes share a parameter.
     """
 
     def __init__(self, nodes: Sequence[Node], heads: Sequence[int] | None = None):
@@ -45,7 +46,7 @@ class Graph:
         return ForwardPass([values[head] for head in self.heads], probes)
 
     def values(self, inputs: Any) -> list[Any]:
-        """Returns the input and what every node makes of it."""
+        """Returns the input and the output of every node."""
         return self._forward(inputs)[0]
 
     def _forward(self, inputs: Any) -> tuple[list[Any], list[Any]]:

@@ -1,4 +1,4 @@
-"""Groups of weights in a kernel: which belong together, and their common switch. NumPy only."""
+"""Groups of weights in a kernel, and the common switch of each group. NumPy only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from kgrow._checks import lookup
 from kgrow.bayes.prior import floored
 
-# By name the axes over which a group runs, for kernels (height, width, channels, filters) and (inputs, outputs).
+# By name, the axes over which a group runs, for kernels (height, width, channels, filters) and (inputs, outputs).
 CONV_CATEGORIES: dict[str, tuple[int, ...]] = {
     "element": (),
     "shape": (3,),
@@ -25,8 +25,8 @@ CONV_CATEGORIES: dict[str, tuple[int, ...]] = {
 }
 DENSE_CATEGORIES: dict[str, tuple[int, ...]] = {"element": (), "in_neuron": (1,), "out_neuron": (0,), "layer": (0, 1)}
 
-# Steps on small batches keep a group from being exactly 0. It is off when its prior variance is so small a part of the
-# variance 1 / h that the data leave: at the fixed point its evidence is then within a tenth of its price
+# Steps on small batches keep a group from being exactly 0. A group is off when its prior variance is less than this
+# part of the variance 1 / h that the data leave: at the fixed point its evidence is then within a tenth of its price
 # (experiment 0038).
 SMALLEST_SUPPORT = 0.1
 
@@ -39,7 +39,7 @@ class Category:
         name: `"element"`, `"shape"`, `"row"`, `"column"`, `"channel"`, `"stack_shape"`, `"stack_row"`,
             `"stack_column"`, `"filter"` or `"layer"` for a convolution, `"element"`, `"in_neuron"`, `"out_neuron"` or
             `"layer"` for Dense.
-        shape: Of the kernel.
+        shape: Shape of the kernel.
 
     Example:
         >>> Category("filter", (3, 3, 16, 32)).group_shape
@@ -65,7 +65,7 @@ class Category:
 
     @property
     def group_shape(self) -> tuple[int, ...]:
-        """The shape of everything that there is one of per group; it broadcasts against the kernel."""
+        """Shape of an array with one value per group; it broadcasts against the kernel."""
         return tuple(1 if axis in self.axes else side for axis, side in enumerate(self.shape))
 
     def total(self, values: np.ndarray) -> np.ndarray:
@@ -79,13 +79,13 @@ class Category:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroupPrior:
-    """The switches of a kernel's groups; a value: an update makes a new one.
+    """The switches of a kernel's groups. It is immutable: an update makes a new one.
 
     Args:
-        category: The groups.
+        category: Category of the groups.
         gamma: Variance of the weights of every group, of the category's `group_shape`.
         omega: Weight of every group in the penalty, of the same shape.
-        support: gamma times the mean curvature h of every group, of the same shape: at the fixed point the evidence
+        support: gamma times the mean curvature h of every group, of the same shape; at the fixed point the evidence
             over the price, less 1.
     """
 
@@ -96,7 +96,7 @@ class GroupPrior:
 
     @staticmethod
     def fresh(category: Category) -> GroupPrior:
-        """Returns the prior before the first loop: every gamma and omega is 1, and nothing is known against a group."""
+        """Returns the prior before the first loop: every gamma and omega is 1, and no group has evidence against it."""
         ones = np.ones(category.group_shape)
         return GroupPrior(category, ones, ones, np.inf * ones)
 
@@ -108,9 +108,10 @@ class GroupPrior:
         every loop is a majorise-minimise step.
 
         Args:
-            kernel: The weights.
+            kernel: Weights of the kernel.
             curvature: Second derivative of the loss over its price (h = H / lambda) in every weight.
-            alive: The weights that are left, bool of the kernel's shape: a group consists of these alone.
+            alive: Mask of the weights that are left, bool of the kernel's shape. A group consists of these weights
+                only.
         """
         curvature = floored(np.where(alive, curvature, 0.0))
         gamma = self.category.norms(kernel) / self.omega
@@ -121,7 +122,7 @@ class GroupPrior:
     def kept(self, kernel: np.ndarray) -> np.ndarray:
         """Returns which groups are on, bool of `group_shape`: not 0, and supported by the data.
 
-        A group without curvature is off: its weights do not change what the network answers.
+        A group without curvature is off: its weights do not change the output of the network.
         """
         return (self.category.norms(kernel) > 0) & (self.support >= SMALLEST_SUPPORT)
 

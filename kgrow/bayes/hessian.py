@@ -14,10 +14,10 @@ class Gradient:
     """The gradient of a batch's loss, which can be differentiated again and again.
 
     Args:
-        model: Left as it was.
-        likelihood: The loss.
+        model: Model to examine; it is not changed.
+        likelihood: Loss.
         batch: Inputs and targets.
-        num_examples: In all batches: the loss is the sum over this batch divided by it.
+        num_examples: Number of examples in all batches; the loss is the sum over this batch divided by it.
     """
 
     def __init__(self, model: Model, likelihood: Likelihood, batch: Batch, num_examples: int):
@@ -29,7 +29,7 @@ class Gradient:
             self._values = inner.gradient(loss, self._parameters, unconnected_gradients="zero")
 
     def hessian_product(self, vectors: Sequence[Any]) -> list[Any]:
-        """Returns the Hessian times a vector that has a part for every parameter, one tensor per parameter."""
+        """Returns the Hessian times a vector with one part per parameter, one tensor per parameter."""
         return self._tape.gradient(
             self._values, self._parameters, output_gradients=list(vectors), unconnected_gradients="zero"
         )

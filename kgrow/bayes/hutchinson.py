@@ -14,11 +14,11 @@ from kgrow.bayes.likelihood import Likelihood
 
 @dataclasses.dataclass(frozen=True)
 class Hutchinson(Curvature):
-    r"""Mean of :math:`v \odot H v` over random signs v: unbiased, of both signs, noisy; a Hessian product per probe.
+    r"""Mean of :math:`v \odot H v` over random signs v; unbiased and noisy, and can be negative.
 
     Args:
-        num_probes: Vectors of signs per batch.
-        seed: Of the signs.
+        num_probes: Number of sign vectors per batch; each costs one Hessian product.
+        seed: Random seed of the signs.
 
     References:
         Bekas, Kokiopoulou and Saad, "An Estimator for the Diagonal of a Matrix", Applied Numerical Mathematics 2007.

@@ -1,4 +1,4 @@
-"""`Likelihood`: what the outputs of a network say about the targets, with its curvature in the outputs."""
+"""`Likelihood`: the loss of a network's outputs, with its curvature in the outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from kgrow._keras import tf
 
-# Per head a tensor (batch, outputs).
+# One tensor (batch, outputs) per head.
 Outputs = Sequence[Any]
 
 
@@ -25,11 +25,11 @@ class Likelihood(abc.ABC):
 
     @abc.abstractmethod
     def factors(self, outputs: Outputs) -> Iterator[Outputs]:
-        """Yields vectors v, shaped as the outputs, of which the sum of v v' is the Hessian of every example."""
+        """Yields vectors v, shaped as the outputs, such that the sum of v v' is the Hessian of every example."""
 
     @abc.abstractmethod
     def draw(self, outputs: Outputs, generator: np.random.Generator) -> Outputs:
-        """Draws a vector v, shaped as the outputs, of which the mean of v v' is the Hessian of every example."""
+        """Draws a vector v, shaped as the outputs, such that the mean of v v' is the Hessian of every example."""
 
     @abc.abstractmethod
     def diagonal(self, outputs: Outputs) -> Outputs:
@@ -40,12 +40,12 @@ class Likelihood(abc.ABC):
 class CrossEntropy(Likelihood):
     r"""Softmax cross-entropy, summed over heads: :math:`\sum_k \tau_k \, (-\log p_{k, y})`.
 
-    The Hessian of a head is :math:`\tau (\mathrm{diag}\, p - p p^\top)`, whatever the label is; smoothing labels does
-    not change it. It is the covariance of :math:`\sqrt \tau (p - e_y)` for labels y drawn from p. Labels are drawn for
-    each head by itself, so that heads do not mix in the mean.
+    The Hessian of a head is :math:`\tau (\mathrm{diag}\, p - p p^\top)` for any label; label smoothing does not change
+    it. It is the covariance of :math:`\sqrt \tau (p - e_y)` for labels y drawn from p. Labels are drawn for each head
+    separately, so that heads do not mix in the mean.
 
     Args:
-        head_weights: The weight of each head in the loss.
+        head_weights: Weight of each head in the loss.
     """
 
     head_weights: tuple[float, ...] = (1.0,)
@@ -88,7 +88,7 @@ class CrossEntropy(Likelihood):
 
 @dataclasses.dataclass(frozen=True)
 class SquaredError(Likelihood):
-    """Half the squared distance of one head to the targets: the Hessian is the identity."""
+    """Half the squared distance of one head to the targets; the Hessian is the identity."""
 
     def loss(self, outputs: Outputs, targets: Any) -> Any:
         """See `Likelihood.loss`; targets have the shape of the outputs."""

@@ -1,8 +1,8 @@
-"""The nodes of a `Graph` with weights.
+"""`Graph` nodes with weights.
 
-All are linear in what they read and in their weights. The diagonal of a Hessian passes backwards through a linear map
-with the squares of the coefficients by which the gradient passes. So one function serves all: f(x, w) pulls the
-gradient back to x, f(x, w * w) the Hessian back to x, and f(x * x, w) the Hessian back to w.
+All are linear in their inputs and in their weights. The diagonal of a Hessian passes backwards through a linear map
+with the squares of the coefficients of the gradient. One function therefore serves all: f(x, w) pulls the gradient back
+to x, f(x, w * w) the Hessian back to x, and f(x * x, w) the Hessian back to w.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Conv(Node):
     def backward(self, values: Sequence[Any], output: Derivatives) -> tuple[list[Derivatives], Any]:
         """See `Node.backward`.
 
-        The Hessian in the kernel is the sum over examples and positions of squared patches times that of the position;
-        products of different positions are dropped.
+        The Hessian in the kernel is the sum over examples and positions of the squared patches times the Hessian at the
+        position; products of different positions are dropped.
         """
         return _pull_bilinear(self._convolve, values[0], self.kernel, output)
 
@@ -141,7 +141,7 @@ class Gate(Node):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrozenNorm(Node):
-    """Batch normalisation in inference mode, as the scale and the offset that it comes to.
+    """Batch normalisation in inference mode, as one scale and one offset.
 
     Args:
         scale: (channels,): gamma / sqrt(variance + epsilon).

@@ -1,4 +1,4 @@
-"""The Fisher information from labels that the model draws itself."""
+"""The Fisher information from labels drawn from the model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from kgrow.bayes.outer_products import mean_squares
 
 @dataclasses.dataclass(frozen=True)
 class MonteCarloFisher(Curvature):
-    r"""Mean square of the gradient for labels that the model draws.
+    r"""Mean square of the gradient for labels drawn from the model; the default estimator.
 
     :math:`E_{y \sim p} (\partial \ell / \partial w)^2` estimates the Gauss-Newton diagonal without bias. It is never
-    negative and costs a backward pass per draw; the error falls with the square root of the number of draws and
-    examples. The default.
+    negative and costs one backward pass per draw. The error falls with the square root of the number of draws and
+    examples.
 
     Args:
-        num_draws: Labels drawn for every example.
-        seed: Of the draws.
+        num_draws: Number of labels drawn for every example.
+        seed: Random seed of the draws.
 
     References:
         Kunstner, Balles and Hennig, "Limitations of the Empirical Fisher Approximation for Natural Gradient Descent",

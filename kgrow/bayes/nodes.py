@@ -1,4 +1,4 @@
-"""The nodes of a `Graph` without parameters, and what every node owes."""
+"""`Graph` nodes without parameters, and the base class of all nodes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Node(abc.ABC):
     """One operation.
 
     Attributes:
-        inputs: Which values it reads: 0 is the input of the graph, i the output of its i-th node; empty for the
-            value before it.
+        inputs: Values it reads: 0 is the input of the graph, i the output of its i-th node; empty for the value before
+            it.
     """
 
     inputs: tuple[int, ...] = ()
@@ -39,11 +39,11 @@ class Node(abc.ABC):
 
     @abc.abstractmethod
     def backward(self, values: Sequence[Any], output: Derivatives) -> tuple[list[Derivatives], Any]:
-        """Pulls derivatives back.
+        """Propagates derivatives backwards through the node.
 
         Args:
-            values: What the node read.
-            output: The derivatives in what it made.
+            values: Values that the node read.
+            output: Derivatives in the node's output.
 
         Returns:
             The derivatives in each input, and the Hessian's diagonal in the parameter.
@@ -61,10 +61,10 @@ def pull(function: Callable[[Any], Any], value: Any, cotangent: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Activation(Node):
-    """A function of every single value.
+    """An elementwise function.
 
     Args:
-        function: Such as `tf.nn.relu` or `tf.tanh`, twice differentiable almost everywhere.
+        function: Function such as `tf.nn.relu` or `tf.tanh`, twice differentiable almost everywhere.
         inputs: See `Node`.
     """
 
@@ -76,7 +76,7 @@ class Activation(Node):
         return self.function(values[0]), None
 
     def backward(self, values: Sequence[Any], output: Derivatives) -> tuple[list[Derivatives], Any]:
-        """See `Node.backward`: slope squared times the Hessian, plus the bend of the function times the gradient."""
+        """See `Node.backward`: slope squared times the Hessian, plus the second derivative times the gradient."""
         value = tf.convert_to_tensor(values[0])
         with tf.GradientTape() as tape:
             tape.watch(value)
@@ -88,7 +88,7 @@ class Activation(Node):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AveragePool(Node):
-    """Mean over windows side by side; at a border of SAME padding over what there is of the window.
+    """Mean over adjacent windows; at a border with SAME padding, over the part of the window inside the map.
 
     Args:
         size: (height, width) of the window and of the step.
@@ -118,12 +118,12 @@ class AveragePool(Node):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Route(Node):
-    """A function that only routes, copies or adds values, such as max pooling, flattening, a sum or a concatenation.
+    """A function that only moves, copies or adds values, such as max pooling, flattening, a sum or a concatenation.
 
-    All its coefficients are 0 or 1, so the Hessian goes where the gradient goes.
+    All its coefficients are 0 or 1, so the Hessian takes the same way as the gradient.
 
     Args:
-        function: Of as many tensors as there are inputs.
+        function: Function of as many tensors as there are inputs.
         inputs: See `Node`.
     """
 

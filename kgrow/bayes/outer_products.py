@@ -1,4 +1,4 @@
-"""Squares of single examples' gradients: what every estimator that is a sum of outer products is made of."""
+"""Squares of single examples' gradients, for every estimator that is a sum of outer products."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Vectors = Callable[[Outputs, Any], Iterable[Outputs]]
 def mean_squares(model: Model, batches: Sequence[Batch], vectors: Vectors) -> list[np.ndarray]:
     r"""Returns :math:`\frac{1}{N} \sum_n \sum_v (J_n^\top v_n)^2`, J_n being the Jacobian of example n's outputs.
 
-    Each vector costs one backward pass. A batch keeps what its backward pass needs, nothing else.
+    Each vector costs one backward pass. A batch keeps only the tensors that its backward pass needs.
 
     Args:
-        model: Left as it was.
+        model: Model to examine; it is not changed.
         batches: Inputs and targets.
-        vectors: Maps outputs and targets of a batch to vectors v shaped as the outputs.
+        vectors: Function that maps outputs and targets of a batch to vectors v, shaped as the outputs.
 
     Returns:
         One float64 array per parameter, of its shape.
@@ -38,6 +38,6 @@ def mean_squares(model: Model, batches: Sequence[Batch], vectors: Vectors) -> li
             )
             for total, probe, gradient in zip(totals, probes, gradients, strict=True):
                 total += probe.squares(gradient).numpy()
-        del tape  # it holds the activations of the batch
+        del tape  # it keeps the activations of the batch
     num_examples = sum(len(inputs) for inputs, _ in batches)
     return [total / num_examples for total in totals]

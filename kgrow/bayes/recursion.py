@@ -21,17 +21,17 @@ CONV_REDUCTIONS = ("exact", "thesis")
 
 @dataclasses.dataclass(frozen=True)
 class DiagonalRecursion(Curvature):
-    r"""Passes the Hessian's diagonal backwards from layer to layer, for one backward pass in all.
+    r"""Passes the Hessian's diagonal backwards from layer to layer; costs one backward pass in all.
 
     For h = W'a and a = f(h'): :math:`\mathrm{diag} H_W = a^2 \otimes H_h` and
-    :math:`H_{h'} = f'^2 \odot (W^2 H_h) + f'' \odot \partial L / \partial a`, for every example by itself, averaged
-    last. What is dropped are the entries beside the diagonal of each layer: it is exact for the last Dense layer,
-    and for squared error also for the one before it; further down, and where positions of a convolution mix, it is an
-    approximation that can be negative.
+    :math:`H_{h'} = f'^2 \odot (W^2 H_h) + f'' \odot \partial L / \partial a`, for every example separately, averaged
+    last. It drops the off-diagonal entries of each layer. It is exact for the last Dense layer, and for squared error
+    also for the one before it. For earlier layers, and for convolutions, which mix positions, it is an approximation
+    that can be negative.
 
     Args:
-        conv_reduction: `"exact"`: the Hessian in a kernel is the sum over positions. `"thesis"`: their mean, smaller
-            by the number of positions, as the source's equation 4-13 has it.
+        conv_reduction: `"exact"`: the Hessian in a kernel is the sum over positions. `"thesis"`: their mean, smaller by
+            the number of positions, as in the source's equation 4-13.
 
     References:
         Botev, Ritter and Barber, "Practical Gauss-Newton Optimisation for Deep Learning", ICML 2017,
@@ -49,7 +49,7 @@ class DiagonalRecursion(Curvature):
         """See `Curvature.diagonal`.
 
         Raises:
-            TypeError: If the model is no `Graph`.
+            TypeError: If the model is not a `Graph`.
         """
         if not isinstance(model, Graph):
             raise TypeError(
@@ -73,10 +73,10 @@ class DiagonalRecursion(Curvature):
         found = []
         for index in reversed(range(len(graph.nodes))):
             node, sources, output = graph.nodes[index], graph.sources[index], derivatives[index + 1]
-            if output is None:  # nothing reads it
+            if output is None:  # no node reads it
                 output = Derivatives(tf.zeros_like(values[index + 1]), tf.zeros_like(values[index + 1]))
             before, hessian = node.backward([values[source] for source in sources], output)
-            for source, derivative in zip(sources, before, strict=True):  # a value that is read twice gets the sum
+            for source, derivative in zip(sources, before, strict=True):  # derivatives of a value read twice are summed
                 derivatives[source] = _add(derivatives[source], derivative)
             if node.parameter is not None:
                 averaged = isinstance(node, Conv) and self.conv_reduction == "thesis"
@@ -100,7 +100,7 @@ def _add(first: Derivatives | None, second: Derivatives) -> Derivatives:
 
 
 def check_curvature(curvature: Curvature) -> None:
-    """Raises TypeError unless it is a `Curvature` that takes any model, not a `Graph` alone."""
+    """Raises TypeError unless it is a `Curvature` that takes any model, not only a `Graph`."""
     if not isinstance(curvature, Curvature) or isinstance(curvature, DiagonalRecursion):
         raise TypeError(
             f"`curvature` must be a Curvature that takes any model, such as MonteCarloFisher(), but got {curvature!r}."

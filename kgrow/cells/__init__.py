@@ -1,4 +1,4 @@
-"""Cells that are searched: edges with gates, what the data leave of them, and the networks they are stacked to."""
+"""Cell search: cells with gated edges, the pruning of their gates, and networks of stacked cells."""
 
 from kgrow.cells.drawing import genotype_svg
 from kgrow.cells.epochs import SearchRecord

@@ -14,12 +14,12 @@ INPUTS: dict[int | str, str] = {0: "cell before", 1: "one before"}
 
 
 def genotype_svg(genotype: Genotype) -> str:
-    """Returns both cells as one SVG document: nodes from left to right, an arc for every edge.
+    """Returns both cells as one SVG document, with nodes from left to right and an arc for every edge.
 
-    Arcs of one row do not share their middle, so that labels stay apart.
+    Arcs of one row do not share their middle, so that labels do not overlap.
 
     Args:
-        genotype: To draw.
+        genotype: Genotype to draw.
     """
     parts: list[str] = []
     top = 0

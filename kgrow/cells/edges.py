@@ -11,9 +11,9 @@ OUTPUT = "output"
 
 
 def gate_graph(edges: Iterable[Edge]) -> GateGraph:
-    """Returns the gates on edges, in their order, and behind them one more from every node to the output.
+    """Returns the graph of the gates on edges, in their order, followed by one gate from every node to the output.
 
-    The latter stand for the stacking of nodes, which nothing gates: they are always open.
+    The latter stand for the concatenation of the nodes, which has no gate: they are always open.
     """
     edges = tuple(edges)
     ends = dict.fromkeys(edge.target for edge in edges)

@@ -1,4 +1,4 @@
-"""`EpochSearch`: a search for cells epoch by epoch, that goes on where it was interrupted."""
+"""`EpochSearch`: an epoch-by-epoch search for cells that can resume after an interruption."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class SearchRecord:
-    """How a search went.
+    """The course of a search.
 
     Args:
         losses: Mean loss of every epoch.
-        open_gates: After every loop, the open gates of each group.
-        was_readmitted: Whether some cell had lost its last path, and got the best one back.
-        seconds: Altogether.
+        open_gates: Open gates of each group after every loop.
+        was_readmitted: Whether some cell had lost its last path and the best one was restored.
+        seconds: Total time in seconds.
     """
 
     losses: tuple[float, ...]
@@ -34,12 +34,12 @@ class SearchRecord:
 
 
 class EpochSearch(ResumableLoop, Generic[Result]):
-    """What searches have in common.
+    """The base class of cell searches.
 
     Args:
-        task: Only its training split is looked at.
-        num_epochs: After which the search has ended.
-        seed: Of what is drawn.
+        task: Task to search on; only its training split is used.
+        num_epochs: Number of epochs of the search.
+        seed: Random seed.
     """
 
     def __init__(self, task: Task, num_epochs: int, seed: int):
@@ -52,15 +52,15 @@ class EpochSearch(ResumableLoop, Generic[Result]):
 
     @abc.abstractmethod
     def config(self) -> dict[str, Any]:
-        """Returns all that decides where the search ends, besides task and seed; plain JSON types."""
+        """Returns all settings that decide the result of the search, besides task and seed; plain JSON types."""
 
     @abc.abstractmethod
     def search_epoch(self, epoch: int, on_step: Callable[[int], None]) -> float:
-        """Trains for an epoch, and decides what it is time for; returns the loss. See `EpochLoop.train_epoch`."""
+        """Trains for an epoch, decides what is due, and returns the loss. See `EpochLoop.train_epoch`."""
 
     @abc.abstractmethod
     def result(self) -> Result:
-        """Returns what a search that has ended found."""
+        """Returns the result of a finished search."""
 
     def run(
         self,
@@ -69,17 +69,17 @@ class EpochSearch(ResumableLoop, Generic[Result]):
         overwrite: bool = False,
         on_epoch: Callable[[str], None] = lambda line: None,
     ) -> Result:
-        """Searches to the end, or on from where an equal search was interrupted.
+        """Searches to the end, or resumes an equal search that was interrupted.
 
         Args:
-            directory: Where the search is written after every epoch; the same call takes it up again and ends as if it
-                had never been interrupted. None writes nothing.
+            directory: Directory where the search is written after every epoch. The same call resumes it, with the same
+                result as without an interruption. None writes nothing.
             overwrite: Whether a search there is started over.
-            on_epoch: Told a line after every epoch, such as `print`.
+            on_epoch: Function called with a line after every epoch, such as `print`.
 
         Raises:
-            ValueError: If the directory holds another search, an epoch has fewer images than a batch, or a search that
-                has trained already is to be started over.
+            ValueError: If the directory contains another search, an epoch has fewer images than a batch, or `overwrite`
+                is set for a search that has already trained.
             ArithmeticError: If the loss is no longer a number.
             OSError: See `kgrow.run.Run.open`.
         """
@@ -96,7 +96,7 @@ class EpochSearch(ResumableLoop, Generic[Result]):
         with Run.open(directory, {"task": data, **self.config(), "seed": self.seed}, overwrite=overwrite) as run:
             self.folder = run
             self.restore()
-            # An epoch that is interrupted leaves half-trained weights here: the next call goes back to these.
+            # An interrupted epoch leaves half-trained weights: the next call restores these.
             super().save(len(self.losses))
             self.go_on(len(self.losses))
         return self.result()

@@ -1,4 +1,4 @@
-"""Differentiable search of first order in the same space: the baseline."""
+"""First-order differentiable search in the same space: the baseline."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from kgrow.graph.genotype import KINDS, Genotype
 from kgrow.task import Split, Task
 from kgrow.training import TrainingStep
 
-INCOMING = 2  # pairs of nodes that a derived node keeps
+INCOMING = 2  # incoming pairs of nodes that a derived node keeps
 
 
 @dataclasses.dataclass(frozen=True)
 class GradientSearchSettings:
-    """How alphas and weights are trained in turns.
+    """Settings of the alternating training of alphas and weights.
 
     Args:
-        num_epochs: Of half of the training images each.
-        sgd: Of the weights.
-        alpha_rate: Of Adam on the alphas, constant. The source's 3e-4 is meant for 50 epochs of 390 steps.
+        num_epochs: Number of epochs, each over half of the training images.
+        sgd: Training settings of the weights.
+        alpha_rate: Constant Adam learning rate of the alphas. The source's 3e-4 is meant for 50 epochs of 390 steps.
         alpha_l2: Coupled weight decay of the alphas.
     """
 
@@ -43,17 +43,17 @@ class GradientSearchSettings:
 
 
 class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
-    r"""DARTS of first order: each pair of nodes mixes its operations by a softmax over alpha.
+    r"""First-order DARTS: each pair of nodes mixes its operations by a softmax over alpha.
 
-    Weights follow the gradient on one half of the training images, alphas that on the other half, in turns; the
-    response of the weights to the alphas is left out. There is no zero operation.
+    Weights follow the gradient on one half of the training images and alphas that on the other half, in alternation.
+    The response of the weights to the alphas is ignored. There is no zero operation.
 
     Args:
-        stack: That is searched in.
-        num_nodes: Of a cell, without its inputs.
-        task: Its training split is halved; no other one is looked at.
-        settings: How.
-        seed: Of kernels, alphas, halves and the order of images.
+        stack: Stack to search in.
+        num_nodes: Number of nodes of a cell, without its inputs.
+        task: Task whose training split is halved; no other split is used.
+        settings: Search settings.
+        seed: Random seed of kernels, alphas, halves and the order of images.
 
     References:
         Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", ICLR 2019,
@@ -87,7 +87,7 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
         self._halves = [Split(task.train.images[half], task.train.labels[half]) for half in np.array_split(order, 2)]
 
     def gates(self) -> list[Any]:
-        """Returns per kind what maps are multiplied by, (1, cells, gates): the same in all cells."""
+        """Returns the factors of the maps per kind, (1, cells, gates): the same in all cells."""
         return [
             tf.tile(tf.reshape(tf.nn.softmax(alpha), (1, 1, -1)), (1, repeats, 1))
             for alpha, repeats in zip(self.alphas, self._repeats, strict=True)
@@ -141,11 +141,11 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
 
 
 def derived(alphas: np.ndarray, edges: Sequence[Edge]) -> tuple[Edge, ...]:
-    """Returns the best operation of the two pairs into each node whose best operation is strongest.
+    """Returns the best operation of the two incoming pairs of each node whose best operation is strongest.
 
     Args:
-        alphas: (pairs, operations).
-        edges: Of all pairs and operations, in that order.
+        alphas: Alphas, (pairs, operations).
+        edges: Edges of all pairs and operations, in that order.
     """
     shares = np.exp(alphas - alphas.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)

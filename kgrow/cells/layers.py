@@ -1,4 +1,4 @@
-"""Keras layers of operations, shared by the networks that are searched in and those that are found."""
+"""Keras layers of operations, shared by the searched networks and the final ones."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kgrow.graph.operators._dilation import differentiable
 from kgrow.graph.operators._initial import he_normal
 from kgrow.network.block_layer import seed_of
 
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}  # as grown networks have
+BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}  # as in grown networks
 
 
 class GatedSum(keras.layers.Layer):
-    """Adds maps up, each times its gate.
+    """The sum of maps, each multiplied by its gate.
 
     Args:
-        row: Of the gates that belong to this cell.
-        columns: Of the gates of the maps, in their order.
-        name: Of the layer.
+        row: Row of the gates that belong to this cell.
+        columns: Columns of the maps' gates, in the order of the maps.
+        name: Name of the layer.
     """
 
     def __init__(self, row: int, columns: Sequence[int], *, name: str):
@@ -36,11 +36,11 @@ class GatedSum(keras.layers.Layer):
 
 
 class PathGate(keras.layers.Layer):
-    """Multiplies a map by all gates on its way.
+    """The product of a map and all gates on its path.
 
     Args:
-        columns: Of the gates.
-        name: Of the layer.
+        columns: Columns of the gates.
+        name: Name of the layer.
     """
 
     def __init__(self, columns: Sequence[int], *, name: str):
@@ -59,9 +59,9 @@ def standardised(features: Any, name: str, *, affine: bool) -> Any:
 
     Args:
         features: Keras tensor.
-        name: Of the layer.
-        affine: Whether it has a scale and an offset. In front of a gate it must not: they could trade with the gate,
-            whose size would mean nothing then.
+        name: Name of the layer.
+        affine: Whether it has a scale and an offset. Before a gate it must not: a scale could offset the gate, whose
+            size would then have no meaning.
     """
     return keras.layers.BatchNormalization(**BATCH_NORM, center=affine, scale=affine, name=f"{name}/norm")(features)
 
@@ -73,12 +73,12 @@ def apply_steps(
 
     Args:
         features: Keras tensor (batch, height, width, channels).
-        steps: Of the operation.
-        stride: Of its first step.
-        filters: Channels of the result.
-        seed: Of the kernels, with their names.
-        name: That those of the layers begin with.
-        gated: Whether a gate follows: the result is normalised then, without scale and offset, whatever the operation.
+        steps: Steps of the operation.
+        stride: Stride of its first step.
+        filters: Number of channels of the result.
+        seed: Random seed of the kernels; each depends on the seed and its name.
+        name: Prefix of the layer names.
+        gated: Whether a gate follows. The result of any operation is then normalised, without scale and offset.
     """
     for index, step in enumerate(steps):
         label = f"{name}/{index}"

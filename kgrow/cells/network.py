@@ -1,4 +1,4 @@
-"""The Keras network of a genotype in a stack, with gates on its edges or without."""
+"""The Keras network of a genotype in a stack, with or without gates on its edges."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def cell_network(stack: Stack, genotype: Genotype, seed: int) -> keras.Model:
     """Returns the plain network: raw pixels (batch, height, width, channels) to logits (batch, classes).
 
     Args:
-        stack: The network around the cells.
+        stack: Network around the cells.
         genotype: Edges of the cells.
-        seed: Of the kernels; each depends on the seed and its name alone.
+        seed: Random seed of the kernels; each depends only on the seed and its name.
     """
     return _build(stack, genotype, seed, None)
 
 
 def gated_network(stack: Stack, genotype: Genotype, seed: int, columns: Mapping[str, Sequence[Edge]]) -> keras.Model:
-    """Returns the network with a gate on every edge of every cell, behind a normalisation.
+    """Returns the network with a gate on every edge of every cell, after a normalisation.
 
-    It maps raw pixels, the gates of normal and those of reduction cells, (batch or 1, cells, gates), to logits.
+    It maps raw pixels, the gates of normal cells and those of reduction cells, (batch or 1, cells, gates), to logits.
 
     Args:
-        stack: The network around the cells.
+        stack: Network around the cells.
         genotype: Edges of the cells.
-        seed: As for `cell_network`.
-        columns: Per kind the edges in the order of the gates; the genotype may have lost some of them.
+        seed: Random seed as for `cell_network`.
+        columns: Edges of each kind in the order of the gates; the genotype may have lost some of them.
     """
     return _build(stack, genotype, seed, columns)
 
@@ -63,7 +63,7 @@ def _stem(images: Any, stack: Stack, seed: int) -> Any:
 
 
 def scaled(images: Any, scaling: Scaling) -> Any:
-    """Returns `(pixel - mean) / std` per channel, without a variable."""
+    """Returns `(pixel - mean) / std` per channel, computed without a variable."""
     scale = 1.0 / np.array(scaling.std)
     offset = -np.array(scaling.mean) * scale
     return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(images)
@@ -72,7 +72,7 @@ def scaled(images: Any, scaling: Scaling) -> Any:
 def classified(features: Any, num_classes: int) -> Any:
     """Returns logits (batch, classes) of the mean over positions."""
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
-    # From zero all classes are equally likely, whatever the seed.
+    # Zero initial weights make all classes equally likely, regardless of the seed.
     return keras.layers.Dense(num_classes, kernel_initializer="zeros", name="logits")(pooled)
 
 

@@ -1,4 +1,4 @@
-"""`ProxySpace`: one normal and one reduction cell with gates, searched in one stack and used in any other."""
+"""`ProxySpace`: gated normal and reduction cells that are searched in one stack and used in any other."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kgrow.graph.genotype import KINDS, Genotype
 
 
 class ProxySpace:
-    """All operations between all nodes; the gates of an edge are a group over the cells of a kind.
+    """All operations between all nodes; the gates of an edge form a group over the cells of a kind.
 
     Args:
-        stack: That is searched in.
-        num_nodes: Of a cell, without its inputs; 4 in the source.
-        seed: Of the kernels.
+        stack: Stack to search in.
+        num_nodes: Number of nodes of a cell, without its inputs; 4 in the source.
+        seed: Random seed of the kernels.
     """
 
     def __init__(self, stack: Stack, num_nodes: int = 3, seed: int = 0):
@@ -55,7 +55,7 @@ class ProxySpace:
         return network
 
     def _carry_over(self, previous: keras.Model, network: keras.Model, genotype: Genotype) -> None:
-        """Copies weights; what reads a cell that lost a node reads fewer channels."""
+        """Copies weights; a layer that reads a cell with fewer nodes has fewer input channels."""
         readers = {"logits": len(self.stack.cells)}
         for cell in self.stack.used_places(genotype):
             for node, number in enumerate(cell.inputs):

@@ -1,4 +1,4 @@
-"""`TreeSpace`: tree cells that are searched where they will be used, each by itself."""
+"""`TreeSpace`: tree cells that are searched separately, in the network in which they are used."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kgrow.cells.tree_network import tree_network
 
 
 class TreeSpace:
-    """A gate on every edge of every tree; a cell whose leaves all vanish becomes its shortcut.
+    """A gate on every edge of every tree; a cell without leaves becomes its shortcut.
 
     Args:
-        stack: That is searched in and used.
-        seed: Of the kernels.
+        stack: Stack to search in and to use.
+        seed: Random seed of the kernels.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,

@@ -1,4 +1,4 @@
-"""Random genotypes of a wanted size: what a search has to beat."""
+"""Random genotypes of a given size, as a baseline for searches."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ MOST_DRAWS = 1000
 
 
 def random_genotype(stack: Stack, num_nodes: int, params: int, seed: int, tolerance: float = 0.05) -> Genotype:
-    """Draws a genotype with nearly as many parameters as wanted.
+    """Draws a genotype with approximately the given number of parameters.
 
-    Edges of both cells are shuffled and opened one by one; what does not lie on a path to the output does not count.
+    Edges of both cells are shuffled and opened one by one; edges that are not on a path to the output do not count.
 
     Args:
-        stack: That parameters are counted in.
-        num_nodes: Of a cell, without its inputs.
-        params: Wanted.
-        seed: Of the draw.
-        tolerance: Largest distance from it, as a fraction.
+        stack: Stack in which parameters are counted.
+        num_nodes: Number of nodes of a cell, without its inputs.
+        params: Target number of parameters.
+        seed: Random seed of the draw.
+        tolerance: Largest relative distance from `params`.
 
     Raises:
-        ValueError: If no draw comes that close.
+        ValueError: If no draw is that close.
     """
     generator = np.random.default_rng(seed)
     complete = Genotype.complete(num_nodes)
@@ -49,8 +49,8 @@ def random_genotype(stack: Stack, num_nodes: int, params: int, seed: int, tolera
 
 
 def _fed(edges: list[Edge]) -> tuple[Edge, ...]:
-    """Returns the edges that a path of edges leads to from an input."""
-    if not any(edge.source < 2 for edge in edges):  # no path at all, which no `GateGraph` can be made of
+    """Returns the edges that can be reached from an input along edges."""
+    if not any(edge.source < 2 for edge in edges):  # no path at all: a `GateGraph` cannot be built
         return ()
     kept = gate_graph(edges).connected(np.ones(len(gate_graph(edges)), bool))
     return tuple(edge for edge, is_kept in zip(edges, kept, strict=False) if is_kept)

@@ -1,4 +1,4 @@
-"""The Bayesian search over gated cells: train, estimate the curvature, turn switches, close gates."""
+"""The Bayesian search over gated cells: train, estimate the curvature, update switches, close gates."""
 
 from __future__ import annotations
 
@@ -36,29 +36,30 @@ class Space(Protocol):
         """The gates; the network takes the products of each group as an input."""
 
     def network(self, previous: keras.Model | None) -> keras.Model:
-        """Returns the network of the gates that are open, with the weights of the previous one if there is one."""
+        """Returns the network of the open gates, with the weights of the previous network if there is one."""
 
     def config(self) -> dict[str, Any]:
-        """Returns what the space is made of, as plain JSON types."""
+        """Returns the settings of the space, as plain JSON types."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CellSearchSettings:
-    """How cells are searched.
+    """Settings of a cell search.
 
     Args:
-        price: Lambda of a gate, in nats per image: closed is what has less evidence. A gate costs about half its
-            evidence when it is closed. 0.01 in the source.
-        weight_epochs: Epochs in which only weights are trained, so that gates do not judge fresh kernels; 0 for none.
-        num_loops: Updates, at a price that rises to the whole one; 1 in the source.
-        epochs_per_loop: Epochs of weights and gates together before an update; 1 in the source.
-        max_gates: Most gates that stay open in each group, by evidence; from loop to loop by the same factor fewer
-            may. None for all that are worth the price.
-        sgd: Of weights and gates; the rate falls over all epochs.
-        num_curvature_batches: Batches that the curvature is estimated on.
-        curvature_batch_size: Images in each of them.
-        dependency: See `bayes.dependent_gamma`.
-        curvature: The estimate.
+        price: Price lambda of a gate, in nats per image: gates with less evidence are closed. Closing a gate costs
+            about half its evidence. 0.01 in the source.
+        weight_epochs: Number of epochs in which only weights are trained, so that gates do not judge untrained kernels;
+            0 for none.
+        num_loops: Number of updates, at a price that rises to the whole one; 1 in the source.
+        epochs_per_loop: Number of epochs of joint training of weights and gates before an update; 1 in the source.
+        max_gates: Largest number of open gates in each group, by evidence; the number falls by a constant factor from
+            loop to loop. None keeps all that are worth the price.
+        sgd: Training settings of weights and gates; the learning rate falls over all epochs.
+        num_curvature_batches: Number of batches for the curvature estimate.
+        curvature_batch_size: Number of images in each of them.
+        dependency: Dependency of gates; see `bayes.dependent_gamma`.
+        curvature: Curvature estimator.
     """
 
     price: float = 0.01
@@ -88,22 +89,22 @@ class CellSearchSettings:
 
     @property
     def num_epochs(self) -> int:
-        """Epochs altogether."""
+        """Total number of epochs."""
         return self.weight_epochs + self.num_loops * self.epochs_per_loop
 
     def gates_after(self, loop: int, num_gates: int) -> int:
-        """Returns how many gates of a group may stay after a loop, from 1: fewer by the same factor each time."""
+        """Returns how many gates of a group may stay after a loop, from 1; the number falls by a constant factor."""
         most = self.max_gates or num_gates
-        # The powers may come out a little too large: the last one is not rounded up.
+        # The powers may be rounded up slightly: the last one is not rounded up.
         return math.ceil(num_gates * (most / num_gates) ** (loop / self.num_loops) - 1e-9)
 
 
 class GatedModel:
-    """A gated network as `kgrow.bayes` sees it: its parameters are the gates.
+    """A gated network as a `kgrow.bayes` model whose parameters are the gates.
 
     Args:
-        network: Left as it was.
-        groups: Of its gates.
+        network: Gated network; it is not changed.
+        groups: Groups of its gates.
     """
 
     def __init__(self, network: keras.Model, groups: Sequence[SwitchGroup]):
@@ -115,7 +116,7 @@ class GatedModel:
         return [variable for group in self._groups for variable in group.variables]
 
     def run(self, images: Any) -> ForwardPass:
-        """See `bayes.Model.run`: every image has a copy of the gates, so a batch gives its single gradients."""
+        """See `bayes.Model.run`; every image has a copy of the gates, so a batch gives per-image gradients."""
         images = tf.cast(images, keras.backend.floatx())
         products, probes = [], []
         for group in self._groups:
@@ -126,13 +127,13 @@ class GatedModel:
 
 
 class CellSearch(EpochSearch[SearchRecord]):
-    """A search while it runs; the space then has open what the data support.
+    """A running search; at the end the space keeps open the gates that the data support.
 
     Args:
-        space: Its gates are trained, and closed, in place.
-        task: Only its training split is looked at.
-        settings: How.
-        seed: Of the order of images and of their changes.
+        space: Space whose gates are trained and closed in place.
+        task: Task to search on; only its training split is used.
+        settings: Search settings.
+        seed: Random seed of image order and augmentation.
     """
 
     def __init__(self, space: Space, task: Task, settings: CellSearchSettings, seed: int = 0):
@@ -164,17 +165,17 @@ class CellSearch(EpochSearch[SearchRecord]):
         loop, rest = divmod(epoch + 1 - self.settings.weight_epochs, self.settings.epochs_per_loop)
         self._num_trained = epoch + 1
         if epoch + 1 == self.settings.weight_epochs:
-            self._trainer = self._fresh_trainer()  # of the gates too
+            self._trainer = self._fresh_trainer()  # also for the gates
         elif loop > 0 and rest == 0:
             self.update(loop)
             self.open_gates.append(tuple(int(group.is_open.sum()) for group in self.space.groups))
         return loss
 
     def update(self, loop: int) -> None:
-        """Estimates the curvature and turns all switches; a network that loses gates is built anew, without them.
+        """Estimates the curvature and updates all switches; a network that loses gates is rebuilt without them.
 
         Args:
-            loop: That ends with it, from 1: the later, the higher the price and the fewer gates may stay.
+            loop: Number of the loop that ends, from 1. Later loops have a higher price and allow fewer gates.
         """
         seed = (self.seed, self._num_trained, 1)
         split = self.task.train.batches(self.settings.curvature_batch_size, shuffle_seed=seed)

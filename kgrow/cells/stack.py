@@ -1,4 +1,4 @@
-"""`Stack`: how often and how wide cells are repeated."""
+"""`Stack`: the number and the widths of repeated cells."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ Shape = tuple[int, int, int]
 
 @dataclasses.dataclass(frozen=True)
 class PlacedCell:
-    """A cell at its place.
+    """A cell at its place in the stack.
 
     Args:
-        number: From 1 on; map 0 is that of the stem, and map k that of cell k.
-        kind: `"normal"` or `"reduction"`.
-        repeat: How many cells of this kind come before it.
-        filters: Channels of each node.
+        number: Number of the cell, from 1; map 0 is that of the stem, and map k that of cell k.
+        kind: Kind of cell, `"normal"` or `"reduction"`.
+        repeat: Number of cells of this kind before it.
+        filters: Number of channels of each node.
         inputs: Numbers of the maps that are nodes 0 and 1.
-        input_strides: That bring the two to one resolution, as the map before a reduction has twice that after it.
+        input_strides: Strides that bring the two inputs to one resolution; the map before a reduction is twice as large
+            as that after it.
     """
 
     number: int
@@ -38,7 +39,7 @@ class PlacedCell:
 
     @property
     def stride(self) -> int:
-        """Of the edges that read an input."""
+        """The stride of the edges that read an input."""
         return 2 if self.kind == "reduction" else 1
 
 
@@ -49,12 +50,13 @@ class Stack:
     The default is small enough for two CPU cores. The source searches `"NNRNNRNN"` of 36 filters without `stem_stride`.
 
     Args:
-        input_shape: (height, width, channels) of the raw image.
-        num_classes: Logits.
-        scaling: Applied to raw pixels inside the network.
+        input_shape: Shape of the raw image, (height, width, channels).
+        num_classes: Number of logits.
+        scaling: Scaling of raw pixels inside the network.
         cells: One letter per cell, N or R.
-        filters: Of the nodes of the first cell; a reduction doubles them. The stem has three times as many.
-        stem_stride: Of the 3x3 convolution at the beginning.
+        filters: Number of filters of the nodes of the first cell; a reduction doubles them. The stem has three times as
+            many.
+        stem_stride: Stride of the first 3x3 convolution.
     """
 
     input_shape: Shape
@@ -71,7 +73,7 @@ class Stack:
             raise ValueError(f"`cells` must be a text of the letters N and R such as 'NNRN', but got {self.cells!r}.")
 
     def repeats(self, kind: str) -> int:
-        """Returns the number of cells of a kind that is to be searched for.
+        """Returns the number of cells of a kind that is searched.
 
         Raises:
             ValueError: If there is none.
@@ -100,7 +102,7 @@ class Stack:
     def used_places(self, genotype: Genotype) -> tuple[PlacedCell, ...]:
         """Returns the cells in order, without those that neither the output nor a later cell needs.
 
-        If all cells read node 1 only, every other one is of no use.
+        If all cells read node 1 only, every other cell is unused.
         """
         placed = self.places()
         used = {len(placed)}
@@ -110,7 +112,7 @@ class Stack:
         return tuple(cell for cell in placed if cell.number in used)
 
     def architecture(self, genotype: Genotype) -> Architecture:
-        """Returns the network of a genotype, as one block; its nodes are named as the layers of `cell_network`."""
+        """Returns the network of a genotype as one block; its nodes have the layer names of `cell_network`."""
         builder = Builder(self.input_shape)
         stride, filters = self.stem_stride, 3 * self.filters
         maps = {0: builder.relu("stem/relu", builder.conv_norm("stem/0", IMAGE, filters, 3, (stride, stride)))}

@@ -1,4 +1,4 @@
-"""`SwitchGroup`: the gates of cells that are opened and closed together, with their prior."""
+"""`SwitchGroup`: the gates of cells that open and close together, with their prior."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from kgrow._keras import keras, tf
 from kgrow.bayes import GAMMA_THRESHOLD, GateGraph, decide, dependent_gamma, settled_gates
 from kgrow.bayes.prior import LARGEST_GAMMA
 
-# What a gate is worth by itself: its switch, together with the zero gate that closes it.
+# Dependency that gives the strength of a single gate: its switch, together with the zero gate that closes it.
 WITHOUT_PREDECESSORS = {"both": "own_zero", "own_zero": "own_zero", "predecessors": "none", "none": "none"}
 
 
 class SwitchGroup:
     r"""Gates w of repeated cells: one scalar per cell, one switch for all of them.
 
-    A pair of nodes may have a zero gate :math:`w^0` too, which closes all its operations at once. A map is multiplied
-    by :math:`w^0 w`, behind its normalisation: in front of the operations, where the source has the zero gate, the
-    normalisation would take it back and the data could say nothing about it.
+    A pair of nodes may also have a zero gate :math:`w^0`, which closes all its operations at once. A map is multiplied
+    by :math:`w^0 w` after its normalisation. The source puts the zero gate before the operations; there the
+    normalisation would cancel it and the data would give no evidence about it.
 
-    What reads a node normalises it again, so the size that all gates into a node have in common means nothing, and a
+    A layer that reads a node normalises it again, so the common size of all gates into a node has no effect, and a
     penalty would shrink them all without any loss. Gates are therefore trained without it, and each is measured in
-    units of itself: its evidence :math:`w^2 h` has no unit, and its switch comes to rest at the gamma of a gate of 1
-    with this curvature.
+    units of itself: its evidence :math:`w^2 h` has no unit, and its switch settles at the gamma of a gate of 1 with
+    this curvature.
 
-    A gate closes by its gamma, which depends on the gates before it, but gates are ranked by their *strength*, which
-    does not: a gamma is at most the sum of those before it, each at most one half, so an inner gate of endless evidence
-    has no larger one than an input gate of 22 times its price, and cells ranked by gamma have a depth of one.
+    Gates close by their gamma, which depends on the gates before them, but are ranked by their *strength*, which does
+    not. A gamma is at most the sum of those before it, each at most one half. An inner gate of unlimited evidence
+    therefore has no larger gamma than an input gate of 22 times its price, and cells ranked by gamma have a depth of
+    one.
 
     Args:
-        graph: Of the gates, and behind them of what is always open; see `edges.gate_graph`.
-        num_gates: How many of its edges have gates.
-        num_cells: Cells that share the switches.
+        graph: Graph of the gates, followed by the edges that are always open; see `edges.gate_graph`.
+        num_gates: Number of its edges that have gates.
+        num_cells: Number of cells that share the switches.
         has_zero_gates: Whether pairs of nodes have gates of their own.
-        keeps_path: Whether the last path comes back if all are closed; otherwise the cell may vanish.
+        keeps_path: Whether the last path is restored if all are closed; otherwise the cell may vanish.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -70,7 +71,7 @@ class SwitchGroup:
         return {**gates, **switches, "was_readmitted": np.array(self.was_readmitted)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Assigns what `state` returned."""
+        """Assigns the values that `state` returned."""
         for index, variable in enumerate(self.variables):
             variable.assign(state[f"gates_{index}"])
         self.gamma, self.strength = state["gamma"], state["strength"]
@@ -78,22 +79,22 @@ class SwitchGroup:
         self._open_only(state["is_open"])
 
     def products(self, values: list[Any]) -> Any:
-        """Returns what maps are multiplied by, (..., cells, gates).
+        """Returns the factors of the maps, (..., cells, gates).
 
         Args:
-            values: Of `variables`, with the same leading axes or none.
+            values: Values of `variables`, with the same leading axes or none.
         """
         masked = values[0] * self._mask
         return masked * tf.gather(values[1], self.pairs, axis=-1) if len(values) > 1 else masked
 
     def update(self, curvatures: list[np.ndarray], price: float, dependency: str, most: int | None = None) -> bool:
-        """Turns the switches and closes what the data do not support; a gate without curvature is no reason to.
+        """Updates the switches and closes gates that the data do not support; gates without curvature stay open.
 
         Args:
-            curvatures: Of `variables`, in nats per image.
-            price: Lambda of a gate, in nats per image.
-            dependency: See `bayes.dependent_gamma`.
-            most: Number of gates that may stay open, the strongest; None for all.
+            curvatures: Curvature of `variables`, in nats per image.
+            price: Price lambda of a gate, in nats per image.
+            dependency: Dependency of gates; see `bayes.dependent_gamma`.
+            most: Number of gates that may stay open, the strongest first; None for all.
 
         Returns:
             Whether a gate was closed.
@@ -110,10 +111,10 @@ class SwitchGroup:
         return self.close(most)
 
     def close(self, most: int | None = None) -> bool:
-        """Closes the gates of small gamma and what is cut off by that; returns whether any was open.
+        """Closes the gates of small gamma and the gates this cuts off; returns whether any of them was open.
 
         Args:
-            most: See `update`.
+            most: Number of gates that may stay open; see `update`.
         """
         before = self.is_open
         gamma, strength = (_with_open(values, len(self.graph)) for values in (self.gamma, self.strength))
@@ -127,9 +128,10 @@ class SwitchGroup:
         return bool(np.any(before & ~self.is_open))
 
     def _at_most(self, most: int, kept: np.ndarray) -> np.ndarray:
-        """Returns what is left when the weakest gates go one by one, each with all that needs it.
+        """Returns the gates left after removing the weakest one by one, each with all gates that need it.
 
-        Those with which too many would go stay, if others can go; a last path of more than `most` gates is kept whole.
+        A removal that would take too many gates is skipped if others are possible; a last path of more than `most`
+        gates is kept whole.
         """
         order = np.argsort(self.strength, kind="stable")
         for fewest, gate in itertools.product((most, 1), order):
@@ -144,5 +146,5 @@ class SwitchGroup:
 
 
 def _with_open(values: np.ndarray, length: int) -> np.ndarray:
-    """Returns the values, and behind them those of what has no gate: as open as one can be."""
+    """Returns the values, followed by those of edges without a gate: fully open."""
     return np.append(values, np.full(length - len(values), LARGEST_GAMMA))

@@ -1,4 +1,4 @@
-"""Training of cell networks, with or without gates."""
+"""Training of cell networks with or without gates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kgrow.training import TrainingStep, check_finite, half_cosine
 
 @dataclasses.dataclass(frozen=True)
 class SGDConfig:
-    """How weights are trained: SGD with momentum, its rate falling to 0 on a cosine.
+    """Settings of SGD with momentum; the learning rate falls to 0 on a cosine.
 
     Args:
-        learning_rate: At first.
-        momentum: Of SGD.
-        l2: Coupled weight decay: the gradient of a weight gains `l2 * weight`; gates are spared.
+        learning_rate: Initial learning rate.
+        momentum: Momentum of SGD.
+        l2: Coupled weight decay: the gradient of a weight gains `l2 * weight`; gates have none.
         batch_size: Images per step; a last, smaller batch is left out.
-        clip_norm: Longest gradient over all variables, decay included.
+        clip_norm: Largest norm of the gradient over all variables, decay included.
     """
 
     learning_rate: float = 0.1
@@ -38,11 +38,11 @@ class SGDConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Gating:
-    """What multiplies the maps of a gated network.
+    """The factors of the maps of a gated network.
 
     Args:
-        values: Returns the second and further inputs of the network.
-        variables: That are trained together with the weights; none if they are trained elsewhere.
+        values: Function that returns the second and further inputs of the network.
+        variables: Variables trained together with the weights; empty if they are trained elsewhere.
     """
 
     values: Callable[[], list[Any]] = list
@@ -53,11 +53,11 @@ class CellTrainer:
     """Trains a network; a changed network needs a new trainer.
 
     Args:
-        network: Trained in place.
-        task: For the augmentation; images are drawn from the split that is passed to `train_epoch`.
-        sgd: How.
-        seed: Of the order of images and of their changes.
-        gating: Of a gated network.
+        network: Network to train in place.
+        task: Task that decides the augmentation; images are drawn from the split that is passed to `train_epoch`.
+        sgd: Training settings.
+        seed: Random seed of image order and augmentation.
+        gating: Gating of a gated network.
     """
 
     def __init__(self, network: keras.Model, task: Task, sgd: SGDConfig, seed: int, gating: Gating | None = None):
@@ -76,17 +76,17 @@ class CellTrainer:
         )
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns the weights of the network and what the optimizer remembers, not the values of gates."""
+        """Returns the weights of the network and the optimizer's state, without the values of gates."""
         return {variable.name: variable.numpy() for variable in self.network.weights} | self.step.slots()
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Assigns what `state` returned."""
+        """Assigns the values that `state` returned."""
         for variable in self.network.weights:
             variable.assign(state[variable.name])
         self.step.load_slots(state)
 
     def num_steps(self, split: Split) -> int:
-        """Returns the steps of an epoch.
+        """Returns the number of steps of an epoch.
 
         Raises:
             ValueError: If the split does not fill a batch.
@@ -106,15 +106,15 @@ class CellTrainer:
         """Trains for an epoch and returns the mean loss.
 
         Args:
-            split: To learn from.
-            epoch: 0-based.
-            num_epochs: Over which the learning rate falls.
-            before_step: Called before every step.
-            on_step: Called after every step with the number of steps done.
+            split: Split to train on.
+            epoch: Number of the epoch, from 0.
+            num_epochs: Number of epochs over which the learning rate falls.
+            before_step: Function called before every step.
+            on_step: Function called after every step with the number of steps done.
 
         Raises:
             ValueError: If the split does not fill a batch.
-            TrainingDivergedError: If the loss is no longer a number: gates and weights mean nothing then.
+            TrainingDivergedError: If the loss is no longer a number: gates and weights then have no meaning.
         """
         num_steps = self.num_steps(split)
         self.step.number = epoch * num_steps
@@ -132,10 +132,10 @@ def mean_loss(network: keras.Model, images: Any, gates: Sequence[Any], labels: A
     """Returns the mean cross-entropy in nats per image.
 
     Args:
-        network: Gated or not.
-        images: Raw, float (batch, height, width, channels).
-        gates: Its further inputs.
-        labels: int32 (batch,).
+        network: Network with or without gates.
+        images: Raw images, float (batch, height, width, channels).
+        gates: Further inputs of the network.
+        labels: Labels, int32 (batch,).
         training: Whether normalisation uses the statistics of the batch.
     """
     logits = network([images, *gates] if gates else images, training=training)
@@ -148,18 +148,18 @@ def train_cells(
     """Trains a plain network on the training split and returns the loss of every epoch.
 
     Args:
-        network: Trained in place.
-        task: What is learned.
-        num_epochs: Epochs.
-        seed: Of the order of images and of their changes.
-        sgd: How.
+        network: Network to train in place.
+        task: Task to train on.
+        num_epochs: Number of epochs.
+        seed: Random seed of image order and augmentation.
+        sgd: Training settings.
     """
     trainer = CellTrainer(network, task, sgd or SGDConfig(), seed)
     return [trainer.train_epoch(task.train, epoch, num_epochs) for epoch in range(num_epochs)]
 
 
 def correct_answers(network: keras.Model, split: Split, batch_size: int = 500) -> np.ndarray:
-    """Returns for every image whether a plain network names its class, bool (num_images,)."""
+    """Returns for every image whether a plain network predicts its class, bool (num_images,)."""
     answer = tf.function(lambda images: tf.argmax(network(images, training=False), axis=-1), autograph=False)
     found = [answer(tf.constant(images, tf.float32)).numpy() == labels for images, labels in split.batches(batch_size)]
     return np.concatenate(found)

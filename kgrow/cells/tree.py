@@ -1,4 +1,4 @@
-"""`TreeCell`: a cell that branches, as data, and the stack it stands in."""
+"""`TreeCell`: a branching cell as data, and its stack."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class TreeEdge:
         operation: `"group3"` (3x3 convolution in two groups), `"conv1"`, `"dw3"`, `"dw5"`, `"dw7"` (depthwise, then
             1x1), `"avg3"` or `"max3"`.
         children: Edges from the node below; a leaf has none.
-        splits: Whether each child reads its share of the channels and their results are stacked; otherwise each reads
-            all, and results are added.
+        splits: Whether each child reads its share of the channels and the results are concatenated; otherwise each
+            reads all channels and the results are added.
     """
 
     operation: str
@@ -34,8 +34,8 @@ def _leaves(*operations: str) -> tuple[TreeEdge, ...]:
     return tuple(TreeEdge(operation) for operation in operations)
 
 
-# The tree that Cai, Yang, Zhang, Han and Yu found and called TreeCell-A: "Path-Level Network Transformation for
-# Efficient Architecture Search", ICML 2018, https://arxiv.org/abs/1806.02639.
+# TreeCell-A of Cai, Yang, Zhang, Han and Yu, "Path-Level Network Transformation for Efficient Architecture Search",
+# ICML 2018, https://arxiv.org/abs/1806.02639.
 TREE_CELL_A = (
     TreeEdge(
         "group3",
@@ -46,7 +46,7 @@ TREE_CELL_A = (
 
 
 def walk(edges: tuple[TreeEdge, ...], parent: str = "root") -> Iterator[tuple[str, str, TreeEdge]]:
-    """Yields name, parent's name and edge, parents first; the names number the way from the root."""
+    """Yields name, parent's name and edge, parents first; the names number the path from the root."""
     for index, edge in enumerate(edges):
         name = f"{parent}_{index}"
         yield name, parent, edge
@@ -59,7 +59,7 @@ def names(edges: tuple[TreeEdge, ...] = TREE_CELL_A) -> tuple[str, ...]:
 
 
 def tree_graph(edges: tuple[TreeEdge, ...] = TREE_CELL_A) -> GateGraph:
-    """Returns a gate on every edge, whose only predecessor is the edge above; leaves lead to the sink."""
+    """Returns a graph with a gate on every edge, whose only predecessor is the edge above; leaves lead to the sink."""
     ends = [(parent, name if edge.children else LEAF) for name, parent, edge in walk(edges)]
     return GateGraph(tuple(ends), sources=("root",), sink=LEAF)
 
@@ -73,13 +73,13 @@ class TreeStack:
     source has three stages of 18 blocks and widens by 84.
 
     Args:
-        input_shape: (height, width, channels) of the raw image.
-        num_classes: Logits.
-        scaling: Applied to raw pixels inside the network.
-        blocks: Per stage.
-        filters: Of the stem.
-        widening: Channels that all blocks add together.
-        bottleneck: Channels of a block over those inside it.
+        input_shape: Shape of the raw image, (height, width, channels).
+        num_classes: Number of logits.
+        scaling: Scaling of raw pixels inside the network.
+        blocks: Number of blocks per stage.
+        filters: Number of filters of the stem.
+        widening: Number of channels that all blocks add together.
+        bottleneck: Ratio of the channels of a block to those inside it.
 
     References:
         Han, Kim and Kim, "Deep Pyramidal Residual Networks", CVPR 2017, https://arxiv.org/abs/1610.02915.
@@ -105,7 +105,7 @@ class TreeStack:
         return [self.filters + round(self.widening * (index + 1) / total) for index in range(total)]
 
     def inner_width(self, block: int) -> int:
-        """Returns the channels inside a block: even, for its groups and shares."""
+        """Returns the number of channels inside a block; it is even, for groups and shares."""
         return max(2, self.widths()[block] // self.bottleneck // 2 * 2)
 
     def halves(self, block: int) -> bool:
@@ -115,13 +115,13 @@ class TreeStack:
 
 @dataclasses.dataclass(frozen=True)
 class TreeGenotype:
-    """What a search leaves of the trees.
+    """The edges of the trees that a search keeps.
 
     Args:
-        cells: Per block the names of the edges that stay, in any order; a block without any is its shortcut.
+        cells: Names of the kept edges per block, in any order; a block without any is its shortcut.
 
     Raises:
-        ValueError: If an edge stays without its parent, or leads to no leaf.
+        ValueError: If an edge is kept without its parent, or leads to no leaf.
     """
 
     cells: tuple[tuple[str, ...], ...]
@@ -146,10 +146,10 @@ class TreeGenotype:
         return TreeGenotype((names(),) * num_blocks)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON types; `from_json` gives back an equal value."""
+        """Returns plain JSON types; `from_json` restores an equal value."""
         return {"cells": [list(cell) for cell in self.cells]}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> TreeGenotype:
-        """Rebuilds a genotype from `to_json`, also after a trip through a file."""
+        """Rebuilds a genotype from `to_json`, also after it was stored in a file."""
         return TreeGenotype(tuple(tuple(cell) for cell in value["cells"]))

@@ -1,4 +1,4 @@
-"""The Keras network of tree cells, with a gate on every edge or without."""
+"""The Keras network of tree cells, with or without a gate on every edge."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ def tree_network(genotype: TreeGenotype, stack: TreeStack, seed: int, *, gated: 
     """Returns the network: raw pixels (batch, height, width, channels) to logits (batch, classes).
 
     Args:
-        genotype: Of its cells; one that is empty leaves only the shortcut of its block.
-        stack: Around them.
-        seed: Of the kernels; each depends on the seed and its name alone.
-        gated: Whether every edge has a gate. Further inputs are then the gates of each block, (batch or 1, 1, edges).
-            A leaf is multiplied by all gates on its way, behind its normalisation: above, the next one would undo them.
+        genotype: Genotype of its cells; an empty cell leaves only the shortcut of its block.
+        stack: Stack around the cells.
+        seed: Random seed of the kernels; each depends only on the seed and its name.
+        gated: Whether every edge has a gate. Further inputs are then the gates of each block, (batch or 1, 1, edges). A
+            leaf is multiplied by all gates on its path, after its normalisation: above it, the next normalisation would
+            undo them.
     """
     if len(genotype.cells) != sum(stack.blocks):
         raise ValueError(f"`genotype` must hold {sum(stack.blocks)} cells, but got {len(genotype.cells)}.")
@@ -51,17 +52,17 @@ def _residual(features: Any, block: int, cell: tuple[str, ...], stack: TreeStack
     features = standardised(features, f"{name}/first", affine=True)
     features = apply_steps(features, (Step("conv", ends=True),), 1, width, seed=seed, name=f"{name}/reduce")
     features = _below("root", TREE_CELL_A, False, features, _brancher(name, cell, width, seed, gates))
-    # No normalisation from here on: it would blow a residual up again whose gates are nearly closed.
+    # No normalisation from here on: it would amplify a residual again whose gates are nearly closed.
     steps = (Step("conv", starts=True),)
     return apply_steps(features, steps, 1, stack.widths()[block], seed=seed, name=f"{name}/expand")
 
 
-# Maps the name of an edge, the edge and what it reads to what the leaves below it make, or to None.
+# Maps the name of an edge, the edge and its input to the result of the leaves below it, or to None.
 Branch = Callable[[str, TreeEdge, Any], Any]
 
 
 def _below(node: str, children: tuple[TreeEdge, ...], splits: bool, features: Any, branch: Branch) -> Any:
-    """Returns what the edges from a node make together; the share of a child that is gone is zeros."""
+    """Returns the joint result of the edges from a node; the share of a removed child is zeros."""
     shares = tf.split(features, len(children), axis=-1) if splits else [features] * len(children)
     made = [branch(f"{node}_{index}", edge, shares[index]) for index, edge in enumerate(children)]
     if splits:
@@ -74,7 +75,7 @@ def _below(node: str, children: tuple[TreeEdge, ...], splits: bool, features: An
 
 
 def _brancher(prefix: str, cell: tuple[str, ...], width: int, seed: int, gates: Any) -> Branch:
-    """Returns the function that follows an edge of a cell down to its leaves, and gives None where it is gone."""
+    """Returns the function that follows an edge of a cell to its leaves; it returns None for a removed edge."""
 
     def branch(name: str, edge: TreeEdge, features: Any) -> Any:
         if name not in cell:

@@ -1,7 +1,7 @@
-"""A user's own trained model: the same pruning and the same export as for networks that kgrow grew.
+"""Compression of a user's own trained model, with the same pruning and export as for kgrow's networks.
 
-The model is read as data (`graph`), its channels are grouped (`groups`), a copy with masks is pruned and fine-tuned
-(`masked`, `pruning`, `fine_tuning`), and what is left is built again, narrower (`narrow`).
+The model is read as data (`graph`) and its channels are grouped (`groups`). A copy with masks is pruned and fine-tuned
+(`masked`, `pruning`, `fine_tuning`), and the remaining network is rebuilt, narrower (`narrow`).
 """
 
 from kgrow.compressing.compress import compress

@@ -1,4 +1,4 @@
-"""`compress`: a user's own trained model to a narrower one."""
+"""`compress`: makes a user's own trained model narrower."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from kgrow.task import Augmentation, Task
 from kgrow.task.arguments import RULES as DATA
 from kgrow.training import Observer
 
-NUM_ERRORS = 2  # standard errors of an accuracy that luck alone hardly exceeds
+NUM_ERRORS = 2  # standard errors above chance that an accuracy must reach
 
 
 def _check_model(value: Any, name: str) -> keras.Model:
@@ -83,40 +83,44 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
 ) -> Compressed:
     """Prunes channels and connections of a trained classifier and returns a narrower one.
 
-    The model is fed the data as they are: raw pixels of a data set that kgrow reads, or arrays on the scale that the
-    model was trained with. All layers are fine-tuned, also those that are frozen.
+    The model reads the data unscaled: raw pixels of a data set that kgrow reads, or arrays on the scale that the model
+    was trained with. All layers are fine-tuned, including frozen ones.
 
     Args:
-        model: Sequential or Functional, of tf_keras, trained; it is left alone.
-        dataset: Anything `Task.of` accepts; what the model has not seen should be in `test_data`.
+        model: Trained Sequential or Functional model of tf_keras; it is not changed.
+        dataset: Data that `Task.of` accepts; images that the model has not seen should be in `test_data`.
         channel_keep_ratio: Kept fraction of the channels of every layer, in (0, 1]; layers that are tied by an addition
             or a depthwise convolution count as one.
-        keep_ratio: Kept fraction of the model's connections, in (0, 1], those of removed channels included: below what
-            the channels leave, single connections inside are pruned too.
-        channel_criterion: Which channels are kept: a name in `kgrow.registry.CHANNEL_CRITERIA` or a `ChannelCriterion`.
-        criterion: Which connections are kept: a name in `kgrow.registry.CRITERIA` or a `Criterion`.
-        channel_multiple: Of which the width of every layer shall be a multiple; 8 and 16 suit 8 bit kernels.
+        keep_ratio: Kept fraction of the model's connections, in (0, 1], those of removed channels included. If it is
+            smaller than the fraction the channels leave, single connections inside are pruned too.
+        channel_criterion: Criterion of the kept channels: a name in `kgrow.registry.CHANNEL_CRITERIA` or a
+            `ChannelCriterion`.
+        criterion: Criterion of the kept connections: a name in `kgrow.registry.CRITERIA` or a `Criterion`.
+        channel_multiple: Number of which layer widths are multiples; 8 and 16 suit 8 bit kernels.
         steps: Pruning steps, in equal parts, with fine-tuning after each.
-        epochs: Of fine-tuning in all, the steps in their first half; by default enough for 1000 batches, 12 to 60.
+        epochs: Total epochs of fine-tuning, with the pruning steps in their first half; by default enough for 1000
+            batches, 12 to 60.
         batch_size: Images per step of fine-tuning.
-        learning_rate: Of Adam at the beginning; falls to zero.
-        validation_data: Decides which epoch counts, in place of a part of the training images.
-        test_data: Used for the final figures and to prove exported files.
-        data_dir: Where TensorFlow Datasets keeps its data.
-        image_size: Images are resized to it.
-        augmentation: Of training images; by default none, as what the model bears is not known.
-        seed: Of everything that is drawn.
-        directory: Where every epoch is written: the same call goes on there after an interruption. None writes nothing.
-        overwrite: Whether what is there is started over.
-        verbose: 0 silent, 1 or 2 a line per step and epoch.
+        learning_rate: Initial learning rate of Adam; it falls to zero.
+        validation_data: Data that decide which epoch is kept; by default a part of the training images.
+        test_data: Data for the final figures and for the verification of exported files.
+        data_dir: Directory of TensorFlow Datasets' data.
+        image_size: Size to which images are resized.
+        augmentation: Augmentation of training images; none by default, because it is not known which one suits the
+            model.
+        seed: Random seed.
+        directory: Directory where every epoch is written; the same call resumes there after an interruption. None
+            writes nothing.
+        overwrite: Whether existing training there is started over.
+        verbose: Verbosity: 0 silent, 1 or 2 a line per step and epoch.
 
     Returns:
         The new model with every figure before and after.
 
     Raises:
-        TypeError: If the model is none of tf_keras.
-        ValueError: If the model cannot be compressed, does not fit the data, or answers by chance; the message says
-            what to do.
+        TypeError: If the model is not a tf_keras model.
+        ValueError: If the model cannot be compressed, does not fit the data, or is no better than chance; the message
+            says what to do.
 
     Example:
         >>> from kgrow._keras import keras

@@ -1,4 +1,4 @@
-"""`Compressed`: a narrower model, and what it cost."""
+"""`Compressed`: a narrower model and its figures."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from kgrow.task import Task
 
 @dataclasses.dataclass(frozen=True)
 class Compressed:
-    """What `compress` made of a model.
+    """The result of `compress`.
 
     Args:
-        network: What is left of the model.
-        ends_in_softmax: Whether the model that was given does.
-        name: Name of the model that was given.
-        task: The data it was fine-tuned on.
+        network: Network that is left of the model.
+        ends_in_softmax: Whether the given model ends in softmax.
+        name: Name of the given model.
+        task: Data of the fine-tuning.
         document: `kgrow_version`, `model`, `task`, `seed`, `config`; `before` and `after` with `val_accuracy`,
             `test_accuracy`, `params`, `kept_params` and `macs`; and `layers`, each with `name`, `channels_before` and
-            `channels_after`. Accuracies are fractions, `kept_params` connections, costs multiply-accumulates per image.
+            `channels_after`. Accuracies are fractions, `kept_params` counts connections, and costs are
+            multiply-accumulates per image.
     """
 
     network: GrowingNetwork
@@ -47,24 +48,24 @@ class Compressed:
 
     @checked({"path": check_path, "quantize": check_quantize})
     def export(self, path: str | os.PathLike[str], quantize: str = "float32", **options: Any) -> Artefact:
-        """Writes the model for a device and proves it: the file is run over the whole test split before.
+        """Verifies the exported model on the whole test split and writes it for a device.
 
         Args:
-            path: Where to: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description and
-                a program that classifies.
-            quantize: float32, float16, dynamic or int8.
+            path: Target path: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description
+                and a program that classifies.
+            quantize: Format: float32, float16, dynamic or int8.
             options: Options of `kgrow.exporting.ExportOptions`, besides those about early exits.
 
         Returns:
-            What was measured on the file.
+            Measurements of the file.
 
         Raises:
-            ExportError: If its answers are too far from the model's; nothing is written then.
+            ExportError: If its outputs differ too much from the model's; nothing is written then.
         """
         return export(self.network, self.task, path, ExportOptions(quantization=quantize, **options))
 
     def summary(self) -> None:
-        """Prints what changed."""
+        """Prints the changes."""
         import sys
 
         from kgrow.reporting.compression import print_compression

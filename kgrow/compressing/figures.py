@@ -1,4 +1,4 @@
-"""What is said of a model before and after."""
+"""Figures of a model before and after compression."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from kgrow.task import Split, Task
 
 
 def accuracy(network: GrowingNetwork, split: Split) -> float:
-    """Returns the fraction of images that a network answers rightly."""
+    """Returns the fraction of images that a network classifies correctly."""
     return float(np.mean(network.logits(split.images)[-1].argmax(axis=-1) == split.labels))
 
 
 def figures(network: GrowingNetwork, task: Task) -> dict[str, Any]:
-    """Returns what a network reaches and costs.
+    """Returns the accuracies and the costs of a network.
 
     Args:
         network: The network.
-        task: Gives validation and test split.
+        task: Data with validation and test split.
     """
     return {
         "val_accuracy": accuracy(network, task.validation),
@@ -48,11 +48,11 @@ def document(
     """Returns `Compressed.document`: plain JSON values.
 
     Args:
-        name: Of the model.
-        task: The data.
-        plan: How it was compressed.
-        before: The architecture and its figures.
-        after: The same, narrower.
+        name: Name of the model.
+        task: Data of the fine-tuning.
+        plan: Compression plan.
+        before: Architecture and figures before the compression.
+        after: Architecture and figures after it.
     """
     layers = [
         {
@@ -75,12 +75,12 @@ def document(
 
 
 def identity(given: KerasModel, task: Task, plan: CompressionPlan) -> dict[str, Any]:
-    """Returns what two calls have in common that may go on with each other's training: plain JSON values.
+    """Returns the values that two calls must share to resume each other's training: plain JSON values.
 
     Args:
-        given: The model.
-        task: The data.
-        plan: How it is compressed.
+        given: Model to compress.
+        task: Data of the fine-tuning.
+        plan: Compression plan.
     """
     return {
         "task": {"name": task.name, "fingerprint": task.fingerprint},

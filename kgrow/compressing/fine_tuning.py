@@ -1,4 +1,4 @@
-"""`Recovery`: a user's model is pruned step by step, and trained in between."""
+"""`Recovery`: prunes a user's model step by step and fine-tunes it in between."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ BEST = "best/"
 class Recovery(ResumableLoop):
     """Prunes a model and trains it with its masks, by Adam with a rate that falls to zero over half a cosine.
 
-    Every random choice depends on the seed and the epoch or step alone. All layers are trained, with the losses that
-    they add themselves, such as weight decay. `best` is the state of the epoch that counts.
+    Every random choice depends only on the seed and the epoch or step. All layers are trained, including the losses
+    that they add themselves, such as weight decay. `best` is the state of the epoch that is kept.
 
     Args:
-        network: Pruned and trained in place.
-        groups: Its channel groups, see `layer_groups`.
-        given: The model that it was made of.
-        task: Gives the images; a last, smaller batch of an epoch is left out.
-        plan: The numbers of the training.
-        observer: Told what happens.
-        folder: Where the epochs are written; None writes nothing.
+        network: Network to prune and train in place.
+        groups: Channel groups of the network; see `layer_groups`.
+        given: Model that the network was made from.
+        task: Data with the images; a last, smaller batch of an epoch is left out.
+        plan: Settings of the training.
+        observer: Observer that is notified of events.
+        folder: Folder where the epochs are written; None writes nothing.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Recovery(ResumableLoop):
         return len(self.task.train) // self.batch_size
 
     def begin_epoch(self, epoch: int) -> None:
-        """See `EpochLoop.begin_epoch`: prunes what is due."""
+        """See `EpochLoop.begin_epoch`; runs the pruning that is due."""
         if prune_before(epoch, self.network, self.groups, self.task.train, self.plan):
             left = self.groups.alive({kernel.name: kernel.mask.numpy() for kernel in self.network.kernels()})
             self.highest = 0.0

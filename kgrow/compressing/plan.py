@@ -13,27 +13,27 @@ STEPS_OF_TRAINING, FEWEST_EPOCHS, MOST_EPOCHS = 1000, 12, 60
 
 
 def default_epochs(num_examples: int, batch_size: int) -> int:
-    """Returns epochs enough for 1000 steps of fine-tuning, within 12 and 60."""
+    """Returns enough epochs for 1000 steps of fine-tuning, within 12 and 60."""
     wanted = math.ceil(STEPS_OF_TRAINING / max(1, num_examples // batch_size))
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, wanted))
 
 
 @dataclasses.dataclass(frozen=True)
 class CompressionPlan:
-    """How a model is pruned and fine-tuned; the arguments of `compress`.
+    """Settings of the pruning and fine-tuning of a model; the arguments of `compress`.
 
     Args:
         channel_keep_ratio: Final kept fraction of the channels, in (0, 1].
         keep_ratio: Final kept fraction of all connections, in (0, 1], those of removed channels included.
-        channel_criterion: Which channels are kept.
-        criterion: Which connections are kept.
-        channel_multiple: Of which the width of every layer shall be a multiple.
-        steps: Pruning events, spread over the first half of the epochs.
-        epochs: Of fine-tuning.
-        batch_size: Images per step of fine-tuning.
-        learning_rate: Of Adam at the beginning.
-        augmentation: Of training images.
-        seed: Of everything that is drawn.
+        channel_criterion: Criterion of the kept channels.
+        criterion: Criterion of the kept connections.
+        channel_multiple: Number of which layer widths are multiples.
+        steps: Number of pruning events, spread over the first half of the epochs.
+        epochs: Number of fine-tuning epochs.
+        batch_size: Number of images per step of fine-tuning.
+        learning_rate: Initial learning rate of Adam.
+        augmentation: Augmentation of training images.
+        seed: Random seed.
     """
 
     channel_keep_ratio: float
@@ -63,6 +63,6 @@ class CompressionPlan:
 
     @property
     def schedule(self) -> Iterative:
-        """When channels and connections are pruned, and how far; the whole model is one block."""
+        """The pruning schedule of channels and connections; the whole model is one block."""
         gap = max(1, self.epochs // (2 * self.steps))
         return Iterative(tuple(range(0, self.steps * gap, gap)), self.steps)

@@ -1,4 +1,4 @@
-"""One pruning step of a user's model: channels, then the connections inside, then what has become useless."""
+"""One pruning step of a user's model: channels, then the connections inside, then parts without effect."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ SALIENCY_EXAMPLES = 1024
 
 
 def layer_groups(architecture: Architecture) -> ChannelGroups:
-    """Returns the channel groups of a network, a layer that makes channels, with the layers tied to it, being a block.
+    """Returns the channel groups of a network; each layer that makes channels is a block with the layers tied to it.
 
-    Ranked all together, a criterion that depends on a layer's scale would cut a layer down to its last channel.
+    The layers are not ranked together: a criterion that depends on a layer's scale would then cut a layer to one
+    channel.
     """
     groups = channel_groups(architecture)
     blocks = np.zeros(len(groups), int)
@@ -38,17 +39,17 @@ def layer_groups(architecture: Architecture) -> ChannelGroups:
 def prune_before(
     epoch: int, network: GrowingNetwork, groups: ChannelGroups, split: Split, plan: CompressionPlan
 ) -> bool:
-    """Prunes what is due before an epoch.
+    """Runs the pruning that is due before an epoch.
 
     Args:
-        epoch: 0-based.
-        network: Pruned in place.
-        groups: Its channel groups, see `layer_groups`.
-        split: Training images to score on.
-        plan: How far.
+        epoch: Number of the epoch, from 0.
+        network: Network to prune in place.
+        groups: Channel groups of the network; see `layer_groups`.
+        split: Training images used for scoring.
+        plan: Compression plan.
 
     Returns:
-        Whether something was due.
+        Whether pruning was due.
     """
     channels, connections = (plan.schedule.due(epoch, (ratio,)) for ratio in (plan.channel_keep_ratio, plan.keep_ratio))
     if not channels:
@@ -63,22 +64,22 @@ def prune_before(
 
 
 def _remove_dead(network: GrowingNetwork, groups: ChannelGroups) -> None:
-    """Prunes what belongs to channels that nothing makes or nothing reads."""
+    """Prunes connections of channels that no layer makes or no layer reads."""
     kernels = network.kernels()
     masks, _ = connected(groups, {kernel.name: kernel.mask.numpy() for kernel in kernels})
     assign_masks(kernels, [masks[kernel.name] for kernel in kernels])
 
 
 def check_scores(criterion: ChannelCriterion, architecture: Architecture, groups: ChannelGroups) -> None:
-    """Checks that a criterion can tell the channels of a network apart.
+    """Checks that a criterion can distinguish the channels of a network.
 
     Raises:
-        ValueError: If it is the scale of batch normalisation, and some layer's channels have none.
+        ValueError: If it is the scale of batch normalisation and the channels of some layer have no scale.
     """
     if not isinstance(criterion, NetworkSlimming):
         return
     has_scale = np.zeros(len(groups) + 1, bool)
-    has_scale[-1] = True  # the place of what is no channel
+    has_scale[-1] = True  # the entry for outputs without a channel group
     for name, owners in groups.gates.items():
         if name.endswith("/gamma"):
             has_scale[owners] = True

@@ -1,4 +1,4 @@
-"""From a user's model to an architecture with weights, or to an error that names what stands in the way."""
+"""Conversion of a user's model to an architecture with weights, or an error that names the obstacle."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NUM_COMPARED = 64
 
 
 def read(model: Any, task: Task) -> KerasModel:
-    """Returns a model as data; it is left alone.
+    """Returns a model as data; the model is not changed.
 
     Args:
         model: A Sequential or Functional model of tf_keras.
-        task: The data that it must fit.
+        task: Data that the model must fit.
 
     Raises:
-        TypeError: If it is no model of tf_keras.
+        TypeError: If it is not a tf_keras model.
         ValueError: If it cannot be compressed, or does not fit the data; the message says what to do.
     """
     check_kind(model)
@@ -36,7 +36,7 @@ def read(model: Any, task: Task) -> KerasModel:
 
 
 def _check_end(layer: Any) -> None:
-    """Raises ValueError unless the last layer gives logits, with softmax or without."""
+    """Raises ValueError unless the last layer gives logits or the softmax of logits."""
     kind, function = type(layer).__name__, getattr(layer, "activation", None)
     end = kind if kind in ("ReLU", "LeakyReLU") else getattr(function, "__name__", "linear")
     if end not in ("linear", "softmax"):
@@ -47,10 +47,10 @@ def _check_end(layer: Any) -> None:
 
 
 def check_kind(model: Any) -> None:
-    """Checks what needs no data: that it is a model of layers which can be pruned.
+    """Checks without data that a model consists of layers that can be pruned.
 
     Raises:
-        TypeError: If it is no model of tf_keras.
+        TypeError: If it is not a tf_keras model.
         ValueError: If it has another form or other layers.
     """
     if any(kind.__module__.partition(".")[0] == "keras" for kind in type(model).__mro__):
@@ -66,7 +66,7 @@ def check_kind(model: Any) -> None:
             "`model` must be built, but this Sequential model knows no input shape. Begin it with an Input layer, or "
             "call it on an image."
         )
-    if not model._is_graph_network:  # Keras has no public way to tell
+    if not model._is_graph_network:  # Keras has no public API for this
         raise ValueError(
             f"`model` must be Sequential or Functional, but got the subclassed model {type(model).__name__}: its "
             "layers can be seen only where they are connected by `keras.Model(inputs, outputs)`."
@@ -115,7 +115,7 @@ def _check_shapes(model: keras.Model, task: Task) -> None:
 
 
 def _functional_config(model: keras.Model) -> dict[str, Any]:
-    # A Sequential model is a Functional one too, whose configuration says what reads what. The tensors are shared.
+    # A Sequential model is also a Functional one, whose configuration has the connections. The tensors are shared.
     config: dict[str, Any] = keras.Model(model.inputs, model.outputs).get_config()
     for entry in config["layers"]:
         if len(entry["inbound_nodes"]) > 1:
@@ -138,7 +138,7 @@ def _check_faithful(model: keras.Model, given: KerasModel, images: np.ndarray) -
     expected, found = outputs(model, images), network_of(given).logits(images)[0]
     found = softmax(found) if given.ends_in_softmax else found
     difference = float(np.max(np.abs(found - expected)))
-    if not difference <= TOLERANCE * max(1.0, float(np.max(np.abs(expected)))):  # so put, NaN fails too
+    if not difference <= TOLERANCE * max(1.0, float(np.max(np.abs(expected)))):  # in this form, NaN fails too
         raise ValueError(
             "`model` must compute what its layers say, and finite values, but a copy of its layers differs by up to "
             f"{difference:.3g}. An own `call`, or a layer that is called with `training=True`, cannot be compressed."
@@ -146,7 +146,7 @@ def _check_faithful(model: keras.Model, given: KerasModel, images: np.ndarray) -
 
 
 def network_of(given: KerasModel, seed: int = 0) -> GrowingNetwork:
-    """Returns the network of a model that was read."""
+    """Returns the network of a model that `read` returned."""
     network = GrowingNetwork(given.weighted.architecture, seed=seed)
     network.load_state(given.weighted.state)
     return network

@@ -1,4 +1,4 @@
-"""What fine-tuning changes of an architecture, and puts back afterwards."""
+"""Changes of an architecture for fine-tuning, and their reversal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST_MOMENTUM = 0.9
 
 
 def for_training(given: KerasModel) -> KerasModel:
-    """Returns a model whose statistics soon forget.
+    """Returns a model with a lower momentum of the moving statistics.
 
     Keras' default momentum of 0.99 would leave a few epochs' statistics far behind the weights.
     """
@@ -28,6 +28,6 @@ def for_training(given: KerasModel) -> KerasModel:
 
 
 def with_momentum_of(network: GrowingNetwork, given: KerasModel) -> KerasModel:
-    """Returns the model that was given with the weights of the trained network."""
+    """Returns the given model with the weights of the trained network."""
     architecture: Architecture = given.weighted.architecture
     return dataclasses.replace(given, weighted=Weighted.of(architecture, network.state()))

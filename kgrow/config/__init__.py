@@ -1,4 +1,4 @@
-"""The configuration of a search: five sections of fields, each with its help; it loads no TensorFlow."""
+"""The configuration of a search: sections of fields with help texts. It does not load TensorFlow."""
 
 from kgrow.config.config import FLAT, SECTIONS, SHORTHAND, Config, flat_rules, sectioned
 from kgrow.config.option import Option, flag_of, option_of

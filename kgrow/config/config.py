@@ -1,4 +1,4 @@
-"""`Config`: all that a search is told, from keywords, from YAML and from the command line."""
+"""`Config`: all settings of a search, from keywords, from YAML and from the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kgrow.config.spelling import spelled
 from kgrow.config.yaml_file import read_yaml, to_yaml
 
 SECTIONS: dict[str, Any] = {kind.__name__.lower(): kind for kind in (Training, Growth, Pruning, Tuning, Export, Data)}
-# What a section is given by in place of its fields: a name, or an object.
+# Field of a section that a shorthand sets: a name or an object.
 SHORTHAND = {
     "training": "preset",
     "growth": "space",
@@ -23,7 +23,7 @@ SHORTHAND = {
     "tuning": "oracle",
     "export": "quantize",
 }
-# Fields that `kgrow.search` takes by themselves.
+# Fields that `kgrow.search` takes as separate arguments.
 FLAT = {
     "limits": "tuning",
     "device": "tuning",
@@ -37,15 +37,15 @@ FLAT = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """All that a search is told; every section has defaults.
+    """All settings of a search; every section has defaults.
 
     Args:
-        training: How networks are trained.
-        growth: What they grow into.
-        pruning: Which connections and channels stay.
-        tuning: Which candidates are tried, within which bounds.
-        export: What the exported file is like.
-        data: How a data set that is named is read.
+        training: Settings of the networks' training.
+        growth: Settings of the networks' growth.
+        pruning: Settings of the pruning of connections and channels.
+        tuning: Candidates to try, and their limits.
+        export: Settings of the exported file.
+        data: Settings for reading a named data set.
 
     Example:
         >>> config = Config.of({"pruning": "snip"}, {"training": {"epochs": 3}, "pruning": {"keep_ratio": 0.5}})
@@ -62,15 +62,15 @@ class Config:
 
     @classmethod
     def of(cls, *layers: Any) -> Config:
-        """Returns what several layers say together; a later one takes precedence.
+        """Merges several layers of settings; a later one takes precedence.
 
         Args:
-            layers: Each the path of a YAML file, a `Config`, or a mapping of sections. A section is an object such as
-                `Pruning("snip")`, which stands for all its fields, a mapping of some fields, or a shorthand: a name or
-                an object in place of the field in `SHORTHAND`. None stands for nothing.
+            layers: Layers, each the path of a YAML file, a `Config`, or a mapping of sections. A section is an object
+                such as `Pruning("snip")`, which sets all its fields, a mapping of some fields, or a shorthand: a name
+                or an object for the field in `SHORTHAND`. None sets nothing.
 
         Raises:
-            ValueError: If a section or a field is unknown, or a value is not possible; the message has its path.
+            ValueError: If a section or a field is unknown, or a value is not allowed; the message has its path.
             FileNotFoundError: If there is no such file.
         """
         merged: dict[str, dict[str, Any]] = {}
@@ -80,7 +80,7 @@ class Config:
         return cls(**{section: SECTIONS[section](**fields) for section, fields in merged.items()})
 
     def to_yaml(self) -> str:
-        """Returns the text of a file that gives this configuration again."""
+        """Returns the text of a file that gives the same configuration."""
         return to_yaml(self.to_json())
 
     def to_json(self) -> dict[str, dict[str, Any]]:
@@ -96,7 +96,7 @@ class Config:
 
 
 def flat_rules() -> dict[str, Rule]:
-    """Returns the rules of the arguments in `FLAT`; None is one that is not given."""
+    """Returns the rules of the arguments in `FLAT`; None means that an argument is not given."""
     fields = {name: SECTIONS[section].__dataclass_fields__[name] for name, section in FLAT.items()}
     return {name: optional(option_of(field).rule) for name, field in fields.items()}
 
@@ -132,7 +132,7 @@ def _sections(layer: Any) -> dict[str, Any]:
 
 
 def _where(name: str) -> str:
-    """Says where a field belongs that stands outside of a section, or which section a name is near."""
+    """Returns the place of a field that stands outside of a section, or the section whose name is similar."""
     owners = [section for section, field in _fields() if field == name]
     if owners:
         return f"Write it as a field of the section `{owners[0]}`."
@@ -144,7 +144,7 @@ def _fields() -> Iterator[tuple[str, str]]:
 
 
 def _merged(section: str, before: Mapping[str, Any], given: Any) -> dict[str, Any]:
-    """Returns the fields of a section after another layer."""
+    """Returns the fields of a section after merging another layer."""
     kind = SECTIONS[section]
     if isinstance(given, kind):
         return dict(vars(given))
@@ -157,7 +157,7 @@ def _merged(section: str, before: Mapping[str, Any], given: Any) -> dict[str, An
         if name not in known:
             raise ValueError(f"`{section}.{name}` is no field. {_hint(str(name), section, known)}")
     merged = {**before, **given}
-    if None not in (before.get("limits"), given.get("limits")):  # each is hard, whichever layer says it
+    if None not in (before.get("limits"), given.get("limits")):  # all limits apply, whichever layer sets them
         rule = option_of(kind.__dataclass_fields__["limits"]).rule
         earlier, later = (rule(layer["limits"], f"{section}.limits") for layer in (before, given))
         merged["limits"] = type(later)(**{**earlier.given, **later.given})

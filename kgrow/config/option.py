@@ -1,4 +1,4 @@
-"""`Option`: what a field of a configuration says of itself; the command line and the documentation are made of it."""
+"""`Option`: metadata of a configuration field, from which the command line and the documentation are generated."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ METADATA = "option"
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What is known of one field.
+    """Metadata of one field.
 
     Args:
-        help: A phrase that says what it is; the names it accepts and its default are added.
-        rule: Checks a value and returns it as it is used.
-        flag: The option of the command line in place of the field's name; empty if it has none.
-        brief: A shorter phrase, with which the option is among those that `--help` shows.
-        metavar: What the help calls its value; by default NAME where it has names, else N.
-        parse: Makes a value of the text on the command line.
-        is_repeated: Whether the option may be given several times; `parse` gets the list of its texts.
-        table: The things that it names.
-        names: What it accepts where that is no table.
-        is_recorded: Whether a run's `config.yaml` holds it.
+        help: Phrase that describes the field; the names it accepts and its default are added.
+        rule: Function that checks a value and returns it in the form used.
+        flag: Option of the command line instead of the field's name; empty if there is none.
+        brief: Shorter phrase; an option with it is listed by `--help`.
+        metavar: Name of its value in the help; by default NAME if the field takes names, else N.
+        parse: Function that makes a value of the text on the command line.
+        is_repeated: Whether the option may be given several times; `parse` then gets the list of its texts.
+        table: Registry of the objects that it names.
+        names: Accepted names if there is no table.
+        is_recorded: Whether a run's `config.yaml` contains it.
     """
 
     help: str
@@ -45,12 +45,12 @@ class Option:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """The names that it accepts, those of plug-ins too."""
+        """The accepted names, including those of plug-ins."""
         return self.names if self.table is None else tuple(self.table)
 
     @property
     def own(self) -> tuple[str, ...]:
-        """Those of kgrow itself."""
+        """The accepted names of kgrow itself."""
         return self.names if self.table is None else self.table.own
 
 
@@ -58,10 +58,11 @@ def option(default: Any, text: str, rule: Rule | None = None, **options: Any) ->
     """Returns a field of a section.
 
     Args:
-        default: What it is if it is not given.
-        text: See `Option.help`.
-        rule: See `Option.rule`; by default that of its table or of its names. None passes where it is the default.
-        options: More of `Option`.
+        default: Default value.
+        text: Help text; see `Option.help`.
+        rule: Rule for values; see `Option.rule`. By default it is that of the table or of the names. None is accepted
+            if it is the default.
+        options: Further fields of `Option`.
     """
     table, names = options.get("table"), options.get("names")
     chosen = rule or (named(table) if table is not None else one_of(names or ()))
@@ -70,7 +71,7 @@ def option(default: Any, text: str, rule: Rule | None = None, **options: Any) ->
 
 
 def option_of(field: dataclasses.Field[Any]) -> Option:
-    """Returns what a field says of itself."""
+    """Returns the metadata of a field."""
     return field.metadata[METADATA]
 
 
@@ -81,9 +82,9 @@ def flag_of(field: dataclasses.Field[Any]) -> str:
 
 
 def named(table: Registry) -> Rule:
-    """Returns the rule that a value is a name of a table, a mapping that describes an object, or such an object.
+    """Returns a rule that accepts a name of a table, a mapping that describes an object, or such an object.
 
-    A name is not imported: see `kgrow.registry`.
+    A name is not imported; see `kgrow.registry`.
     """
 
     def rule(value: Any, name: str) -> Any:
@@ -101,7 +102,7 @@ def named(table: Registry) -> Rule:
 
 
 def check_section(section: Any) -> None:
-    """Checks the fields of a section, which become what their rules return; a message names the path of the field."""
+    """Checks the fields of a section and replaces them by their rules' results; messages name the field's path."""
     name = type(section).__name__.lower()
     for field in dataclasses.fields(section):
         value = getattr(section, field.name)

@@ -1,4 +1,4 @@
-"""Spellings of kgrow 0.1, and what they are now."""
+"""Spellings of kgrow 0.1 and their replacements."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kgrow._checks import nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
-# Of a search on several machines.
+# Options of a search on several machines.
 PYTHON = "A search on several machines is `tuning=kgrow.Tuning(engine='ray')`; see `kgrow.Ray`."
 LINE = "A search on several machines is `kgrow search ... --engine ray [--address HOST:PORT]`."
-# Arguments that `Task.of` takes now.
+# Arguments that moved to `Task.of`.
 OF_TASK = ("validation_data", "test_data", "validation_split", "image_size", "data_dir", "class_names")
-# Commands, options and names that options and arguments took, and a sentence about what has taken their place.
+# Removed commands, options and names, each with a sentence about the replacement.
 COMMANDS = {"worker": f"{LINE} Its workers are Ray's: `ray start --address HOST:PORT` on each machine."}
 OPTIONS = {
     "--max-params": "It is `--limit params=N`.",
@@ -43,17 +43,17 @@ def check_removed(field: str, value: str, name: str) -> None:
     """Raises ValueError if a field is given a name of 0.1.
 
     Args:
-        field: Its own name.
-        value: What it is given.
-        name: What messages call it.
+        field: Name of the field.
+        value: Given value.
+        name: Name used in messages.
     """
     if (field, value) in NAMES:
         raise ValueError(f"`{name}` is not {value!r} since kgrow 0.2. {NAMES[field, value]}")
 
 
 def spelled_now(name: str) -> str:
-    """Returns a sentence about how an argument of `kgrow.search` in 0.1 is given now; empty if there was none."""
-    from kgrow.config.config import FLAT, SECTIONS  # whose rules refuse names by what is here
+    """Returns a sentence on the replacement of a 0.1 argument of `kgrow.search`; empty if there was none."""
+    from kgrow.config.config import FLAT, SECTIONS  # its rules use this module to reject names
 
     if name == "cluster":
         return PYTHON
@@ -68,7 +68,7 @@ def spelled_now(name: str) -> str:
 
 
 def refusing_removed(call: Callable[P, R]) -> Callable[P, R]:
-    """Returns a call that says what an argument of 0.1 is now, and which name an unknown one is near."""
+    """Returns a call that reports the replacement of a 0.1 argument, or the name closest to an unknown one."""
     known = [name for name in inspect.signature(call).parameters]
 
     @functools.wraps(call)

@@ -1,4 +1,4 @@
-"""Rules of fields that need more than a number or a name."""
+"""Rules of fields that check more than a number or a name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_class_weight(value: Any, name: str) -> str | dict[str | int, float]:
     """Returns the name of a rule for the weights of classes, or the weights of some of them as plain floats.
 
     Raises:
-        ValueError: If it is neither; whether the classes exist is seen when the data are read.
+        ValueError: If it is neither; whether the classes exist is checked when the data are read.
     """
     if isinstance(value, Mapping):
         return {each: check_positive(plain(weight), f"{name}[{each!r}]") for each, weight in value.items()}
@@ -32,7 +32,7 @@ def check_device(value: Any, name: str) -> str:
 
 
 def check_estimator(value: Any, name: str) -> Any:
-    """Returns the name of an estimator, or an estimator; those that are experimental have no name here."""
+    """Returns the name of an estimator, or an estimator; experimental estimators have no name here."""
     if isinstance(value, str) and value in EXPERIMENTAL:
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, ESTIMATORS))}, but got {value!r}, which is experimental: no "
@@ -54,7 +54,7 @@ def check_oracle(value: Any, name: str) -> Any:
     """Returns the name of an oracle, or a `keras_tuner.Oracle`."""
     if isinstance(value, str):
         return named(ORACLES)(value, name)
-    from kgrow.searching import oracles  # KerasTuner takes its time
+    from kgrow.searching import oracles  # KerasTuner is slow to import
 
     oracles.check_oracle(value, name)
     return value

@@ -1,4 +1,4 @@
-"""The sections of a configuration: every field with its default, its help, its rule and its option."""
+"""The sections of a configuration, with the default, help, rule and option of every field."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How networks are trained; the shorthand is the preset."""
+    """Settings of the networks' training; the shorthand is the preset."""
 
     preset: str | Preset = option("default", "training schedule", table=PRESETS)
     epochs: int | None = option(
@@ -84,7 +84,7 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Growth:
-    """What networks grow into; the shorthand is the space."""
+    """Settings of the networks' growth; the shorthand is the space."""
 
     space: str | SearchSpace = option(
         "compact",
@@ -100,7 +100,7 @@ class Growth:
 
 @dataclasses.dataclass(frozen=True)
 class Pruning:
-    """Which connections and channels stay; the shorthand is the criterion."""
+    """Settings of the pruning of connections and channels; the shorthand is the criterion."""
 
     criterion: str | Criterion = option("magnitude", "score by which connections stay", table=CRITERIA)
     keep_ratio: float | Sequence[float] | None = option(
@@ -133,7 +133,7 @@ class Pruning:
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """Which candidates are tried, within which bounds; the shorthand is the oracle."""
+    """Candidates to try and their limits; the shorthand is the oracle."""
 
     trials: int = option(
         4, "largest number of candidates", check_rounds, brief="candidates to try at most (4)", parse=whole
@@ -199,13 +199,13 @@ class Tuning:
 
     @functools.cached_property
     def bounds(self) -> Limits:
-        """The limits and those of the device together."""
+        """The limits together with those of the device."""
         given = Limits() if self.limits is None else Limits.check(self.limits, "limits")
         return given if self.device is None else given.tightened(Limits.of_device(self.device))
 
     @property
     def cluster(self) -> Ray | None:
-        """What trains the candidates; None for this process."""
+        """The cluster that trains the candidates; None for this process."""
         if isinstance(self.engine, Ray):
             return self.engine
         return Ray(self.address) if self.engine == RAY else None
@@ -213,7 +213,7 @@ class Tuning:
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """What the exported file is like; the shorthand is the format."""
+    """Settings of the exported file; the shorthand is the format."""
 
     quantize: str | None = option(
         None,
@@ -228,7 +228,7 @@ class Export:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """How a data set that is named is read; in Python `Task.of` takes these and more."""
+    """Settings for reading a named data set; in Python `Task.of` takes these and more."""
 
     image_size: int | tuple[int, int] | None = option(
         None,

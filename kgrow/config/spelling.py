@@ -1,4 +1,4 @@
-"""Objects of a configuration as plain values, and back: what `config.yaml` holds of a criterion that Python gave."""
+"""Conversion of configuration objects to plain values and back, for objects from Python in `config.yaml`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 def spelled(value: Any, table: Registry | None) -> Any:
-    """Returns a value of a configuration as YAML holds it; `built` is the way back.
+    """Returns a value of a configuration in its YAML form; `built` reverses it.
 
     Args:
         value: A plain value, or an object.
-        table: The things that its field names.
+        table: Registry of the objects that the field names.
 
     Returns:
-        Plain values, lists and mappings. An object is a mapping of its class's name in the table, if it has one, and
-        its fields; what has no such form is the text of it under the key `python`.
+        Plain values, lists and mappings. An object becomes a mapping of its class's name in the table, if it has one,
+        and its fields; an object without such a form becomes its text under the key `python`.
     """
     value = plain(value)
     if isinstance(value, PLAIN):
@@ -54,15 +54,15 @@ def _spelled_object(value: Any, table: Registry | None) -> dict[str, Any]:
 
 
 def built(value: Mapping[str, Any], table: Registry, path: str) -> Any:
-    """Returns the object that a mapping stands for, such as `{"name": "snip", "reinitialize": True}`.
+    """Returns the object that a mapping describes, such as `{"name": "snip", "reinitialize": True}`.
 
     Args:
-        value: As `spelled` returns it.
-        table: The things that its field names.
-        path: What messages call it.
+        value: Mapping that `spelled` returned.
+        table: Registry of the objects that the field names.
+        path: Name used in messages.
 
     Raises:
-        ValueError: If there is no such thing, or it has no such field.
+        ValueError: If there is no such object, or it has no such field.
     """
     if PYTHON in value:
         raise ValueError(
@@ -93,20 +93,20 @@ def _with_fields(make: Any, kind: Any, fields: Mapping[str, Any], path: str) -> 
 
 
 def _made(table: Registry, name: str) -> Any:
-    """Returns an instance of what a name stands for."""
+    """Returns an instance of the class of a name."""
     thing = table[name]
     if isinstance(thing, table.base):
         return thing
-    if not inspect.isabstract(table.base):  # what is a function of the data has no fields before they are read
+    if not inspect.isabstract(table.base):  # an entry that depends on the data has no fields until they are read
         raise ValueError(f"`{table.what}` must be a name or a mapping of fields, but got both, {name!r} and fields.")
     needed = [p for p in inspect.signature(thing).parameters.values() if p.default is p.empty]
     if inspect.isclass(thing) and needed:
-        return thing  # its fields have to be given
+        return thing  # its fields are required
     return thing(0) if needed else thing()
 
 
 def _names_of(kind: type, table: Registry) -> list[str]:
-    """Returns the names whose things are of a class; no other module is imported."""
+    """Returns the names of the objects of a class; no other module is imported."""
     names = []
     for name, (entry, *_) in table.entries.items():
         if entry.target.startswith(f"{kind.__module__}:"):

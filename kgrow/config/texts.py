@@ -1,4 +1,4 @@
-"""Texts of the command line as values; the ranges are checked by the rules of the fields."""
+"""Conversion of command-line texts to values; the rules of the fields check the ranges."""
 
 from __future__ import annotations
 

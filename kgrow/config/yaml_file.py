@@ -1,4 +1,4 @@
-"""YAML files of configurations: read with what is wrong in them, and written."""
+"""Reading and writing of YAML configuration files, with error messages."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 import yaml
 
 HEAD = "# `kgrow search DATA --config FILE` with this file gives the run again.\n"
-# What stands for an object that only Python can give again.
+# Stands for an object that only Python can provide.
 PYTHON = "python"
 PARTLY = f"# What stands under `{PYTHON}` is the text of an object, which only Python can give again.\n"
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML keeps the last one."""
+    """Rejects duplicate keys; YAML itself would keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Returns the mapping of a node."""
         seen: set[Any] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                continue  # which is refused as no key
+                continue  # which is rejected as a key
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is given twice", key.start_mark
@@ -33,11 +33,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: str | os.PathLike[str]) -> dict[Any, Any]:
-    """Returns the mapping of a YAML file; an empty file is an empty one.
+    """Returns the mapping of a YAML file; an empty file gives an empty mapping.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no YAML, or no mapping; the message has the line.
+        ValueError: If it is not YAML, or not a mapping; the message has the line.
     """
     name = os.fspath(path)
     if not name or "\0" in name or not Path(name).is_file():

@@ -1,4 +1,4 @@
-"""Fully connected networks with fixed random connections: how many are kept is searched, not which."""
+"""Fully connected networks with fixed random connections: the search sets their number, not their places."""
 
 from kgrow.density.layout import Layout
 from kgrow.density.masks import random_mask

@@ -1,4 +1,4 @@
-"""`Layout`: the sizes of a fully connected network and how many of the connections of each layer exist."""
+"""`Layout`: the sizes of a fully connected network and the number of connections of each layer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Layout:
     A layer of density d from I to O units has exactly round(d I O) connections.
 
     Args:
-        sizes: Number of inputs, of the units of each hidden layer, and of classes.
-        densities: Existing over possible connections of each layer, in (0, 1]: one less than there are sizes.
+        sizes: Number of inputs, of units of each hidden layer, and of classes.
+        densities: Fraction of possible connections that exist in each layer, in (0, 1]; one fewer than sizes.
 
     Example:
         >>> layout = Layout((64, 32, 10), (0.1, 0.5))
@@ -60,23 +60,23 @@ class Layout:
 
     @property
     def connections(self) -> tuple[int, ...]:
-        """The number of existing connections of each layer."""
+        """Number of existing connections of each layer."""
         shapes = zip(self.densities, self.shapes, strict=True)
         return tuple(round(density * inputs * outputs) for density, (inputs, outputs) in shapes)
 
     @property
     def active_params(self) -> int:
-        """The number of existing connections, biases not counted: what the network has to learn with."""
+        """Number of existing connections without biases; they are the trainable weights."""
         return sum(self.connections)
 
 
 def fewest_connections(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Returns per layer how many connections leave every unit live.
+    """Returns the smallest number of connections per layer that leaves no unit dead.
 
-    A hidden unit needs an input and an output, a class an input. A pixel is no unit: it may be left unread.
+    A hidden unit needs an input and an output, a class an input. A pixel is not a unit and may be unread.
 
     Args:
-        sizes: As in `Layout`.
+        sizes: Sizes as in `Layout`.
     """
     first, *others = itertools.pairwise(sizes)
     return (first[1], *map(max, others))

@@ -1,4 +1,4 @@
-"""Random masks: exactly as many connections as wanted, and no dead unit among them."""
+"""Random masks with an exact number of connections and no dead unit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ def random_mask(
 ) -> np.ndarray:
     """Draws which connections of a layer exist.
 
-    Every output, and every input if asked for, gets one connection, shared out evenly at random; all others are drawn
-    uniformly from what is left.
+    Every output, and every input if requested, gets one connection, distributed evenly at random; all others are drawn
+    uniformly from the remaining places.
 
     Args:
         shape: (inputs, outputs).
-        num_connections: How many exist.
-        generator: Decides which.
+        num_connections: Number of existing connections.
+        generator: Random generator.
         covers_inputs: Whether every input must be read.
 
     Returns:
@@ -46,6 +46,6 @@ def random_mask(
 
 
 def _dealt(size: int, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Returns `count` indices below `size`, each as often as any other or once more."""
+    """Returns `count` indices below `size`; their frequencies differ by at most one."""
     rounds = [generator.permutation(size) for _ in range(-(-count // size))]
     return np.concatenate(rounds)[:count]

@@ -1,4 +1,4 @@
-"""`density_network`: the network of a `Layout`, its masks assigned once."""
+"""`density_network`: the network of a `Layout` with fixed masks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def density_architecture(layout: Layout, input_shape: tuple[int, int, int], scal
     """Returns the architecture of a layout: fully connected layers with ReLU between them.
 
     Args:
-        layout: What to build.
+        layout: Layout to build.
         input_shape: (height, width, channels) of raw images.
-        scaling: Applied to raw pixels inside the network.
+        scaling: Scaling of raw pixels inside the network.
 
     Raises:
-        ValueError: If the layout does not read such images.
+        ValueError: If the layout has another number of inputs.
     """
     if layout.sizes[0] != math.prod(input_shape):
         raise ValueError(
@@ -38,15 +38,15 @@ def density_network(
 ) -> GrowingNetwork:
     """Returns a fully connected classifier whose layers read random inputs.
 
-    A unit reads d I of I inputs on average, so weights are drawn with variance 2 / (d I): with the variance of a full
+    A unit reads d I of I inputs on average, so weights are drawn with variance 2 / (d I). With the variance of a full
     layer the signal would shrink by the density at every layer.
 
     Args:
-        layout: What to build.
+        layout: Layout to build.
         input_shape: (height, width, channels) of raw images.
-        scaling: Applied to raw pixels inside the network.
+        scaling: Scaling of raw pixels inside the network.
         seed: Random seed of the weights.
-        mask_seed: Random seed of the masks; layers draw from streams of their own.
+        mask_seed: Random seed of the masks; each layer has its own stream.
 
     References:
         He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", ICCV 2015, https://arxiv.org/abs/1502.01852.

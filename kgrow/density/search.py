@@ -1,4 +1,4 @@
-"""`search_density`: how deep, how wide and how dense, from any data set to a file."""
+"""`search_density`: searches depth, width and density, from any data set to a file."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ RESULT = "density.json"
 
 @dataclasses.dataclass(frozen=True)
 class DensityResult:
-    """What `search_density` found.
+    """The result of `search_density`.
 
     Args:
         network: The best network.
-        task: The data.
-        document: What `density.json` holds: `kgrow_version`, `config`, `candidates` (see
-            `kgrow.density.trials.DensityTrial`) and `best`, which has `test_accuracy` and `test_loss` (nats per image)
-            too.
+        task: Data of the search.
+        document: Content of `density.json`: `kgrow_version`, `config`, `candidates` (see
+            `kgrow.density.trials.DensityTrial`) and `best`, which also has `test_accuracy` and `test_loss` (nats per
+            image).
     """
 
     network: GrowingNetwork
@@ -52,9 +52,9 @@ class DensityResult:
         return to_keras(weighted, softmax=False, name="density_network")
 
     def export(self, path: str | os.PathLike[str], quantize: str = "float32", **options: Any) -> Artefact:
-        """Writes the model for a device and proves it; see `kgrow.compressing.compressed.Compressed.export`.
+        """Verifies the model and writes it for a device; see `kgrow.compressing.compressed.Compressed.export`.
 
-        The file stores the zeros of connections that do not exist: it is as large as that of the full network.
+        The file stores the zeros of missing connections: it is as large as that of the full network.
         """
         return export(self.network, self.task, path, ExportOptions(quantization=quantize, **options))
 
@@ -80,32 +80,32 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
 ) -> DensityResult:
     """Searches depth, width and the density of each layer of a fully connected network.
 
-    Which connections exist is drawn once and never learned. The same call on the same directory takes up a search that
-    was interrupted, without the trials that have ended.
+    Existing connections are drawn once and never learned. The same call on the same directory resumes an interrupted
+    search without repeating finished trials.
 
     Args:
-        dataset: Anything `Task.of` accepts.
-        max_depth: Most hidden layers.
-        max_width: Most units of a hidden layer.
-        max_params: Most connections that exist; None leaves them free.
-        trials: Networks to try at most; a search may be given more later.
-        oracle: What decides what is tried next: a name in `kgrow.registry.ORACLES` or a `keras_tuner.Oracle`;
+        dataset: Data that `Task.of` accepts.
+        max_depth: Largest number of hidden layers.
+        max_width: Largest number of units of a hidden layer.
+        max_params: Largest number of existing connections; None for no limit.
+        trials: Largest number of networks to try; a later call may raise it.
+        oracle: Oracle that proposes the next trial: a name in `kgrow.registry.ORACLES` or a `keras_tuner.Oracle`;
             `"bayesian"` draws three at random first.
-        training: How each is trained.
-        validation_data: Decides between the trials, in place of a part of the training images.
-        test_data: Used once, for the final figures.
-        data_dir: Where TensorFlow Datasets keeps its data.
-        image_size: Images are resized to it.
-        seed: Of everything that is drawn.
-        directory: Where the search is written.
-        overwrite: Whether a search there is started over; by default an equal one goes on.
-        verbose: 0 silent, 1 or 2 a line per trial.
+        training: Training settings of each network.
+        validation_data: Data that decide between the trials; by default a part of the training images.
+        test_data: Data used once, for the final figures.
+        data_dir: Directory of TensorFlow Datasets' data.
+        image_size: Size to which images are resized.
+        seed: Random seed.
+        directory: Directory where the search is written.
+        overwrite: Whether a search there is started over; by default an equal one is resumed.
+        verbose: Verbosity: 0 silent, 1 or 2 a line per trial.
 
     Returns:
         The best network with its figures.
 
     Raises:
-        ValueError: If an argument or the data are unusable; the message says how to mend it.
+        ValueError: If an argument or the data are unusable; the message says how to fix it.
         ArithmeticError: If the training of every network diverged.
 
     Example:
@@ -135,7 +135,7 @@ def search_density(  # noqa: PLR0913 - one call; all but the data are keywords w
     }
     with Run.open(directory, config, overwrite=overwrite) as run, display_for(verbose) as observer:
         known = DensityTrials(task, training, run, observer, seed)
-        if isinstance(oracle, str):  # what has been tried is ranked, whatever was asked for since
+        if isinstance(oracle, str):  # all finished trials are ranked, whatever number is requested now
             chosen.max_trials = max(trials, known.num_finished())
         return _searched(DensityTuner(chosen, space, known), observer)
 

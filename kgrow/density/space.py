@@ -10,25 +10,25 @@ from kgrow._checks import check_positive_int
 from kgrow.density.layout import Layout, fewest_connections
 
 SMALLEST_DENSITY = 0.01
-NARROWEST = 8  # times narrower than the widest
+NARROWEST = 8  # ratio of the widest to the narrowest layer
 PRECISION = 100_000  # steps of the common factor that brings a layout within its limit
 
 
 class DensitySpace:
     """Fully connected networks up to a depth and a width.
 
-    A proposed density that would leave a unit without connection is raised to the smallest that does not; where the
-    limit on connections is broken all densities are lowered by a common factor, so nothing is trained in vain.
+    A proposed density that would leave a unit without connection is raised to the smallest one that does not. If the
+    limit on connections is exceeded, all densities are lowered by a common factor, so every proposal can be trained.
 
     Args:
-        num_inputs: Values of an image.
+        num_inputs: Number of values of an image.
         num_classes: Number of classes.
-        max_depth: Most hidden layers; at least one is used.
-        max_width: Most units of a hidden layer; all of a network are as wide.
-        max_params: Most connections; None leaves them free.
+        max_depth: Largest number of hidden layers; at least one is used.
+        max_width: Largest number of units of a hidden layer; all of a network have the same width.
+        max_params: Largest number of connections; None for no limit.
 
     Raises:
-        ValueError: If the limit is below what the largest network needs for every unit to be live.
+        ValueError: If the limit is below the number that the largest network needs to have no dead unit.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class DensitySpace:
         """Returns a layout within the limit; the defaults give the largest network with one density for all layers.
 
         Args:
-            hp: `keras_tuner.HyperParameters`: proposes values; every choice is registered with it.
+            hp: `keras_tuner.HyperParameters` that propose values; every choice is registered there.
         """
         narrowest = max(1, self.max_width // NARROWEST)
         depth = hp.Int("depth", 1, self.max_depth, default=self.max_depth)

@@ -18,12 +18,12 @@ from kgrow.training import ResumableLoop, TrainingStep, check_finite, half_cosin
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How every network of a search is trained: by Adam, with a rate that falls to zero over half a cosine.
+    """Settings of the training of every network: Adam with a rate that falls to zero over half a cosine.
 
     Args:
-        epochs: Length; the weights after the last one count.
+        epochs: Number of epochs; the weights after the last one are kept.
         batch_size: Images per step; a last, smaller batch of an epoch is left out.
-        learning_rate: Of Adam at the beginning.
+        learning_rate: Initial learning rate of Adam.
     """
 
     epochs: int = 10
@@ -38,15 +38,15 @@ class Training:
 
 
 class DensityTraining(ResumableLoop):
-    """A network while it is trained; its masks do not change.
+    """A training of a network with fixed masks.
 
     Args:
-        network: Trained in place.
-        split: Raw images to learn from.
-        training: The numbers of the training.
-        seed: Of the order of the images.
-        folder: Where the checkpoint goes; None writes nothing.
-        identity: Plain JSON types that the checkpoint must have in common.
+        network: Network to train in place.
+        split: Raw images to train on.
+        training: Training settings.
+        seed: Random seed of the image order.
+        folder: Folder of the checkpoint; None writes nothing.
+        identity: Plain JSON values that a checkpoint must match.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class DensityTraining(ResumableLoop):
         """See `ResumableLoop.load_progress`.
 
         Raises:
-            ValueError: If the checkpoint is of another network.
+            ValueError: If the checkpoint belongs to another network.
         """
         if progress != self.identity:
             raise ValueError(
@@ -111,7 +111,7 @@ class DensityTraining(ResumableLoop):
 
 
 def train(network: GrowingNetwork, split: Split, training: Training, seed: int) -> float:
-    """Trains a network in place, all epochs; see `DensityTraining`.
+    """Trains a network in place for all epochs; see `DensityTraining`.
 
     Returns:
         Mean cross-entropy of the last epoch, in nats per image.

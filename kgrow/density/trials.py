@@ -1,4 +1,4 @@
-"""The trials of a density search: each trained once, checkpoint and outcome on disk, the best network kept."""
+"""The trials of a density search: each is trained once, and checkpoint, outcome and the best network are stored."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ BEST = "best.npz"
 
 @dataclasses.dataclass(frozen=True)
 class DensityTrial:
-    """One evaluation, as it stands in `density.json`.
+    """One evaluation, as stored in `density.json`.
 
     Args:
         trial: Number of its sub-directory.
-        sizes: See `Layout`.
-        densities: See `Layout`.
-        active_params: Connections that exist.
-        epochs: Length of its training.
-        val_accuracy: After the last epoch; None if it failed.
-        error: Why it failed.
-        traceback: Where it failed.
+        sizes: Layer sizes; see `Layout`.
+        densities: Layer densities; see `Layout`.
+        active_params: Number of existing connections.
+        epochs: Number of training epochs.
+        val_accuracy: Validation accuracy after the last epoch; None if the trial failed.
+        error: Message of the failure.
+        traceback: Traceback of the failure.
     """
 
     trial: str
@@ -57,19 +57,19 @@ class DensityTrial:
 
     @property
     def layout(self) -> Layout:
-        """What was trained."""
+        """The layout that was trained."""
         return Layout(tuple(self.sizes), tuple(self.densities))
 
 
 class DensityTrials:
-    """Trains layouts one after the other; a trial that has ended answers from its file.
+    """Trains layouts one after the other; a finished trial is read from its file.
 
     Args:
-        task: The data.
-        training: Common to all trials.
-        run: The search's directory.
-        observer: Told what happens.
-        seed: Of weights, masks and the order of the images, the same for all trials.
+        task: Data of the search.
+        training: Training settings of all trials.
+        run: Run directory of the search.
+        observer: Observer that is notified of events.
+        seed: Random seed of weights, masks and the order of the images, the same for all trials.
     """
 
     def __init__(self, task: Task, training: Training, run: Run, observer: Observer, seed: int):
@@ -82,10 +82,10 @@ class DensityTrials:
         return density_network(layout, self.task.input_shape, scaling, seed=self.seed, mask_seed=self.seed)
 
     def train(self, index: int, layout: Layout) -> DensityTrial:
-        """Returns the outcome of a trial, trained now or before the search was interrupted.
+        """Returns the outcome of a trial, trained now or before an interruption of the search.
 
         Raises:
-            ValueError: If the run holds another layout under this number.
+            ValueError: If the run contains another layout under this number.
         """
         name = _outcome(index)
         epochs = self.training.epochs
@@ -103,11 +103,11 @@ class DensityTrials:
         return trial
 
     def num_finished(self) -> int:
-        """Returns how many trials the run directory holds the outcome of."""
+        """Returns the number of trials with an outcome in the run directory."""
         return next(index for index in itertools.count() if not self.run.has(_outcome(index)))
 
     def best(self) -> DensityTrial:
-        """Returns the trial of the highest accuracy, of equals the one with the fewest connections.
+        """Returns the trial of the highest accuracy; among equals, the one with the fewest connections.
 
         Raises:
             ArithmeticError: If every trial failed.
@@ -145,14 +145,14 @@ def _outcome(index: int) -> str:
 
 
 class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """Asks the oracle for hyper-parameters, trains what they stand for and reports the accuracy.
+    """Asks the oracle for hyper-parameters, trains their layout and reports the accuracy.
 
-    KerasTuner's files are written anew in each process: an oracle with a seed proposes the same again.
+    KerasTuner's files are rewritten in each process: an oracle with a seed proposes the same values again.
 
     Args:
-        oracle: See `kgrow.searching.oracles`.
-        space: Turns hyper-parameters into layouts that fit.
-        trials: Trains them.
+        oracle: Oracle; see `kgrow.searching.oracles`.
+        space: Space that turns hyper-parameters into layouts within the limit.
+        trials: Trials that train the layouts.
     """
 
     def __init__(self, oracle: keras_tuner.Oracle, space: DensitySpace, trials: DensityTrials):
@@ -167,7 +167,7 @@ class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
             layout = self.space.sample(trial.hyperparameters)
             outcome = self.trials.train(int(trial.trial_id), layout)
         except Exception as error:
-            # KerasTuner would count it as a failed trial and go on.
+            # KerasTuner would count it as a failed trial and continue.
             raise keras_tuner.errors.FatalError(str(error)) from error
         if outcome.val_accuracy is None:
             raise keras_tuner.errors.FailedTrialError(outcome.traceback)
@@ -178,7 +178,7 @@ def run_tuner(tuner: DensityTuner) -> None:
     """Runs a search to its end.
 
     Raises:
-        Exception: Whatever went wrong in a trial, as it was raised there.
+        Exception: Any exception of a trial, as raised there.
     """
     try:
         with quiet_keras_tuner():
@@ -188,7 +188,7 @@ def run_tuner(tuner: DensityTuner) -> None:
 
 
 def _declare(space: DensitySpace) -> Callable[[Any], None]:
-    """Returns KerasTuner's hypermodel, which it calls to learn of the hyper-parameters."""
+    """Returns KerasTuner's hypermodel, which declares the hyper-parameters."""
 
     def build(hp: Any) -> None:
         space.sample(hp)
@@ -197,7 +197,7 @@ def _declare(space: DensitySpace) -> Callable[[Any], None]:
 
 
 def worded(trial: DensityTrial) -> str:
-    """Words a trial on one line."""
+    """Returns a one-line description of a trial."""
     sizes, densities = "-".join(map(str, trial.sizes)), " ".join(f"{density:.3f}" for density in trial.densities)
     found = f"trial {trial.trial}: {sizes}, densities {densities}, {grouped(trial.active_params)} connections, "
     return found + (f"failed: {trial.error}" if trial.error else f"validation {percent(trial.val_accuracy, 2)} %")

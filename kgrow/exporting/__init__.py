@@ -1,4 +1,4 @@
-"""A network to a small, verified file for a device."""
+"""Export of a network to a small, verified file for a device."""
 
 from kgrow.exporting.compact import compact
 from kgrow.exporting.early_exit import EarlyExit

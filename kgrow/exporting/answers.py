@@ -1,4 +1,4 @@
-"""What exported models answer over many images, and how long that takes."""
+"""Outputs of exported models over many images, and their latencies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WARMUP = 10
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """The answers of a file, or of the network that it was made of.
+    """The outputs of a file, or of the network it was made from.
 
     Args:
-        values: Logits, or probabilities where there are early exits, float32 (num_images, num_classes).
-        exits: The head after which each image stopped, int (num_images,).
-        milliseconds: Per image, float64 (num_images,); empty for a network.
+        values: Logits, or probabilities if there are early exits, float32 (num_images, num_classes).
+        exits: Head after which each image stopped, int (num_images,).
+        milliseconds: Latency per image, float64 (num_images,); empty for a network.
     """
 
     values: np.ndarray
@@ -36,16 +36,16 @@ class Answers:
 
 
 class DeviceModel:
-    """One exported file, or the files of all stages, as a device runs them: image by image.
+    """One exported file, or the files of all stages, run as on a device: image by image.
 
     Args:
-        models: Content of the file, or of a file per stage.
-        exit_indices: The heads that may answer.
-        rule: For stages: decides which head answers; a single file has its own inside.
-        num_threads: Threads that one inference may use.
+        models: Content of the file, or of one file per stage.
+        exit_indices: Heads that may answer.
+        rule: Rule that decides which head answers, for stages; a single file contains its own.
+        num_threads: Number of threads per inference.
 
     Raises:
-        ValueError: If a model is damaged, or not one that `export` writes.
+        ValueError: If a model is damaged, or was not written by `export`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class DeviceModel:
         return Answers(np.concatenate(values), np.array(exits), np.array(milliseconds))
 
     def time(self, image: np.ndarray) -> float:
-        """Returns the milliseconds that one image (height, width, channels) takes."""
+        """Returns the latency of one image (height, width, channels) in milliseconds."""
         batch = image[np.newaxis]
         batch = batch.astype(check_images(self.interpreters[0], batch))
         started = time.perf_counter()
@@ -93,7 +93,7 @@ class DeviceModel:
         outputs = self.runners[0](**{IMAGE: image})
         if EXIT_INDEX in outputs:
             return self._dequantized(0, PROBABILITIES, outputs), int(outputs[EXIT_INDEX][0])
-        # The only stage of a network of one block gives probabilities, as stages do.
+        # The only stage of a network of one block gives probabilities, like all stages.
         return self._dequantized(0, LOGITS if LOGITS in outputs else PROBABILITIES, outputs), self.exit_indices[-1]
 
     def _answer_in_stages(self, image: np.ndarray) -> tuple[np.ndarray, int]:

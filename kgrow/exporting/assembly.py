@@ -1,4 +1,4 @@
-"""`Assembly`: a TensorFlow Lite model put together from the parts of another, each weight stored once."""
+"""`Assembly`: a TensorFlow Lite model assembled from the parts of another, with each weight stored once."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ TYPE_BYTES = {
     for name, size in {"FLOAT32": 4, "FLOAT16": 2, "INT32": 4, "INT64": 8, "INT8": 1, "UINT8": 1, "BOOL": 1}.items()
 }
 TYPE_NAMES = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
-# The versions from which an operation takes int8.
+# The first versions of operations that support int8.
 VERSIONS = {"REDUCE_MAX": 2, "GREATER": 2, "SELECT_V2": 1, "IF": 1, "DEQUANTIZE": 2, "QUANTIZE": 2, "SHAPE": 1}
-# "CONVERSION_METADATA" tells how TensorFlow was called: of no use on a device.
+# "CONVERSION_METADATA" records how TensorFlow was called; a device does not need it.
 KEPT_METADATA = (b"min_runtime_version",)
 
 
@@ -37,18 +37,18 @@ def parse(model: bytes) -> Any:
     """Returns a model as objects of the schema.
 
     Raises:
-        ValueError: If it is no TensorFlow Lite model, or a damaged one.
+        ValueError: If it is not a TensorFlow Lite model, or is damaged.
     """
     if model[4:8] != b"TFL3":
         raise ValueError(f"`model` must be a TensorFlow Lite model, but got {len(model)} other bytes.")
     try:
         return flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
-    except Exception as error:  # the generated code checks nothing: whatever a cut file makes it do, it is damaged
+    except Exception as error:  # the generated code checks nothing; any error means a damaged file
         raise ValueError(f"`model` must be a whole TensorFlow Lite model, but got a damaged one: {error!r}.") from error
 
 
 def pack(model: Any) -> bytes:
-    """Returns the bytes of a model; the opposite of `parse`."""
+    """Returns the bytes of a model; the inverse of `parse`."""
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
@@ -62,7 +62,7 @@ def signature_of(model: Any) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def add_metadata(model: Any, name: bytes, data: bytes) -> None:
-    """Sets a named buffer, which interpreters ignore unless they know the name, of what `parse` returned."""
+    """Sets a named buffer of a parsed model; interpreters that do not know the name ignore it."""
     for entry in model.metadata or []:
         if entry.name == name:
             model.buffers[entry.buffer].data = np.frombuffer(data, np.uint8)
@@ -73,10 +73,10 @@ def add_metadata(model: Any, name: bytes, data: bytes) -> None:
 
 
 def remove_metadata(model: Any, name: bytes) -> None:
-    """Removes a named buffer, if there is one, from what `parse` returned."""
+    """Removes a named buffer of a parsed model, if there is one."""
     for entry in model.metadata or []:
         if entry.name == name:
-            model.buffers[entry.buffer].data = None  # others are known by their number
+            model.buffers[entry.buffer].data = None  # removal would renumber the others
     model.metadata = [entry for entry in model.metadata or [] if entry.name != name]
 
 
@@ -88,12 +88,12 @@ def _add_buffer(model: Any, data: np.ndarray) -> int:
 
 
 def operation_names(model: Any) -> list[str]:
-    """Returns the names of the operations that a model consists of, such as "CONV_2D", in the order of its table."""
+    """Returns the names of a model's operations, such as "CONV_2D", in the order of its table."""
     return [flatbuffer_utils.opcode_to_name(model, index) or "CUSTOM" for index in range(len(model.operatorCodes))]
 
 
 def operation_versions(model: Any) -> dict[str, int]:
-    """Returns the highest version of each operation that a model consists of."""
+    """Returns the highest version of each operation of a model."""
     versions: dict[str, int] = {}
     for name, code in zip(operation_names(model), model.operatorCodes, strict=True):
         versions[name] = max(versions.get(name, 0), code.version)
@@ -106,10 +106,10 @@ def type_name(tensor: Any) -> str:
 
 
 class Assembly:
-    """A model in the making.
+    """A model under construction.
 
     Args:
-        source: The model, as `parse` returns it, whose tensors and operations are copied.
+        source: Parsed model, as `parse` returns it, whose tensors and operations are copied.
     """
 
     def __init__(self, source: Any):
@@ -136,7 +136,7 @@ class Assembly:
         return _add_buffer(self.model, data)
 
     def buffer_of(self, source_index: int) -> int:
-        """Returns the index of a copied buffer, copied once."""
+        """Returns the index of a buffer's copy; each buffer is copied once."""
         if source_index not in self._buffers:
             data = self.source.buffers[source_index].data
             self._buffers[source_index] = 0 if data is None else self.buffer(data)
@@ -156,7 +156,7 @@ class Assembly:
         return len(self.model.operatorCodes) - 1
 
     def sign(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
-        """Gives the first subgraph its signature, which is the same as its inputs and outputs in order."""
+        """Sets the signature of the first subgraph, with its inputs and outputs in order."""
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = SIGNATURE.encode(), 0
         signature.inputs, signature.outputs = ([_named(*i) for i in named.items()] for named in (inputs, outputs))
@@ -172,14 +172,14 @@ class Assembly:
 
 
 class Part:
-    """A subgraph in the making; tensors of the source have one copy in it. Made by `Assembly.subgraph`."""
+    """A subgraph under construction, made by `Assembly.subgraph`; each source tensor has one copy in it."""
 
     def __init__(self, assembly: Assembly, graph: Any, index: int):
         self.assembly, self.graph, self.index = assembly, graph, index
         self._tensors: dict[int, int] = {}
 
     def tensor(self, source_index: int) -> int:
-        """Returns the index here of a tensor of the source's only subgraph."""
+        """Returns this subgraph's index of a tensor of the source's only subgraph."""
         if source_index not in self._tensors:
             tensor = copy.copy(self.assembly.source.subgraphs[0].tensors[source_index])
             tensor.buffer = self.assembly.buffer_of(tensor.buffer)
@@ -194,7 +194,7 @@ class Part:
         return self._append(tensor)
 
     def new(self, shape: Sequence[int], dtype: str, quantization: Any = None) -> int:
-        """Returns a new tensor that an operation will fill."""
+        """Returns a new tensor that an operation writes."""
         tensor = schema.TensorT()
         tensor.shape, tensor.type = list(shape), getattr(schema.TensorType, dtype.upper())
         tensor.quantization, tensor.hasRank = quantization, True
@@ -207,15 +207,15 @@ class Part:
         return index
 
     def quantization(self, index: int) -> Any:
-        """Returns scale and zero point of a tensor here."""
+        """Returns scale and zero point of a tensor of this subgraph."""
         return self.graph.tensors[index].quantization
 
     def is_quantized(self, index: int) -> bool:
-        """Whether a tensor here is int8."""
+        """Returns whether a tensor of this subgraph is int8."""
         return self.graph.tensors[index].type == schema.TensorType.INT8
 
     def copy_operation(self, operation: Any) -> None:
-        """Appends an operation of the source and the tensors it needs."""
+        """Appends an operation of the source and its tensors."""
         code = self.assembly.source.operatorCodes[operation.opcodeIndex]
         name = flatbuffer_utils.opcode_to_name(self.assembly.source, operation.opcodeIndex)
         twin = copy.copy(operation)
@@ -250,7 +250,7 @@ class Part:
         return result
 
     def touch(self, tensor: int) -> None:
-        """Appends an operation that reads no more of a tensor than its shape, yet counts as a use of it."""
+        """Appends an operation that reads only a tensor's shape but counts as a use of it."""
         shape = self.new((len(self.graph.tensors[tensor].shape),), "int32")
         self.operation("SHAPE", (tensor,), (shape,), outType=schema.TensorType.INT32)
 

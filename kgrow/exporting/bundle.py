@@ -1,12 +1,12 @@
-"""What is written for a device: a `.tflite` file that describes itself, or a folder with all that goes with it.
+"""Files for a device: a `.tflite` file that describes itself, or a folder with all companion files.
 
-Every model carries its description twice: as JSON in a metadata buffer named "kgrow", which a program on the device
-reads, and as a zip after its end, which `unzip` and `zipfile` read together with the labels. Interpreters ignore both.
-The zip's comment is the seal of the file: the hash of all that comes before.
+Every model contains its description twice: as JSON in a metadata buffer named "kgrow", for programs on the device, and
+as a zip after its end, which `unzip` and `zipfile` read together with the labels. Interpreters ignore both. The zip's
+comment is the seal of the file: the hash of all bytes before it.
 
-A folder holds `model.tflite` (or `stage_0.tflite` and so on), `labels.txt`, `metadata.json`, `run.py`, which classifies
-images where neither kgrow nor TensorFlow is installed, and for one model that TensorFlow Lite Micro runs `model_data.h`
-and `model_data.cc`; see `kgrow.exporting.c_source`.
+A folder holds `model.tflite` (or `stage_0.tflite` and further stages), `labels.txt`, `metadata.json` and `run.py`,
+which classifies images without kgrow or TensorFlow. For a single model that TensorFlow Lite Micro runs it also holds
+`model_data.h` and `model_data.cc`; see `kgrow.exporting.c_source`.
 """
 
 from __future__ import annotations
@@ -40,19 +40,20 @@ from kgrow.exporting.standard_metadata import add_standard_metadata
 from kgrow.task import Task
 
 METADATA_NAME = b"kgrow"
-BYTECODE = "__pycache__"  # which Python leaves where `run.py` is imported from
+BYTECODE = "__pycache__"  # which Python creates when `run.py` is imported
 LABELS, PROGRAM = "labels.txt", "run.py"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
 TIMES = ("latency_ms", "latency_p95_ms")
-LOCAL = (*TIMES, "name", "operations")  # what only a folder's `metadata.json` says
+LOCAL = (*TIMES, "name", "operations")  # keys that only a folder's `metadata.json` has
 
 
 def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
     """Returns where to write.
 
     Raises:
-        ValueError: If the path is neither a `.tflite` file nor a folder, or a run's, or stages are to go into one file.
-        FileExistsError: If it is a folder that holds anything but an earlier bundle.
+        ValueError: If the path is neither a `.tflite` file nor a folder, or belongs to a run, or one file is given for
+            stages.
+        FileExistsError: If it is a folder that contains anything but an earlier bundle.
     """
     target = Path(path)
     _check_parent(target)
@@ -74,7 +75,7 @@ def check_target(path: str | os.PathLike[str], options: ExportOptions) -> Path:
 
 
 def _check_parent(target: Path) -> None:
-    """Raises what writing would raise, before the work that comes first."""
+    """Raises the errors of writing in advance, before the long work."""
     parent = next((folder for folder in target.absolute().parents if folder.exists()), target)  # "/" has none
     if not parent.is_dir():
         raise ValueError(f"`path` must be in a folder, but '{parent}' is a file.")
@@ -83,7 +84,7 @@ def _check_parent(target: Path) -> None:
 
 
 def _listed(folder: Path) -> list[str]:
-    """Returns the names of the files that an earlier bundle says it consists of; none if there is no bundle."""
+    """Returns the file names that an earlier bundle lists; none if there is no bundle."""
     try:
         description = json.loads(read_file(folder / METADATA))
         check_fields(folder, description, FOLDER_FIELDS)
@@ -95,20 +96,20 @@ def _listed(folder: Path) -> list[str]:
 def _is_bundle(folder: Path) -> bool:
     listed = _listed(folder)
     ours = {METADATA, *listed}
-    unfinished = {temporary(Path(name)).name for name in ours}  # what a kill left of one
+    unfinished = {temporary(Path(name)).name for name in ours}  # partial files left by a kill
     return bool(listed) and {entry.name for entry in folder.iterdir()} <= ours | unfinished | {BYTECODE}
 
 
 def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str, Any]:
-    """Returns the description that a model carries: what it reads and gives, and what was measured.
+    """Returns the description that a model contains: inputs, outputs and measurements.
 
     Args:
-        artefact: What was measured.
-        task: The data.
-        options: What the file is like.
+        artefact: Measurements of the file.
+        task: Data of the network.
+        options: Export options.
     """
     measured = dataclasses.asdict(artefact)
-    # Neither what it becomes a part of or what follows from the rest, nor times: the same network gives the same file.
+    # Paths, derived values and times are left out: the same network gives the same file.
     for name in ("path", "bytes", "gzip_bytes", "test_accuracy_interval", *TIMES):
         del measured[name]
     if artefact.early_exit:
@@ -124,7 +125,7 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
             "shape": list(task.input_shape),
             "layout": "NHWC, gray or RGB",
             "dtype": options.pixels(task.dtype.name),
-            # To which a device scales what it decodes from files; unlike the mean, it says what black and white are.
+            # The scale of pixels decoded from files; unlike the mean, it defines black and white.
             "range": list(task.pixel_range),
             "scaling": "none: raw pixels, scaled inside" if task.dtype == "uint8" else "none: as in the data set",
         },
@@ -138,13 +139,13 @@ def describe(artefact: Artefact, task: Task, options: ExportOptions) -> dict[str
 def local_of(
     models: Sequence[bytes], target: Path, name: Any = None, artefact: Artefact | None = None
 ) -> dict[str, Any]:
-    """Returns what only a folder's `metadata.json` says: latencies, the name in C, and what the models consist of.
+    """Returns the entries of a folder's `metadata.json` only: latencies, the name in C, and the models' operations.
 
     Args:
         models: Content of the files.
-        target: The folder.
-        name: What the C source puts in front of its names; that of the folder in place of what C does not allow.
-        artefact: What was measured; None if the times are not known.
+        target: Target folder.
+        name: Prefix of the names in the C source; by default the folder's name with invalid characters replaced.
+        artefact: Measurements; None if the times are not known.
     """
     is_allowed = isinstance(name, str) and is_identifier(name)
     times = {name: getattr(artefact, name) for name in (*TIMES, "early_exit")} if artefact else dict.fromkeys(TIMES)
@@ -156,14 +157,14 @@ def local_of(
 
 
 def self_describing(model: bytes, description: Mapping[str, Any]) -> bytes:
-    """Returns a model with its description inside, and after its end, and with its seal."""
+    """Returns a model with its description inside and after its end, and with its seal."""
     parsed = parse(model)
     text = json.dumps(description, separators=(",", ":")).encode()
     add_metadata(parsed, METADATA_NAME, text)
     add_standard_metadata(parsed, description, LABELS)
     appended = io.BytesIO(pack(parsed))
     appended.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(appended, "a") as archive:  # not compressed: MediaPipe refuses the file otherwise
+    with zipfile.ZipFile(appended, "a") as archive:  # not compressed: MediaPipe rejects a compressed one
         archive.writestr(zipfile.ZipInfo(METADATA, EPOCH), text)
         archive.writestr(zipfile.ZipInfo(LABELS, EPOCH), _labels(description["classes"]))
         archive.comment = SEAL + bytes(HASH_LENGTH)  # room for the hash
@@ -176,7 +177,7 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], list[bytes]]:
 
     Raises:
         FileNotFoundError: If there is neither.
-        ValueError: If it is not one of kgrow's, or damaged.
+        ValueError: If it was not written by kgrow, or is damaged.
     """
     if not path.exists() or (path.is_dir() and not (path / METADATA).exists()):
         raise FileNotFoundError(f"`path` must be a run or an exported folder or file, but '{path}' is neither.")
@@ -188,13 +189,13 @@ def _labels(classes: Sequence[str]) -> str:
 
 
 def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any], local: Mapping[str, Any]) -> None:
-    """Writes a file, or a folder as a whole; what was there before is replaced at the end.
+    """Writes a file, or a whole folder; earlier content is replaced at the end.
 
     Args:
-        target: What `check_target` returned.
-        models: One model, or one per stage, each as `self_describing` returned it.
-        description: What `describe` returned.
-        local: What `local_of` returned.
+        target: Path that `check_target` returned.
+        models: One model, or one per stage, each as returned by `self_describing`.
+        description: Description that `describe` returned.
+        local: Entries that `local_of` returned.
     """
     if target.suffix == ".tflite" and not target.is_dir():
         write_atomic(target, models[0])
@@ -203,13 +204,13 @@ def write(target: Path, models: Sequence[bytes], description: Mapping[str, Any],
 
 
 def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    """Puts a folder in the place of an earlier one, which comes back if that fails.
+    """Replaces an earlier folder by a new one; the earlier one is restored if that fails.
 
-    Names are unique, so nobody's folder is in the way. A kill between the two renames leaves the earlier folder, whole,
-    under the hidden name.
+    Names are unique, so they cannot collide with another folder. A kill between the two renames leaves the whole
+    earlier folder under the hidden name.
     """
-    target = target.resolve()  # what a link stands for is meant, not the link
-    # Whoever stands in it would stay in the earlier one.
+    target = target.resolve()  # replace the target of a link, not the link
+    # A process with this working directory would stay in the earlier folder.
     scratch = None if target == Path.cwd() else _scratch_beside(target)
     if scratch is None:
         _fill_folder(target, files)
@@ -229,13 +230,13 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
                 os.replace(old, target)
             raise
     finally:
-        # Not there, the earlier folder could not be put back: it stays in the scratch folder.
+        # If this fails, the earlier folder cannot be restored: it stays in the scratch folder.
         if target.is_dir() or not old.exists():
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _scratch_beside(target: Path) -> Path | None:
-    """Returns a new folder beside another one, None if its parent is closed, as that of a mount may be."""
+    """Returns a new folder beside another one, None if the parent is not writable, as that of a mount may be."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -247,7 +248,7 @@ def _scratch_beside(target: Path) -> Path | None:
 
 
 def _moved(folder: Path, to: Path) -> bool:
-    """Moves a folder; returns whether that is possible: not where another volume begins, nor with another's folder."""
+    """Moves a folder and returns whether it worked; it fails across volumes and for another user's folder."""
     try:
         os.replace(folder, to)
     except OSError as error:
@@ -258,10 +259,10 @@ def _moved(folder: Path, to: Path) -> bool:
 
 
 def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes file by file, the description last: until then the hashes say that the folder is not whole.
+    """Writes the files one by one, the description last; until then the hashes mark the folder as incomplete.
 
-    A description of all files, earlier and new, comes first: what a kill leaves is still known as a bundle, which the
-    same export replaces.
+    A description of all earlier and new files comes first: a folder left by a kill is still recognized as a bundle, and
+    the same export replaces it.
     """
     description = json.loads(files[METADATA])
     earlier = _listed(folder)
@@ -275,7 +276,7 @@ def _fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def folder_files(models: Sequence[bytes], description: Mapping[str, Any], local: Mapping[str, Any]) -> dict[str, bytes]:
-    """Returns the files of a folder by name, the description of all of them last; arguments are those of `write`."""
+    """Returns the files of a folder by name, with their description last; arguments are those of `write`."""
     names = [MODEL] if len(models) == 1 else [f"stage_{stage}.tflite" for stage in range(len(models))]
     files = dict(zip(names, models, strict=True))
     files[LABELS] = _labels(description["classes"]).encode()

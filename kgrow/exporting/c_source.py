@@ -1,4 +1,4 @@
-"""The C source of a model for TensorFlow Lite Micro, under names of its own, so that a program can hold several."""
+"""The C source of a model for TensorFlow Lite Micro, with a name prefix so that a program can contain several."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ const char* const {name}_class_names[] = {{
 
 
 def identifier(text: str) -> str:
-    """Returns the nearest name that C allows, such as "my_flowers" of "my flowers"."""
+    """Returns the closest valid C name, such as "my_flowers" for "my flowers"."""
     words = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
     return words if words[:1].isalpha() else f"{DEFAULT_NAME}_{words}".rstrip("_")
 
 
 def is_identifier(text: str) -> bool:
-    """Whether C allows a name, in front of others too."""
+    """Returns whether a name is valid in C, also as a prefix."""
     return identifier(text) == text
 
 
@@ -65,8 +65,8 @@ def c_files(model: bytes, name: str, classes: Sequence[str]) -> dict[str, bytes]
     """Returns the header and the source of a model that TensorFlow Lite Micro runs.
 
     Args:
-        model: The file's content; its zip and its standard metadata are of no use there, and left out.
-        name: In front of what they define.
+        model: Content of the file; its zip and its standard metadata are not needed there and are left out.
+        name: Prefix of the defined names.
         classes: Names of the classes.
     """
     parsed = parse(model)
@@ -91,6 +91,6 @@ def c_files(model: bytes, name: str, classes: Sequence[str]) -> dict[str, bytes]
 
 
 def _literal(text: str) -> str:
-    """Returns a string literal; what is not plain ASCII, as octal bytes of UTF-8, which no digit can prolong."""
+    """Returns a string literal; other than plain ASCII becomes octal UTF-8 bytes, which no digit can extend."""
     plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode())
     return f'"{"".join(plain)}"'

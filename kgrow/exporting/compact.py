@@ -10,18 +10,18 @@ from kgrow.network import GrowingNetwork
 
 
 def compact(network: GrowingNetwork, exit_indices: Sequence[int] | None = None) -> GrowingNetwork:
-    """Returns a smaller network with the same logits in inference, float32 rounding aside; see `remove_dead`.
+    """Returns a smaller network with the same logits in inference up to float32 rounding; see `remove_dead`.
 
     Args:
-        network: Left as it is.
-        exit_indices: The heads whose logits are wanted: blocks after the last of them are cut, and the other heads stay
-            but may give other logits, as what only they read is removed. All heads are preserved by default.
+        network: Network to compact; it is not changed.
+        exit_indices: Heads whose logits are preserved. Blocks after the last of them are cut. Other heads stay but may
+            give other logits, because layers that only they read are removed. All heads are preserved by default.
 
     Returns:
         A new network; a head has the same index as before.
 
     Raises:
-        ValueError: If there is no head of such an index.
+        ValueError: If there is no head with such an index.
     """
     blocks = network.architecture.blocks
     wanted = range(len(blocks)) if exit_indices is None else exit_indices

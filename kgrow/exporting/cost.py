@@ -1,4 +1,4 @@
-"""What a `.tflite` file costs, computed from the file: its peak RAM on a microcontroller, and MACs."""
+"""Costs of a `.tflite` file, computed from the file: its peak RAM on a microcontroller, and MACs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Walk:
         self.scratch: list[Lifetime] = []
 
     def run(self, subgraph: int) -> None:
-        """Goes through a subgraph and those inside it."""
+        """Visits a subgraph and its nested subgraphs."""
         graph, tensors = self.model.subgraphs[subgraph], self.tensors[subgraph]
         for index in graph.inputs:
             tensors[index].create(self.step)
@@ -59,10 +59,10 @@ class _Walk:
 
 
 def lifetimes(model: Any) -> list[Lifetime]:
-    """Returns what needs a place in the arena, in the order TensorFlow Lite Micro numbers it.
+    """Returns the lifetimes of arena buffers, in the numbering of TensorFlow Lite Micro.
 
     Args:
-        model: What `kgrow.exporting.assembly.parse` returned.
+        model: Model that `kgrow.exporting.assembly.parse` returned.
     """
     walk = _Walk(model)
     walk.run(0)
@@ -70,7 +70,7 @@ def lifetimes(model: Any) -> list[Lifetime]:
 
 
 def tensor_bytes(model: Any, tensor: Any) -> int:
-    """Returns the memory of a tensor in bytes, 0 for a weight, which stays where the file is."""
+    """Returns the memory of a tensor in bytes, 0 for a weight, which is read from the file in place."""
     data = model.buffers[tensor.buffer].data
     if data is not None and len(data):
         return 0
@@ -78,15 +78,15 @@ def tensor_bytes(model: Any, tensor: Any) -> int:
 
 
 def arena_bytes(model: bytes) -> int:
-    """Returns the bytes that TensorFlow Lite Micro's planner gives to activations: the head of its arena.
+    """Returns the bytes that TensorFlow Lite Micro's planner needs for activations: the head of its arena.
 
-    Its structures come on top, some 100 bytes per operation on a 32 bit processor.
+    The interpreter's structures come on top, about 100 bytes per operation on a 32 bit processor.
 
     Args:
-        model: The file's content; a plan in it is followed.
+        model: Content of the file; a plan in it is followed.
 
     Raises:
-        ValueError: If it is no TensorFlow Lite model.
+        ValueError: If it is not a TensorFlow Lite model.
     """
     parsed = parse(model)
     plan = _read_plan(parsed)
@@ -99,12 +99,12 @@ def arena_bytes(model: bytes) -> int:
 
 
 def completed(fixed: Sequence[tuple[int, Lifetime]], free: Sequence[Lifetime]) -> list[tuple[int, Lifetime]]:
-    """Returns where TensorFlow Lite Micro's planner places everything, given where a plan has placed a part."""
+    """Returns the placement of everything by TensorFlow Lite Micro's planner, given a plan for a part of it."""
     return place(sorted(reversed(free), key=lambda life: -life.size), fixed)
 
 
 def _read_plan(model: Any) -> list[int]:
-    """Returns the offset per tensor that a file asks for, -1 where it asks for none; empty without a plan."""
+    """Returns the offset per tensor that a file requests, -1 for no request; empty without a plan."""
     for entry in model.metadata or []:
         if entry.name == PLAN:
             return np.frombuffer(bytes(bytearray(model.buffers[entry.buffer].data)), np.int32)[3:].tolist()
@@ -112,13 +112,13 @@ def _read_plan(model: Any) -> list[int]:
 
 
 def macs(model: bytes) -> int:
-    """Counts the multiply-accumulates of an image that runs through the whole file, from the shapes in it.
+    """Counts the multiply-accumulates of an image through the whole file, from the shapes in it.
 
     Args:
-        model: The file's content.
+        model: Content of the file.
 
     Raises:
-        ValueError: If it is no TensorFlow Lite model.
+        ValueError: If it is not a TensorFlow Lite model.
     """
     parsed = parse(model)
     codes = [code.builtinCode for code in parsed.operatorCodes]

@@ -1,8 +1,8 @@
 r"""Files cut from a model of all heads: one head, early exits in one file, or a file per stage.
 
-A stage is what is computed for one head and not for any earlier one. In the file with early exits, stage 0 is the main
-graph; what follows it stands in the second branch of an `IF` that asks whether the answer is confident enough, and so
-on, nested. Weights and ranges of values are those of the model, so all of these files agree.
+A stage contains the operations needed for one head and not for any earlier one. In the file with early exits, stage 0
+is the main graph. The next stage is the second branch of an `IF` that tests the confidence, and further stages are
+nested in the same way. Weights and ranges of values are those of the model, so all of these files agree.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ OUTPUT_DTYPES = ("float32", "uint8", "int8")
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What is computed between one head and the one before.
+    """The operations between one head and the one before.
 
     Args:
-        operations: Positions in the source's list, in order.
-        inputs: Tensors of the source that earlier stages computed and this or a later stage reads.
-        logits: Tensor of the source.
-        probabilities: Tensor of the source.
+        operations: Positions in the source's list of operations, in order.
+        inputs: Source tensors that earlier stages computed and this or a later stage reads.
+        logits: Logits tensor of the source.
+        probabilities: Probabilities tensor of the source.
     """
 
     operations: tuple[int, ...]
@@ -40,11 +40,11 @@ class Stage:
 
 
 def split(source: Any, exit_indices: Sequence[int]) -> list[Stage]:
-    """Returns the stages of a model that ends in the given heads.
+    """Returns the stages of a model with the given heads.
 
     Args:
-        source: What `parse` returned.
-        exit_indices: Increasing.
+        source: Model that `parse` returned.
+        exit_indices: Head indices, increasing.
     """
     graph = source.subgraphs[0]
     (image,), outputs = signature_of(source)[0].values(), signature_of(source)[1]
@@ -78,11 +78,11 @@ def _needed(graph: Any, producer: dict[int, int], tensors: Iterable[int]) -> set
 
 
 def one_head(model: bytes, exit_index: int, output_dtype: str = "float32", single_output: bool = False) -> bytes:
-    """Returns the file of one head: from `image` to `probabilities` and `logits`.
+    """Returns the file of one head, from `image` to `probabilities` and `logits`.
 
     Args:
-        model: What `Exporter.convert` returned.
-        exit_index: One of the heads that were converted.
+        model: Model that `Exporter.convert` returned.
+        exit_index: Index of a converted head.
         output_dtype: Type of the outputs: `"float32"`, or `"uint8"` or `"int8"` for a quantized model.
         single_output: Whether `logits` are left out.
     """
@@ -92,7 +92,7 @@ def one_head(model: bytes, exit_index: int, output_dtype: str = "float32", singl
     main = assembly.subgraph()
     (image,) = (main.tensor(index) for index in stage.inputs)
     _copy(main, stage)
-    # Probabilities first, as in a file with early exits: a microcontroller knows outputs by their number.
+    # Probabilities first, as in a file with early exits: a microcontroller addresses outputs by number.
     outputs = {PROBABILITIES: main.tensor(stage.probabilities)}
     if not single_output:
         outputs[LOGITS] = main.tensor(stage.logits)
@@ -102,14 +102,14 @@ def one_head(model: bytes, exit_index: int, output_dtype: str = "float32", singl
 
 
 def early_exits(model: bytes, exit_indices: Sequence[int], rule: ExitRule, output_dtype: str = "float32") -> bytes:
-    """Returns the file that answers at the first head that is confident enough, without running what comes after it.
+    """Returns the file that answers at the first confident head, without running the later layers.
 
-    From `image` to `probabilities` (1, num_classes) and `exit_index` (1,), int32: the head after which it stopped.
+    It maps `image` to `probabilities` (1, num_classes) and `exit_index` (1,), int32: the head after which it stopped.
 
     Args:
-        model: What `Exporter.convert` returned.
-        exit_indices: The heads at which it may stop, increasing.
-        rule: Decides which head answers, as in `predict_early`. `set_threshold` changes its threshold later.
+        model: Model that `Exporter.convert` returned.
+        exit_indices: Heads at which it may stop, increasing.
+        rule: Rule that decides which head answers, as in `predict_early`. `set_threshold` changes its threshold later.
         output_dtype: Type of the probabilities: `"float32"`, or `"uint8"` or `"int8"` for a quantized model.
     """
     source = parse(model)
@@ -132,7 +132,7 @@ def _nest(
     fallback: str,
     best: int | None,
 ) -> tuple[int, int]:
-    """Fills a subgraph with the first stage and what may follow it; returns the tensors of answer and exit."""
+    """Fills a subgraph with the first stage and the following ones; returns the tensors of answer and exit."""
     stage, following = stages[0], stages[1:]
     _copy(part, stage)
     answer = part.tensor(stage.probabilities)
@@ -157,8 +157,8 @@ def _nest(
         carried = branch.like(stage.probabilities)
         branch.graph.inputs = [*(branch.tensor(index) for index in following[0].inputs), carried]
         if branch is leave:
-            # An input that nothing reads has no lifetime for TensorFlow Lite Micro: its place would be shared with
-            # values in use, and the copy into it would overwrite them.
+            # An input that nothing reads has no lifetime for TensorFlow Lite Micro: values in use would share its
+            # place, and the copy into it would overwrite them.
             for tensor in branch.graph.inputs[:-1]:
                 branch.touch(tensor)
             branch.graph.outputs = [carried, branch.constant(np.array([exit_indices[0]], np.int32))]
@@ -171,18 +171,18 @@ def _nest(
 
 
 def set_threshold(model: bytes, rule: ExitRule) -> bytes:
-    """Returns a file with early exits that differs in its threshold alone; nothing is converted again.
+    """Returns a file with early exits with only its threshold changed; nothing is converted again.
 
     Args:
-        model: What `early_exits` returned.
-        rule: With another threshold, but the fallback that the model has.
+        model: File that `early_exits` returned.
+        rule: Rule with another threshold and the fallback of the model.
 
     Raises:
-        ValueError: If the model has no early exits, or another number of them than the rule has thresholds for.
+        ValueError: If the model has no early exits, or the rule has another number of thresholds.
     """
     parsed = parse(model)
     codes = [code.builtinCode for code in parsed.operatorCodes]
-    limits = []  # in the order of the exits: a branch stands behind the graph that it belongs to
+    limits = []  # in the order of the exits: a branch follows the graph that it belongs to
     for graph in parsed.subgraphs:
         made_by = {int(op.outputs[0]): op for op in graph.operators}
         branches = [op for op in graph.operators if codes[op.opcodeIndex] == IF]
@@ -196,14 +196,14 @@ def set_threshold(model: bytes, rule: ExitRule) -> bytes:
 
 
 def stage_files(model: bytes, exit_indices: Sequence[int]) -> list[bytes]:
-    """Returns one file per stage, for callers that decide between them or use delegates.
+    """Returns one file per stage, for callers that decide between stages or use delegates.
 
-    The first reads `image`. Each gives `probabilities` of its own head, and what later ones read: feature maps whose
-    names, `features_0`, `features_1` and so on, are the same in all files.
+    The first reads `image`. Each gives `probabilities` of its own head, and the feature maps that later stages read.
+    Their names, `features_0`, `features_1` and further ones, are the same in all files.
 
     Args:
-        model: What `Exporter.convert` returned.
-        exit_indices: The heads at which a file ends, increasing.
+        model: Model that `Exporter.convert` returned.
+        exit_indices: Heads at which a file ends, increasing.
     """
     source = parse(model)
     graph, stages = source.subgraphs[0], split(source, exit_indices)
@@ -230,7 +230,7 @@ def _copy(part: Part, stage: Stage) -> None:
 
 
 def _threshold(quantization: Any, threshold: float) -> np.ndarray:
-    """Returns what a confidence must be greater than, (1, 1), in the type that confidences have."""
+    """Returns the value that a confidence must exceed, (1, 1), in the type of the confidences."""
     if quantization is None:
         return np.nextafter(np.full((1, 1), threshold, np.float32), np.float32(-1))
     steps = np.ceil(threshold / float(quantization.scale[0])) + int(quantization.zeroPoint[0]) - 1

@@ -13,13 +13,13 @@ from kgrow.exporting.exporter import ONE_RANGE_PER_DENSE, Exporter, convert_floa
 from kgrow.exporting.quantized import fake_quant_kernel
 from kgrow.network import GrowingNetwork
 
-# TensorFlow's converter leaves kernels of fewer weights in float32.
+# TensorFlow's converter keeps kernels with fewer weights in float32.
 SMALLEST = 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class DynamicRange(Exporter):
-    """Writes the weights of larger layers in 8 bits; what flows between layers stays float32.
+    """Writes the weights of larger layers in 8 bits; activations between layers stay float32.
 
     TensorFlow Lite Micro does not run such a file.
     """
@@ -40,5 +40,5 @@ class DynamicRange(Exporter):
 
 
 def converter_options() -> dict[str, Any]:
-    """Returns what is set on TensorFlow's converter."""
+    """Returns the attributes to set on TensorFlow's converter."""
     return {"optimizations": [tf.lite.Optimize.DEFAULT], **ONE_RANGE_PER_DENSE}

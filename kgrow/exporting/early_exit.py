@@ -1,4 +1,4 @@
-"""`EarlyExit`: how an exported classifier decides to answer before its last head."""
+"""`EarlyExit`: settings for answers before the last head of an exported classifier."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from kgrow.task import Task
 
 @dataclasses.dataclass(frozen=True)
 class EarlyExit:
-    """What an early answer may cost, and how it is shipped.
+    """Settings of early exits: their threshold, their allowed loss, and their file format.
 
     Args:
-        threshold: Smallest confidence to answer with, of all heads or of each before the last; by default it is chosen
-            on the validation split.
-        fallback: Which head answers if none reaches it, see `ExitRule`; by default that is chosen there too.
-        max_loss: Accuracy that may be lost there against the full network, in [0, 1]: the cheapest threshold that keeps
-            within it by a standard error; see `choose_rule`.
-        max_cost: Mean multiply-accumulates over those of the full network, in (0, 1], in place of `max_loss`: the most
-            accurate threshold within it.
-        stages: Whether to write a file per stage, for callers that loop or use delegates, in place of one file.
+        threshold: Smallest confidence to answer with, of all heads or of each before the last; chosen on the validation
+            split by default.
+        fallback: Head that answers if none reaches the threshold, see `ExitRule`; chosen on the validation split by
+            default.
+        max_loss: Largest loss of validation accuracy against the full network, in [0, 1]. The cheapest threshold that
+            stays within it by a standard error is chosen; see `choose_rule`.
+        max_cost: Largest ratio of mean multiply-accumulates to those of the full network, in (0, 1], instead of
+            `max_loss`. The most accurate threshold within it is chosen.
+        stages: Whether to write a file per stage instead of one file, for callers that loop or use delegates.
     """
 
     threshold: float | Sequence[float] | None = None
@@ -47,7 +48,7 @@ class EarlyExit:
             object.__setattr__(self, "threshold", self.rules()[0].threshold)
 
     def rules(self) -> list[ExitRule]:
-        """Returns those that a given threshold leaves to choose from, none without one."""
+        """Returns the rules left to choose from for a given threshold; an empty list without one."""
         if self.threshold is None:
             return []
         is_per_head = isinstance(ExitRule(self.threshold, "last").threshold, tuple)
@@ -55,13 +56,13 @@ class EarlyExit:
         return [ExitRule(self.threshold, fallback) for fallback in fallbacks]
 
     def of_heads(self, exit_indices: Sequence[int]) -> EarlyExit:
-        """Returns the same for the heads that may answer: without the thresholds of others.
+        """Returns the settings for the heads that may answer, without the thresholds of other heads.
 
         Args:
-            exit_indices: Those heads, increasing.
+            exit_indices: Heads that may answer, increasing.
 
         Raises:
-            ValueError: If there is a threshold per head, but not one for each before the last of them.
+            ValueError: If there is a threshold per head, but not one for each of these heads before the last.
         """
         if not isinstance(self.threshold, tuple):
             return self
@@ -71,16 +72,16 @@ class EarlyExit:
     def resolve(
         self, network: GrowingNetwork, task: Task, exit_indices: Sequence[int], exported: Architecture
     ) -> ExitRule:
-        """Returns the rule, chosen on the validation split as far as it is not given.
+        """Returns the rule; missing parts are chosen on the validation split.
 
         Args:
-            network: As it was before the export.
-            task: Gives the validation split.
-            exit_indices: The heads that may answer, from the first on.
-            exported: What is left of its architecture in the file, which is what an answer costs.
+            network: Network before the export.
+            task: Data with the validation split.
+            exit_indices: Heads that may answer, from the first on.
+            exported: Architecture in the file, which determines the cost of an answer.
         """
         costs = [exported.macs(head, passing=exit_indices) for head in exit_indices]
-        # A threshold that is given is taken, whatever it costs.
+        # A given threshold is used at any cost.
         most = self.max_cost if self.threshold is None else None
         whole = exported.macs(exit_indices[-1])
         if most is not None and costs[0] > most * whole:

@@ -1,4 +1,4 @@
-"""`export`: a network to a verified file, or a bundle for a device, with a report."""
+"""`export`: writes a network to a verified file or a bundle for a device, with a report."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ REPRESENTATIVE_IMAGES = 512
 def export(
     network: GrowingNetwork, task: Task, path: str | os.PathLike[str], options: ExportOptions | None = None
 ) -> Artefact:
-    """Writes a network for a device, and proves on the test split that what is written answers as the network does.
+    """Writes a network for a device after proving on the test split that the file's outputs match the network's.
 
-    What pruning made superfluous is removed before the conversion; the comparison is with the network as it was. What
-    is there already is replaced only by what passed.
+    Parts that pruning made superfluous are removed before the conversion; the comparison is with the original network.
+    Existing files are replaced only after the verification passes.
 
     Args:
-        network: Its pruned weights are set to zero; otherwise it is left alone.
-        task: Gives the test split, representative images of the training split and the type of the raw pixels.
-        path: A file if it ends in ".tflite", else the folder of a bundle; see `kgrow.exporting.bundle`.
-        options: What the file is like.
+        network: Network to export; its pruned weights are set to zero, and nothing else is changed.
+        task: Data with the test split, representative images of the training split and the type of the raw pixels.
+        path: Target file if it ends in ".tflite", else the folder of a bundle; see `kgrow.exporting.bundle`.
+        options: Export options.
 
     Returns:
-        What was measured on the written model.
+        Measurements of the written model.
 
     Raises:
         ValueError: If an argument is not usable, or network and task do not fit.
-        ExportError: If the file's answers are too far from the network's.
+        ExportError: If the file's outputs differ too much from the network's.
         OSError: If the file cannot be written.
 
     Example:
@@ -76,15 +76,15 @@ def export_to(
     run: Run | None = None,
     observer: Observer | None = None,
 ) -> Artefact:
-    """Does what `export` does, to a path that was checked; a search writes its own file so.
+    """Exports to a path that was already checked, as a search does.
 
     Args:
-        network: See `export`.
-        task: See `export`.
-        target: Where the file goes.
-        options: See `export`.
-        run: Where epochs of fine-tuning are written, to go on after an interruption; None writes none.
-        observer: Told of their steps.
+        network: Network; see `export`.
+        task: Data; see `export`.
+        target: Target path.
+        options: Export options; see `export`.
+        run: Run that stores fine-tuning epochs, so that they can be resumed; None writes none.
+        observer: Observer that is notified of fine-tuning steps.
     """
     exporter = lookup(EXPORTERS, options.quantization, "quantization")
     head = check_exit_index(network, options.exit_index)
@@ -106,10 +106,10 @@ def export_to(
         )
         exporter = Int8(tune=tune)
     smaller, images = compact(network, heads), representative_dataset(task, options.seed)
-    # Before the conversion: it may say that no threshold is cheap enough.
+    # Runs before the conversion, because it may find that no threshold is cheap enough.
     rule = early_exit.resolve(network, task, heads, smaller.architecture) if early_exit else None
     converted = converted_by(exporter, smaller, heads, pixels, images)
-    # By the validation images: which epoch of fine-tuning counts, and when an image may leave early.
+    # The validation images decide which epoch of fine-tuning is kept, and when an image may exit early.
     is_decided = options.fine_tune_epochs > 0 or (early_exit is not None and len(early_exit.rules()) != 1)
     result = Converted(
         models=_cut(converted, heads, rule, options),
@@ -124,7 +124,7 @@ def export_to(
 
 
 def check_representative_dataset(task: Task, quantization: str) -> None:
-    """Raises ValueError if a task has too few training images to fix the ranges of activations in 8 bits."""
+    """Raises ValueError if a task has too few training images to calibrate the ranges of 8-bit activations."""
     if quantization == "int8" and len(task.train) < MIN_IMAGES:
         raise ValueError(
             f"`dataset` must have at least {MIN_IMAGES} training images for an int8 file, but got {len(task.train)}. "
@@ -133,14 +133,14 @@ def check_representative_dataset(task: Task, quantization: str) -> None:
 
 
 def representative_dataset(task: Task, seed: int = 0) -> np.ndarray:
-    """Returns raw training images that fix the ranges of activations: 512, or all of them if there are fewer."""
+    """Returns raw training images to calibrate the ranges of activations: 512, or all if there are fewer."""
     size = min(REPRESENTATIVE_IMAGES, len(task.train))
     rows = np.random.default_rng((seed, size)).choice(len(task.train), size, replace=False)
     return np.asarray(task.train.images[np.sort(rows)])
 
 
 def _live_heads(network: GrowingNetwork, last: int) -> tuple[int, ...]:
-    """Returns the heads that may answer: of those before the last one no head that says the same of every image."""
+    """Returns the heads that may answer; heads before the last one with constant outputs are left out."""
     state = compact(network, range(last + 1)).state()
     return tuple(head for head in range(last + 1) if head == last or state[f"block_{head}/head/dense/kernel"].any())
 

@@ -1,4 +1,4 @@
-"""`Exporter`: how a network becomes a TensorFlow Lite model, and the steps that all implementations share."""
+"""`Exporter`: the conversion of a network to a TensorFlow Lite model, with the steps all implementations share."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kgrow.network import GrowingNetwork
 from kgrow.registry import blamed, broken, is_foreign
 
 INPUT_DTYPES = ("uint8", "float32")
-# Older interpreters, and some for microcontrollers, know one range per Dense kernel only; see test_dynamic_range.py.
+# Older interpreters, and some for microcontrollers, support only one range per Dense kernel; see test_dynamic_range.py.
 ONE_RANGE_PER_DENSE = {"_experimental_disable_per_channel_quantization_for_dense_layers": True}
 
 
 class Shapes(Protocol):
-    """What a converted model reads and gives; an `Architecture` says it."""
+    """The input and output shapes of a converted model; an `Architecture` has them."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -34,15 +34,15 @@ class Shapes(Protocol):
 
 
 class Exporter(abc.ABC):
-    """Turns a network into a TensorFlow Lite model of which files are cut.
+    """Converts a network to a TensorFlow Lite model from which files are cut.
 
-    All wanted heads are converted at once, so that plain files, stages and a file with early exits (see
-    `kgrow.exporting.cut`) have the same weights and the same ranges of values.
+    All requested heads are converted at once. Plain files, stages and a file with early exits (see
+    `kgrow.exporting.cut`) therefore have the same weights and the same ranges of values.
     """
 
     @property
     def remedy(self) -> str:
-        """What may help where it costs too much accuracy, as sentences."""
+        """Advice against too large a loss of accuracy, as sentences."""
         return ""
 
     @abc.abstractmethod
@@ -53,33 +53,33 @@ class Exporter(abc.ABC):
         input_dtype: str = "uint8",
         representative_dataset: np.ndarray | None = None,
     ) -> bytes:
-        """Returns the model; the network is left alone.
+        """Returns the model; the network is not changed.
 
         The model has one signature, `serving_default`, from `image` (1, height, width, channels), raw pixels, to
-        `logits_K` and `probabilities_K` (1, num_classes) for every head K that is wanted. Where the exporter stores
-        tensors in 8 bits, these outputs are int8.
+        `logits_K` and `probabilities_K` (1, num_classes) for every requested head K. If the exporter stores tensors in
+        8 bits, these outputs are int8.
 
         Args:
-            network: What to convert; masked weights count as zero.
-            exit_indices: The heads that are wanted.
+            network: Network to convert; masked weights count as zero.
+            exit_indices: Requested heads.
             input_dtype: Type of the raw pixels that the device feeds, `"uint8"` or `"float32"`.
-            representative_dataset: Some hundred raw images (num_images, height, width, channels) of the training
-                split; needed by exporters that quantize activations.
+            representative_dataset: Some hundred raw images (num_images, height, width, channels) of the training split;
+                required by exporters that quantize activations.
 
         Raises:
             ValueError: If an argument is not usable.
-            RuntimeError: If the converter does not give such a model.
+            RuntimeError: If the converter does not return such a model.
         """
 
     def stored(self, kernel: Any) -> Any:
-        """Returns what a device reads of a kernel."""
+        """Returns the values of a kernel as a device reads them."""
         return kernel
 
     def layer_errors(self, network: GrowingNetwork, images: np.ndarray) -> dict[str, float]:
-        """Returns the mean squared error of the final logits if one layer alone is stored as in the file.
+        """Returns the mean squared error of the final logits, per layer, if only that layer is stored as in the file.
 
         Args:
-            network: What was converted.
+            network: Converted network.
             images: Raw pixels (num_images, height, width, channels).
         """
         folded, pixels = FoldedNetwork(network), tf.cast(images, tf.float32)
@@ -95,10 +95,10 @@ class Exporter(abc.ABC):
 def converted_by(
     exporter: Exporter, network: GrowingNetwork, heads: Sequence[int], pixels: str, images: np.ndarray | None
 ) -> bytes:
-    """Returns what an exporter gives; that of another project is held to its contract.
+    """Returns an exporter's model; the result of a plug-in is checked against its contract.
 
     Raises:
-        PluginError: If it is broken; the message names the package.
+        PluginError: If the plug-in violates it; the message names the package.
     """
     before = network.state() if is_foreign(exporter) else {}
     with blamed(exporter):
@@ -113,7 +113,7 @@ def converted_by(
 
 
 def check_exit_index(network: GrowingNetwork, exit_index: int | None) -> int:
-    """Returns the index of the head that answers, the last one by default.
+    """Returns the index of the answering head, the last one by default.
 
     Raises:
         ValueError: If the network has no such head.
@@ -129,7 +129,7 @@ def check_exit_index(network: GrowingNetwork, exit_index: int | None) -> int:
 
 
 def head_outputs(exit_index: int) -> tuple[str, str]:
-    """Returns the names of a head's logits and probabilities in what `Exporter.convert` returns."""
+    """Returns the names of a head's logits and probabilities in the result of `Exporter.convert`."""
     return f"{LOGITS}_{exit_index}", f"{PROBABILITIES}_{exit_index}"
 
 
@@ -142,9 +142,9 @@ def open_converter(
     """Returns TensorFlow's converter for some heads of a network, at batch size 1.
 
     Args:
-        shapes: The network's.
-        heads: Maps raw pixels, float32, to the logits of all heads.
-        exit_indices: The heads that become outputs.
+        shapes: Shapes of the network.
+        heads: Function that maps raw pixels, float32, to the logits of all heads.
+        exit_indices: Heads that become outputs.
         pixels: Type of the function's input, which the converter may change afterwards.
     """
     if not exit_indices:
@@ -160,8 +160,8 @@ def open_converter(
             outputs[name], outputs[probabilities] = logits[index], tf.nn.softmax(logits[index])
         return outputs
 
-    # The converter saves the module first. If that fails, as when the module lacks a variable that is read, it drops
-    # the signature without a word; see test_exporter.py.
+    # The converter saves the module first. If that fails, for example because the module lacks a variable that is read,
+    # it silently drops the signature; see test_exporter.py.
     function = classify.get_concrete_function()
     module = tf.Module()
     module.variables_read = list(function.variables)
@@ -169,7 +169,7 @@ def open_converter(
 
 
 def check_input_dtype(input_dtype: str) -> None:
-    """Raises ValueError unless raw pixels may have this type."""
+    """Raises ValueError unless it is an allowed type of raw pixels."""
     if input_dtype not in INPUT_DTYPES:
         raise ValueError(f"`input_dtype` must be one of {', '.join(map(repr, INPUT_DTYPES))}, but got {input_dtype!r}.")
 
@@ -180,8 +180,8 @@ def convert_floats(
     """Returns a model whose activations are float32.
 
     Args:
-        network: What to convert.
-        exit_indices: The heads that are wanted.
+        network: Network to convert.
+        exit_indices: Requested heads.
         input_dtype: Type of the raw pixels.
         options: Attributes set on TensorFlow's converter.
     """
@@ -199,13 +199,13 @@ def convert_checked(
     input_dtype: str,
     output_dtype: str,
 ) -> bytes:
-    """Returns what a converter makes, if it is what `Exporter.convert` promises.
+    """Returns a converter's model after checking the guarantees of `Exporter.convert`.
 
     Args:
-        converter: What `open_converter` returned.
-        options: Attributes set on it.
-        shapes: The network's.
-        exit_indices: The heads that are wanted.
+        converter: Converter that `open_converter` returned.
+        options: Attributes set on the converter.
+        shapes: Shapes of the network.
+        exit_indices: Requested heads.
         input_dtype: Type of the raw pixels.
         output_dtype: Type of the outputs.
 
@@ -220,14 +220,14 @@ def convert_checked(
 
 
 def run_converter(converter: Any) -> bytes:
-    """Returns what the converter makes, without its log on the terminal unless it fails."""
+    """Returns the model of a converter; its log is shown only if it fails."""
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return bytes(converter.convert())
 
 
 def check_model(model: bytes, shapes: Shapes, exit_indices: Sequence[int], input_dtype: str, output_dtype: str) -> None:
-    """Checks a converted model against what `Exporter.convert` promises.
+    """Checks a converted model against the guarantees of `Exporter.convert`.
 
     Raises:
         RuntimeError: If signature, names, shapes or types differ, or an operation is not one of TFLite's own.

@@ -1,4 +1,4 @@
-"""`FineTuning`: a few epochs in which a network gets used to 8 bits."""
+"""`FineTuning`: a few epochs of training that adapt a network to 8 bits."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from kgrow.run import Run
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer, ResumableLoop, TrainingStep, half_cosine, joint_loss
 
-BATCH = 256  # images at once, without gradients
-CERTAIN = 2.0  # standard errors: by one image more of a few dozen, one of several epochs leads by luck
+BATCH = 256  # images per batch, without gradients
+CERTAIN = 2.0  # standard errors: with a few dozen images, one of several epochs leads by one image by chance
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """How a network does on the validation images.
+    """The validation results of a network.
 
     Args:
-        correct: Fraction of the heads that are right, per image.
+        correct: Fraction of the heads that are correct, per image.
         loss: Mean cross-entropy over images and heads.
     """
 
@@ -41,7 +41,7 @@ class Evaluation:
         return cls(np.mean(logits.argmax(axis=-1) == labels, axis=0), float(loss))
 
     def is_better(self, other: Evaluation) -> bool:
-        """Whether it is right on certainly more images than another one, or on no fewer with a lower loss."""
+        """Returns whether it is certainly correct on more images than another, or on no fewer with a lower loss."""
         gain = self.correct - other.correct
         is_certain = gain.mean() > CERTAIN * standard_error(gain)
         return bool(is_certain or (gain.mean() >= 0 and self.loss < other.loss))
@@ -49,22 +49,22 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class FineTuning:
-    """Trains the kernels and biases of a quantized network, rounding simulated, pruned connections kept at zero.
+    """Trains the kernels and biases of a quantized network with simulated rounding; pruned connections stay zero.
 
-    The ranges of activations stay as calibrated and batch normalisation stays folded. The network stays as it came
+    The ranges of activations stay as calibrated and batch normalisation stays folded. The network stays unchanged
     unless an epoch is better on the validation images; see `Evaluation.is_better`.
 
     Args:
-        task: Training images, and the validation images that choose the epoch.
-        exit_indices: The heads that are wanted; each has the same weight.
-        epochs: Passes over the training images.
-        learning_rate: Peak rate of Adam; falls to zero with half a cosine.
+        task: Data with training images, and the validation images that choose the epoch.
+        exit_indices: Requested heads; each has the same weight.
+        epochs: Number of passes over the training images.
+        learning_rate: Peak rate of Adam; it falls to zero over half a cosine.
         batch_size: Images per step.
-        augmentation: Of training images; by default what suits the data.
-        seed: Of data order and augmentation.
-        class_weights: Factor of the loss of each image, by its class; None for 1.
-        run: Where the epochs are written, to go on after an interruption; None writes nothing.
-        observer: Told of every step.
+        augmentation: Augmentation of training images; by default chosen for the data.
+        seed: Random seed of data order and augmentation.
+        class_weights: Loss factor of each image, by its class; None for 1.
+        run: Run that stores the epochs, so that they can be resumed; None writes nothing.
+        observer: Observer that is notified of every step.
 
     References:
         Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -87,14 +87,14 @@ class FineTuning:
         check_positive_int(self.batch_size, "batch_size")
 
     def __call__(self, quantized: QuantizedNetwork) -> None:
-        """Trains in place."""
+        """Trains the network in place."""
         loop = _Rounded(quantized, self)
         loop.go_on(loop.restore())
         loop.assign(loop.best)
 
 
 class _Rounded(ResumableLoop):
-    """Trains a quantized network, which in the end is that of the best epoch."""
+    """Trains a quantized network; at the end it has the weights of the best epoch."""
 
     def __init__(self, quantized: QuantizedNetwork, plan: FineTuning):
         super().__init__(plan.epochs, plan.run, plan.observer, "fine-tuning")
@@ -142,7 +142,7 @@ class _Rounded(ResumableLoop):
             self.best, self.best_evaluation = self._weights(), evaluation
 
     def assign(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Assigns the weights that are trained."""
+        """Assigns the trained weights."""
         for name, variable in self.variables.items():
             variable.assign(weights[name])
 

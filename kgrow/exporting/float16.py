@@ -15,7 +15,7 @@ from kgrow.network import GrowingNetwork
 
 @dataclasses.dataclass(frozen=True)
 class Float16(Exporter):
-    """Writes float16 weights, which an interpreter turns into float32 when it loads them: half the bytes.
+    """Writes float16 weights, half the bytes of float32; the interpreter converts them to float32 on loading.
 
     TensorFlow Lite Micro does not run such a file.
     """
@@ -36,6 +36,6 @@ class Float16(Exporter):
 
 
 def converter_options() -> dict[str, Any]:
-    """Returns what is set on TensorFlow's converter."""
+    """Returns the attributes to set on TensorFlow's converter."""
     with_type = tf.lite.TargetSpec(supported_types=[tf.float16])
     return {"optimizations": [tf.lite.Optimize.DEFAULT], "target_spec": with_type}

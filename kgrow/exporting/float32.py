@@ -1,4 +1,4 @@
-"""`Float32`: weights and activations as they were trained."""
+"""`Float32`: unchanged weights and activations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network as a device computes it: batch normalisation folded into the kernels, one function per tensor."""
+"""The network as a device computes it: batch normalisation is folded into the kernels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SCALED = "scaled"
 
 
 def unobserved(name: str, tensor: Any) -> Any:
-    """Returns a tensor as it is."""
+    """Returns a tensor unchanged."""
     return tensor
 
 
 class FoldedNetwork:
-    r"""A network in inference, written as the steps of a device in order; see `kgrow.graph.device`.
+    r"""A network in inference, as the ordered steps of a device; see `kgrow.graph.device`.
 
     A kernel and the normalisation after it become one kernel with :math:`W' = W \gamma / s` and
     :math:`b' = \beta - \mu \gamma / s`, where :math:`s = \sqrt{\sigma^2 + \epsilon}`; the division by the pixels'
@@ -30,7 +30,7 @@ class FoldedNetwork:
     zero padding comes after it.
 
     Args:
-        network: Its masked weights are zero here; it is left alone.
+        network: Network to fold; its masked weights are zero here. It is not changed.
     """
 
     def __init__(self, network: GrowingNetwork):
@@ -59,8 +59,8 @@ class FoldedNetwork:
 
         Args:
             images: Raw pixels.
-            observe: Sees each tensor that a device would store, by name, and returns what is read in its place.
-            kernel_of: The same for each kernel.
+            observe: Function that gets each tensor that a device would store, by name, and returns its replacement.
+            kernel_of: Function of the same kind for each kernel.
         """
         values = {IMAGE: observe(IMAGE, images)}
         if any(self.architecture.scaling.mean):

@@ -1,4 +1,4 @@
-"""`Int8`: weights and activations in 8 bits, integer arithmetic only."""
+"""`Int8`: weights and activations in 8 bits, with integer arithmetic only."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from kgrow.network import GrowingNetwork
 
 @dataclasses.dataclass(frozen=True)
 class Int8(Exporter):
-    """Writes 8 bit weights and activations; the one kind besides float32 that microcontrollers run.
+    """Writes 8 bit weights and activations; besides float32, the only format that microcontrollers run.
 
     Args:
-        tune: Called with the calibrated network before the conversion; see `kgrow.exporting.fine_tuning`.
+        tune: Function called with the calibrated network before the conversion; see `kgrow.exporting.fine_tuning`.
     """
 
     tune: Callable[[QuantizedNetwork], Any] | None = None
@@ -64,13 +64,13 @@ class Int8(Exporter):
         return fake_quant_kernel(kernel)
 
     def layer_errors(self, network: GrowingNetwork, images: np.ndarray) -> dict[str, float]:
-        """See `Exporter.layer_errors`; counts the rounding of the layer's output too."""
+        """See `Exporter.layer_errors`; also counts the rounding of the layer's output."""
         folded = FoldedNetwork(network)
         return quantization_errors(QuantizedNetwork(folded, calibrate(folded, images)), images)
 
 
 def converter_options(input_dtype: str) -> dict[str, Any]:
-    """Returns what is set on TensorFlow's converter.
+    """Returns the attributes to set on TensorFlow's converter.
 
     Args:
         input_dtype: Type of the raw pixels.

@@ -1,4 +1,4 @@
-"""The latency of a network that is not trained yet."""
+"""The latency of an untrained network."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ IMAGES = 64
 
 
 def untrained_latency_ms(task: Task, quantization: str, architecture: Architecture) -> float:
-    """Returns the median milliseconds of an image on one thread of this machine.
+    """Returns the median latency of an image in milliseconds, on one thread of this machine.
 
     Args:
-        task: Gives the images.
-        quantization: A key of `EXPORTERS`.
-        architecture: Of the network; its weights are drawn at random.
+        task: Data with the images.
+        quantization: Key of `EXPORTERS`.
+        architecture: Architecture of the network; its weights are drawn at random.
     """
     head, images = len(architecture.blocks) - 1, np.asarray(task.train.images[:IMAGES])
     converted = EXPORTERS[quantization].convert(GrowingNetwork(architecture), (head,), task.dtype.name, images)

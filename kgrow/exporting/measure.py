@@ -1,4 +1,4 @@
-"""What a `.tflite` file does and costs, measured on the file itself by an interpreter."""
+"""Accuracy and costs of a `.tflite` file, measured on the file itself by an interpreter."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ Model = bytes | str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True)
 class Artefact:
-    """What is known about an exported file; `dataclasses.asdict` gives plain JSON values.
+    """Measurements of an exported file; `dataclasses.asdict` gives plain JSON values.
 
     Args:
-        path: Where the file, or the folder of a bundle, is.
+        path: Path of the file or of the folder of a bundle.
         quantization: Name of the exporter that made it, a key of `EXPORTERS`.
-        bytes: Size of the model, all stages together.
-        gzip_bytes: Size after `gzip -9`, where the zeros of pruned connections count.
-        test_accuracy: In [0, 1], by the interpreter over the whole test split.
+        bytes: Size of the model in bytes, all stages together.
+        gzip_bytes: Size in bytes after `gzip -9`, which compresses the zeros of pruned connections.
+        test_accuracy: Test accuracy of the interpreter over the whole test split, in [0, 1].
         test_accuracy_interval: Lower and upper end of its 95 % interval.
-        accuracy_drop: What the Keras network is better by; negative if the file is better.
-        agreement: Fraction of test images to which file and network give the same class.
+        accuracy_drop: Accuracy of the Keras network minus that of the file; negative if the file is better.
+        agreement: Fraction of test images with the same class from file and network.
         max_abs_diff: Largest difference from the Keras network over the test split: of logits, or of probabilities if
-            there are early exits or that is all it gives.
+            there are early exits or the file gives only probabilities.
         latency_ms: Median of one image on one thread of this machine.
         latency_p95_ms: 95th percentile of the same.
-        ram_bytes: Activations on a microcontroller; see `arena_bytes`. The largest stage's if there are several.
-        macs: Multiply-accumulates of an image that runs through the whole file, pruned connections included.
-        exit_index: The head that answers, the last of them if there are early exits.
+        ram_bytes: Memory of activations in bytes on a microcontroller; see `arena_bytes`. For several stages, the
+            largest one's.
+        macs: Multiply-accumulates of an image through the whole file, pruned connections included.
+        exit_index: Head that answers; the last one if there are early exits.
         early_exit: `threshold`, `fallback`, `mean_macs`, the `exit_indices` of the heads that may answer, and for each
             of them the `exits` (fraction of test images that stop there) and the `latency_ms` of such images; None
             without early exits.
-        fine_tune_epochs: Epochs in which the network got used to 8 bits before the conversion.
-        runtime: The interpreter that measured, with its version.
+        fine_tune_epochs: Number of epochs of fine-tuning for 8 bits before the conversion.
+        runtime: Interpreter of the measurements, with its version.
     """
 
     path: str
@@ -85,12 +86,12 @@ def _runtime() -> tuple[str, Any]:
 def runtime_name() -> str:
     """Returns the package of the interpreter in use and its version, such as "ai_edge_litert 2.3.0".
 
-    The first that is installed of LiteRT, `tflite_runtime` and TensorFlow.
+    The order of preference is LiteRT, `tflite_runtime`, TensorFlow.
     """
     package, _ = _runtime()
     try:
         return f"{package} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:  # installed under another name, as a nightly build is
+    except importlib.metadata.PackageNotFoundError:  # installed under another name, such as a nightly build
         return package
 
 
@@ -98,21 +99,21 @@ def open_interpreter(model: Model, num_threads: int = 1, has_branches: bool = Fa
     """Returns an interpreter with its tensors allocated.
 
     Args:
-        model: The file's content or its path.
-        num_threads: Threads that one inference may use.
-        has_branches: Whether memory is traded for time: an interpreter gives a branch's memory back each time it leaves
-            it, and prepares all operations in it anew for the next image, unless it keeps what they compute.
+        model: Content of the file or its path.
+        num_threads: Number of threads per inference.
+        has_branches: Whether memory is traded for time. An interpreter frees a branch's memory each time it leaves the
+            branch and prepares all its operations again for the next image, unless it keeps their results.
 
     Raises:
         OSError: If there is no such file.
-        ValueError: If it is no TensorFlow Lite model, or a damaged one.
+        ValueError: If it is not a TensorFlow Lite model, or is damaged.
     """
     content = model if isinstance(model, bytes) else content_of(Path(model))
     check_seal("`model`" if isinstance(model, bytes) else repr(str(model)), content)
     _, interpreter_class = _runtime()
     try:
         with quiet_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tf.lite.Interpreter's removal, and of the memory that branches take
+            warnings.simplefilter("ignore")  # about tf.lite.Interpreter's removal and the memory of branches
             options = {"num_threads": num_threads, "experimental_preserve_all_tensors": has_branches}
             interpreter = interpreter_class(model_content=content, **options)
             # Without it tflite_runtime runs a signature five times slower: XNNPACK is applied here.
@@ -130,23 +131,23 @@ def open_interpreter(model: Model, num_threads: int = 1, has_branches: bool = Fa
 
 
 def operators(model: Model) -> list[str]:
-    """Returns the names of the operations in the order they run, such as "CONV_2D"."""
+    """Returns the names of the operations in execution order, such as "CONV_2D"."""
     names = [str(details["op_name"]) for details in open_interpreter(model)._get_ops_details()]
-    return [name for name in names if name != "DELEGATE"]  # what XNNPACK adds to take others over
+    return [name for name in names if name != "DELEGATE"]  # added by XNNPACK to replace others
 
 
 def classify(model: Model, images: np.ndarray) -> np.ndarray:
-    """Runs a model over images one by one, as a device does, through its named signature.
+    """Runs a model over images one by one, as on a device, through its named signature.
 
     Args:
-        model: The file's content or its path.
+        model: Content of the file or its path.
         images: Raw pixels (num_images, height, width, channels) of the type the model reads.
 
     Returns:
         Logits (num_images, num_classes).
 
     Raises:
-        ValueError: If the images are not what the model reads, or it has no such signature.
+        ValueError: If the images do not fit the model, or it has no such signature.
     """
     interpreter = open_interpreter(model)
     signature = interpreter.get_signature_list().get(SIGNATURE, {"inputs": [], "outputs": []})
@@ -168,9 +169,9 @@ def check_images(interpreter: Any, images: np.ndarray) -> np.dtype:
     """Returns the type that a model reads.
 
     Raises:
-        ValueError: If the images have another shape, or values that this type has not.
+        ValueError: If the images have another shape, or values that this type cannot represent.
     """
-    # A signature takes images of another size without a word: it resizes its input tensor.
+    # A signature silently accepts images of another size: it resizes its input tensor.
     (expected,) = interpreter.get_input_details()
     shape, dtype = tuple(expected["shape"].tolist()), np.dtype(expected["dtype"])
     if not len(images) or images.shape[1:] != shape[1:] or not np.can_cast(images.dtype, dtype):

@@ -1,10 +1,10 @@
 """`with_plan`: a better memory plan than TensorFlow Lite Micro's own, as metadata in the file.
 
-A plan holds an offset per tensor. The interpreter numbers the tensors of all subgraphs through; older ones look each up
-by its number in its own subgraph. Both read the same here: of a file with early exits the first subgraph is planned,
-where activations are largest, and its tensors have numbers that only weights have in the others. The interpreter
-places the rest around them. A map that an `IF` hands to a branch has the same number and the same offset in both
-subgraphs: the copy lies where the original is.
+A plan holds an offset per tensor. The interpreter numbers the tensors of all subgraphs consecutively; older
+interpreters look up each tensor by its number in its own subgraph. Both read the plans here alike. In a file with early
+exits only the first subgraph is planned, which has the largest activations, and its tensors have numbers that belong
+only to weights in the others. The interpreter places the rest around them. A map that an `IF` passes to a branch has
+the same number and the same offset in both subgraphs: the copy has the place of the original.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from kgrow.exporting.cost import PLAN, arena_bytes, completed, lifetimes
 from kgrow.graph.arena import Lifetime, peak, plans
 
 VERSION = 1
-SMALLEST_SHARED = 1024  # bytes; what is smaller is not worth a number
+SMALLEST_SHARED = 1024  # bytes; smaller maps are not worth a number
 
 
 def with_plan(model: bytes) -> bytes:
-    """Returns the model with the best plan that a few orders find, or as it is if that saves nothing.
+    """Returns the model with the best plan that a few orders find, or unchanged if that saves nothing.
 
     Args:
-        model: The file's content.
+        model: Content of the file.
 
     Raises:
-        ValueError: If it is no TensorFlow Lite model.
+        ValueError: If it is not a TensorFlow Lite model.
 
     References:
         The format: TensorFlow Lite Micro, `tensorflow/lite/micro/docs/memory_management.md`.
@@ -58,7 +58,7 @@ def _is_planned(life: Lifetime, taken: set[int]) -> bool:
 
 
 def _joined(lives: Sequence[Lifetime], num_shared: int) -> list[Lifetime]:
-    """Returns the lifetimes, those that share a number as one of the first subgraph."""
+    """Returns the lifetimes; those with a shared number are merged into one of the first subgraph."""
     shared: dict[int, Lifetime] = {}
     for life in lives:
         if 0 <= life.tensor < num_shared:
@@ -68,12 +68,12 @@ def _joined(lives: Sequence[Lifetime], num_shared: int) -> list[Lifetime]:
 
 
 def _number_apart(model: Any) -> int:
-    """Numbers the maps that branches are handed alike in all subgraphs, other large activations apart.
+    """Gives the maps passed to branches the same numbers in all subgraphs, and other large activations separate ones.
 
-    The first subgraph's largest get the highest numbers, the activations of the others low ones.
+    The largest of the first subgraph get the highest numbers, the activations of the others low ones.
 
     Returns:
-        How many numbers are shared, from 0 on.
+        The number of shared numbers, which start at 0.
     """
     sizes = {(life.subgraph, life.tensor): life.size for life in lifetimes(model)}
     shared = _handed_on(model, sizes)
@@ -93,10 +93,10 @@ def _number_apart(model: Any) -> int:
 
 
 def _handed_on(model: Any, sizes: Mapping[tuple[int, int], int]) -> list[dict[int, int]]:
-    """Returns the large maps that branches are handed: for each its tensor's number by subgraph."""
+    """Returns the large maps that are passed to branches: for each, its tensor's number by subgraph."""
     codes = [code.builtinCode for code in model.operatorCodes]
     maps: list[dict[int, int]] = []
-    for index, graph in enumerate(model.subgraphs):  # a branch comes after what it is a branch of
+    for index, graph in enumerate(model.subgraphs):  # a branch comes after its parent
         for op in (op for op in graph.operators if codes[op.opcodeIndex] == IF):
             for branch in (op.builtinOptions.thenSubgraphIndex, op.builtinOptions.elseSubgraphIndex):
                 for outer, inner in zip(op.inputs[1:], model.subgraphs[branch].inputs, strict=True):
@@ -109,15 +109,15 @@ def _handed_on(model: Any, sizes: Mapping[tuple[int, int], int]) -> list[dict[in
 
 
 def _add_placeholder(model: Any, graph: Any) -> int:
-    """Appends a tensor that nothing reads, and that needs no memory because it has a value; returns its number."""
+    """Appends an unread tensor, which needs no memory because it has a value; returns its number."""
     constants = (tensor for tensor in model.subgraphs[0].tensors if model.buffers[tensor.buffer].data is not None)
     graph.tensors.append(min(constants, key=lambda tensor: len(model.buffers[tensor.buffer].data)))
     return len(graph.tensors) - 1
 
 
 def _renumber(graph: Any, order: Sequence[int]) -> Mapping[int, int]:
-    """Puts the tensors of a subgraph in an order; returns the new number of each."""
-    numbers = {old: new for new, old in enumerate(order)} | {-1: -1}  # -1: an input that is left out
+    """Reorders the tensors of a subgraph; returns the new number of each."""
+    numbers = {old: new for new, old in enumerate(order)} | {-1: -1}  # -1: an omitted input
     graph.tensors = [graph.tensors[old] for old in order]
     for part in (graph, *graph.operators):
         part.inputs = [numbers[int(index)] for index in part.inputs]

@@ -1,4 +1,4 @@
-"""How large an arena TensorFlow Lite Micro needs for a model: activations, and what its interpreter keeps about it."""
+"""The arena size that TensorFlow Lite Micro needs for a model: activations and the interpreter's own data."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from kgrow.exporting.cost import arena_bytes, lifetimes
 from kgrow.graph.arena import ALIGNMENT, aligned
 
 RUNTIME = "tflite_micro.python.tflite_micro.runtime"
-# Bytes that the interpreter keeps on a 64 bit machine; see test_micro_arena.py. On 32 bits it keeps less.
+# Bytes that the interpreter keeps on a 64 bit machine; see test_micro_arena.py. On 32 bits it keeps fewer.
 PER_MODEL, PER_SUBGRAPH, PER_OPERATION, PER_TENSOR, PER_CHANNEL = 1024, 64, 176, 24, 8
-# Bytes that it needs for a while, in place of activations, to plan where they lie.
+# Bytes that it needs temporarily, in the place of activations, to plan their layout.
 PLAN_PER_MODEL, PLAN_PER_TENSOR, PLAN_PER_LIFETIME = 256, 24, 80
 
 PRECISION = 0.01
 
 
 def arena_size(model: bytes) -> int:
-    """Returns bytes that are enough for an arena, a multiple of its alignment.
+    """Returns a sufficient arena size in bytes, a multiple of its alignment.
 
-    Where `tflite-micro` is installed the interpreter itself finds them, to a hundredth; elsewhere they are an upper
-    bound, some tenth above.
+    With `tflite-micro` installed the interpreter itself determines the size to one hundredth. Without it the size is an
+    upper bound, about a tenth larger.
 
     Args:
         model: Content of a file that TensorFlow Lite Micro runs.
 
     Raises:
-        ValueError: If it is no TensorFlow Lite model.
+        ValueError: If it is not a TensorFlow Lite model.
     """
     most = arena_bound(model)
     try:
@@ -41,7 +41,7 @@ def arena_size(model: bytes) -> int:
 
 
 def arena_bound(model: bytes) -> int:
-    """Returns bytes that are enough for an arena, computed from the file alone."""
+    """Returns a sufficient arena size in bytes, computed from the file alone."""
     parsed = parse(model)
     codes = [code.builtinCode for code in parsed.operatorCodes]
     operations = [(graph, op) for graph in parsed.subgraphs for op in graph.operators]
@@ -56,8 +56,8 @@ def arena_bound(model: bytes) -> int:
 
 
 def _smallest(interpreter: Any, model: bytes, too_small: int, enough: int) -> int:
-    """Returns the smallest arena in which a model's tensors can be allocated, by bisection, or hardly more."""
-    while not _is_enough(interpreter, model, enough):  # an interpreter that keeps more than those that were measured
+    """Returns approximately the smallest arena that fits a model's tensors, by bisection."""
+    while not _is_enough(interpreter, model, enough):  # the interpreter keeps more than those measured
         too_small, enough = enough, 2 * enough
     low, high = too_small // ALIGNMENT, enough // ALIGNMENT
     while high - low > max(1, high * PRECISION):

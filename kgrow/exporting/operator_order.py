@@ -1,4 +1,4 @@
-"""`in_order`: a converted model whose operations run when what they give is wanted."""
+"""`in_order`: reorders a converted model's operations to run as late as possible."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kgrow.graph.arena import best_order
 
 
 def in_order(model: bytes, outputs: Iterable[str]) -> bytes:
-    """Returns the model with its operations in the order of `best_order`, whatever order the converter chose.
+    """Returns the model with its operations in the order of `best_order`, instead of the converter's order.
 
-    The memory of a file then follows from the network alone, as `kgrow.searching.memory` predicts it. Answers do not
+    The memory of a file then depends only on the network, as `kgrow.searching.memory` predicts it. Outputs do not
     change.
 
     Args:
-        model: The file's content.
-        outputs: Names in its signature, in the order in which they are wanted: an earlier head before a later one.
+        model: Content of the file.
+        outputs: Names in its signature, in the order in which they are needed: an earlier head before a later one.
     """
     parsed = parse(model)
     if len(parsed.subgraphs) != 1:

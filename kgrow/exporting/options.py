@@ -1,4 +1,4 @@
-"""`ExportOptions`: what an exported file is like."""
+"""`ExportOptions`: settings of an exported file."""
 
 from __future__ import annotations
 
@@ -59,24 +59,24 @@ RULES = {
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """What an exported file is like; by default the last head in float32.
+    """Settings of an exported file; by default the last head in float32.
 
     Args:
-        quantization: A key of `kgrow.exporting.EXPORTERS`.
-        exit_index: The head that answers, or the last of them with early exits; the network's last one by default.
-        early_exit: Whether the file answers at the first head that is confident enough, and how that is decided.
-        input_dtype: Type in which the device feeds raw pixels: `"uint8"`, or `"float32"` with values of the same range;
-            that of the data set by default.
+        quantization: Key of `kgrow.exporting.EXPORTERS`.
+        exit_index: Head that answers, or the last of them with early exits; the network's last one by default.
+        early_exit: Whether the file answers at the first confident head, and the rule for it.
+        input_dtype: Type of the device's raw pixels: `"uint8"`, or `"float32"` with values of the same range; that of
+            the data set by default.
         output_dtype: Type of the outputs: `"float32"`, or `"uint8"` or `"int8"` with int8.
-        fine_tune_epochs: Epochs in which the network gets used to 8 bits before the conversion; int8 only.
-        micro: Whether it must run on TensorFlow Lite Micro: what does not is an error.
-        max_drop: Accuracy that quantization may cost, in [0, 1], beyond the standard error of the comparison.
-        name: What the C source for a microcontroller puts in front of its names, so that a program can hold several
-            models; by default that of the folder.
-        single_output: Whether the file gives probabilities alone, for programs that expect one output; not with early
+        fine_tune_epochs: Number of epochs of fine-tuning for 8 bits before the conversion; int8 only.
+        micro: Whether it must run on TensorFlow Lite Micro; if it cannot, an error is raised.
+        max_drop: Largest loss of accuracy by quantization, in [0, 1], beyond the standard error of the comparison.
+        name: Prefix of the names in the C source for a microcontroller, so that a program can contain several models;
+            by default the folder's name.
+        single_output: Whether the file gives only probabilities, for programs that expect one output; not with early
             exits.
-        seed: Of the representative images and of fine-tuning.
-        class_weights: Factor of the loss of each image in fine-tuning, by its class; None for 1.
+        seed: Random seed of the representative images and of fine-tuning.
+        class_weights: Loss factor of each image in fine-tuning, by its class; None for 1.
     """
 
     quantization: str = "float32"
@@ -103,10 +103,10 @@ class ExportOptions:
         """Returns the type of the model's input.
 
         Args:
-            dtype: Of the data set's images.
+            dtype: Type of the data set's images.
 
         Raises:
-            ValueError: If the device could not feed such images.
+            ValueError: If a device could not provide such images.
         """
         if self.input_dtype == "uint8" != dtype:
             raise ValueError(

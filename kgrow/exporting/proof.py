@@ -1,4 +1,4 @@
-"""`write_proved`: what was converted is run and measured, and written only if it answers as it should."""
+"""`write_proved`: runs and measures a converted model, and writes it only if its outputs pass the checks."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from kgrow.uncertainty import interval
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """Models for a device, and what they owe.
+    """Models for a device, with their expected outputs.
 
     Args:
-        models: Content of the file, or of a file per stage.
-        expected: What they should answer over the test split.
-        exit_indices: The heads that may answer.
-        rule: Decides which of them does; None without early exits.
+        models: Content of the file, or of one file per stage.
+        expected: Expected outputs over the test split.
+        exit_indices: Heads that may answer.
+        rule: Rule that decides which head answers; None without early exits.
         costs: Multiply-accumulates of an image that stops at each of the heads.
-        advice: Says what may help where quantization costs too much.
-        validation: Returns what the models should answer over the validation split; None if these images decided
-            something in the export, so that they cannot judge it.
+        advice: Function that returns advice for too large a loss by quantization.
+        validation: Function that returns the expected outputs over the validation split; None if these images decided
+            something in the export and therefore cannot judge it.
     """
 
     models: Sequence[bytes]
@@ -47,20 +47,20 @@ class Converted:
 
 
 def write_proved(converted: Converted, task: Task, target: Path, options: ExportOptions) -> Artefact:
-    """Runs models over the test split, and writes them if they answer as they should.
+    """Runs models over the test split, and writes them if their outputs pass the checks.
 
     Args:
-        converted: The models.
-        task: Gives the test split.
-        target: What `check_target` returned.
-        options: What the file is like.
+        converted: Converted models.
+        task: Data with the test split.
+        target: Path that `check_target` returned.
+        options: Export options.
 
     Returns:
-        What was measured.
+        Measurements of the written models.
 
     Raises:
-        ValueError: If `options.micro` asks for what a model cannot be.
-        ExportError: If the answers are too far from what is expected; nothing is written then.
+        ValueError: If `options.micro` is set and a model cannot run there.
+        ExportError: If the outputs differ too much from the expected ones; nothing is written then.
         OSError: If the file cannot be written.
     """
     if options.single_output:
@@ -85,7 +85,7 @@ def write_proved(converted: Converted, task: Task, target: Path, options: Export
 
 
 def _lost(converted: Converted, models: Sequence[bytes], found: Answers, task: Task) -> np.ndarray:
-    """Returns what `lost_images` says of the test images, and of the validation images if they decided nothing."""
+    """Returns `lost_images` of the test images, and of the validation images if they decided nothing."""
     lost = lost_images(converted.expected.classes, found.classes, task.test.labels)
     if converted.validation is None:
         return lost
@@ -107,7 +107,7 @@ def _measured(
     return Artefact(
         path=str(target),
         quantization=options.quantization,
-        bytes=0,  # known when the description is inside
+        bytes=0,  # set once the description is included
         gzip_bytes=0,
         test_accuracy=accuracy,
         test_accuracy_interval=list(interval(accuracy, len(labels))),

@@ -1,4 +1,4 @@
-"""`QuantizedNetwork`: a network that computes in floats what 8 bits will give, so that it can be judged and trained."""
+"""`QuantizedNetwork`: simulates 8-bit results in floats, for evaluation and training."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PIXEL_RANGE = (0.0, 255.0)
 
 
 class QuantizedNetwork:
-    r"""A folded network with fake quantization of everything that a device stores.
+    r"""A folded network with fake quantization of every tensor that a device stores.
 
     Activations have one range per tensor, :math:`q = \mathrm{round}(x / s) + z` in 8 bits with zero among the values;
     convolution kernels have one symmetric range per output channel, the kernels of heads one for all, in
     [-127, 127]. Gradients pass through the rounding unchanged.
 
     Args:
-        folded: Its variables are shared.
-        ranges: (smallest, largest) value per tensor; see `calibrate`.
+        folded: Folded network; its variables are shared.
+        ranges: (smallest, largest) value of each tensor; see `calibrate`.
 
     References:
         Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -41,8 +41,8 @@ class QuantizedNetwork:
         """Maps raw pixels, float32, to logits (batch, num_classes), one per head.
 
         Args:
-            images: (batch, height, width, channels).
-            only: The tensors and kernels that are quantized; all of them by default.
+            images: Raw pixels, (batch, height, width, channels).
+            only: Tensors and kernels to quantize; all of them by default.
         """
 
         def activation(name: str, tensor: Any) -> Any:
@@ -56,8 +56,8 @@ class QuantizedNetwork:
 
 
 def fake_quant_kernel(kernel: Any) -> Any:
-    """Returns what 8 bits hold of a kernel: a range per output channel, one for all of a Dense layer."""
-    if len(kernel.shape) == 2:  # the converter transposes it, and refuses to do that with a range per channel
+    """Returns a kernel rounded to 8 bits: with a range per output channel, or one for a whole Dense layer."""
+    if len(kernel.shape) == 2:  # the converter transposes it, which fails with a range per channel
         largest = tf.maximum(tf.reduce_max(tf.abs(kernel)), 1e-8)
         return tf.quantization.fake_quant_with_min_max_vars(kernel, -largest, largest, narrow_range=True)
     others = tuple(range(len(kernel.shape) - 1))
@@ -66,7 +66,7 @@ def fake_quant_kernel(kernel: Any) -> Any:
 
 
 def check_representative(images: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raises ValueError if there are too few images for the ranges of activations, or they have another shape."""
+    """Raises ValueError if there are too few images to calibrate activations, or they have another shape."""
     if images.shape[1:] != shape or len(images) < MIN_IMAGES:
         raise ValueError(
             f"`representative_dataset` must hold at least {MIN_IMAGES} training images of shape {shape}, but got an "
@@ -79,11 +79,11 @@ def calibrate(folded: FoldedNetwork, images: np.ndarray) -> dict[str, tuple[floa
 
     Args:
         folded: The network.
-        images: Raw pixels (num_images, height, width, channels), at least 16. If they are uint8, the pixels' own range
-            is [0, 255] whatever the images hold, so that a device feeds raw pixels.
+        images: Raw pixels (num_images, height, width, channels), at least 16. If they are uint8, the range of the
+            pixels is always [0, 255], so that a device feeds raw pixels.
 
     Raises:
-        ValueError: If there are too few images, or they are not what the network reads.
+        ValueError: If there are too few images, or they do not fit the network.
     """
     check_representative(images, folded.architecture.input_shape)
     seen: dict[str, tuple[float, float]] = {}
@@ -102,12 +102,12 @@ def calibrate(folded: FoldedNetwork, images: np.ndarray) -> dict[str, tuple[floa
 
 
 def _shared(steps: Sequence[Step], ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Returns the ranges, what is concatenated having one in common.
+    """Returns the ranges; tensors that are concatenated share one.
 
-    In 8 bits a concatenation copies: the converter would take one range for all, and cut off what lies beyond it.
+    In 8 bits a concatenation copies: the converter would use one range for all and clip values outside it.
     """
     groups = {name: frozenset({name}) for name in ranges}
-    behind = dict(groups)  # per operation the tensors whose ranges hold its values: pools have none of their own
+    behind = dict(groups)  # per operation, the tensors whose ranges its values have; pools have no own range
     behind.setdefault(IMAGE, frozenset())
     for step in steps:
         behind.setdefault(step.name, frozenset().union(*(behind[name] for name in step.inputs)))
@@ -121,12 +121,12 @@ def _shared(steps: Sequence[Step], ranges: Mapping[str, tuple[float, float]]) ->
 
 
 def _not_empty(smallest: float, largest: float) -> tuple[float, float]:
-    # A tensor that is zero for all images, as after a dead cell: any scale will do.
+    # A tensor that is zero for all images, as after a dead cell: any scale is valid.
     return (smallest, largest) if smallest < largest else (0.0, 1.0)
 
 
 def quantization_errors(quantized: QuantizedNetwork, images: np.ndarray) -> dict[str, float]:
-    """Returns the mean squared error of the final logits if one layer alone is quantized, kernel and output.
+    """Returns the mean squared error of the final logits if only one layer is quantized, kernel and output.
 
     Args:
         quantized: The network.
@@ -135,7 +135,7 @@ def quantization_errors(quantized: QuantizedNetwork, images: np.ndarray) -> dict
     pixels = tf.cast(images, tf.float32)
     exact = quantized.folded.heads(pixels)[-1]
     names = [kernel.name for kernel in quantized.folded.architecture.kernels()]
-    # What a layer makes may be held by the activation that reads it.
+    # The output of a layer may be stored by the activation that reads it.
     held = {name: step.name for step in quantized.folded.steps for name in step.inputs if name not in quantized.ranges}
     run = {name: quantized.heads(pixels, only=(name, held.get(name, name)))[-1] for name in names}
     return {name: float(tf.reduce_mean(tf.square(logits - exact))) for name, logits in run.items()}

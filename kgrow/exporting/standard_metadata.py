@@ -1,7 +1,8 @@
-"""TensorFlow Lite's standard metadata: what MediaPipe and other readers that know nothing of kgrow go by.
+"""TensorFlow Lite's standard metadata, for MediaPipe and other readers without support for kgrow's own.
 
-The tables are written field by field: packages with the generated code are dead (`tflite-support`) or large
-(`mediapipe`), and little of the schema is needed. test_standard_metadata.py reads them with MediaPipe's own code.
+The tables are written field by field: packages with the generated code are unmaintained (`tflite-support`) or large
+(`mediapipe`), and only a small part of the schema is needed. test_standard_metadata.py reads them with MediaPipe's own
+code.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ UNION_TYPE, UNION_VALUE, UNION_FIELDS = 0, 1, 2
 MEAN, STD, COLOR_SPACE = 0, 1, 0
 TENSOR_AXIS_LABELS, NORMALIZATION_OPTIONS, IMAGE_PROPERTIES, RGB, GRAYSCALE = 2, 1, 2, 1, 2
 
-Field = tuple[str, int]  # how it is stored, and its value or where that is
+Field = tuple[str, int]  # storage type, and the value or its position
 
 
 def add_standard_metadata(model: Any, description: Mapping[str, Any], labels: str) -> None:
-    """Describes the tensors of what `kgrow.exporting.assembly.parse` returned.
+    """Adds descriptions of the tensors to a parsed model.
 
     Args:
         model: A file with one signature.
-        description: What `kgrow.exporting.bundle.describe` returned.
-        labels: Name of the file in the appended zip that names the classes.
+        description: Description that `kgrow.exporting.bundle.describe` returned.
+        labels: Name of the file of class names in the appended zip.
     """
     (signature,) = model.signatureDefs
     graph, builder = model.subgraphs[0], flatbuffers.Builder(512)
@@ -68,7 +69,7 @@ def _input(builder: Any, name: str, description: Mapping[str, Any]) -> int:
 
 
 def _normalization(builder: Any, pixel_range: Sequence[float]) -> int:
-    """Returns the unit that scales pixels from 0 to 255 to those that the model reads, if it reads floats."""
+    """Returns the unit that scales pixels from 0 to 255 to the model's input, if it reads floats."""
     low, high = pixel_range
     std = EIGHT_BITS[1] / (high - low) if high > low else 1.0
     values = {MEAN: _offset(_floats(builder, [-low * std])), STD: _offset(_floats(builder, [std]))}

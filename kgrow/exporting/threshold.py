@@ -1,4 +1,4 @@
-"""Another threshold for early exits that were exported."""
+"""Changes of the threshold of exported early exits."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from kgrow.exporting import cut
 from kgrow.exporting.bundle import LOCAL, local_of, read_bundle, self_describing, write
 from kgrow.network.early_exit import ExitRule
 
-# Of the earlier threshold. The exits' own figures are too, save what says how they are decided.
+# Measured with the earlier threshold. The exits' own figures are too, except their decision rule.
 STALE = ("test_accuracy", "accuracy_drop", "agreement", "max_abs_diff")
 
 
 def set_threshold(path: str | os.PathLike[str], threshold: float | Sequence[float]) -> None:
     """Changes the threshold of an exported file or folder in place; nothing is converted again.
 
-    What was measured with the earlier threshold is null from then on in what the model says of itself;
-    `kgrow benchmark` measures it again.
+    Figures measured with the earlier threshold become null in the model's description; `kgrow benchmark` measures them
+    again.
 
     Args:
-        path: What `export` wrote with early exits, in one file or in stages.
-        threshold: Smallest confidence to leave with, 0 or more, of all heads or of each in the file before the last;
-            above 1 no image leaves.
+        path: File or folder that `export` wrote with early exits, in one file or in stages.
+        threshold: Smallest confidence to exit with, 0 or more, of all heads or of each in the file before the last;
+            above 1 no image exits early.
 
     Raises:
-        FileNotFoundError: If there is nothing there that kgrow exported.
-        ValueError: If it has no early exits, or the threshold is no confidence.
+        FileNotFoundError: If there is no file or folder that kgrow exported.
+        ValueError: If it has no early exits, or the threshold is not a confidence.
     """
     target = Path(check_path(path, "path"))
     is_per_head = isinstance(ExitRule(threshold, "last").threshold, tuple)
@@ -46,7 +46,7 @@ def set_threshold(path: str | os.PathLike[str], threshold: float | Sequence[floa
     changed = {**dict.fromkeys(exits), **rule.to_json(), "exit_indices": exits["exit_indices"]}
     described = {name: value for name, value in description.items() if name not in (*LOCAL, "files")}
     described |= {**dict.fromkeys(STALE), "early_exit": changed}
-    if len(models) == 1 and len(exits["exit_indices"]) > 1:  # stages, and a single head, are decided by who runs them
+    if len(models) == 1 and len(exits["exit_indices"]) > 1:  # the caller decides on stages and on a single head
         models = [cut.set_threshold(models[0], rule)]
     local = local_of(models, target, description.get("name"))
     write(target, [self_describing(model, described) for model in models], described, local)

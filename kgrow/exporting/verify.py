@@ -1,4 +1,4 @@
-"""Whether a file answers as the network that it was made of."""
+"""Comparison of a file's outputs with those of the network it was made from."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from kgrow.network.early_exit import ExitRule, answering_head, softmax
 
 TOLERANCE = 1e-4
 AGREEMENT = 0.999
-ROUNDING = 1e-9  # of the difference of two fractions of images
+ROUNDING = 1e-9  # tolerance of the difference of two fractions of images
 NUM_COMPARED = 16
 
 
 class ExportError(RuntimeError):
-    """The converted file does not answer as the network does; nothing was written."""
+    """An error for a converted file whose outputs differ from the network's; nothing was written."""
 
 
 def network_answers(
     network: GrowingNetwork, images: np.ndarray, exit_indices: Sequence[int], rule: ExitRule | None
 ) -> Answers:
-    """Returns what a file should answer.
+    """Returns the expected outputs of a file.
 
     Args:
-        network: As it was before the export.
+        network: Network before the export.
         images: Raw pixels (num_images, height, width, channels).
-        exit_indices: The heads that may answer.
-        rule: Decides which of them does; None without early exits.
+        exit_indices: Heads that may answer.
+        rule: Rule that decides which head answers; None without early exits.
     """
     logits = network.logits(images)[list(exit_indices)]
     if rule is None:
@@ -40,20 +40,20 @@ def network_answers(
 
 
 def check_equal(found: Answers, expected: Answers) -> None:
-    """Checks a file that should differ from the network by float32 rounding alone.
+    """Checks that a file differs from the network by float32 rounding only.
 
     Raises:
-        ExportError: If values differ by more, or classes do.
+        ExportError: If values differ by more, or if classes differ.
     """
     difference = float(np.max(np.abs(found.values - expected.values)))
     allowed = TOLERANCE * max(1.0, float(np.max(np.abs(expected.values))))
-    # Two classes this close may change places: a network without any weight left gives all classes the same logit.
+    # Classes this close may swap: a network without any weight left gives all classes the same logit.
     second, first = np.sort(expected.values, axis=-1)[:, -2:].T
     is_same = (found.classes == expected.classes) | (first - second <= allowed)
-    # A confidence this close to the threshold may fall on its other side.
+    # A confidence this close to the threshold may fall on either side.
     is_same_exit = found.exits == expected.exits
     compared = np.abs(found.values - expected.values)[is_same_exit]
-    if not (compared.size and np.max(compared) <= allowed):  # so put, NaN fails too
+    if not (compared.size and np.max(compared) <= allowed):  # in this form, NaN fails too
         raise ExportError(
             f"The answers of the exported file differ from the network's by up to {difference:.3g}, more than the "
             f"{allowed:.3g} that float32 rounding explains. Nothing was written."
@@ -66,10 +66,10 @@ def check_equal(found: Answers, expected: Answers) -> None:
 
 
 def check_same(model: DeviceModel, images: np.ndarray, found: Answers) -> None:
-    """Checks that the description that was added last changed nothing.
+    """Checks that adding the description last changed no output.
 
     Raises:
-        ExportError: If an answer changed.
+        ExportError: If an output changed.
     """
     again = model.run(np.asarray(images[:NUM_COMPARED])).values
     if not np.array_equal(again, found.values[:NUM_COMPARED]):
@@ -77,12 +77,12 @@ def check_same(model: DeviceModel, images: np.ndarray, found: Answers) -> None:
 
 
 def lost_images(expected: np.ndarray, found: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns for each image 1 if the network alone is right, -1 if the file alone is, else 0.
+    """Returns for each image 1 if only the network is correct, -1 if only the file is, else 0.
 
     Args:
-        expected: Classes that the network answers.
-        found: Classes that the file answers.
-        labels: The right ones.
+        expected: Classes that the network predicts.
+        found: Classes that the file predicts.
+        labels: Correct classes.
     """
     return (expected == labels).astype(np.float64) - (found == labels)
 
@@ -93,13 +93,13 @@ def standard_error(lost: np.ndarray) -> float:
 
 
 def check_drop(lost: np.ndarray, max_drop: float, quantization: str, advice: Callable[[], str]) -> None:
-    """Checks what quantization costs, beyond the standard error of what the images can tell.
+    """Checks the loss of accuracy by quantization, beyond the standard error of the comparison.
 
     Args:
-        lost: What `lost_images` returned.
-        max_drop: Accuracy that may be lost.
+        lost: Result of `lost_images`.
+        max_drop: Largest allowed loss of accuracy.
         quantization: Name of the exporter.
-        advice: Says what may help, if more was lost.
+        advice: Function that returns advice if more was lost.
 
     Raises:
         ExportError: If more was lost.
@@ -114,12 +114,12 @@ def check_drop(lost: np.ndarray, max_drop: float, quantization: str, advice: Cal
 
 
 def advice(layer_errors: Mapping[str, float], remedy: str) -> str:
-    """Returns what may help a network that quantization costs too much; it names the layer that is hurt most.
+    """Returns advice for a network that loses too much by quantization; it names the most sensitive layer.
 
     Args:
-        layer_errors: Per layer the error of the final logits if it alone is quantized.
-        remedy: What may mend it.
+        layer_errors: Error of the final logits per layer if only that layer is quantized.
+        remedy: Possible fix.
     """
-    # An error that is no number, as of a weight that half precision cannot hold, is the worst.
+    # NaN, as from a weight that half precision cannot represent, is the worst error.
     worst = max(layer_errors, key=lambda name: np.nan_to_num(layer_errors[name], nan=np.inf))
     return f"The layer that alone changes the logits most is {worst}. {remedy}".rstrip()

@@ -1,4 +1,4 @@
-"""A network as data: nodes of operators in blocks, and everything that can be known of it without building it."""
+"""A network as data: nodes of operators in blocks, and everything that can be derived from it without building it."""
 
 from kgrow.graph.architecture import Architecture, Block
 from kgrow.graph.cells import Cell, CellBlock, Head, of_cells

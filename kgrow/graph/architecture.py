@@ -1,4 +1,4 @@
-"""`Architecture`: a network as a frozen, JSON-serialisable value, of which the Keras model is an interpreter."""
+"""`Architecture`: a network as a frozen, JSON-serialisable value from which Keras models are built."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from kgrow.graph.node import IMAGE, KernelNode, Node
 from kgrow.graph.operators import Shape
 from kgrow.graph.scaling import Scaling
 
-# Of one map or kernel: a GiB in float32. An architecture of a file may ask for anything.
+# Largest size of one map or kernel: a GiB in float32. An architecture from a file may contain any size.
 MOST_VALUES = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """The unit a network grows by: nodes, and the internal classifier on one of their outputs.
+    """The unit of growth: nodes, and an internal classifier on one of their outputs.
 
     Args:
-        nodes: Each after those that it reads.
-        head: The nodes of the internal classifier; the last one gives the logits. No other block reads them.
+        nodes: Nodes of the block, each after those that it reads.
+        head: Nodes of the internal classifier; the last one gives the logits. No other block reads them.
     """
 
     nodes: tuple[Node, ...]
@@ -35,12 +35,12 @@ class Block:
             raise ValueError("`head` must hold at least one node, but is empty.")
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON types; `from_json` gives back an equal value."""
+        """Returns plain JSON types; `from_json` restores an equal value."""
         return {part: [node.to_json() for node in getattr(self, part)] for part in ("nodes", "head")}
 
     @staticmethod
     def from_json(value: Any, field: str = "block") -> Block:
-        """Rebuilds a block from `to_json`, also after a trip through a file."""
+        """Rebuilds a block from `to_json`, also after it was stored in a file."""
         decoded({"nodes": [Any], "head": [Any]}, value, field)
         parts = (
             tuple(Node.from_json(node, f"{field}.{part}[{index}]") for index, node in enumerate(value[part]))
@@ -51,17 +51,17 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A network as a value: everything needed to rebuild it, and to count it without building it.
+    """A network as a value, from which it can be built, and counted without building it.
 
     Args:
-        input_shape: (height, width, channels) of the raw image.
-        num_classes: Logits per head.
-        scaling: Applied to raw pixels inside the network.
-        blocks: In the order in which they are grown.
+        input_shape: Shape of the raw image, (height, width, channels).
+        num_classes: Number of logits per head.
+        scaling: Scaling of raw pixels inside the network.
+        blocks: Blocks in the order in which they are grown.
 
     Raises:
-        ValueError: If a node reads what does not come before it or does not fit it, two nodes have one name, or a head
-            does not give one logit per class.
+        ValueError: If a node reads a later or incompatible output, two nodes have the same name, or a head does not
+            give one logit per class.
     """
 
     input_shape: tuple[int, int, int]
@@ -78,7 +78,7 @@ class Architecture:
             raise ValueError(f"`input_shape` must hold at most {MOST_VALUES} values, but is {sides}.")
         if len(self.scaling.mean) != sides[2]:
             raise ValueError(f"`scaling` must be for {sides[2]} channels, but is for {len(self.scaling.mean)}.")
-        _ = self.shapes  # which checks all nodes
+        _ = self.shapes  # checks all nodes
 
     def __hash__(self) -> int:
         return self._hash
@@ -89,7 +89,7 @@ class Architecture:
 
     @functools.cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """All nodes, heads included, in the order in which the network runs them."""
+        """All nodes, heads included, in execution order."""
         return tuple(node for block in self.blocks for node in (*block.nodes, *block.head))
 
     @functools.cached_property
@@ -99,7 +99,7 @@ class Architecture:
 
     @functools.cached_property
     def owners(self) -> dict[str, tuple[int, bool]]:
-        """Per node the index of its block, and whether it belongs to the head."""
+        """The index of the block of each node, and whether the node belongs to the head."""
         return {
             node.name: (index, is_head)
             for index, block in enumerate(self.blocks)
@@ -109,7 +109,7 @@ class Architecture:
 
     @functools.cached_property
     def readers(self) -> dict[str, tuple[Node, ...]]:
-        """Per name, `"image"` included, the nodes that read it."""
+        """The nodes that read each name, `"image"` included."""
         found: dict[str, list[Node]] = {name: [] for name in (IMAGE, *self.by_name)}
         for node in self.nodes:
             for source in dict.fromkeys(node.inputs):
@@ -118,7 +118,7 @@ class Architecture:
 
     @functools.cached_property
     def shapes(self) -> dict[str, Shape]:
-        """Per name, `"image"` included, the shape of the output without the batch."""
+        """The output shape of each name, `"image"` included, without the batch."""
         shapes: dict[str, Shape] = {IMAGE: self.input_shape}
         for index, block in enumerate(self.blocks):
             for node in block.nodes:
@@ -137,7 +137,7 @@ class Architecture:
         return shapes
 
     def input_shapes(self, node: Node) -> list[Shape]:
-        """Returns the shapes that a node reads."""
+        """Returns the input shapes of a node."""
         return [self.shapes[name] for name in node.inputs]
 
     def logits(self, head: int) -> str:
@@ -145,11 +145,11 @@ class Architecture:
         return self.blocks[head].head[-1].name
 
     def grow(self, block: Block) -> Architecture:
-        """Returns the architecture with one block more."""
+        """Returns the architecture with one additional block."""
         return dataclasses.replace(self, blocks=(*self.blocks, block))
 
     def with_nodes(self, nodes: Mapping[str, Node | None]) -> Architecture:
-        """Returns the architecture with some nodes replaced by others, or left out where the value is None."""
+        """Returns the architecture with some nodes replaced, or removed if the value is None."""
 
         def changed(part: tuple[Node, ...]) -> tuple[Node, ...]:
             replaced = (nodes.get(node.name, node) for node in part)
@@ -176,15 +176,15 @@ class Architecture:
         return tuple(kernel for kernel in self._kernels if block_index in (None, kernel.block_index))
 
     def kernel_params(self, block_index: int | None = None) -> int:
-        """Counts connections: the weights of all kernels, no bias and no normalisation."""
+        """Counts connections: the weights of all kernels, without biases and normalisations."""
         return sum(kernel.kernel_params for kernel in self.kernels(block_index))
 
     def trainable_params(self) -> int:
-        """Counts kernels, biases, scales and offsets of normalisations, and the mixing weight of heads that pool."""
+        """Counts kernels, biases, scales and offsets of normalisations, and the mixing weight of heads with pooling."""
         return self.kernel_params() + sum(trained for trained, _ in self._num_weights())
 
     def params(self) -> int:
-        """Counts all variables, moving statistics included: what Keras' `count_params` gives."""
+        """Counts all variables, moving statistics included, as Keras' `count_params` does."""
         return self.trainable_params() + sum(others for _, others in self._num_weights())
 
     def _num_weights(self) -> list[tuple[int, int]]:
@@ -198,7 +198,7 @@ class Architecture:
         Args:
             head: Index of the head that answers; the last one by default.
             kept: Kept connections per kernel name, for a mask-aware count; all of them by default.
-            passing: Heads that are evaluated and counted too, those of them that come before it.
+            passing: Heads that are evaluated and counted too, if they come before `head`.
         """
         head = len(self.blocks) - 1 if head is None else head
         if not 0 <= head < len(self.blocks):
@@ -212,7 +212,7 @@ class Architecture:
     # JSON.
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON types; `from_json` gives back an equal value."""
+        """Returns plain JSON types; `from_json` restores an equal value."""
         return {
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
@@ -222,11 +222,11 @@ class Architecture:
 
     @staticmethod
     def from_json(value: Any, field: str = "") -> Architecture:
-        """Rebuilds an architecture from `to_json`, also after a trip through a file.
+        """Rebuilds an architecture from `to_json`, also after it was stored in a file.
 
         Args:
-            value: What a JSON parser returned.
-            field: Where it stands in its document.
+            value: Value that a JSON parser returned.
+            field: Position of the value in its document.
 
         Raises:
             ValueError: If a field is missing or wrong; the message names it.

@@ -1,9 +1,9 @@
-"""The arena of activations on a microcontroller: in what order operations run, and where each tensor lies.
+"""The arena of activations on a microcontroller: the order of operations and the place of each tensor.
 
-TensorFlow Lite Micro gives every tensor that is no weight a place in one arena before the first inference, from the
-largest to the smallest, each at the lowest offset that is free while the tensor lives. How it breaks ties wastes up to
-a quarter in networks with residual sums. A plan in the file overrides it: the best that a few orders find. Files that
-are exported and architectures whose memory is predicted are planned by the same functions, so both come to the same.
+TensorFlow Lite Micro gives every tensor except weights a place in one arena before the first inference, from the
+largest to the smallest, each at the lowest offset that is free during the tensor's lifetime. Its tie-breaking wastes up
+to a quarter in networks with residual sums. A plan in the file overrides it: the best one that a few orders find. The
+same functions plan exported files and predict the memory of architectures, so both give the same size.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ T = TypeVar("T", bound=Hashable)
 
 @dataclasses.dataclass
 class Lifetime:
-    """How long a part of the arena is needed.
+    """The steps in which a part of the arena is needed.
 
     Args:
-        subgraph: Index of the tensor's subgraph, -1 for an operation's scratch.
-        tensor: Index of the tensor in it.
-        size: Bytes, rounded up to the alignment.
-        first: The step at which it is written first.
-        last: The step at which it is read last.
+        subgraph: Index of the tensor's subgraph, -1 for an operation's scratch memory.
+        tensor: Index of the tensor in the subgraph.
+        size: Size in bytes, rounded up to the alignment.
+        first: First step, in which it is written.
+        last: Last step in which it is read.
     """
 
     subgraph: int
@@ -36,20 +36,21 @@ class Lifetime:
     last: int = -1
 
     def overlaps(self, other: Lifetime) -> bool:
-        """Whether both are needed at some step."""
+        """Returns whether both are needed in some step."""
         return self.first <= other.last and other.first <= self.last
 
     def create(self, step: int) -> None:
-        """Starts the lifetime, unless it has started."""
+        """Starts the lifetime, unless it has already started."""
         self.first = step if self.first < 0 else self.first
 
 
 Placed = list[tuple[int, Lifetime]]
 
-# No two tensors of a subgraph are first written at the same step, so each key orders them whatever their numbers are.
+# No two tensors of a subgraph are first written at the same step, so each key gives a total order regardless of
+# numbers.
 ORDERS: tuple[Callable[[Lifetime], tuple[int, ...]], ...] = (
     lambda life: (-life.size, life.first),
-    lambda life: (-life.size, -life.first),  # TensorFlow Lite Micro's own
+    lambda life: (-life.size, -life.first),  # TensorFlow Lite Micro's own order
     lambda life: (-life.size, life.first - life.last, life.first),
     lambda life: (-life.size * (life.last - life.first + 1), life.first),
     lambda life: (life.first, -life.size),
@@ -57,12 +58,12 @@ ORDERS: tuple[Callable[[Lifetime], tuple[int, ...]], ...] = (
 
 
 def aligned(size: int) -> int:
-    """Returns a number of bytes, rounded up to what tensors are aligned to."""
+    """Returns a number of bytes, rounded up to the alignment of tensors."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def place(order: Iterable[Lifetime], placed: Sequence[tuple[int, Lifetime]] = ()) -> Placed:
-    """Returns (offset, lifetime) for each in turn: the lowest offset that is free while it lives."""
+    """Returns (offset, lifetime) for each in turn, with the lowest offset that is free during the lifetime."""
     result = list(placed)
     for life in order:
         offset = 0
@@ -82,7 +83,7 @@ def peak(placed: Sequence[tuple[int, Lifetime]]) -> int:
 
 
 def plans(lives: Sequence[Lifetime]) -> list[Placed]:
-    """Returns where everything may lie, one way for each of `ORDERS`."""
+    """Returns one placement of everything for each of `ORDERS`."""
     return [place(sorted(lives, key=order)) for order in ORDERS]
 
 
@@ -94,13 +95,14 @@ def planned_bytes(lives: Sequence[Lifetime]) -> int:
 def lifetimes_of(
     order: Sequence[T], reads: Mapping[T, Sequence[T]], sizes: Mapping[T, int], wanted: Sequence[T]
 ) -> list[Lifetime]:
-    """Returns how long each tensor of a network is needed.
+    """Returns the lifetime of each tensor of a network.
 
     Args:
-        order: The operations in the order they run, named as their outputs.
-        reads: By operation, what it reads.
-        sizes: Bytes of each tensor, those that are given from the start included; what has none is no activation.
-        wanted: The outputs, which are needed to the end.
+        order: Operations in execution order, named as their outputs.
+        reads: Inputs of each operation.
+        sizes: Bytes of each tensor, including those that exist from the start; a tensor without a size is not an
+            activation.
+        wanted: Outputs, which are needed to the end.
     """
     written = {name: step for step, name in enumerate(order, start=1)}
     last = {name: step for name, step in written.items()}
@@ -114,15 +116,15 @@ def lifetimes_of(
 
 
 def best_order(reads: Mapping[T, Sequence[T]], sizes: Mapping[T, int], wanted: Sequence[T]) -> list[T]:
-    """Returns the order of operations that needs the least memory of two: the first operand first, or the last.
+    """Returns the order of operations with the least memory of two: the first operand first, or the last.
 
-    Each operation comes after what it reads and no sooner than needed: run one after the other, all that read the same
-    map would wait in memory for their sum.
+    Each operation comes after its inputs and as late as possible. If all operations that read one map ran in sequence,
+    their results would all wait in memory for their sum.
 
     Args:
-        reads: By operation, which is named as its output, what it reads.
-        sizes: See `lifetimes_of`.
-        wanted: The outputs, in the order in which they are wanted: an earlier head before a later one.
+        reads: Inputs of each operation; operations are named as their outputs.
+        sizes: Bytes of each tensor; see `lifetimes_of`.
+        wanted: Outputs in the order in which they are needed: an earlier head before a later one.
     """
     backwards = {name: tuple(reversed(inputs)) for name, inputs in reads.items()}
     orders = [_last_moments(way, wanted) for way in (reads, backwards)]

@@ -1,4 +1,4 @@
-"""`Builder`: nodes appended one by one, with their shapes at hand."""
+"""`Builder`: appends nodes one by one and computes their shapes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from kgrow.graph.operators.operator import reduced
 
 
 class Builder:
-    """What cells and heads append their nodes to.
+    """A list of nodes to which cells and heads append.
 
     Args:
-        input_shape: (height, width, channels) of the image.
+        input_shape: Shape of the image, (height, width, channels).
 
     Attributes:
-        nodes: What was appended since the last `take`.
-        shapes: Shape per name of a node, `"image"` included.
+        nodes: Nodes appended since the last `take`.
+        shapes: Shape of each named node, `"image"` included.
     """
 
     def __init__(self, input_shape: Shape):
@@ -45,7 +45,7 @@ class Builder:
         return name
 
     def take(self) -> tuple[Node, ...]:
-        """Returns the nodes that were appended, and starts anew."""
+        """Returns the appended nodes and starts a new list."""
         taken, self.nodes = tuple(self.nodes), []
         return taken
 
@@ -60,7 +60,7 @@ class Builder:
         dilation: int = 1,
         relu: bool = False,
     ) -> str:
-        """Appends a convolution without a bias, its normalisation and, if wanted, ReLU."""
+        """Appends a convolution without a bias, its normalisation and, if requested, ReLU."""
         self.add(name, Conv((side, side), strides, filters=filters, dilation=dilation), source)
         last = self.add(f"{name}/norm", BatchNorm(), name)
         return self.add(f"{name}/relu", ReLU(), last) if relu else last
@@ -70,19 +70,19 @@ class Builder:
         return self.add(name, DepthwiseConv((side, side), (stride, stride)), source)
 
     def pool(self, name: str, kind: str, source: str, window: tuple[int, int], strides: tuple[int, int]) -> str:
-        """Appends a pool, `"max"` or `"average"`, with padding that does not count."""
+        """Appends a pool, `"max"` or `"average"`, whose padding does not count."""
         return self.add(name, {"max": MaxPool, "average": AveragePool}[kind](window, strides), source)
 
     def pooled_to(self, name: str, source: str, size: tuple[int, int]) -> str:
-        """Appends an average pool that brings a map to a size, unless it has it."""
+        """Appends an average pool that reduces a map to a size, unless it already has this size."""
         window = self.steps_to(source, size)
         return source if window == (1, 1) else self.pool(name, "average", source, window, window)
 
     def steps_to(self, source: str, size: tuple[int, int]) -> tuple[int, int]:
-        """Returns the strides in height and width that bring a map to a size.
+        """Returns the strides in height and width that reduce a map to a size.
 
         Raises:
-            ValueError: If none do.
+            ValueError: If there are no such strides.
         """
         sides = self.shapes[source][:2]
         height, width = (reduced(side, wanted) for side, wanted in zip(sides, size, strict=True))

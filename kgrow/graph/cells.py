@@ -1,6 +1,6 @@
-"""Cells: how the repeated units of a network are put together of nodes.
+"""Cells: the repeated units of a network, and their construction from nodes.
 
-A `Cell` says what is to be built; `of_cells` builds it. Nothing else knows cells: an `Architecture` has nodes.
+A `Cell` is a specification; `of_cells` builds it. Other modules do not use cells: an `Architecture` has nodes.
 """
 
 from __future__ import annotations
@@ -38,25 +38,26 @@ class Cell:
     """The repeated unit of a block; it reads feature maps and makes one.
 
     A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. A `graph` cell
-    is that of a genotype: each input through Conv-BN is a node, each further node the sum of its edges, and the output
-    these further nodes, stacked, then ReLU. Feature maps are numbered over the whole network: map `j` is the output of
-    the `j`-th cell, the stem being cell 0. None is negative.
+    is that of a genotype: each input after Conv-BN is a node, each further node the sum of its edges, and the output is
+    the concatenation of these further nodes, then ReLU. Feature maps are numbered over the whole network: map `j` is
+    the output of the `j`-th cell, the stem being cell 0. No feature map has negative values.
 
     Args:
-        kind: `"conv"`, `"residual"` or `"graph"`.
-        filters: Channels of the output.
-        inputs: Numbers of the feature maps read, the newest last; empty for the image. Of a graph cell the last one is
+        kind: Kind of cell: `"conv"`, `"residual"` or `"graph"`.
+        filters: Number of output channels.
+        inputs: Numbers of the feature maps read, the newest last; empty for the image. In a graph cell the last one is
             node 0, and the other, if there is one, node 1.
-        hidden_filters: Channels between the two convolutions of a residual cell, or of each node of a graph cell; 0 for
-            a conv cell.
+        hidden_filters: Number of channels between the two convolutions of a residual cell, or of each node of a graph
+            cell; 0 for a conv cell.
         kernel_size: Side of the square kernels, odd; edges have their own.
-        stride: Down-sampling factor of the first convolution, or of the edges that read an input, 1 or 2 then.
-        join: How several inputs become one: `"concat"`, `"add"` (every earlier map through its own 1x1 convolution to
+        stride: Down-sampling factor of the first convolution. In a graph cell, stride of the edges that read an input,
+            1 or 2.
+        join: Combination of several inputs: `"concat"`, `"add"` (every earlier map through its own 1x1 convolution to
             the newest one's channels), or `"none"` for a single input. Maps of a higher resolution are average-pooled.
-            A graph cell does not join: the 1x1 convolutions that it reads its inputs through step over positions.
-        shortcut: `"identity"`, `"projection"` (1x1 convolution and BN) or `"none"`; a stride is average-pooled.
-        edges: Of a graph cell, in any order; several may join two nodes.
-        input_stride: Of the 1x1 convolution that a graph cell reads its only input through.
+            A graph cell does not join: the 1x1 convolutions on its inputs have strides.
+        shortcut: `"identity"`, `"projection"` (1x1 convolution and BN) or `"none"`; for a stride it is average-pooled.
+        edges: Edges of a graph cell, in any order; several may join two nodes.
+        input_stride: Stride of the 1x1 convolution on the only input of a graph cell.
     """
 
     kind: str
@@ -114,7 +115,7 @@ class Cell:
             )
 
     def graph_inputs(self) -> dict[int, int]:
-        """Returns per input that edges read, as a node, the number of its map; empty for other kinds of cells."""
+        """Returns, for each input node that edges read, the number of its map; empty for other kinds of cells."""
         return {node: self.inputs[-1 - node] for node in inputs_of(self.edges)}
 
 
@@ -123,9 +124,9 @@ class Head:
     """The internal classifier at the end of a block: mixed max/average pooling, then Dense.
 
     Args:
-        grid: Cells per side, at least, that the pooled map is cut into; a side shorter than twice that is not pooled.
-            4 is the published design (Kaya, Hong and Dumitras, "Shallow-Deep Networks", ICML 2019); 1 pools the whole
-            map.
+        grid: Smallest number of cells per side into which the pooled map is divided; a side shorter than twice that is
+            not pooled. 4 is the published design (Kaya, Hong and Dumitras, "Shallow-Deep Networks", ICML 2019); 1 pools
+            the whole map.
     """
 
     grid: int = 4
@@ -139,8 +140,8 @@ class CellBlock:
     """A block of cells, and an internal classifier on the last one's output.
 
     Args:
-        cells: At least one.
-        head: The classifier.
+        cells: One or more cells.
+        head: Internal classifier.
     """
 
     cells: tuple[Cell, ...]
@@ -154,14 +155,14 @@ class CellBlock:
 def of_cells(
     input_shape: tuple[int, int, int], num_classes: int, scaling: Scaling, blocks: Sequence[CellBlock]
 ) -> Architecture:
-    """Returns the network of some cells.
+    """Returns the network of the given cells.
 
     Args:
-        input_shape: (height, width, channels) of the raw image.
-        num_classes: Logits per head.
-        scaling: Applied to raw pixels inside the network.
-        blocks: In the order in which they are grown; the first one starts with the stem, the only cell that reads the
-            image.
+        input_shape: Shape of the raw image, (height, width, channels).
+        num_classes: Number of logits per head.
+        scaling: Scaling of raw pixels inside the network.
+        blocks: Blocks in the order in which they are grown; the first one starts with the stem, the only cell that
+            reads the image.
 
     Raises:
         ValueError: If a cell reads a map that does not exist yet or cannot be brought to the size of its newest, or an

@@ -1,4 +1,4 @@
-"""Networks of layers one after the other, such as LeNet."""
+"""Sequential networks, such as LeNet."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def chain(
     """Returns a classifier of convolutions and fully connected layers with biases, ReLU between them, and one head.
 
     Args:
-        input_shape: (height, width, channels) of raw images.
-        convolutions: Filters, side of the kernel and side of the max pooling after it (1 for none), without padding.
-        dense: Outputs of each fully connected layer; the last ones are the classes.
-        scaling: Applied to raw pixels inside the network.
+        input_shape: Shape of raw images, (height, width, channels).
+        convolutions: Number of filters, kernel side and side of the max pooling after it (1 for none) of each
+            convolution, without padding.
+        dense: Number of outputs of each fully connected layer; the last ones are the classes.
+        scaling: Scaling of raw pixels inside the network.
 
     Example:
         >>> lenet = chain((28, 28, 1), [(20, 5, 2), (50, 5, 2)], [500, 10], Scaling((0.0,), (255.0,)))
@@ -50,14 +51,14 @@ def chain(
 
 
 def glorot_normal(architecture: Architecture, seed: int) -> dict[str, np.ndarray]:
-    """Returns fresh kernels by the name of the variable: normal, variance 2 / (fan_in + fan_out).
+    """Returns new kernels by variable name: normal, variance 2 / (fan_in + fan_out).
 
-    Max pooling makes maps larger from layer to layer. With the variance for ReLU, 2 / fan_in, the first steps would
-    move LeNet-5 so far that most of its second filters never answer again.
+    Max pooling increases the values from layer to layer. With the variance for ReLU, 2 / fan_in, the first steps would
+    move LeNet-5 so far that most of its second filters stay inactive.
 
     Args:
-        architecture: Of convolutions and fully connected layers.
-        seed: Of the weights.
+        architecture: Architecture of convolutions and fully connected layers.
+        seed: Random seed of the weights.
 
     References:
         Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010,

@@ -1,4 +1,4 @@
-"""Which channels of a network belong together: what makes a channel, what passes it on, and what ties it to others."""
+"""Groups of channels: which nodes make a channel, which pass it on, and which tie it to others."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from kgrow.graph.architecture import Architecture
 from kgrow.graph.node import IMAGE
 
-# The label of what is no channel of its own: the image's channels, the classes, and what is tied to them.
+# The label of outputs without an own channel: the image's channels, the classes, and channels tied to them.
 NO_CHANNEL = -1
 
 
 @functools.lru_cache(maxsize=32)
 def channel_labels(architecture: Architecture) -> Mapping[str, np.ndarray]:
-    """Returns per name, `"image"` included, the number of the group of every output channel, int (channels,).
+    """Returns the group number of every output channel by name, `"image"` included, int (channels,).
 
-    Channels of a group go together or stay together: those that are added or multiplied, and those that an operator
-    hands on. Groups are numbered from 0 in the order of the nodes; -1 is the group of the image's channels and of the
+    Channels of a group are removed or kept together: those that are added or multiplied, and those that an operator
+    passes on. Groups are numbered from 0 in the order of the nodes; -1 is the group of the image's channels and of the
     classes.
     """
     ties = _Ties()
@@ -36,31 +36,31 @@ def channel_labels(architecture: Architecture) -> Mapping[str, np.ndarray]:
 
 
 class _Ties:
-    """Labels of which some are the same: a union-find forest, the lowest label being the root."""
+    """Equivalence classes of labels: a union-find forest with the lowest label as the root."""
 
     def __init__(self) -> None:
         self.parents: list[int] = []
 
     def new(self, count: int) -> np.ndarray:
-        """Returns so many new labels."""
+        """Returns `count` new labels."""
         start = len(self.parents)
         self.parents.extend(range(start, start + count))
         return np.arange(start, start + count)
 
     def root(self, label: int) -> int:
-        """Returns the lowest label that is the same as one."""
+        """Returns the lowest label that is equivalent to one."""
         while self.parents[label] != label:
             self.parents[label] = self.parents[self.parents[label]]
             label = self.parents[label]
         return label
 
     def join(self, ones: np.ndarray, others: np.ndarray) -> None:
-        """Makes labels the same, pair by pair."""
+        """Makes labels equivalent, pair by pair."""
         for one, other in zip(ones.tolist(), others.tolist(), strict=True):
             low, high = sorted((self.root(one), self.root(other)))
             self.parents[high] = low
 
     def numbered(self) -> np.ndarray:
-        """Returns per label the number of its root among all roots."""
+        """Returns for each label the number of its root among all roots."""
         roots = [self.root(label) for label in range(len(self.parents))]
         return np.unique(roots, return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""The steps that a device runs: normalisations folded, activations fused, composite operators taken apart."""
+"""The steps that a device runs: normalisations folded, activations fused, composite operators split."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Step:
     """One operation of a device.
 
     Args:
-        name: Name of the node that it stands for; parts of a composite operator have a number behind it.
-        operator: What it computes.
+        name: Name of its node; parts of a composite operator have a number after it.
+        operator: Operator of the step.
         inputs: Names of the steps that it reads, or `"image"`.
         shape: Shape of its output without the batch.
-        block_index: The block it belongs to.
+        block_index: Index of its block.
         is_head: Whether only the block's own classifier needs it.
-        activation: Operator that is fused with it, None for none.
-        weights: Arrays by name, normalisation folded in; empty if no state was given.
-        kernel_shape: () if it has no kernel.
+        activation: Operator fused with it, None for none.
+        weights: Arrays by name, with normalisation folded in; empty if no state was given.
+        kernel_shape: Shape of the kernel; () if it has none.
     """
 
     name: str
@@ -44,17 +44,17 @@ class Step:
 
     @property
     def has_own_range(self) -> bool:
-        """Whether 8 bits hold its output with a range that is not that of its input."""
+        """Returns whether its 8-bit output has a range other than its input's."""
         return self.activation is not None or self.operator.value_range != INPUT_RANGE
 
     @property
     def fixed_range(self) -> tuple[float, float] | None:
-        """The range of its output in 8 bits if interpreters fix it, else None."""
+        """The 8-bit range of its output if interpreters fix it, else None."""
         given = self.operator.value_range
         return None if isinstance(given, str) or self.activation is not None else given
 
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
-        """Returns its output: tensors with a batch axis in, and out."""
+        """Returns its output, computed from tensors with a batch axis."""
         out = self.operator.compute(inputs, weights)
         return out if self.activation is None else self.activation.compute([out], {})
 
@@ -65,23 +65,23 @@ def device_steps(
     """Returns the steps of a network, each after those that it reads.
 
     A normalisation becomes part of the kernel before it and an activation part of the operation before it, if nothing
-    else reads what is between. Equal steps without weights are one. The division by the pixels' standard deviation is
-    part of the first kernels.
+    else reads the value between them. Equal steps without weights are merged. The division by the pixels' standard
+    deviation is part of the first kernels.
 
     Args:
-        architecture: The network.
-        state: Its weights; without them the steps have none.
-        heads: The classifiers that are needed; all of them by default.
+        architecture: Architecture of the network.
+        state: Weights of the network; without them the steps have none.
+        heads: Classifiers that are needed; all of them by default.
     """
     return _Lowering(architecture, state, heads).steps
 
 
 def answers_of(architecture: Architecture, heads: Collection[int] | None = None) -> dict[int, str]:
-    """Returns per head the step that gives its logits.
+    """Returns for each head the step that gives its logits.
 
     Args:
-        architecture: The network.
-        heads: See `device_steps`.
+        architecture: Architecture of the network.
+        heads: Classifiers that are needed; see `device_steps`.
     """
     lowering = _Lowering(architecture, None, heads)
     wanted = range(len(architecture.blocks)) if heads is None else heads
@@ -92,10 +92,10 @@ class _Lowering:
     def __init__(self, architecture: Architecture, state: State | None, heads: Collection[int] | None):
         self.architecture, self.state = architecture, state
         self.made: dict[str, Step] = {}
-        # Per name of a node, the step that holds its output, and how many nodes besides those absorbed each holds.
+        # By node name, the step of its output, and the number of further nodes absorbed into each step.
         self.num_holders: collections.Counter[str] = collections.Counter()
         self.held: dict[str, str] = {IMAGE: IMAGE}
-        # Per step what its channels are still to be divided by.
+        # By step, the divisor that its channels still need.
         std = np.asarray(architecture.scaling.std)
         self.divided: dict[str, np.ndarray] = {} if np.all(std == 1) else {IMAGE: std}
         wanted = range(len(architecture.blocks)) if heads is None else heads
@@ -151,7 +151,7 @@ class _Lowering:
         return step.name
 
     def _undivided(self, step: Step) -> Step:
-        """Returns a step that reads the image divided by the standard deviation, though nothing divides it."""
+        """Returns a step that accounts for the missing division of its input by the standard deviation."""
         if step.inputs[0] not in self.divided:
             return step
         std = self.divided[step.inputs[0]]
@@ -169,7 +169,7 @@ class _Lowering:
         return dataclasses.replace(step, inputs=(name, *step.inputs[1:]))
 
     def _is_absorbed(self, node: Node, weights: dict[str, np.ndarray]) -> bool:
-        """Makes a node part of the step before it, if that is possible."""
+        """Makes a node part of the step before it, if possible; returns whether it was."""
         source = node.inputs[0]
         readers = self.architecture.readers[source]
         if source == IMAGE or self._is_answer(source) or any(other.operator != node.operator for other in readers):
@@ -178,7 +178,7 @@ class _Lowering:
         if step is None or self.num_holders[step.name] > 1:
             return False
         if node.operator.is_fused and step.activation == node.operator and readers[0] != node:
-            self.held[node.name] = step.name  # as its twin before it
+            self.held[node.name] = step.name  # like its duplicate before
             return True
         if step.activation is not None:
             return False

@@ -1,4 +1,4 @@
-"""`Edge`: an operation between two nodes of a graph cell, and what operations are made of."""
+"""`Edge`: an operation between two nodes of a graph cell, and the layers of operations."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Step:
     """One layer of an operation; SAME padding, no bias.
 
     Args:
-        kind: `"conv"` (to the wanted channels), `"depthwise"`, `"max"` or `"average"`.
-        side: Of its square window.
+        kind: Kind of layer: `"conv"` (to the requested channels), `"depthwise"`, `"max"` or `"average"`.
+        side: Side of its square window.
         dilation: Distance of the taps of a `"conv"`.
-        groups: Of the channels of a `"conv"`.
-        starts: Whether ReLU comes before it.
-        ends: Whether it is normalised.
+        groups: Number of channel groups of a `"conv"`.
+        starts: Whether it starts with ReLU.
+        ends: Whether it ends with a normalisation.
     """
 
     kind: str
@@ -44,18 +44,18 @@ OPERATIONS: dict[str, tuple[Step, ...]] = {
     "avg3": (Step("average", 3),),
     "identity": (),
 }
-# What a cell reads its inputs through. They are never negative, so that no ReLU is needed before it.
+# The layers on the inputs of a cell. The inputs are never negative, so no ReLU is needed before them.
 PROJECTION = (Step("conv", ends=True),)
-# An identity that steps over positions.
+# An identity with a stride.
 REDUCTION = (Step("conv", starts=True, ends=True),)
 
 
 def steps_of(operation: str, stride: int) -> tuple[Step, ...]:
-    """Returns the layers of an operation, of which the first one has the stride.
+    """Returns the layers of an operation; the first one has the stride.
 
     Args:
-        operation: A key of `OPERATIONS`.
-        stride: 1 or 2; an identity of stride 2 is a 1x1 convolution.
+        operation: Key of `OPERATIONS`.
+        stride: Stride, 1 or 2; an identity of stride 2 is a 1x1 convolution.
     """
     return OPERATIONS[operation] or (REDUCTION if stride > 1 else ())
 
@@ -65,10 +65,10 @@ class Edge:
     """One operation between two nodes of a cell.
 
     Args:
-        target: Node that it adds to, from 2 on.
+        target: Node to which it adds, from 2 on.
         source: Node that it reads: 0 is the output of the cell before, 1 that of the one before that, and others are
             nodes before `target`.
-        operation: A key of `OPERATIONS`.
+        operation: Key of `OPERATIONS`.
     """
 
     target: int
@@ -83,10 +83,10 @@ class Edge:
 
 
 def sorted_edges(edges: tuple[Edge, ...], name: str) -> tuple[Edge, ...]:
-    """Returns the edges of a cell in their order.
+    """Returns the edges of a cell in sorted order.
 
     Raises:
-        ValueError: If there is none, the same one twice, or one that reads a node without edges.
+        ValueError: If there is none, a duplicate, or one that reads a node without edges.
     """
     edges = tuple(sorted(edges))
     fed = {*range(NUM_INPUTS), *(edge.target for edge in edges)}
@@ -96,15 +96,15 @@ def sorted_edges(edges: tuple[Edge, ...], name: str) -> tuple[Edge, ...]:
 
 
 def nodes_of(edges: tuple[Edge, ...]) -> tuple[int, ...]:
-    """Returns the nodes that have edges, in order; a cell's output is as many times as wide."""
+    """Returns the nodes that have edges, in order; a cell's output is the concatenation of them."""
     return tuple(sorted({edge.target for edge in edges}))
 
 
 def inputs_of(edges: tuple[Edge, ...]) -> tuple[int, ...]:
-    """Returns the inputs that edges read, as nodes, in order."""
+    """Returns the input nodes that edges read, in order."""
     return tuple(sorted({edge.source for edge in edges if edge.source < NUM_INPUTS}))
 
 
 def reading_newest(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
-    """Returns edges that read the input 1 alone as edges that read the input 0 in its place, in the same order."""
+    """Returns edges that read only input 1 as edges that read input 0, in the same order."""
     return tuple(dataclasses.replace(edge, source=0) if edge.source == 1 else edge for edge in edges)

@@ -1,4 +1,4 @@
-"""`Genotype`: a pair of cells as data, a normal and a reduction cell, in the space of DARTS."""
+"""`Genotype`: a normal and a reduction cell as data, in the space of DARTS."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ KINDS = {"N": "normal", "R": "reduction"}
 
 @dataclasses.dataclass(frozen=True)
 class Genotype:
-    """What a search finds: the edges of both cells. A node is the sum of its edges, a cell's output all nodes stacked.
+    """The edges of both cells. A node is the sum of its edges, and a cell's output the concatenation of all nodes.
 
     Args:
         normal: Edges of the cell that keeps the resolution, in any order; several may join two nodes.
-        reduction: Edges of the cell that halves it: edges from its inputs have stride 2.
+        reduction: Edges of the cell that halves it; edges from its inputs have stride 2.
 
     Raises:
         ValueError: If a cell has no edge, the same edge twice, or an edge that reads a node without edges.
@@ -40,28 +40,28 @@ class Genotype:
         return tuple(self.normal if kind == "normal" else self.reduction)
 
     def nodes(self, kind: str) -> tuple[int, ...]:
-        """Returns the nodes of a cell that have edges, in order; its output is as many times as wide."""
+        """Returns the nodes of a cell that have edges, in order; its output is the concatenation of them."""
         return nodes_of(self.edges(kind))
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON types; `from_json` gives back an equal value."""
+        """Returns plain JSON types; `from_json` restores an equal value."""
         return {
             kind: [[edge.source, edge.target, edge.operation] for edge in self.edges(kind)] for kind in KINDS.values()
         }
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Genotype:
-        """Rebuilds a genotype from `to_json`, also after a trip through a file."""
+        """Rebuilds a genotype from `to_json`, also after it was stored in a file."""
         return Genotype(
             *(tuple(Edge(target, source, name) for source, target, name in value[k]) for k in KINDS.values())
         )
 
     @staticmethod
     def complete(num_nodes: int) -> Genotype:
-        """Returns the genotype with every edge there can be: what a search starts from.
+        """Returns the genotype with all possible edges, from which a search starts.
 
         Args:
-            num_nodes: Of a cell, without its inputs; 4 in the source.
+            num_nodes: Number of nodes of a cell, without its inputs; 4 in the source.
         """
         last = NUM_INPUTS + check_positive_int(num_nodes, "num_nodes")
         edges = tuple(

@@ -1,4 +1,4 @@
-"""The cell of a genotype: the operations of its edges between the nodes of the cell."""
+"""The cell of a genotype, with the operations of the edges between its nodes."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def add_genotype_cell(
     """Appends a cell and returns the name of its output.
 
     Args:
-        builder: Holds the network.
-        name: What the names of its nodes start with.
-        edges: Between the nodes of the cell, sorted.
-        filters: Channels of each node of the cell.
+        builder: Builder of the network.
+        name: Prefix of its node names.
+        edges: Edges between the nodes of the cell, sorted.
+        filters: Number of channels of each node of the cell.
         stride: Stride of the edges that read an input.
-        size: (height, width) to which its inputs are brought.
-        inputs: Per input that is read, as a node of the cell, the map.
+        size: (height, width) to which its inputs are resized.
+        inputs: Map of each input node that is read.
     """
     made: dict[int, str] = {}
     for target in nodes_of(edges):
         incoming = [edge for edge in edges if edge.target == target]
         for place, edge in enumerate(incoming):
-            if edge.source not in made:  # an input is read when it is wanted, as a device does it
+            if edge.source not in made:  # an input is read when it is needed, as on a device
                 strides = builder.steps_to(inputs[edge.source], size)
                 label = input_name(name, edge.source)
                 made[edge.source] = _add_steps(builder, label, inputs[edge.source], PROJECTION, filters, strides)
             own = stride if edge.source < NUM_INPUTS else 1
             steps = steps_of(edge.operation, own)
             summand = _add_steps(builder, edge_name(name, edge), made[edge.source], steps, filters, (own, own))
-            # In pairs and at once: only two summands are in memory.
+            # Summands are added in pairs immediately: only two are in memory.
             is_first, label = place == 0, f"{name}/{sum_name(target, place, len(incoming))}"
             made[target] = summand if is_first else builder.add(label, Add(), made[target], summand)
     output = builder.joined(f"{name}/output", Concat(), [made[target] for target in nodes_of(edges)])
@@ -65,21 +65,21 @@ def _add_steps(
 
 
 def sum_name(node: int, place: int, num_edges: int) -> str:
-    """Returns what the sum of a node's first edges is called, in its cell.
+    """Returns the name of the sum of a node's first edges, in its cell.
 
     Args:
-        node: The node.
-        place: Number of the last edge that is added, from 1 on.
+        node: Number of the node.
+        place: Number of the last edge that is added, from 1.
         num_edges: Number of the node's edges; the sum of all of them has the node's own name.
     """
     return f"node_{node}" if place == num_edges - 1 else f"node_{node}/{place - 1}"
 
 
 def input_name(cell_name: str, node: int) -> str:
-    """Returns what the layers are called through which a cell reads an input."""
+    """Returns the name of the layers through which a cell reads an input."""
     return f"{cell_name}/input_{node}"
 
 
 def edge_name(cell_name: str, edge: Edge) -> str:
-    """Returns what the layers of an edge are called."""
+    """Returns the name of an edge's layers."""
     return f"{cell_name}/{edge.operation}_{edge.source}_{edge.target}"

@@ -1,4 +1,4 @@
-"""From a Keras model to an architecture with weights, and back."""
+"""Conversion of a Keras model to an architecture with weights, and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kgrow.graph.scaling import Scaling
 from kgrow.graph.values import Weighted
 
 READERS = {layer: operator for operator in OPERATORS.values() for layer in operator.keras_layers}
-# Keras layers that are no operator of their own: read as others, or not at all.
+# Keras layers without an own operator: read as others, or ignored.
 COMPOSED = ("InputLayer", "SeparableConv2D", "Normalization", "Softmax")
 LAYERS = tuple(sorted((*READERS, *COMPOSED)))
 REGULARIZED = {
@@ -29,7 +29,7 @@ REGULARIZED = {
     "gamma_regularizer": "gamma",
     "beta_regularizer": "beta",
 }
-# By the names of Keras 2, which has no hard-swish.
+# Named as in Keras 2, which has no hard-swish.
 ACTIVATIONS = ("linear", "relu", "relu6", "leaky_relu", *(name for name in FUNCTIONS if name != "hard_swish"), *ALIASES)
 
 
@@ -38,9 +38,9 @@ class KerasModel:
     """A Keras model as data.
 
     Args:
-        weighted: Its layers as nodes, one block whose head gives the logits, and their weights.
-        ends_in_softmax: Whether softmax comes after the logits.
-        regularizers: By the name of a weight, such as `conv2d/kernel`, what maps it to its share of the loss.
+        weighted: Layers as nodes, in one block whose head gives the logits, with their weights.
+        ends_in_softmax: Whether softmax follows the logits.
+        regularizers: Function from a weight to its share of the loss, by weight name, such as `conv2d/kernel`.
     """
 
     weighted: Weighted
@@ -49,13 +49,13 @@ class KerasModel:
 
 
 class _Reader:
-    """Reads the layers of a Functional model one after the other."""
+    """Reads the layers of a Functional model in order."""
 
     def __init__(self, input_shape: Shape):
         self.nodes: list[Node] = []
         self.weights: dict[str, dict[str, np.ndarray]] = {}
         self.shapes: dict[str, Shape] = {IMAGE: input_shape}
-        self.held: dict[str, str] = {}  # per layer, the node that gives its output
+        self.held: dict[str, str] = {}  # by layer, the node of its output
         self.ends_in_softmax = False
         self.regularizers: dict[str, Callable[[Any], Any]] = {}
 
@@ -63,7 +63,7 @@ class _Reader:
         """Appends the nodes of a layer.
 
         Raises:
-            ValueError: If it cannot be read; the message names the layer and says why.
+            ValueError: If it cannot be read; the message names the layer and the reason.
         """
         if kind == "InputLayer":
             self.held[name] = IMAGE
@@ -153,9 +153,9 @@ def from_keras(model: keras.Model, config: Mapping[str, Any], input_shape: Shape
     """Returns a Functional model as data.
 
     Args:
-        model: Layers of `LAYERS`, each called once.
+        model: Functional model of `LAYERS`, each called once.
         config: Configuration of the model.
-        input_shape: (height, width, channels) of the images that it reads.
+        input_shape: Shape of its images, (height, width, channels).
 
     Raises:
         ValueError: If a layer cannot be read; the message names it.
@@ -173,10 +173,10 @@ def from_keras(model: keras.Model, config: Mapping[str, Any], input_shape: Shape
 
 
 def _with_scaling(nodes: Sequence[Node], weighted: Collection[str], input_shape: Shape) -> tuple[Scaling, list[Node]]:
-    """Returns what the first affine maps of the image come to, and the other nodes."""
+    """Returns the first affine maps of the image as one scaling, and the other nodes."""
     scale, offset, left = np.ones(input_shape[-1]), np.zeros(input_shape[-1]), list(nodes)
     while len(left) > 1 and [node for node in left if IMAGE in node.inputs] == left[:1]:
-        # Of fixed numbers, not of weights.
+        # These have fixed numbers, not weights.
         affine = None if left[0].name in weighted else left[0].operator.affine({})
         if affine is None or not np.all(affine[0] > 0):
             break
@@ -191,11 +191,11 @@ def _with_scaling(nodes: Sequence[Node], weighted: Collection[str], input_shape:
 
 
 def to_keras(weighted: Weighted, *, softmax: bool, name: str) -> keras.Model:
-    """Returns a Functional model of plain Keras layers, not compiled; pruned connections are exactly zero.
+    """Returns an uncompiled Functional model of plain Keras layers; pruned connections are exactly zero.
 
     Args:
-        weighted: A network of one block.
-        softmax: Whether it ends in softmax, else in logits.
+        weighted: Network of one block.
+        softmax: Whether it ends in softmax instead of logits.
         name: Name of the model.
     """
     architecture, weights = weighted

@@ -11,7 +11,7 @@ from kgrow._checks import lookup
 from kgrow._schema import decoded
 from kgrow.graph.operators import OPERATORS, Operator, Shape
 
-# The name of what a network reads: the image, scaled.
+# The name of the network's input: the scaled image.
 IMAGE = "image"
 
 
@@ -20,8 +20,8 @@ class Node:
     """An operator that reads the outputs of other nodes.
 
     Args:
-        name: Unique in the network, such as `block_1/cell_4/first`; its weights are named after it.
-        operator: What it computes.
+        name: Unique name in the network, such as `block_1/cell_4/first`; its weights are named after it.
+        operator: Operator of the node.
         inputs: Names of the nodes that it reads, or `"image"`.
     """
 
@@ -46,8 +46,8 @@ class Node:
         """Rebuilds a node from `to_json`.
 
         Args:
-            value: What a JSON parser returned.
-            field: Where it stands in its document.
+            value: Value that a JSON parser returned.
+            field: Position of the value in its document.
 
         Raises:
             ValueError: If a field is missing or wrong; the message names it.
@@ -63,14 +63,14 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class KernelNode:
-    """What is counted of a node with a kernel.
+    """The counts of a node with a kernel.
 
     Args:
         name: Name of the node.
-        kernel_shape: (height, width, in, out) of a convolution, out being the multiplier of a depthwise one; (in, out)
-            of a fully connected layer.
-        positions: How often each connection is used per image.
-        block_index: The block it belongs to.
+        kernel_shape: Kernel shape: (height, width, in, out) of a convolution, where out is the multiplier of a
+            depthwise one; (in, out) of a fully connected layer.
+        positions: Number of uses of each connection per image.
+        block_index: Index of its block.
         is_head: Whether only the block's own classifier needs it.
     """
 
@@ -82,7 +82,7 @@ class KernelNode:
 
     @property
     def kernel_params(self) -> int:
-        """Prunable connections."""
+        """Number of prunable connections."""
         return math.prod(self.kernel_shape)
 
 
@@ -91,6 +91,6 @@ def weights_of(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         name: Name of the node.
-        state: The weights of a network, named `node/weight`.
+        state: Weights of a network, named `node/weight`.
     """
     return {weight: value for key, value in state.items() for node, _, weight in [key.rpartition("/")] if node == name}

@@ -1,8 +1,8 @@
-"""Makes pruning physical: a smaller network that computes the same logits.
+"""Physical removal of pruned parts: a smaller network that computes the same logits.
 
-Zeros make a file neither smaller nor faster; removed channels and nodes do. Everything here maps a network to a smaller
-one, and is exact up to rounding in inference. Trained further, the two would differ: constants become part of moving
-means, and batch statistics know nothing of them.
+Zeros make a file neither smaller nor faster; removed channels and nodes do. Every function here maps a network to a
+smaller one and is exact up to rounding in inference. After further training the two would differ: constants become part
+of moving means, and batch statistics do not include them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from kgrow.graph.values import Weighted, constants_of, non_negative, read_channe
 
 
 def remove_dead(weighted: Weighted, heads: Collection[int]) -> Weighted:
-    """Removes everything without which some heads give the same logits in inference, float32 rounding aside.
+    """Removes everything that does not change the logits of some heads in inference, up to float32 rounding.
 
-    Removed are channels that nothing reads, that are zero, or whose constant value fits into a bias or a moving mean;
-    summands of a sum that are constant; parts of a concatenation that nothing is read of; activations that change
-    nothing, and nodes that nothing needs. Every node that stays keeps a channel. Running it again removes nothing more.
+    It removes channels that nothing reads, that are zero, or whose constant value fits into a bias or a moving mean;
+    constant summands of a sum; unread parts of a concatenation; activations without effect; and unused nodes. Every
+    remaining node keeps a channel. A second call removes nothing more.
 
     Args:
-        weighted: Masks are applied first.
-        heads: The heads whose logits are preserved. The others stay, but what only they read is removed.
+        weighted: Network to reduce; masks are applied first.
+        heads: Heads whose logits are preserved. The others stay, but layers that only they read are removed.
     """
     larger, smaller = None, masked(weighted)
-    # Every step makes the architecture smaller or a weight zero, so this ends.
+    # Every step makes the architecture smaller or a weight zero, so this terminates.
     while larger is None or _extent(smaller) != _extent(larger):
         larger = smaller
         smaller = _without_superfluous_nodes(_without_unread_channels(_folded_constants(larger), heads))
@@ -38,7 +38,7 @@ def remove_dead(weighted: Weighted, heads: Collection[int]) -> Weighted:
 
 
 def masked(weighted: Weighted) -> Weighted:
-    """Returns the network with its pruned weights at zero."""
+    """Returns the network with its pruned weights set to zero."""
     weights = {
         name: {**own, "kernel": own["kernel"] * own["mask"]} if "mask" in own else own
         for name, own in weighted.weights.items()
@@ -52,7 +52,7 @@ def _extent(weighted: Weighted) -> tuple[Architecture, int]:
 
 
 class _Draft:
-    """A network that is being changed; nodes and weights are replaced, never written to."""
+    """A network under modification; nodes and weights are replaced, never modified in place."""
 
     def __init__(self, weighted: Weighted):
         self.architecture = weighted.architecture
@@ -60,14 +60,14 @@ class _Draft:
         self.weights = {name: dict(own) for name, own in weighted.weights.items()}
 
     def restrict(self, name: str, rows: np.ndarray, columns: np.ndarray) -> None:
-        """Makes a kernel and its mask zero outside some input rows and output columns."""
+        """Sets a kernel and its mask to zero outside some input rows and output columns."""
         own = self.weights[name]
         for kind in ("kernel", "mask"):
             if kind in own:
                 own[kind] = own[kind] * np.outer(rows, columns).astype(own[kind].dtype)
 
     def add_constant(self, name: str, constant: np.ndarray) -> bool:
-        """Adds a constant per channel to the output of a node; returns False if it has no place for it."""
+        """Adds a constant per channel to the output of a node; returns False if the node cannot store it."""
         own, node = self.weights[name], self.nodes[name]
         assert node is not None
         for kind in ("bias", "beta"):
@@ -92,10 +92,10 @@ class _Draft:
 
 
 def _folded_constants(weighted: Weighted) -> Weighted:
-    """Cuts the connections from channels of a constant value, adding what they carried to what reads them.
+    """Cuts connections from channels of a constant value and adds their contribution to the nodes that read them.
 
-    A constant other than zero stays connected to kernels larger than 1x1 with zero padding, which makes its
-    contribution smaller at the border.
+    A constant other than zero stays connected to kernels larger than 1x1 with zero padding, which reduces its
+    contribution at the border.
     """
     draft, constants = _Draft(weighted), constants_of(weighted)
     for kernel in weighted.architecture.kernels():
@@ -109,17 +109,17 @@ def _folded_constants(weighted: Weighted) -> Weighted:
 
 
 def _without_unread_channels(weighted: Weighted, heads: Collection[int]) -> Weighted:
-    """Removes channels that the logits of some heads do not depend on; what cannot go without others is made zero."""
+    """Removes channels that do not affect the logits of some heads; those tied to others are set to zero."""
     architecture = weighted.architecture
     draft, read = _Draft(weighted), read_channels(weighted, heads)
     for kernel in architecture.kernels():
         if kernel.is_head and kernel.block_index not in heads:
-            continue  # it loses what it reads, nothing else
+            continue  # it loses its input only
         node = architecture.by_name[kernel.name]
         draft.restrict(node.name, *node.operator.sides(read[node.inputs[0]], read[node.name], True))
     dropped = {node.name: _unread_parts(architecture, node, read[node.name]) for node in architecture.nodes}
     stays = _staying(architecture, read, dropped)
-    if stays is None:  # a dropped part is tied to something that stays
+    if stays is None:  # a dropped part is tied to a channel that stays
         dropped = {name: [False] * len(parts) for name, parts in dropped.items()}
         stays = _staying(architecture, read, dropped)
         assert stays is not None
@@ -134,9 +134,9 @@ def sliced(node: Node, own: Mapping[str, np.ndarray], stays: Mapping[str, np.nda
     """Returns the weights of a node for some of its input and output channels.
 
     Args:
-        node: The node.
-        own: Its weights.
-        stays: Per name of a node, which output channels stay.
+        node: Node of the weights.
+        own: Weights of the node.
+        stays: Output channels that stay, by node name.
     """
     columns = stays[node.name]
     found = {}
@@ -150,7 +150,7 @@ def sliced(node: Node, own: Mapping[str, np.ndarray], stays: Mapping[str, np.nda
 
 
 def _unread_parts(architecture: Architecture, node: Node, read: np.ndarray) -> list[bool]:
-    """Returns which inputs of a node that puts its inputs side by side can be left out, as nothing is read of them."""
+    """Returns which inputs of a concatenating node can be left out because no channel of them is read."""
     shapes = architecture.input_shapes(node)
     numbers = [np.full(shape[-1], number) for number, shape in enumerate(shapes)]
     sources = node.operator.aligned(numbers, shapes)
@@ -165,9 +165,9 @@ def _unread_parts(architecture: Architecture, node: Node, read: np.ndarray) -> l
 def _staying(
     architecture: Architecture, read: Mapping[str, np.ndarray], dropped: Mapping[str, list[bool]]
 ) -> dict[str, np.ndarray] | None:
-    """Returns per name which channels stay: what is read, what is tied to it, and one of every node.
+    """Returns which channels stay, by name: those that are read, those tied to them, and one of every node.
 
-    None if what is dropped is tied to something that stays.
+    Returns None if a dropped part is tied to a channel that stays.
     """
     labels = channel_labels(architecture)
     kept = np.zeros(1 + max(int(own.max(initial=NO_CHANNEL)) for own in labels.values()) + 1, bool)
@@ -193,7 +193,7 @@ def _staying(
 def _without_superfluous_nodes(weighted: Weighted) -> Weighted:
     architecture, constants = weighted.architecture, constants_of(weighted)
     draft, positive = _Draft(weighted), non_negative(weighted.architecture)
-    held: dict[str, str] = {}  # per node that goes, the one that takes its place
+    held: dict[str, str] = {}  # by removed node, its replacement
     for node in architecture.nodes:
         inputs = _without_constants(draft, node, constants) if node.operator.adds_inputs else node.inputs
         changed = dataclasses.replace(node, inputs=tuple(held.get(name, name) for name in inputs))
@@ -207,7 +207,7 @@ def _without_superfluous_nodes(weighted: Weighted) -> Weighted:
 
 
 def _without_constants(draft: _Draft, node: Node, constants: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    """Returns what a sum reads besides constants that another summand can hold."""
+    """Returns the inputs of a sum, without constants that another summand can store."""
     inputs = list(node.inputs)
     for name in node.inputs:
         constant, others = constants[name], [other for other in inputs if other != name]
@@ -220,7 +220,7 @@ def _without_constants(draft: _Draft, node: Node, constants: Mapping[str, np.nda
 
 
 def _smallest(draft: _Draft, node: Node) -> Node:
-    """Returns a node whose kernel, if it is zero, has no more than one tap."""
+    """Returns the node; a kernel that is zero is reduced to one tap."""
     operator, own = node.operator.without_taps(draft.weights[node.name])
     draft.weights[node.name] = dict(own)
     return dataclasses.replace(node, operator=operator)
@@ -237,6 +237,6 @@ def _without_unread_nodes(architecture: Architecture, nodes: Mapping[str, Node |
 
 
 def up_to_head(architecture: Architecture, last: int) -> Architecture:
-    """Returns the architecture without the blocks after one."""
+    """Returns the architecture up to a block, without the blocks after it."""
     blocks: tuple[Block, ...] = architecture.blocks[: last + 1]
     return dataclasses.replace(architecture, blocks=blocks)

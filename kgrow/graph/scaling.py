@@ -1,4 +1,4 @@
-"""`Scaling`: how raw pixels become what a network reads."""
+"""`Scaling`: the map from raw pixels to the network's input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """Maps raw pixels to what the first convolution reads: `(pixel - mean) / std`, one pair per channel.
+    """Maps raw pixels to the input of the first convolution: `(pixel - mean) / std`, one pair per channel.
 
     Args:
         mean: One value per channel, in raw pixel units.

@@ -1,4 +1,4 @@
-"""What is known of the values in a network without running it: constants, signs, and which of them matter."""
+"""Properties of a network's values without running it: constants, signs, and which values matter."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NodeWeights = Mapping[str, Mapping[str, np.ndarray]]
 
 
 class Weighted(NamedTuple):
-    """A network as values: an architecture, and per node its weights by name; no array is ever written to."""
+    """An architecture with the weights of each node by name; arrays are never modified."""
 
     architecture: Architecture
     weights: NodeWeights
 
     @staticmethod
     def of(architecture: Architecture, state: Mapping[str, np.ndarray]) -> Weighted:
-        """Returns the network of an architecture and the state of a Keras model of it."""
+        """Returns the network of an architecture and the state of its Keras model."""
         weights: dict[str, dict[str, np.ndarray]] = {node.name: {} for node in architecture.nodes}
         for key, value in state.items():
             node, _, name = key.rpartition("/")
@@ -37,7 +37,7 @@ class Weighted(NamedTuple):
 
 
 def digest_of(state: Mapping[str, np.ndarray]) -> str:
-    """Returns the SHA-256 of names and values, in hexadecimal digits."""
+    """Returns the SHA-256 hash of names and values, in hexadecimal digits."""
     found = hashlib.sha256()
     for name, value in sorted(state.items()):
         found.update(f"{name} {np.shape(value)} {value.dtype}".encode() + np.ascontiguousarray(value).tobytes())
@@ -45,7 +45,7 @@ def digest_of(state: Mapping[str, np.ndarray]) -> str:
 
 
 def constants_of(weighted: Weighted) -> dict[str, np.ndarray]:
-    """Returns per name and output channel the constant value, NaN where it depends on the image."""
+    """Returns the constant value of each output channel by name, NaN if it depends on the image."""
     architecture, weights = weighted
     found = {IMAGE: np.full(architecture.input_shape[2], np.nan)}
     for node in architecture.nodes:
@@ -55,7 +55,7 @@ def constants_of(weighted: Weighted) -> dict[str, np.ndarray]:
 
 
 def read_channels(weighted: Weighted, heads: Collection[int]) -> dict[str, np.ndarray]:
-    """Returns per name which output channels the logits of some heads depend on, bool (channels,)."""
+    """Returns which output channels affect the logits of some heads, by name, bool (channels,)."""
     architecture, weights = weighted
     found = {name: np.zeros(shape[-1], bool) for name, shape in architecture.shapes.items()}
     for head in heads:
@@ -68,7 +68,7 @@ def read_channels(weighted: Weighted, heads: Collection[int]) -> dict[str, np.nd
 
 
 def non_negative(architecture: Architecture) -> set[str]:
-    """Returns the nodes of which no output is negative."""
+    """Returns the nodes without negative outputs."""
     found: set[str] = set()
     for node in architecture.nodes:
         if node.operator.is_non_negative([name in found for name in node.inputs]):

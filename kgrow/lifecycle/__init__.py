@@ -1,4 +1,4 @@
-"""The life of a network: growth, pruning, training, checkpoints."""
+"""The lifecycle of a network: growth, pruning, training, checkpoints."""
 
 from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.lifecycle import BEST, LAST, Lifecycle

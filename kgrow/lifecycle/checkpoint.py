@@ -1,4 +1,4 @@
-"""`Snapshot`: everything a run needs to go on, as arrays and JSON."""
+"""`Snapshot`: everything a run needs to resume, as arrays and JSON."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MOMENTUM, BEST_ARRAYS = "momentum/", "best/"
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """A run at an epoch boundary, before the structural events of `epoch`.
+    """The state of a run at an epoch boundary, before the structural events of `epoch`.
 
     Args:
-        epoch: Epochs trained.
-        architecture: As grown so far.
-        seed: Of the network's initial values.
+        epoch: Number of trained epochs.
+        architecture: Architecture as grown so far.
+        seed: Random seed of the network's initial values.
         arrays: Weights, masks and BN statistics by name, and the optimizer's slots under `momentum/`.
-        step_number: Optimizer steps taken.
-        events: The run's log so far.
-        best: At the end of the best epoch so far, for whoever goes on from here; None if there is none, or if it lies
+        step_number: Number of optimizer steps taken.
+        events: Log of the run so far.
+        best: Snapshot at the end of the best epoch so far, for resuming; None if there is none, or if it is stored
             beside this one.
     """
 
@@ -42,7 +42,7 @@ class Snapshot:
 
     @staticmethod
     def take(trainer: Trainer, epoch: int, events: tuple[dict[str, Any], ...]) -> Snapshot:
-        """Reads the present state of a network and its trainer."""
+        """Captures the current state of a network and its trainer."""
         slots = {MOMENTUM + name: slot for name, slot in trainer.momentum().items()}
         network = trainer.network
         arrays = {**network.state(), **slots}
@@ -55,7 +55,7 @@ class Snapshot:
         return network
 
     def restore(self, trainer: Trainer) -> None:
-        """Gives a trainer of the rebuilt network the optimizer's state."""
+        """Restores the optimizer's state in a trainer of the rebuilt network."""
         trainer.step.number = self.step_number
         trainer.load_momentum(
             {name.removeprefix(MOMENTUM): value for name, value in self.arrays.items() if name.startswith(MOMENTUM)}
@@ -81,12 +81,12 @@ class Snapshot:
 
     @staticmethod
     def load(run: Run, name: str) -> Snapshot:
-        """Reads what `save` wrote."""
+        """Reads a snapshot that `save` wrote."""
         return _of(*run.load_arrays(name, Metadata))
 
     @staticmethod
     def decode(data: bytes, name: str) -> Snapshot:
-        """Returns the snapshot of a file's content; `name` is the file in an error message."""
+        """Returns the snapshot of a file's content; `name` is the file name in error messages."""
         return _of(*decode_arrays(data, name, Metadata))
 
 

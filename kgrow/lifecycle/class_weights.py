@@ -1,4 +1,4 @@
-"""How much an image of each class counts in the training loss."""
+"""The weight of each class in the training loss."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 
 from kgrow._checks import nearest
 
-# Between the numbers of images of the largest and the smallest class: beyond it "auto" balances them.
+# Ratio of the largest to the smallest class; above it "auto" balances the classes.
 LARGEST_IMBALANCE = 3
 
 
 def chosen_class_weights(
     given: str | Mapping[str | int, float] | None, class_names: Sequence[str], labels: np.ndarray
 ) -> tuple[float, ...] | None:
-    """Returns the factor of the loss of a training image by its class, or None if all count alike.
+    """Returns the loss factor of a training image by its class, or None if all have the same weight.
 
     Args:
-        given: See `kgrow.search`.
-        class_names: In the order of the labels.
-        labels: Class indices of the training images.
+        given: Class weights; see `kgrow.search`.
+        class_names: Class names in the order of the labels.
+        labels: Class index of each training image.
 
     Returns:
-        One positive number per class, such that the mean over the training images is 1.
+        One positive number per class; the mean over the training images is 1.
     """
     counts = np.bincount(labels, minlength=len(class_names))
     if isinstance(given, Mapping):

@@ -1,4 +1,4 @@
-"""Strategies of `tf.distribute` by name: how the replicas of one training step are spread over devices."""
+"""Strategies of `tf.distribute` by name, which distribute the replicas of a training step over devices."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def make_strategy(distribute: Any, batch_size: int) -> Any:
     """Returns a strategy whose replicas can share a batch.
 
     Args:
-        distribute: A name in `DISTRIBUTIONS` or a `tf.distribute.Strategy`, which is taken as it is.
-        batch_size: Of all replicas together.
+        distribute: Name in `DISTRIBUTIONS` or a `tf.distribute.Strategy`, which is used unchanged.
+        batch_size: Batch size of all replicas together.
 
     Raises:
         ValueError: If it is neither, or the batch cannot be divided among its replicas.

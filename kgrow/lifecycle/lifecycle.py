@@ -32,20 +32,20 @@ LAST, BEST = "last.npz", "best.npz"
 
 
 class Lifecycle(EpochLoop):
-    """One network's life under given keep ratios, in its own run directory.
+    """Trains one network with given keep ratios, in its own run directory.
 
-    Every random choice depends on the seed and the epoch or step alone, so a run that is resumed, or forked from
-    another run's snapshot, continues exactly as an unbroken one.
+    Every random choice depends only on the seed and the epoch or step. A run that is resumed, or forked from another
+    run's snapshot, therefore continues exactly like an uninterrupted one.
 
     Args:
-        task: The data; the test split is not touched.
-        target: What the network grows into.
-        keep_ratios: Final kept fraction per block.
-        settings: How it is trained.
-        run: Where events and checkpoints go.
-        observer: Told what happens.
-        pool: Where trainers of other networks wait, and this one's goes in the end; all of equal settings.
-        initial: Values that variables of the target start with, by name; those that are not named are fresh.
+        task: Data of the training; the test split is not used.
+        target: Final architecture of the network.
+        keep_ratios: Final kept fraction of each block.
+        settings: Training and pruning settings.
+        run: Run directory for events and checkpoints.
+        observer: Observer that is notified of events.
+        pool: Pool of trainers of earlier networks with equal settings; this one's trainer is returned to it.
+        initial: Initial values of the target's variables, by name; variables without one are initialized at random.
     """
 
     def __init__(  # noqa: PLR0913 - the last two have a default
@@ -76,20 +76,20 @@ class Lifecycle(EpochLoop):
         stop: Callable[[Lifecycle], bool] | None = None,
         needs_checkpoint: bool = False,
     ) -> int:
-        """Trains to the end, from the run's last checkpoint if it has one.
+        """Trains to the end, or resumes from the run's last checkpoint.
 
         Args:
-            start: Another run's snapshot to fork from, unless this run is further already.
-            on_fork: Given a snapshot of every moment at which another run may part from this one: before the first
-                change of an epoch.
-            deadline: `time.monotonic()` at which the run stops, after the step at hand.
-            epochs: Where to end, if that is before the preset's end; the schedule stays that of the whole run.
-            stop: Asked after every epoch whether training ends here. It leaves the network as it is, and what it
-                needs again it logs: an interrupted run asks it again, and a later process may be the one that asks.
-            needs_checkpoint: Whether an epoch is trained whatever the time is, if there is no checkpoint yet.
+            start: Another run's snapshot to fork from, unless this run is already further.
+            on_fork: Function called with a snapshot at every point where another run may fork: before the first change
+                of an epoch.
+            deadline: `time.monotonic()` value at which the run stops, after the current step.
+            epochs: Number of epochs to train, if below the preset's; the schedule stays that of the whole run.
+            stop: Function called after every epoch; True ends the training. It must leave the network unchanged and log
+                everything it needs again: a resumed run calls it again, possibly in a later process.
+            needs_checkpoint: Whether an epoch is trained regardless of the deadline if there is no checkpoint yet.
 
         Returns:
-            The number of epochs trained, fewer than `epochs` if `stop` said so.
+            The number of epochs trained; fewer than `epochs` if `stop` ended the training.
 
         Raises:
             OutOfTimeError: If the deadline passed before the end.
@@ -109,7 +109,7 @@ class Lifecycle(EpochLoop):
 
     @property
     def settled_since(self) -> int | None:
-        """The first epoch since which the structure is final; None as long as it is not."""
+        """The first epoch with the final structure; None while the structure can change."""
         return settled_since(self.events)
 
     def _resume(self, start: Snapshot | None) -> int:
@@ -144,22 +144,22 @@ class Lifecycle(EpochLoop):
         return Trainer(self.network, settings.preset, settings.augmentation, settings.seed, settings.class_weights)
 
     def _scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Returns where variables of the network are made, assigned and read as those of all replicas."""
+        """Returns a scope in which the network's variables are created, assigned and read on all replicas."""
         return contextlib.nullcontext() if self.settings.distribution is None else self.settings.distribution.scope()
 
     def snapshot(self, epoch: int) -> Snapshot:
-        """Returns all that the run needs to go on, after so many epochs."""
+        """Returns everything that the run needs to resume after `epoch` epochs."""
         with self._scope():
             return Snapshot.take(self.trainer, epoch, tuple(self.events))
 
     def log(self, event: dict[str, Any]) -> None:
-        """Appends an event; it stays if training goes on after it."""
+        """Appends an event to the log; it is kept if training resumes after it."""
         self.run.append(event)
         self.events.append(event)
         self.observer.event(self.run.path.name, event)
 
     def begin_epoch(self, epoch: int) -> None:
-        """See `EpochLoop.begin_epoch`: asks the policies."""
+        """See `EpochLoop.begin_epoch`; asks the policies."""
 
         def look() -> tuple[int, Architecture, Events, Statistics]:
             return epoch, self.network.architecture, told(self.events), self.statistics(epoch)
@@ -199,7 +199,7 @@ class Lifecycle(EpochLoop):
         return {kernel.name: kernel.mask.numpy() for kernel in self.network.kernels()}
 
     def statistics(self, epoch: int) -> Statistics:
-        """Returns what answers for the network as it is; see `StructureState`."""
+        """Returns statistics of the current network; see `StructureState`."""
 
         def answer(criterion: Criterion | None) -> dict[str, np.ndarray]:
             if criterion is None:
@@ -213,8 +213,8 @@ class Lifecycle(EpochLoop):
 
     def _scoring(self, epoch: int) -> Scoring:
         preset, settings = self.settings.preset, self.settings
-        # What is removed is gone for good, so every head counts as much as it will at the end of its ramp: under the
-        # small weights of an early epoch the first heads would lose all their connections.
+        # Pruning is permanent, so every head has the weight of the end of its ramp: under the small weights of an early
+        # epoch the first heads would lose all their connections.
         weights = self._head_weights(preset.epochs - 1)
 
         def loss(logits: Any, labels: Any) -> Any:
@@ -232,7 +232,7 @@ class Lifecycle(EpochLoop):
         )
 
     def _scored(self) -> GrowingNetwork:
-        """Returns the network for a criterion: variables of several replicas have no gradient outside of a step."""
+        """Returns the network for a criterion; variables of several replicas have no gradient outside of a step."""
         if self.settings.distribution is None:
             return self.network
         with self._scope():
@@ -290,7 +290,7 @@ class Lifecycle(EpochLoop):
             self.snapshot(epoch + 1).save(self.run, BEST)
 
     def _accuracy_to_reach(self) -> float:
-        """Returns the validation accuracy of the final head from which an epoch replaces the best checkpoint.
+        """Returns the final head's validation accuracy that an epoch needs to replace the best checkpoint.
 
         Only epochs since the last structural event count: an unpruned or shorter network must not win.
         """

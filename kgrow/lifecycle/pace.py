@@ -1,4 +1,4 @@
-"""`Pace`: how long training takes on the machine at hand."""
+"""`Pace`: the speed of training on this machine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TIMED_STEPS, TIMED_IMAGES = 5, 256
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How long a training takes.
+    """The duration of a training.
 
     Args:
-        starting_s: Seconds to trace the network's steps, while it grows and when it is whole.
-        epoch_s: Seconds of an epoch of the whole network, the validation images included.
+        starting_s: Seconds to trace the network's steps, during growth and for the whole network.
+        epoch_s: Seconds per epoch of the whole network, including validation.
     """
 
     starting_s: float
@@ -36,12 +36,12 @@ class Pace:
 
 
 def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
-    """Trains a network of its own for a few steps, which leaves nothing behind, and returns how long that takes.
+    """Trains a temporary network for a few steps and returns the measured pace.
 
     Args:
-        task: The data.
-        architecture: The whole network.
-        settings: How it will be trained.
+        task: Data of the training.
+        architecture: Architecture of the whole network.
+        settings: Settings of the training.
     """
     preset, seed = settings.preset, settings.seed
     batches = task.train.batches(preset.batch_size, shuffle_seed=(seed, 0), drop_remainder=True)
@@ -54,13 +54,13 @@ def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
         for batch in ([first], timed):
             trainer.train_epoch(batch, 0, weights, len(batch))
             moments.append(time.monotonic())
-        for _ in range(2):  # the first time it is traced
+        for _ in range(2):  # the first step is traced
             trainer.network.logits(images)
             moments.append(time.monotonic())
     tracing, steps, tracing_validation, validating = np.diff(moments)
     num_steps = len(task.train) // preset.batch_size
     return Pace(
-        # The step is traced anew whenever a block is added: of the whole network once, on average of half of it.
+        # The step is traced again whenever a block is added: for the whole network once, and for half of it on average.
         starting_s=float(tracing + tracing_validation) * (1 + len(architecture.blocks)) / 2,
         epoch_s=float(steps / len(timed) * num_steps + validating / len(images) * len(task.validation)),
     )

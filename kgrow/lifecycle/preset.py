@@ -1,4 +1,4 @@
-"""`Preset`: every number of a training run, and the published schedules by name."""
+"""`Preset`: all numbers of a training run, and the published schedules by name."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """The schedule and the optimizer of a run. Epochs of events are 0-based: the event comes before that epoch.
+    """The schedule and the optimizer of a run. Epochs of events are 0-based: an event precedes its epoch.
 
     Args:
-        epochs: Length of the run.
+        epochs: Number of epochs of the run.
         batch_size: Images per step; a last, smaller batch is left out.
         learning_rate: Peak rate of SGD with momentum.
-        momentum: Of SGD.
-        nesterov: Whether the momentum looks ahead.
+        momentum: Momentum of SGD.
+        nesterov: Whether Nesterov momentum is used.
         l2: Coupled weight decay: the gradient gains `l2 * weight`.
-        clip_norm: Largest norm of the gradient of all weights together, decay included: a longer one is shortened.
-        label_smoothing: In [0, 1).
+        clip_norm: Largest norm of the gradient of all weights together, decay included; a longer gradient is scaled
+            down.
+        label_smoothing: Label smoothing, in [0, 1).
         milestones: 1-based epochs from which the rate is multiplied by the matching gamma; empty for a cosine to 0.
         gammas: Factors, one per milestone.
-        warmup_epochs: Of linear warm-up before the cosine.
-        grow_epochs: For blocks 1, 2, ...
-        prune_epochs: Events of the pruning schedule.
-        strategy: `"one-shot"` (block b at its own event) or `"iterative"` (`steps` events per block from its own on),
-            or `"bayes"` (at every event from its own on the evidence decides how much of a block stays).
-        steps: Events per block of the iterative strategy.
-        path: Of the iterative strategy: `"linear"` or `"geometric"`.
-        exit_weights: Largest loss weight of each internal classifier but the last; None for its relative depth.
-        exit_scale: Factor on these weights in training; connections are scored with the weights themselves.
-        distillation: Share of their loss by which they learn from the last head: see `joint_loss`.
-        saliency_examples: Training images that a criterion scores on.
+        warmup_epochs: Number of epochs of linear warm-up before the cosine.
+        grow_epochs: Growth epochs of blocks 1, 2, ...
+        prune_epochs: Epochs of the pruning events.
+        strategy: `"one-shot"` (each block b at event b), `"iterative"` (`steps` events per block from event b on) or
+            `"bayes"` (at every event from b on the evidence decides how much of a block stays).
+        steps: Number of events per block of the iterative strategy.
+        path: Path of the iterative strategy: `"linear"` or `"geometric"`.
+        exit_weights: Largest loss weight of each internal classifier except the last; None for its relative depth.
+        exit_scale: Factor on these weights in training; connections are scored with the unscaled weights.
+        distillation: Distillation share of the internal classifiers' loss, with the last head as teacher; see
+            `joint_loss`.
+        saliency_examples: Number of training images that a criterion scores on.
     """
 
     epochs: int
@@ -89,18 +91,18 @@ class Preset:
             raise ValueError(f"`epochs` must exceed the epochs of all events, but got {self.epochs}.")
 
     def check_batch_size(self, num_examples: int) -> None:
-        """Raises ValueError if a training split has not enough images for one batch."""
+        """Raises ValueError if a training split has too few images for one batch."""
         if self.batch_size > num_examples:
             raise ValueError(
                 f"`batch_size` must be at most the {num_examples} training images, but got {self.batch_size}."
             )
 
     def check_num_blocks(self, num_blocks: int, *, grows: bool = True) -> None:
-        """Raises ValueError if the schedule says not of every block when it is grown, and when it is pruned.
+        """Raises ValueError unless the schedule has a growth epoch and a pruning event for every block.
 
         Args:
-            num_blocks: That networks may have.
-            grows: Whether its own epochs decide about growth.
+            num_blocks: Largest number of blocks.
+            grows: Whether the preset's own epochs decide about growth.
         """
         if (grows and len(self.grow_epochs) < num_blocks - 1) or 0 < len(self.prune_epochs) < num_blocks:
             raise ValueError(
@@ -109,21 +111,21 @@ class Preset:
             )
 
     def learning_rate_at(self, epoch: int, fraction: float = 0.0, *, has_grown: bool = False) -> float:
-        """Returns the rate `fraction` of the way through a 0-based epoch.
+        """Returns the learning rate at `fraction` of a 0-based epoch.
 
         Before the cosine it rises from near 0 over the warm-up, and again over each epoch that begins with growth.
 
         Args:
-            epoch: 0-based.
-            fraction: In [0, 1).
+            epoch: Number of the epoch, from 0.
+            fraction: Elapsed fraction of the epoch, in [0, 1).
             has_grown: Whether a block was appended to a trained network just before the epoch.
         """
         if self.milestones:
             passed = [g for m, g in zip(self.milestones, self.gammas, strict=True) if m <= epoch + 1]
             return self.learning_rate * math.prod(passed)
         now = epoch + fraction
-        # A block that was just grown is as fresh as the whole network was at first: the full rate would shake it, and
-        # with it the blocks before.
+        # A new block is as untrained as the whole network was at first: the full rate would disturb it, and with it the
+        # blocks before.
         peak = self.learning_rate * (max(fraction, START_OF_WARMUP) if has_grown else 1.0)
         if now < self.warmup_epochs:
             return peak * max(now / self.warmup_epochs, START_OF_WARMUP)
@@ -131,11 +133,11 @@ class Preset:
         return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
     def growth_policy(self) -> FixedGrowth:
-        """Returns when blocks are grown."""
+        """Returns the growth schedule."""
         return FixedGrowth(self.grow_epochs)
 
     def pruning_schedule(self) -> PruningSchedule:
-        """Returns when blocks are pruned."""
+        """Returns the pruning schedule."""
         if not self.prune_epochs:
             return NoPruning()
         if self.strategy == "one-shot":
@@ -145,7 +147,7 @@ class Preset:
         return Iterative(self.prune_epochs, self.steps, self.path)
 
     def stretched(self, epochs: int) -> Preset:
-        """Returns the same schedule over another number of epochs; every event keeps its relative place."""
+        """Returns the same schedule over another number of epochs; every event keeps its relative position."""
         factor = check_positive_int(epochs, "epochs") / self.epochs
 
         def scaled(values: tuple[int, ...], last: int) -> tuple[int, ...]:
@@ -155,17 +157,17 @@ class Preset:
             self,
             epochs=epochs,
             milestones=scaled(self.milestones, epochs),
-            warmup_epochs=self.warmup_epochs * factor,  # a part of an epoch has many steps too
+            warmup_epochs=self.warmup_epochs * factor,  # a fraction of an epoch also has many steps
             grow_epochs=scaled(self.grow_epochs, epochs - 1),
             prune_epochs=scaled(self.prune_epochs, epochs - 1),
         )
 
     def suited_to(self, num_examples: int) -> Preset:
-        """Returns the preset for a training split: few images get smaller batches and more epochs.
+        """Returns the preset for a training split: small data sets get smaller batches and more epochs.
 
         The batch is halved until an epoch has 24 steps (not below 16 images); the run is stretched to 1000 steps, at
-        most to 100 epochs. A network learns few images by heart, while it never gets far enough with many: few have
-        smoothed labels, internal classifiers of full weight and half the rate.
+        most to 100 epochs. A network overfits few images and does not converge on many. Small data sets therefore get
+        label smoothing, internal classifiers of full weight and half the rate.
         """
         batch_size = self.batch_size
         while batch_size > SMALLEST_BATCH and num_examples < STEPS_PER_EPOCH * batch_size:
@@ -179,7 +181,7 @@ class Preset:
         return dataclasses.replace(fitted, learning_rate=self.learning_rate / 2, label_smoothing=0.1, exit_scale=1.0)
 
 
-# By their names in lower case: see `kgrow.registry.PRESETS`.
+# By lower-case name; see `kgrow.registry.PRESETS`.
 DEFAULT = Preset(
     epochs=30,
     learning_rate=0.1,

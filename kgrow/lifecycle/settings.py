@@ -1,4 +1,4 @@
-"""`Settings`: how a network is trained and pruned, whatever its keep ratios."""
+"""`Settings`: training and pruning settings that do not depend on the keep ratios."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kgrow.task import Augmentation
 
 @dataclasses.dataclass(frozen=True)
 class ChannelPruning:
-    """How whole channels are pruned, at the same events as connections.
+    """Settings of channel pruning, at the same events as connections.
 
     Args:
-        keep_ratios: Final kept fraction of the channels per block.
-        criterion: Which channels are kept.
-        multiple_of: Layer widths are rounded to multiples of this number: kernels for 8 bits like 8 or 16.
+        keep_ratios: Final kept fraction of each block's channels.
+        criterion: Criterion of the kept channels.
+        multiple_of: Number of which layer widths are multiples; 8-bit kernels are efficient with 8 or 16.
     """
 
     keep_ratios: tuple[float, ...]
@@ -34,18 +34,18 @@ class ChannelPruning:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a network is trained, whatever its keep ratios.
+    """Training settings that do not depend on the keep ratios.
 
     Args:
         preset: Schedule and optimizer.
-        criterion: Which connections are kept.
-        scope: `"layer"`, `"block"` or `"global"`.
-        augmentation: Applied to training images.
-        seed: Of initial values, data order, augmentation and criterion.
-        channels: How whole channels are pruned before the connections inside; None leaves them.
-        growth: What the network grows by; None for the epochs of the preset.
+        criterion: Criterion of the kept connections.
+        scope: Scope of the ranking: `"layer"`, `"block"` or `"global"`.
+        augmentation: Augmentation of training images.
+        seed: Random seed of initial values, data order, augmentation and criterion.
+        channels: Settings of channel pruning, before the connections inside; None for no channel pruning.
+        growth: Growth policy; None for the epochs of the preset.
         distribution: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
-        class_weights: Factor of the loss of each training image, by its class; None for 1.
+        class_weights: Loss factor of each training image, by its class; None for 1.
     """
 
     preset: Preset
@@ -60,14 +60,14 @@ class Settings:
 
     @property
     def policies(self) -> tuple[StructurePolicy, ...]:
-        """What decides about the structure, in the order in which it is asked."""
+        """The policies that decide about the structure, in the order in which they are asked."""
         channels = self.channels.keep_ratios if self.channels else ()
         pruning = ScheduledPruning(self.preset.pruning_schedule(), self.scope, channels)
         return (self.growth or self.preset.growth_policy(), pruning)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should be told once."""
+        """Notes for the user, each shown once."""
         if self.class_weights is None:
             return self.augmentation.notes
         least, most = min(self.class_weights), max(self.class_weights)

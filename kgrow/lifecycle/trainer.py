@@ -1,4 +1,4 @@
-"""`Trainer`: the optimizer and the traced step of a network that changes its shape."""
+"""`Trainer`: the optimizer and the traced step of a network whose structure changes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from kgrow.task import Augmentation
 from kgrow.training import TrainingStep, joint_loss
 from kgrow.training.step import Batches
 
-MOST_WAITING = 2  # of architectures; the traced steps of more would only take memory
+MOST_WAITING = 2  # architectures; traced steps of more would only take memory
 
 
 class Trainer:
-    """Trains a network; after a change of its structure `rebuild` makes the step anew for the new variables.
+    """Trains a network; after a structural change `rebuild` creates a step for the new variables.
 
     Args:
-        network: Trained in place.
+        network: Network to train in place.
         preset: Optimizer and loss settings.
-        augmentation: Applied to scaled images inside the traced step.
-        seed: Of the augmentation: each step's draw depends on the seed and the step's number alone.
-        class_weights: Factor of the loss of each image, by its class; None for 1.
+        augmentation: Augmentation of scaled images inside the traced step.
+        seed: Random seed of the augmentation; each step's draw depends only on the seed and the step's number.
+        class_weights: Loss factor of each image, by its class; None for 1.
 
     Attributes:
-        step: The present one.
+        step: Current training step.
     """
 
     step: TrainingStep
@@ -48,12 +48,12 @@ class Trainer:
         self._build({}, 0)
 
     def rebuild(self, momentum: Mapping[str, np.ndarray] | None = None) -> None:
-        """Makes optimizer and step anew for the network's present variables.
+        """Creates optimizer and step for the network's current variables.
 
-        A compiled Keras optimizer refuses variables that are added later.
+        A compiled Keras optimizer does not accept variables that are added later.
 
         Args:
-            momentum: See `load_momentum`; by default that of variables which are still there.
+            momentum: Momentum; see `load_momentum`. By default that of the variables that still exist.
         """
         self._build(self.momentum() if momentum is None else momentum, self.step.number)
 
@@ -98,7 +98,7 @@ class Trainer:
             slot.assign(momentum.get(name, np.zeros(slot.shape, np.float32)))
 
     def mask_momentum(self) -> None:
-        """Zeroes the slots of pruned weights."""
+        """Sets the slots of pruned weights to zero."""
         slots = self._slots()
         for kernel in self.network.kernels():
             slot = slots[f"{kernel.name}/kernel"]
@@ -121,11 +121,11 @@ class Trainer:
 
         Args:
             batches: Raw images and labels.
-            epoch: 0-based.
+            epoch: Number of the epoch, from 0.
             head_weights: Loss weight of each head, float32 (heads,).
             num_batches: Length of `batches`.
-            on_step: Called with the number of batches done.
-            has_grown: See `Preset.learning_rate_at`.
+            on_step: Function called with the number of batches done.
+            has_grown: Whether a block was appended before; see `Preset.learning_rate_at`.
         """
 
         def rate(number: int) -> float:
@@ -135,17 +135,17 @@ class Trainer:
 
 
 class TrainerPool:
-    """The last trainers, which wait for the next network of the same architecture.
+    """The latest trainers, kept for the next network of the same architecture.
 
-    Tracing a step takes as long as many steps of a small network, and TensorFlow does not give back all the memory of
-    a traced function: trials that follow each other share one.
+    Tracing a step takes as long as many steps of a small network, and TensorFlow does not free all the memory of a
+    traced function. Consecutive trials therefore share one.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[Architecture, Trainer] = {}
 
     def take(self, architecture: Architecture) -> Trainer | None:
-        """Returns a trainer of an architecture, whatever its weights are; None if none is waiting."""
+        """Returns a trainer of an architecture, with any weights; None if there is none."""
         return self._waiting.pop(architecture, None)
 
     def give_back(self, trainer: Trainer) -> None:

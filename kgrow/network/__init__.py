@@ -1,4 +1,4 @@
-"""The Keras model that interprets an `Architecture` and grows with it."""
+"""The Keras model of an `Architecture` that grows with it."""
 
 from kgrow.network.network import GrowingNetwork
 

@@ -18,8 +18,8 @@ class BlockLayer(keras.layers.Layer):
 
     Args:
         architecture: The network up to and including this block.
-        block_index: Which block.
-        seed: Random seed of the initial values. Those of a node depend on the seed and its name alone.
+        block_index: Index of the block.
+        seed: Random seed of the initial values; those of a node depend only on the seed and its name.
     """
 
     def __init__(self, architecture: Architecture, block_index: int, *, seed: int):
@@ -28,7 +28,7 @@ class BlockLayer(keras.layers.Layer):
         self.block_index, self.nodes = block_index, (*block.nodes, *block.head)
         own = {node.name for node in self.nodes}
         self.reads = tuple(dict.fromkeys(name for node in self.nodes for name in node.inputs if name not in own))
-        # What later blocks read, most often what the head does; `export` adds to it when they are grown.
+        # The maps that later blocks read, usually the head's input; `export` adds to them when blocks are grown.
         self.exports = tuple(name for name in block.head[0].inputs if name in own)
         self.layers = [
             node.operator.layer(node.name.replace("/", "_"), seed_of(seed, node.name)) for node in self.nodes
@@ -38,7 +38,7 @@ class BlockLayer(keras.layers.Layer):
         self._trace()
 
     def export(self, names: Sequence[str]) -> None:
-        """Makes `run` return some of its tensors."""
+        """Adds tensors to the output of `run`."""
         missing = [name for name in names if name not in self.exports]
         if missing:
             self.exports = (*self.exports, *missing)
@@ -56,9 +56,9 @@ class BlockLayer(keras.layers.Layer):
         """Returns the outputs of all nodes, by name.
 
         Args:
-            features: The maps that the block reads from outside.
+            features: Maps that the block reads from outside.
             training: Whether normalisations use the statistics of the batch.
-            tap: Called for every node; see `call_tapped`.
+            tap: Function called for every node; see `call_tapped`.
         """
         made = dict(features)
         for node, layer in zip(self.nodes, self.layers, strict=True):
@@ -74,7 +74,7 @@ class BlockLayer(keras.layers.Layer):
         return [Kernel(name, layer) for name, layer in self.parts() if isinstance(layer, MaskedLayer)]
 
     def named_variables(self) -> dict[str, Any]:
-        """Returns weights, masks and statistics of normalisations by names that do not depend on the process."""
+        """Returns weights, masks and normalisation statistics by names that are the same in every process."""
         return {f"{name}/{own}": variable for name, layer in self.parts() for own, variable in weights_of(layer)}
 
 
@@ -97,5 +97,5 @@ def weights_of(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:
 
 
 def seed_of(seed: int, name: str) -> int:
-    """Derives a node's seed from its name: what is grown later does not depend on what was built before."""
+    """Derives a node's seed from its name; later blocks do not depend on what was built before."""
     return zlib.crc32(f"{seed}/{name}".encode()) % 2**31

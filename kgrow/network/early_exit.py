@@ -1,4 +1,4 @@
-"""Early exit: which head answers, what that costs, and where depth does harm. NumPy only."""
+"""Early exit: which head answers, the cost of that, and where depth reduces accuracy. NumPy only."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class ExitRule:
-    """Which head answers: the first whose largest probability reaches its threshold.
+    """The rule for the answering head: the first whose largest probability reaches its threshold.
 
     Args:
-        threshold: Smallest confidence to leave with, 0 or more, of all heads or of each before the last; above 1 no
-            image leaves.
-        fallback: Which answers if none reaches it: `"most_confident"` as in Shallow-Deep Networks, or `"last"`. With a
-            threshold per head it must be `"last"`: a head that is sure enough may be less sure than one before it.
+        threshold: Smallest confidence to exit with, 0 or more, of all heads or of each before the last; above 1 no
+            image exits early.
+        fallback: Head that answers if none reaches it: `"most_confident"` as in Shallow-Deep Networks, or `"last"`.
+            With a threshold per head it must be `"last"`: a head above its threshold may be less confident than one
+            before it.
     """
 
     threshold: float | Sequence[float]
@@ -49,7 +50,7 @@ class ExitRule:
         return {"threshold": threshold, "fallback": self.fallback}
 
     def thresholds(self, num_heads: int) -> list[float]:
-        """Returns that of every head before the last.
+        """Returns the threshold of every head before the last.
 
         Raises:
             ValueError: If the rule is for another number of heads.
@@ -65,11 +66,11 @@ class ExitRule:
 
 
 def _confidences(threshold: Any) -> float | tuple[float, ...]:
-    """Returns one threshold or several, arrays and other numbers too, as plain floats."""
+    """Returns one threshold or several as plain floats; accepts arrays and other number types."""
     try:
         given = np.asarray(threshold)
         values = given.astype(np.float64) if given.dtype.kind in "uif" else np.array(np.nan)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # lists of different lengths
         values = np.array(np.nan)
     if values.ndim > 1 or not np.all((values >= 0) & (values < np.inf)):
         raise ValueError(
@@ -83,8 +84,8 @@ def answering_head(logits: np.ndarray, rule: ExitRule) -> tuple[np.ndarray, np.n
     """Returns which head answers each image, and how many heads were evaluated for it.
 
     Args:
-        logits: (heads, num_images, num_classes).
-        rule: Decides it.
+        logits: Logits, (heads, num_images, num_classes).
+        rule: Exit rule.
 
     Returns:
         Two int arrays (num_images,): the head's index in [0, heads - 1], the number evaluated in [1, heads].
@@ -99,12 +100,12 @@ def answering_head(logits: np.ndarray, rule: ExitRule) -> tuple[np.ndarray, np.n
 
 @dataclasses.dataclass(frozen=True)
 class ExitPoint:
-    """What one threshold gives.
+    """The result of one threshold.
 
     Args:
-        threshold: Smallest confidence to leave with.
-        accuracy: In [0, 1].
-        mean_macs: Multiply-accumulates per image on average, every head evaluated on the way included.
+        threshold: Smallest confidence to exit with.
+        accuracy: Accuracy, in [0, 1].
+        mean_macs: Mean multiply-accumulates per image, including every head evaluated on the way.
     """
 
     threshold: float
@@ -122,11 +123,11 @@ def exit_curve(
     """Returns accuracy and mean cost over thresholds.
 
     Args:
-        logits: (heads, num_images, num_classes).
-        labels: (num_images,).
+        logits: Logits, (heads, num_images, num_classes).
+        labels: Labels, (num_images,).
         macs: Cost of stopping after each head: `Architecture.macs(head, passing=...)`.
         thresholds: Confidences to try.
-        fallback: See `ExitRule`.
+        fallback: Fallback head; see `ExitRule`.
     """
     points = []
     for threshold in thresholds:
@@ -138,7 +139,7 @@ def exit_curve(
 def outcomes(
     logits: np.ndarray, labels: np.ndarray, macs: Sequence[int], rule: ExitRule
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns per image whether the answer is right, and what it costs; see `exit_curve`."""
+    """Returns per image whether the answer is correct, and its cost; see `exit_curve`."""
     head, evaluated = answering_head(logits, rule)
     answers = logits.argmax(axis=-1)[head, np.arange(len(labels))]
     return answers == labels, np.asarray(macs, np.float64)[evaluated - 1]
@@ -146,13 +147,13 @@ def outcomes(
 
 @dataclasses.dataclass(frozen=True)
 class Overthinking:
-    """Where the last head is not needed, or wrong where an earlier one was right.
+    """The cases in which the last head is not needed, or is wrong while an earlier one was correct.
 
     Args:
-        cumulative_accuracy: Per head: fraction of images that it or an earlier head classifies correctly.
-        wasteful_macs: Mean cost per image if each left at its first correct head; images that none before the last
-            gets right cost the whole network.
-        destructive: Fraction that an earlier head gets right and the last one wrong.
+        cumulative_accuracy: Fraction of images per head that it or an earlier head classifies correctly.
+        wasteful_macs: Mean cost per image if each exits at its first correct head; images that no head before the last
+            classifies correctly cost the whole network.
+        destructive: Fraction of images that an earlier head classifies correctly and the last one does not.
     """
 
     cumulative_accuracy: tuple[float, ...]
@@ -164,8 +165,8 @@ def overthinking(logits: np.ndarray, labels: np.ndarray, macs: Sequence[int]) ->
     """Measures overthinking (Kaya, Hong and Dumitras, ICML 2019, sections 3 and 5).
 
     Args:
-        logits: (heads, num_images, num_classes).
-        labels: (num_images,).
+        logits: Logits, (heads, num_images, num_classes).
+        labels: Labels, (num_images,).
         macs: Cost of stopping after each head.
     """
     correct = logits.argmax(axis=-1) == labels
@@ -182,14 +183,14 @@ def overthinking(logits: np.ndarray, labels: np.ndarray, macs: Sequence[int]) ->
 def confusion(logits: np.ndarray) -> np.ndarray:
     r"""Returns how much the heads disagree per image: :math:`\sum_i \|p_{top} - p_i\|_1`.
 
-    0 where all agree exactly, at most 2 (heads - 1). Standardise it with the mean and standard deviation of the
-    training split to compare images (Kaya, Hong and Dumitras, ICML 2019, section 5.3).
+    The value is 0 if all agree exactly, and at most 2 (heads - 1). Standardise it with the mean and standard deviation
+    of the training split to compare images (Kaya, Hong and Dumitras, ICML 2019, section 5.3).
 
     Args:
-        logits: (heads, num_images, num_classes).
+        logits: Logits, (heads, num_images, num_classes).
 
     Returns:
-        (num_images,), non-negative.
+        Disagreement, (num_images,), non-negative.
     """
     probabilities = softmax(logits.astype(np.float64))
     return np.abs(probabilities[-1] - probabilities).sum(axis=(0, 2))

@@ -1,4 +1,4 @@
-"""Which exit rule suits a network: chosen on images that it has not learned from. NumPy only."""
+"""The choice of an exit rule on images that the network was not trained on. NumPy only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from kgrow.network.early_exit import FALLBACKS, ExitRule, outcomes, softmax
 
 THRESHOLDS = (*(step / 100 for step in range(100)), 1.01)
-# Of an answer that is right, in units of the cost of the whole network.
+# Value of a correct answer, in units of the cost of the whole network.
 PRICES = np.geomspace(1, 1000, 31)
 MAX_ROUNDS = 10
 
@@ -24,20 +24,20 @@ def choose_rule(
 ) -> ExitRule:
     """Returns the best of some rules on the given images, which should be those of the validation split.
 
-    What a rule loses is counted image by image against the last head alone, and one standard error more: the cheapest
-    of many rules that keep within a loss on these images would lose more on others.
+    The loss of a rule is measured image by image against the last head alone, and one standard error is added. Without
+    it, the cheapest of many rules within the allowed loss on these images would lose more on others.
 
     Args:
-        logits: (heads, num_images, num_classes).
-        labels: (num_images,).
+        logits: Logits, (heads, num_images, num_classes).
+        labels: Labels, (num_images,).
         macs: Cost of stopping after each head.
-        rules: To choose from; see `candidates`.
-        max_loss: Accuracy that may be lost, in [0, 1]: the cheapest such rule is chosen, or the one that loses least if
+        rules: Rules to choose from; see `candidates`.
+        max_loss: Largest loss of accuracy, in [0, 1]. The cheapest such rule is chosen, or the one that loses least if
             all lose more.
-        max_macs: Mean cost that must not be exceeded, in place of `max_loss`: the most accurate such rule is chosen.
+        max_macs: Largest mean cost, instead of `max_loss`. The most accurate such rule is chosen.
 
     Raises:
-        ValueError: If not even leaving at the first head is as cheap as `max_macs`.
+        ValueError: If even an exit at the first head costs more than `max_macs`.
 
     References:
         The one-standard-error rule of Breiman et al., "Classification and Regression Trees", 1984.
@@ -62,17 +62,17 @@ def choose_rule(
 def candidates(
     logits: np.ndarray, labels: np.ndarray, macs: Sequence[int], fallbacks: Sequence[str] = FALLBACKS
 ) -> Iterator[ExitRule]:
-    """Yields rules worth trying: one threshold for all heads, and a threshold per head for each of some prices.
+    """Yields rules to try: one threshold for all heads, and a threshold per head for each of some prices.
 
     Args:
-        logits: (heads, num_images, num_classes).
-        labels: (num_images,).
+        logits: Logits, (heads, num_images, num_classes).
+        labels: Labels, (num_images,).
         macs: Cost of stopping after each head.
-        fallbacks: That the rules may have.
+        fallbacks: Fallbacks of the rules.
 
     References:
         Huang et al., "Multi-Scale Dense Networks for Resource Efficient Image Classification", ICLR 2018,
-        https://arxiv.org/abs/1703.09844, have a threshold per classifier, set on validation images.
+        https://arxiv.org/abs/1703.09844, with a threshold per classifier, set on validation images.
     """
     for fallback in fallbacks:
         for threshold in THRESHOLDS:
@@ -86,23 +86,23 @@ def candidates(
 
 
 def _thresholds(confidence: np.ndarray, burden: np.ndarray) -> tuple[float, ...]:
-    """Returns a threshold per head that none of them alone could change for the better.
+    """Returns a threshold per head such that no change of a single one is an improvement.
 
     Args:
-        confidence: (heads, num_images).
-        burden: What an answer of a head costs, less the worth of a right one, (heads, num_images): the sum over images
-            is to be smallest.
+        confidence: Confidence, (heads, num_images).
+        burden: Cost of an answer of a head minus the value of a correct one, (heads, num_images). The sum over images
+            is minimised.
     """
-    choices = np.array(THRESHOLDS[::-1])  # of equals the highest
+    choices = np.array(THRESHOLDS[::-1])  # among equals the highest
     limits = np.full(len(confidence) - 1, THRESHOLDS[-1])
     for _ in range(MAX_ROUNDS):
         before = limits.copy()
-        following = burden[-1]  # of an image that goes on
+        following = burden[-1]  # of an image that does not exit here
         for head in reversed(range(len(limits))):
             inside = ~np.any(confidence[:head] >= limits[:head, np.newaxis], axis=0)
             gains = np.where(inside, following - burden[head], 0.0)
             order = np.argsort(confidence[head])
-            # Gain of all images from a place in that order on.
+            # Gain of all images from a position in that order on.
             sums = np.append(np.cumsum(gains[order][::-1])[::-1], 0.0)
             limits[head] = choices[sums[np.searchsorted(confidence[head][order], choices)].argmax()]
             following = np.where(confidence[head] >= limits[head], burden[head], following)

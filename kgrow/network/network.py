@@ -1,4 +1,4 @@
-"""`GrowingNetwork`: the Keras model that interprets an `Architecture`."""
+"""`GrowingNetwork`: the Keras model of an `Architecture`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,11 +13,12 @@ from kgrow.network.early_exit import ExitRule, softmax
 
 
 class GrowingNetwork(keras.Model):
-    """A classifier that grows block by block, each block ending in an internal classifier.
+    """A classifier that grows block by block; each block ends in an internal classifier.
 
     Args:
-        architecture: What to build; grown later with `grow`.
-        seed: Of all initial values. A block's values depend on the seed and its place alone, not on when it is grown.
+        architecture: Architecture to build; `grow` extends it later.
+        seed: Random seed of all initial values. A block's values depend only on the seed and its place, not on when it
+            is grown.
 
     Example:
         >>> from kgrow.searching import SPACES
@@ -33,10 +34,10 @@ class GrowingNetwork(keras.Model):
         self.become(architecture)
 
     def become(self, architecture: Architecture) -> None:
-        """Takes on another architecture; blocks that are the same keep their weights and masks, all others are fresh.
+        """Changes to another architecture; equal blocks keep their weights and masks, all others are initialized again.
 
         Args:
-            architecture: Of images of the same form.
+            architecture: Architecture for images of the same shape.
         """
         before, layers = self.architecture, self.blocks
         kept = [
@@ -59,11 +60,11 @@ class GrowingNetwork(keras.Model):
         self.built = True
 
     def grow(self, block: Block) -> None:
-        """Appends a block with fresh weights and all connections; existing blocks and heads do not change."""
+        """Appends a block with new weights and all connections; existing blocks and heads do not change."""
         self.become(self.architecture.grow(block))
 
     def scale(self, images: Any) -> Any:
-        """Maps raw pixels to what the stem reads, float32."""
+        """Maps raw pixels to the input of the stem, float32."""
         scaling = self.architecture.scaling
         return (tf.cast(images, tf.float32) - tf.constant(scaling.mean)) / tf.constant(scaling.std)
 
@@ -72,7 +73,7 @@ class GrowingNetwork(keras.Model):
         return self.call_scaled(self.scale(images), training=training)
 
     def call_scaled(self, images: Any, training: Any = None) -> tuple[Any, ...]:
-        """As `call`, for images that are scaled already: augmentation comes between the two."""
+        """Returns the same as `call`, for images that are already scaled; augmentation comes between the two."""
         features: dict[str, Any] = {IMAGE: images}
         logits = []
         for block in self.blocks:
@@ -91,11 +92,11 @@ class GrowingNetwork(keras.Model):
         return sum(kernel.kept for kernel in self.kernels(block_index))
 
     def apply_masks(self) -> None:
-        """Zeroes every pruned weight, as an optimizer step may have moved it."""
+        """Sets every pruned weight to zero, because an optimizer step may have changed it."""
         apply_masks(self.kernels())
 
     def named_variables(self) -> dict[str, Any]:
-        """Returns weights, masks and statistics of normalisations by names that do not depend on the process."""
+        """Returns weights, masks and normalisation statistics by names that are the same in every process."""
         return {name: variable for block in self.blocks for name, variable in block.named_variables().items()}
 
     def state(self) -> dict[str, np.ndarray]:
@@ -103,7 +104,7 @@ class GrowingNetwork(keras.Model):
         return {name: variable.numpy() for name, variable in self.named_variables().items()}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Assigns what `state` returned.
+        """Assigns the values that `state` returned.
 
         Raises:
             ValueError: If a variable is missing or has another shape; nothing is changed then.
@@ -124,7 +125,7 @@ class GrowingNetwork(keras.Model):
     def logits(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """Runs inference over many raw images; returns float32 (heads, num_images, num_classes)."""
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        none = np.zeros((len(self.blocks), 0, self.architecture.num_classes), np.float32)  # of no images, no logits
+        none = np.zeros((len(self.blocks), 0, self.architecture.num_classes), np.float32)  # no images, no logits
         return np.concatenate([none, *(np.stack(self._infer(tf.cast(b, tf.float32))) for b in batches)], axis=1)
 
     def predict_early(
@@ -134,14 +135,15 @@ class GrowingNetwork(keras.Model):
         batch_size: int = 256,
         fallback: str = "most_confident",
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Classifies raw images with early exit; a block runs only on the images that have not left before it.
+        """Classifies raw images with early exit; a block runs only on the images that have not exited before it.
 
-        The first head whose largest probability reaches `threshold` answers; if none does, that of `fallback`.
+        The first head whose largest probability reaches `threshold` answers; if none does, the head of `fallback`
+        answers.
 
         Args:
-            images: (num_images, height, width, channels).
-            threshold: Smallest confidence to leave with, of all heads or of each before the last; above 1 no image
-                leaves early.
+            images: Raw images, (num_images, height, width, channels).
+            threshold: Smallest confidence to exit with, of all heads or of each before the last; above 1 no image exits
+                early.
             batch_size: Images per step.
             fallback: `"most_confident"` (Kaya, Hong and Dumitras, ICML 2019) or `"last"`.
 

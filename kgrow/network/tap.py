@@ -1,4 +1,4 @@
-"""A forward pass in which every node can be looked at, and changed."""
+"""A forward pass in which every node can be observed and changed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kgrow.graph import IMAGE, Node
 if TYPE_CHECKING:
     from kgrow.network.network import GrowingNetwork
 
-# Maps a node, what it reads and what computes it to its output.
+# Maps a node, its inputs and its function to its output.
 Tap = Callable[[Node, Sequence[Any], Callable[[Sequence[Any]], Any]], Any]
 
 
 def call_tapped(network: GrowingNetwork, images: Any, tap: Tap) -> tuple[Any, ...]:
-    """Runs inference node by node; no trace is used or made, as a tap cannot look into one.
+    """Runs inference node by node, without tracing: a tap cannot observe the inside of a trace.
 
     Args:
-        network: Left as it was.
+        network: Network to run; it is not changed.
         images: Raw pixels (batch, height, width, channels).
-        tap: Called for every node.
+        tap: Function called for every node.
 
     Returns:
         Logits (batch, num_classes), one per head.

@@ -1,4 +1,4 @@
-"""Which connections matter, when they are removed, and how far."""
+"""Pruning: importance criteria, schedules and the removal of connections and channels."""
 
 from kgrow.pruning.bayes_link import BayesLink
 from kgrow.pruning.channel_criterion import ChannelCriterion, FisherChannel

@@ -11,12 +11,12 @@ LARGEST_BATCH = 256
 
 
 def saliency_batches(split: Split, num_examples: int, shuffle_seed: Sequence[int]) -> list[Batch]:
-    """Returns training images to score on: few, large batches, which take the least time.
+    """Returns training images to score on, in few, large batches, which are fastest.
 
     Args:
-        split: To draw from.
-        num_examples: Images altogether; all of them if there are fewer.
-        shuffle_seed: Decides which.
+        split: Split to draw from.
+        num_examples: Total number of images; all of them if there are fewer.
+        shuffle_seed: Random seed of the selection.
     """
     num_examples = min(num_examples, len(split))
     batches = split.batches(min(num_examples, LARGEST_BATCH), shuffle_seed=shuffle_seed)

@@ -19,27 +19,28 @@ from kgrow.pruning.links import Links
 
 @dataclasses.dataclass(frozen=True)
 class BayesLink(Criterion):
-    r"""Keeps the links between cells for which the data have evidence, and then the weights as `Bayes` does.
+    r"""Keeps the links between cells that the data support, and then the weights as `FisherPruning` does.
 
-    A link is one entry of `Cell.inputs`. Its gate z = 1 multiplies what it contributes to the cell that reads it, and
-    its evidence is the curvature of the loss in that gate, in nats per example. A link is off if that is below the
-    price, if hardly anything leads to its source, or if it is no longer on the way to a head; see `Links.supported`.
+    A link is one entry of `Cell.inputs`. Its gate z = 1 multiplies its contribution to the cell that reads it, and its
+    evidence is the curvature of the loss in that gate, in nats per example. A link is off if its evidence is below the
+    price, if hardly anything leads to its source, or if it is no longer on the path to a head; see `Links.supported`.
     All connections that read through it then score 0. The others score :math:`\lambda + w^2 H`, the evidence of their
-    link, of which the price is known to be passed, and their own: a price takes links whole, and of those that stay
-    only a keep ratio takes more.
+    link, which is known to exceed the price, and their own. A price therefore removes whole links; connections of the
+    remaining links are removed only by a keep ratio.
 
-    A cell that is left without links goes with all its kernels, and of a graph cell what only a lost input leads to.
-    Every head keeps a path. Where a cell has one link, as without dense links, that one goes only with its cell, so
-    what a chain loses is nothing. The identity shortcut of a cell and the newest input of a sum pass on what no mask
-    can stop: such a link stays as long as its cell does. Blocks that are not grown yet have no say; they read what is
-    left.
+    A cell without links is removed with all its kernels; in a graph cell, everything that only a removed input feeds is
+    removed. Every head keeps a path. A cell with a single link, as without dense links, loses it only with the whole
+    cell, so a chain loses nothing. The identity shortcut of a cell and the newest input of a sum pass on values that no
+    mask can stop: such a link stays as long as its cell does. Blocks that are not grown yet have no influence; they
+    read the remaining links.
 
-    Scoring takes half as long again as that of `Bayes`.
+    Scoring takes one and a half times as long as with `FisherPruning`.
 
     Args:
-        min_saliency: The price of a link, in nats per example: those with less evidence go, whatever the keep ratio. 0
-            leaves the count to the keep ratio; the links that go first are then judged at a nat over the images scored.
-        curvature: How the curvature is estimated, once in the gates and once in the weights; in `kgrow.bayes`.
+        min_saliency: Price of a link, in nats per example: links with less evidence are removed, whatever the keep
+            ratio. With 0 the keep ratio decides the number; the links to remove first are then judged at one nat over
+            the scored images.
+        curvature: Curvature estimator in `kgrow.bayes`, used once for the gates and once for the weights.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -57,7 +58,7 @@ class BayesLink(Criterion):
 
     @classmethod
     def drawing(cls, seed: int) -> BayesLink:
-        """Returns the criterion whose estimate of the curvature draws by a seed."""
+        """Returns the criterion with a seed for the draws of its curvature estimate."""
         return cls(curvature=MonteCarloFisher(seed=seed))
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
@@ -71,7 +72,7 @@ class BayesLink(Criterion):
     def _connections(
         self, network: GrowingNetwork, batches: Sequence[Batch], loss: Loss, price: float
     ) -> dict[str, np.ndarray]:
-        """Returns per kernel name which connections the evidence for links supports, bool of its shape."""
+        """Returns by kernel name which connections the evidence for links supports, bool of its shape."""
         links, kernels = Links(network.architecture), network.kernels()
         (diagonal,) = self.curvature.diagonal(LinkModel(network, links), likelihood_of(network, loss), batches)
         weights = {kernel.name: kernel.weight.numpy() for kernel in kernels}

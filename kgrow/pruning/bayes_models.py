@@ -1,4 +1,4 @@
-"""A `GrowingNetwork` as a `Model` of `kgrow.bayes`: by its kernels, or by gates on its channels or links."""
+"""A `GrowingNetwork` as a `Model` of `kgrow.bayes`, with its kernels or gates on channels or links as parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Compute = Callable[[Sequence[Any]], Any]
 
 
 def as_growing(network: Prunable) -> GrowingNetwork:
-    """Returns the network if layers of it can be tapped.
+    """Returns the network if its layers can be tapped.
 
     Raises:
         ValueError: If it is a model that kgrow did not grow.
@@ -36,7 +36,7 @@ class KernelModel:
     """A network whose parameters are all its kernels.
 
     Args:
-        network: Left as it was.
+        network: Network to examine; it is not changed.
     """
 
     def __init__(self, network: GrowingNetwork):
@@ -64,13 +64,13 @@ class KernelModel:
 
 
 class ChannelModel:
-    """A network whose parameters are gates on its groups of channels, all open.
+    """A network whose parameters are gates on its channel groups, all open.
 
-    A gate multiplies what every normalisation of its group makes; ReLU lets a positive factor through.
+    A gate multiplies the output of every normalisation of its group; ReLU commutes with a positive factor.
 
     Args:
-        network: Left as it was.
-        groups: Of the network's architecture.
+        network: Network to examine; it is not changed.
+        groups: Channel groups of the network's architecture.
     """
 
     def __init__(self, network: GrowingNetwork, groups: ChannelGroups):
@@ -98,13 +98,13 @@ class ChannelModel:
 class LinkModel:
     """A network whose parameters are gates on its links, all open, in the order of `Links`.
 
-    A gate multiplies the source's map where one cell reads it. Pooling, adapters and joins are linear, so that is what
-    the link contributes to what the cell reads: a slice of the joined map, a term of the sum, or all of it; of a graph
-    cell, an input as its 1x1 convolution reads it.
+    A gate multiplies the source's map where one cell reads it. Pooling, adapters and joins are linear, so the product
+    is the link's contribution to the cell's input: a slice of the joined map, a term of the sum, or all of it. In a
+    graph cell it is an input as its 1x1 convolution reads it.
 
     Args:
-        network: Left as it was; of more than its stem.
-        links: Those of its architecture.
+        network: Network with more than its stem; it is not changed.
+        links: Links of its architecture.
     """
 
     def __init__(self, network: GrowingNetwork, links: Links):
@@ -132,14 +132,14 @@ class LinkModel:
 
 
 def likelihood_of(network: GrowingNetwork, loss: Loss) -> CrossEntropy:
-    r"""Returns the likelihood that a joint loss over heads stands for.
+    r"""Returns the likelihood that corresponds to a joint loss over heads.
 
     The Hessian of a cross-entropy does not depend on labels or their smoothing. At equal logits of C classes its
-    diagonal is :math:`\tau (1 - 1 / C) / C`, which gives the weight :math:`\tau` of every head away.
+    diagonal is :math:`\tau (1 - 1 / C) / C`, which determines the weight :math:`\tau` of every head.
 
     Args:
-        network: Tells the number of heads and classes.
-        loss: A weighted sum over heads of mean cross-entropies; see `Criterion.saliency`.
+        network: Network, for the number of heads and classes.
+        loss: Weighted sum over heads of mean cross-entropies; see `Criterion.saliency`.
     """
     num_classes = network.architecture.num_classes
     logits = [tf.zeros((1, num_classes)) for _ in network.blocks]
@@ -150,5 +150,5 @@ def likelihood_of(network: GrowingNetwork, loss: Loss) -> CrossEntropy:
             value = loss(tuple(logits), tf.constant([0]))
         slopes = [gradient[0, 0] for gradient in inner.gradient(value, logits)]
     bends = [outer.gradient(slope, head)[0, 0] for slope, head in zip(slopes, logits, strict=True)]
-    # A head of weight 0 may come out a rounding error below it.
+    # A head of weight 0 may be slightly below 0 by rounding.
     return CrossEntropy(tuple(max(float(bend), 0.0) * num_classes / (1.0 - 1.0 / num_classes) for bend in bends))

@@ -1,4 +1,4 @@
-"""`ChannelCriterion`: which channels matter, and the ways to tell."""
+"""`ChannelCriterion`: importance scores of channels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ChannelCriterion(abc.ABC):
     """A rule that scores groups of channels.
 
     Attributes:
-        min_saliency: What scores less is removed even where the keep ratio leaves room for it.
-        in_nats: See `Criterion`.
+        min_saliency: Smallest kept score; channels below it are removed even if the keep ratio would keep them.
+        in_nats: Whether scores are in nats; see `Criterion`.
     """
 
     min_saliency: float = 0.0
@@ -34,23 +34,23 @@ class ChannelCriterion(abc.ABC):
 
     @abc.abstractmethod
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
-        """Scores every group of a network, which is left as it was.
+        """Scores every group of a network; the network is not changed.
 
         Args:
-            network: With its masks applied.
-            groups: Of the network.
-            batches: See `Criterion.saliency`.
-            loss: See `Criterion.saliency`.
+            network: Network with its masks applied.
+            groups: Channel groups of the network.
+            batches: Training batches; see `Criterion.saliency`.
+            loss: Training loss; see `Criterion.saliency`.
 
         Returns:
-            Finite and non-negative, float64 (num_groups,); higher = keep.
+            Finite and non-negative scores, float64 (num_groups,); higher = keep.
         """
 
 
 def scored_channels(
     criterion: ChannelCriterion, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss
 ) -> np.ndarray:
-    """Returns the scores of a criterion; that of another project is held to its contract: see `scored`."""
+    """Returns the scores of a criterion; those of a plug-in are checked against its contract: see `scored`."""
     scores = held(criterion, network, functools.partial(criterion.saliency, network, groups, batches, loss))
     if is_foreign(criterion):
         if np.shape(scores) != (len(groups),):
@@ -63,10 +63,10 @@ def scored_channels(
 class TaylorChannel(ChannelCriterion):
     r"""The change of the loss if a gate on the channel closes a little: :math:`|\partial L / \partial z|`.
 
-    The gate z = 1 multiplies what every normalisation of the group gives, so that :math:`\partial L / \partial z` is
-    the sum of :math:`\gamma \, \partial L / \partial \gamma + \beta \, \partial L / \partial \beta`; ReLU lets a
-    positive factor through, so it is the same before and after it. Where there is no normalisation, kernel and bias
-    take the places of scale and offset: see `ChannelGroups.gates`.
+    The gate z = 1 multiplies the output of every normalisation of the group, so :math:`\partial L / \partial z` is the
+    sum of :math:`\gamma \, \partial L / \partial \gamma + \beta \, \partial L / \partial \beta`. ReLU commutes with a
+    positive factor, so the value is the same before and after it. Without normalisation, kernel and bias replace scale
+    and offset: see `ChannelGroups.gates`.
 
     References:
         Molchanov, Mallya, Tyree, Frosio and Kautz, "Importance Estimation for Neural Network Pruning", CVPR 2019,
@@ -90,14 +90,14 @@ class FisherChannel(ChannelCriterion):
 
     The gate z = 1 multiplies the channel as in `TaylorChannel`, and is off if :math:`z^2 H` is below the price of a
     gate: see `kgrow.bayes.prior`. H is the mean square of single examples' gradients for labels that the network draws.
-    `TaylorChannel` averages first: there a channel that raises the loss of some examples and lowers that of others
-    counts for nothing.
-    No feature map is kept beyond what a backward pass needs: 263 MiB where SNIP takes 244 (`compact`, 128 images of
-    32x32 pixels).
+    `TaylorChannel` averages first: a channel that raises the loss of some examples and lowers that of others then
+    scores 0. No feature map is kept beyond the needs of a backward pass: 263 MiB where SNIP takes 244 (`compact`, 128
+    images of 32x32 pixels).
 
     Args:
-        min_saliency: The price of a channel, in nats per example: those with less evidence go, whatever the keep ratio.
-        curvature: How H is estimated, in `kgrow.bayes`.
+        min_saliency: Price of a channel, in nats per example: channels with less evidence are removed, whatever the
+            keep ratio.
+        curvature: Estimator of H, in `kgrow.bayes`.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -114,7 +114,7 @@ class FisherChannel(ChannelCriterion):
 
     @classmethod
     def drawing(cls, seed: int) -> FisherChannel:
-        """Returns the criterion whose estimate of the curvature draws by a seed."""
+        """Returns the criterion with a seed for the draws of its curvature estimate."""
         return cls(curvature=MonteCarloFisher(seed=seed))
 
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
@@ -126,7 +126,7 @@ class FisherChannel(ChannelCriterion):
 
 @dataclasses.dataclass(frozen=True)
 class GroupSNIP(ChannelCriterion):
-    r"""The connection sensitivities of a group together: :math:`\sum_{i \in G} |w_i \, \partial L / \partial w_i|`."""
+    r"""The sum of a group's connection sensitivities: :math:`\sum_{i \in G} |w_i \, \partial L / \partial w_i|`."""
 
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`."""
@@ -136,7 +136,7 @@ class GroupSNIP(ChannelCriterion):
 
 @dataclasses.dataclass(frozen=True)
 class GroupNorm(ChannelCriterion):
-    r"""The size of a group's weights: :math:`\|W_G\|_2`."""
+    r"""The norm of a group's weights: :math:`\|W_G\|_2`."""
 
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`."""

@@ -1,7 +1,7 @@
-"""Whole channels as groups: what goes with a channel, how groups are scored together, which are kept.
+"""Channel groups: their members, their joint scores, and the selection of the kept ones.
 
-A channel that is removed takes along what makes it (output columns and normalisation) and what reads it (input rows of
-every reader). A sum ties the channels that it adds, so they are one group.
+A removed channel is removed together with the weights that make it (output columns and normalisation) and those that
+read it (input rows of every reader). A sum ties the channels that it adds, so they form one group.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 from kgrow.graph import Architecture
 from kgrow.graph.channels import NO_CHANNEL, channel_labels
 
-# The column of a depthwise kernel, which is no group of its own either.
+# Label of a depthwise kernel's column, which is not a group of its own either.
 ITSELF = -2
 NUM_NO_GROUPS = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class ChannelGroups:
-    """The groups of an architecture, numbered from 0.
+    """The channel groups of an architecture, numbered from 0.
 
     Args:
-        kernels: Per kernel name the group of every input row and of every output column, -1 for the image's channels
-            and the classes, -2 for the one column of a depthwise kernel.
-        layers: The groups of every map and of every hidden layer; one of each must stay.
-        blocks: Per group the block it belongs to: that of its first channel.
-        macs: Per group the multiply-accumulates that go with it.
-        gates: By name the variables that, scaled together, scale all that a group makes: scales and offsets of its
-            normalisations. To each the group of its entries, -1 for none, of a shape that broadcasts to its own.
+        kernels: Group of every input row and every output column, by kernel name; -1 for the image's channels and the
+            classes, -2 for the one column of a depthwise kernel.
+        layers: Groups of every map and every hidden layer; at least one of each must stay.
+        blocks: Block of each group: that of its first channel.
+        macs: Multiply-accumulates of each group, which are saved by its removal.
+        gates: Group of each entry of the variables whose joint scaling scales a whole group: scales and offsets of its
+            normalisations. By variable name; -1 for none, of a shape that broadcasts to the variable's.
     """
 
     kernels: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -44,21 +44,21 @@ class ChannelGroups:
         return len(self.blocks)
 
     def total(self, per_connection: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns per group the sum over its connections, float64 (num_groups,).
+        """Returns the sum over the connections of each group, float64 (num_groups,).
 
         Args:
-            per_connection: An array of the kernel's shape per kernel name.
+            per_connection: Array of the kernel's shape, by kernel name.
         """
         read, made = self._sides(per_connection)
         return read + made
 
     def alive(self, masks: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns which groups lie on a path from the image to an answer, bool (num_groups,).
+        """Returns which groups lie on a path from the image to an output, bool (num_groups,).
 
-        To be made and read is not enough: channels that a shortcut ties may feed each other alone.
+        It is not enough to be made and read: channels tied by a shortcut may feed only each other.
 
         Args:
-            masks: The mask per kernel name.
+            masks: Masks by kernel name.
         """
         matrices = {name: np.any(mask, axis=tuple(range(mask.ndim - 2))) for name, mask in masks.items()}
         forth = [(rows, columns, matrices[name]) for name, (rows, columns) in self.kernels.items()]
@@ -66,7 +66,7 @@ class ChannelGroups:
         return self._reached(forth) & self._reached(back)
 
     def _reached(self, steps: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-        """Returns which groups can be reached from outside, by steps from groups to groups that a matrix allows."""
+        """Returns which groups can be reached from outside, along steps between groups that the matrices allow."""
         reached = np.zeros(len(self) + NUM_NO_GROUPS, bool)
         reached[NO_CHANNEL] = True
         before = 0
@@ -85,10 +85,10 @@ class ChannelGroups:
         return read[: len(self)], made[: len(self)]
 
     def masks(self, kept: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns per kernel name which connections only belong to kept groups, bool (inputs, outputs).
+        """Returns by kernel name which connections belong only to kept groups, bool (inputs, outputs).
 
         Args:
-            kept: bool (num_groups,).
+            kept: Kept groups, bool (num_groups,).
         """
         stays = np.append(kept, [True] * NUM_NO_GROUPS)
         return {name: np.outer(stays[rows], stays[columns]) for name, (rows, columns) in self.kernels.items()}
@@ -120,9 +120,9 @@ def channel_groups(architecture: Architecture) -> ChannelGroups:
 
 
 def _unnormed(architecture: Architecture, gates: Mapping[str, np.ndarray], num_groups: int) -> dict[str, np.ndarray]:
-    """Returns the entries of `ChannelGroups.gates` for groups without a scale: kernel and bias of what makes them."""
+    """Returns the `ChannelGroups.gates` entries of groups without a scale: kernel and bias of their layers."""
     labels = channel_labels(architecture)
-    is_scaled = np.zeros(num_groups + 1, bool)  # the last place is for what is no channel
+    is_scaled = np.zeros(num_groups + 1, bool)  # the last entry is for labels that are not groups
     for own in gates.values():
         is_scaled[own] = True
     found: dict[str, np.ndarray] = {}
@@ -144,19 +144,21 @@ def select_channels(
 ) -> np.ndarray:
     """Keeps in each block the channels with the highest saliency per multiply-accumulate.
 
-    Ties go to the earlier channel. What is gone stays gone. Every layer keeps a channel, and where `multiple_of` asks
-    for it as many more of its best ones as its width needs to be a multiple, as far as they are alive.
+    Ties go to the earlier channel. Removed channels stay removed. Every layer keeps a channel. If `multiple_of`
+    requires it, a layer keeps as many more of its best channels as its width needs to be a multiple, as far as they are
+    alive.
 
     Args:
-        groups: All groups.
-        saliency: Non-negative, float (num_groups,).
-        alive: The groups that are present, bool (num_groups,).
-        keep_ratios: By block index: `floor(keep_ratio * channels)` groups of it are kept.
-        multiple_of: Of which the width of every layer shall be a multiple.
-        min_saliency: Of the blocks in `keep_ratios`, fewer groups are kept if fewer reach this score.
+        groups: All channel groups.
+        saliency: Scores, non-negative, float (num_groups,).
+        alive: Present groups, bool (num_groups,).
+        keep_ratios: Kept fraction of each block's channels, by block index; `floor(keep_ratio * channels)` groups are
+            kept.
+        multiple_of: Number of which layer widths are multiples.
+        min_saliency: Smallest kept score in the blocks of `keep_ratios`; fewer groups are kept if fewer reach it.
 
     Returns:
-        bool (num_groups,).
+        Kept groups, bool (num_groups,).
 
     Raises:
         ValueError: If a saliency is negative or not finite.
@@ -181,14 +183,14 @@ def select_channels(
 
 
 def connected(groups: ChannelGroups, masks: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Removes all that belongs to channels which are on no path from the image to an answer.
+    """Removes all connections of channels that are not on a path from the image to an output.
 
     Args:
-        groups: All groups.
-        masks: The {0, 1} or bool mask per kernel name.
+        groups: All channel groups.
+        masks: {0, 1} or bool masks by kernel name.
 
     Returns:
-        The masks that are left, and the groups, bool (num_groups,).
+        The remaining masks, and the remaining groups, bool (num_groups,).
     """
     left = groups.alive(masks)
     stays = groups.masks(left)
@@ -196,7 +198,7 @@ def connected(groups: ChannelGroups, masks: dict[str, np.ndarray]) -> tuple[dict
 
 
 def kernel_shaped(groups: ChannelGroups, kept: np.ndarray, shapes: dict[str, Sequence[int]]) -> dict[str, np.ndarray]:
-    """Returns a float32 {0, 1} mask of its shape for every kernel."""
+    """Returns a float32 {0, 1} mask of every kernel's shape."""
     return {
         name: np.broadcast_to(mask, tuple(shapes[name])).astype(np.float32) for name, mask in groups.masks(kept).items()
     }

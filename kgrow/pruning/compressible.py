@@ -1,4 +1,4 @@
-"""A `GrowingNetwork` as what `kgrow.bayes.Compression` compresses."""
+"""A `GrowingNetwork` as the input of `kgrow.bayes.Compression`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kgrow.task import Augmentation
 
 
 class CompressibleNetwork:
-    """A growing network whose groups of weights can go; see `kgrow.bayes.Compressible`.
+    """A growing network whose groups of weights can be removed; see `kgrow.bayes.Compressible`.
 
-    What is removed stays in the network as zeros; `kgrow.exporting.compact` takes it out.
+    Removed weights stay in the network as zeros; `kgrow.exporting.compact` deletes them.
 
     Args:
-        network: Trained in place, by raw pixels.
-        augmentation: Applied to scaled images in training.
-        seed: Of the augmentation.
+        network: Network to train in place, on raw pixels.
+        augmentation: Augmentation of scaled images in training.
+        seed: Random seed of the augmentation.
     """
 
     def __init__(self, network: GrowingNetwork, augmentation: Augmentation | None = None, seed: int = 0):
@@ -33,7 +33,7 @@ class CompressibleNetwork:
         self.kernels = [kernel.weight for kernel in self._prunable]
         named = network.named_variables()
         self.trainable = [variable for variable in named.values() if variable.trainable]
-        # Scale and offset of a normalisation, or bias: without them a channel that is gone would still be a constant.
+        # Scale and offset of a normalisation, or bias: if they stayed, a removed channel would still be a constant.
         self._gates = {
             name: (named[name], tf.Variable(tf.ones(owners.shape), trainable=False))
             for name, owners in self._groups.gates.items()

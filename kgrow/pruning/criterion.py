@@ -1,4 +1,4 @@
-"""`Criterion`: which connections matter."""
+"""`Criterion`: importance scores of connections."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ T = TypeVar("T")
 
 
 class Prunable(Protocol):
-    """What pruning needs of a network: its kernels, its variables by name, and its logits."""
+    """The network interface that pruning needs: kernels, named variables, and logits."""
 
     def kernels(self, block_index: int | None = None) -> Sequence[Masked]:
         """Returns the prunable kernels of one block or of all."""
 
     def named_variables(self) -> dict[str, Any]:
-        """Returns its variables by names that do not depend on the process."""
+        """Returns its variables by names that are the same in every process."""
 
     def apply_masks(self) -> None:
-        """Zeroes every pruned weight."""
+        """Sets every pruned weight to zero."""
 
     def __call__(self, images: Any, training: Any = None) -> tuple[Any, ...]:
         """Maps raw pixels (batch, height, width, channels) to a tuple of logits (batch, num_classes)."""
@@ -38,10 +38,10 @@ class Criterion(abc.ABC):
     """A rule that scores connections.
 
     Attributes:
-        min_saliency: What scores less is removed even where the keep ratio leaves room for it.
-        empties_kernels: Whether a kernel may lose all its connections where each of them scores 0. Otherwise its best
-            one stays, because a kernel without any may cut the network in two.
-        in_nats: Whether scores are evidence in nats per example, so that a price for it can be named without looking.
+        min_saliency: Smallest kept score; connections below it are removed even if the keep ratio would keep them.
+        empties_kernels: Whether a kernel may lose all its connections if each of them scores 0. Otherwise its best one
+            stays, because a kernel without connections may cut the network in two.
+        in_nats: Whether scores are evidence in nats per example, so that a price can be set without looking at them.
     """
 
     min_saliency: float = 0.0
@@ -50,24 +50,24 @@ class Criterion(abc.ABC):
 
     @abc.abstractmethod
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
-        """Scores every prunable connection of a network, which is left as it was.
+        """Scores every prunable connection of a network; the network is not changed.
 
         Args:
-            network: With its masks applied.
+            network: Network with its masks applied.
             batches: Pairs of raw training images (batch, height, width, channels) and labels (batch,).
-            loss: Maps the tuple of logits and the labels to the mean training loss, in nats per example.
+            loss: Function that maps the tuple of logits and the labels to the mean training loss, in nats per example.
 
         Returns:
-            One finite, non-negative array per kernel of `network.kernels()`, of its shape; higher = keep. The scores
-            of connections that are pruned already have no meaning.
+            One finite, non-negative array per kernel of `network.kernels()`, of its shape; higher = keep. The scores of
+            pruned connections have no meaning.
         """
 
 
 def scored(criterion: Criterion, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
-    """Returns the scores of a criterion; that of another project is held to its contract.
+    """Returns the scores of a criterion; those of a plug-in are checked against its contract.
 
     Raises:
-        PluginError: If it is broken; the message names the package.
+        PluginError: If the plug-in violates it; the message names the package.
     """
     score = functools.partial(criterion.saliency, network, batches, loss)
     scores = held(criterion, network, score)
@@ -81,7 +81,7 @@ def scored(criterion: Criterion, network: Prunable, batches: Sequence[Batch], lo
 
 
 def held(criterion: Any, network: Prunable, score: Callable[[], T]) -> T:
-    """Returns what a criterion, of connections or of channels, gives; that of another project must change nothing."""
+    """Returns the scores of a criterion of connections or channels; a plug-in must not change the network."""
     if not is_foreign(criterion):
         return score()
     before = {name: variable.numpy() for name, variable in network.named_variables().items()}
@@ -95,7 +95,7 @@ def held(criterion: Any, network: Prunable, score: Callable[[], T]) -> T:
 
 
 def check_scores(criterion: Any, scores: Sequence[Any]) -> None:
-    """Raises PluginError unless all scores are finite numbers that are not negative."""
+    """Raises PluginError unless all scores are finite and non-negative numbers."""
     for each in scores:
         values = np.asarray(each)
         if values.dtype.kind not in "biuf" or not np.isfinite(values).all() or (values < 0).any():
@@ -103,7 +103,7 @@ def check_scores(criterion: Any, scores: Sequence[Any]) -> None:
 
 
 def priced(criterion: T, share: float) -> T:
-    """Returns a criterion, of connections or of channels, with a share of its smallest saliency."""
+    """Returns a criterion of connections or channels with a fraction of its smallest saliency."""
     twin: Any = copy.copy(criterion)
     object.__setattr__(twin, "min_saliency", share * twin.min_saliency)  # criteria are frozen
     return twin

@@ -21,19 +21,20 @@ class FisherPruning(Criterion):
 
     Under the prior N(0, gamma) with gamma learned from the data, gamma ends at
     :math:`\max(0, w^2 - \lambda / H)`: a weight is off exactly if :math:`w^2 H < \lambda`, see `kgrow.bayes.prior`.
-    The score is twice the increase of the loss that optimal brain damage expects when the weight goes. H is the
-    diagonal of the Gauss-Newton matrix of the joint loss, by default estimated by a Monte-Carlo Fisher: gradients of
-    single examples for labels that the network draws.
+    The score is twice the increase of the loss that optimal brain damage predicts for the removal of the weight. H is
+    the diagonal of the Gauss-Newton matrix of the joint loss, by default estimated by a Monte-Carlo Fisher: gradients
+    of single examples for labels that the network draws.
 
-    The gradient of a batch does not tell those of its examples: they are computed one by one from what every layer
-    reads and the gradient in what it makes. Each draw costs about a backward pass, operation by operation; two draws
-    take two to three times as long as SNIP. Patches are cut in parts of 64 MiB: for the space `compact` and 128 images
-    of 32x32 pixels the peak was 390 MiB, that of SNIP 244.
+    The gradient of a batch does not contain those of its examples. They are computed one by one from the inputs of
+    every layer and the gradient in its outputs. Each draw costs about a backward pass, operation by operation; two
+    draws take two to three times as long as SNIP. Patches are processed in parts of 64 MiB: for the space `compact` and
+    128 images of 32x32 pixels the peak was 390 MiB, that of SNIP 244.
 
     Args:
-        min_saliency: The price of a connection, in nats per example: those with less evidence go, whatever the keep
-            ratio. 1 / (number of training images) takes the prior at its word; 0 leaves the count to the keep ratio.
-        curvature: How H is estimated, in `kgrow.bayes`; `GaussNewton` is exact for a backward pass per class and head.
+        min_saliency: Price of a connection, in nats per example: connections with less evidence are removed, whatever
+            the keep ratio. 1 / (number of training images) takes the prior literally; with 0 the keep ratio decides the
+            number.
+        curvature: Estimator of H, in `kgrow.bayes`; `GaussNewton` is exact for one backward pass per class and head.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
@@ -50,7 +51,7 @@ class FisherPruning(Criterion):
 
     @classmethod
     def drawing(cls, seed: int) -> FisherPruning:
-        """Returns the criterion whose estimate of the curvature draws by a seed."""
+        """Returns the criterion with a seed for the draws of its curvature estimate."""
         return cls(curvature=MonteCarloFisher(seed=seed))
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
@@ -59,13 +60,13 @@ class FisherPruning(Criterion):
         model = KernelModel(growing)
         diagonals = self.curvature.diagonal(model, likelihood_of(growing, loss), batches)
         return [
-            np.square(weight.numpy(), dtype=np.float64) * np.maximum(diagonal, 0.0)  # an estimate may be below
+            np.square(weight.numpy(), dtype=np.float64) * np.maximum(diagonal, 0.0)  # an estimate may be negative
             for weight, diagonal in zip(model.parameters, diagonals, strict=True)
         ]
 
 
 def check_price(min_saliency: float) -> None:
-    """Raises ValueError unless a connection or a channel may have this price."""
+    """Raises ValueError unless it is an allowed price of a connection or a channel."""
     if not 0 <= min_saliency < math.inf:
         raise ValueError(
             f"`min_saliency` must be finite and not negative, but got {min_saliency!r}. It is a price in nats per "

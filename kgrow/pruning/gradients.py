@@ -14,13 +14,13 @@ from kgrow.pruning.criterion import Batch, Loss, Prunable
 def mean_gradients(
     network: Prunable, variables: Sequence[Any], batches: Sequence[Batch], loss: Loss
 ) -> list[np.ndarray]:
-    """Returns the gradient of the mean loss over all examples, batch normalisation in inference mode.
+    """Returns the gradient of the mean loss over all examples, with batch normalisation in inference mode.
 
     Args:
-        network: Left as it is.
-        variables: Of the network.
-        batches: See `Criterion.saliency`.
-        loss: See `Criterion.saliency`.
+        network: Network to examine; it is not changed.
+        variables: Variables of the network.
+        batches: Training batches; see `Criterion.saliency`.
+        loss: Training loss; see `Criterion.saliency`.
 
     Returns:
         One float64 array per variable, of its shape, in nats per example and unit of the variable.

@@ -1,4 +1,4 @@
-"""Links between cells: what reads through one, and which of them stay. NumPy only."""
+"""Links between cells: the connections that read through each one, and the choice of the kept ones. NumPy only."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Link(NamedTuple):
     Args:
         source: Name of the cell whose map is read.
         reader: Name of the cell that reads it.
-        rows: By the name of a kernel the input rows of it that nothing but this link feeds, bool (inputs,). There are
-            none where masks cannot take the link away, as something reads it that has no kernel.
-        behind: Kernels of the reader that then read nothing but constants.
+        rows: Input rows that only this link feeds, by kernel name, bool (inputs,). Empty if masks cannot remove the
+            link because an operator without a kernel reads it.
+        behind: Kernels of the reader that then read only constants.
     """
 
     source: str
@@ -33,15 +33,15 @@ class Link(NamedTuple):
 
 
 def cell_of(name: str) -> str:
-    """Returns the cell that a node of a grown network belongs to: the first two parts of its name."""
+    """Returns the cell of a grown network's node: the first two parts of its name."""
     return "/".join(name.split("/")[:2])
 
 
 class Links:
-    """All links of a network, in the order of the cells that read and of those that are read.
+    """All links of a network, in the order of the reading cells and then of the cells read.
 
     Args:
-        architecture: Architecture of the network as far as it is grown, made of cells.
+        architecture: Architecture of the network as grown so far, made of cells.
     """
 
     def __init__(self, architecture: Architecture):
@@ -76,7 +76,7 @@ class Links:
 
     @staticmethod
     def _reached(nodes: Sequence[Node], own: Set[str], sources: Set[str]) -> set[str]:
-        """Returns the nodes of a cell to which something leads from some of the maps that it reads."""
+        """Returns the nodes of a cell that can be reached from some of the maps that it reads."""
         found = set(sources)
         for node in nodes:
             if found.intersection(node.inputs):
@@ -84,7 +84,7 @@ class Links:
         return found & own
 
     def _rows(self, nodes: Sequence[Node], source: str) -> dict[str, np.ndarray]:
-        """Returns `Link.rows`: where the channels of a map come to kernels as they are; none if they come to a sum."""
+        """Returns `Link.rows`: the kernel rows that read a map's channels unchanged; none if a sum reads it."""
         shapes = self._architecture.shapes
         marks = {source: np.ones(shapes[source][-1], bool)}
         rows = {}
@@ -102,19 +102,19 @@ class Links:
 
     @functools.cached_property
     def graphs(self) -> tuple[GateGraph, ...]:
-        """Per head that reads more than the stem the links as gates, on the way to the map that it reads."""
+        """The links as gates on the path to each head that reads more than the stem."""
         return tuple(GateGraph(self._edges, sources=(STEM,), sink=end) for end in self._ends)
 
     def present(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Returns which links are fixed, or have a connection that is not zero, bool (num_links,).
+        """Returns which links are fixed, or have a nonzero connection, bool (num_links,).
 
         Args:
-            arrays: The mask, or the masked weights, per kernel name.
+            arrays: Masks, or masked weights, by kernel name.
         """
         return self.fixed | np.array([self._is_read(link, arrays) for link in self._links], bool)
 
     def _is_read(self, link: Link, arrays: Mapping[str, np.ndarray]) -> bool:
-        """Whether something that is not zero leads from a link to the map of the cell that reads it."""
+        """Returns whether something nonzero leads from a link to the map of the cell that reads it."""
         nodes, found = self._cells[link.reader], set[str]()
         for node in nodes:
             if node.name not in self._kernels:
@@ -130,21 +130,21 @@ class Links:
     def supported(
         self, curvature: np.ndarray, price: float, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        r"""Returns the links for which the data have evidence, bool (num_links,).
+        r"""Returns the links that the data support, bool (num_links,).
 
-        The gate of a link is 1, and its switch s comes to rest at :math:`\max(0, 1 - 1 / h)`. It is 0 for a link that
-        carries nothing, and as open as can be where masks cannot take it away or the data say nothing. A link depends
-        on the links into its source, see `bayes.dependent_gamma`.
+        The gate of a link is 1, and its switch s settles at :math:`\max(0, 1 - 1 / h)`. The switch is 0 for a link that
+        carries nothing, and fully open if masks cannot remove the link or the data give no evidence. A link depends on
+        the links into its source, see `bayes.dependent_gamma`.
 
         Args:
-            curvature: Of the loss in the gates, in nats per example, (num_links,).
-            price: Lambda of a link, in nats per example.
-            weights: Per kernel name, masked.
-            masks: Per kernel name.
+            curvature: Curvature of the loss in the gates, in nats per example, (num_links,).
+            price: Price lambda of a link, in nats per example.
+            weights: Masked weights, by kernel name.
+            masks: Masks, by kernel name.
 
         Returns:
-            Each of them is on a path of such links from the stem to a head, and every head to which a path is left has
-            one: that of the largest switches if none has evidence.
+            Each returned link is on a path of such links from the stem to a head, and every head that still has a path
+            gets one: that of the largest switches if none has evidence.
         """
         present = self.present(masks)
         switches = np.where(self.fixed, LARGEST_GAMMA, settled_gates(np.ones(len(self)), curvature, price))
@@ -156,11 +156,11 @@ class Links:
         return kept
 
     def connections(self, kept: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-        """Returns per kernel name which connections read through kept links only, bool of its shape.
+        """Returns by kernel name which connections read only through kept links, bool of its shape.
 
         Args:
-            kept: bool (num_links,); all connections of a cell to which no kept link leads go too.
-            shapes: Per kernel name.
+            kept: Kept links, bool (num_links,). A cell to which no kept link leads loses all its connections.
+            shapes: Kernel shapes, by kernel name.
         """
         found = {name: np.ones(shape, bool) for name, shape in shapes.items()}
         for link, stays in zip(self._links, kept, strict=True):

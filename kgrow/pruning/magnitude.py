@@ -1,4 +1,4 @@
-"""Magnitude: the size of a weight."""
+"""Magnitude: the absolute value of a weight."""
 
 import dataclasses
 from collections.abc import Sequence

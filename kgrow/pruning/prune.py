@@ -26,21 +26,22 @@ def prune(
     loss: Loss,
     scope: str = "block",
 ) -> None:
-    """Prunes blocks of a network to exact counts, or below where the criterion asks for a smallest saliency.
+    """Prunes blocks of a network to exact counts, or below if the criterion has a smallest saliency.
 
-    Connections that are pruned stay pruned.
+    Pruned connections stay pruned.
 
     Args:
-        network: Pruned in place.
-        keep_ratios: By block index, in (0, 1]: the kept fraction of all prunable connections, pruned ones included.
-        criterion: Scores the connections.
+        network: Network to prune in place.
+        keep_ratios: Kept fraction of each block's prunable connections, in (0, 1], by block index; pruned ones count
+            too.
+        criterion: Criterion that scores the connections.
         batches: Training batches to score on.
-        loss: See `Criterion.saliency`.
-        scope: What is ranked together: `"layer"`, `"block"`, or `"global"` for all blocks in `keep_ratios`.
+        loss: Training loss; see `Criterion.saliency`.
+        scope: Scope of the ranking: `"layer"`, `"block"`, or `"global"` for all blocks in `keep_ratios`.
             `floor(keep_ratio * size)` connections are kept in each.
     """
     if not criterion.min_saliency and all(ratio == 1.0 for ratio in keep_ratios.values()):
-        return  # scoring takes as long as some steps of training
+        return  # scoring takes as long as several training steps
     network.apply_masks()
     kernels = network.kernels()
     scores = dict(zip((kernel.name for kernel in kernels), scored(criterion, network, batches, loss), strict=True))
@@ -64,12 +65,12 @@ def prune_channels(
     """Prunes whole channels of a network: every connection that makes or reads one; see `select_channels`.
 
     Args:
-        network: Pruned in place.
-        keep_ratios: By block index, in (0, 1]: the kept fraction of all channels, those that are gone included.
-        criterion: Scores the channels.
+        network: Network to prune in place.
+        keep_ratios: Kept fraction of each block's channels, in (0, 1], by block index; removed ones count too.
+        criterion: Criterion that scores the channels.
         batches: Training batches to score on.
-        loss: See `Criterion.saliency`.
-        multiple_of: Of which the width of every layer shall be a multiple.
+        loss: Training loss; see `Criterion.saliency`.
+        multiple_of: Number of which layer widths are multiples.
     """
     prune_groups(network, channel_groups(network.architecture), keep_ratios, criterion, batches, loss, multiple_of)
 
@@ -83,7 +84,7 @@ def prune_groups(
     loss: Loss,
     multiple_of: int = 1,
 ) -> None:
-    """Prunes whole channels of a network whose groups are known; otherwise as `prune_channels`."""
+    """Prunes whole channels of a network with known groups; otherwise the same as `prune_channels`."""
     if not keep_ratios:
         return
     network.apply_masks()
@@ -125,7 +126,7 @@ def kept_params(architecture: Architecture, keep_ratios: Sequence[float], scope:
 
 
 def kept_of(blocks: Sequence[Sequence[int]], keep_ratios: Sequence[float], scope: str = "block") -> int:
-    """Counts as `kept_params` from the sizes of each block's kernels."""
+    """Counts like `kept_params`, from the sizes of each block's kernels."""
     pairs = list(zip(keep_ratios, blocks, strict=True))
     if scope == "layer":
         return sum(kept_count(ratio, size) for ratio, sizes in pairs for size in sizes)

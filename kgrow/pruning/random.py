@@ -1,4 +1,4 @@
-"""Random scores: the control that any other criterion has to beat."""
+"""Random scores, as a baseline for all other criteria."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 
 @dataclasses.dataclass(frozen=True)
 class Random(Criterion):
-    """Keeps connections at random, uniformly.
+    """Keeps connections uniformly at random.
 
     Args:
-        seed: Of the scores; the same network shape gives the same scores.
+        seed: Random seed of the scores; the same network shape gives the same scores.
     """
 
     seed: int = 0

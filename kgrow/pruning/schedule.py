@@ -1,4 +1,4 @@
-"""`PruningSchedule`: when each block is pruned, and to which keep ratio."""
+"""`PruningSchedule`: the epochs at which each block is pruned, and the keep ratios."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ PATHS = ("linear", "geometric")
 
 
 class PruningSchedule(abc.ABC):
-    """Decides at each epoch which blocks are due; the masks never come back in between."""
+    """Decides at each epoch which blocks are pruned; pruned connections are never restored."""
 
     @abc.abstractmethod
     def due(self, epoch: int, keep_ratios: Sequence[float]) -> dict[int, float]:
         """Returns the keep ratio for each block that is pruned before this epoch.
 
         Args:
-            epoch: 0-based: the number of epochs already trained.
-            keep_ratios: The final ratio of every block.
+            epoch: Number of epochs already trained.
+            keep_ratios: Final ratio of every block.
         """
 
     @abc.abstractmethod
     def last_epoch(self, num_blocks: int) -> int:
-        """Returns the last epoch with an event for a network of so many blocks, -1 if there is none."""
+        """Returns the last epoch with an event for a network of `num_blocks` blocks, -1 if there is none."""
 
     def ranked(self, epoch: int, keep_ratios: Sequence[float], scope: str) -> dict[int, float]:
-        """Returns the keep ratio for each block whose connections are ranked at an event: those that are due.
+        """Returns the keep ratio for each block whose connections are ranked at an event: the blocks that are due.
 
-        Under the scope `"global"` also those whose own events are over, at their last ratio: a block that has lost more
-        than its share leaves that to the others, which would lose it for good if they were ranked without it.
+        Under the scope `"global"` it includes blocks whose own events are over, at their last ratio. A block that has
+        lost more than its share leaves connections to the others; without it in the ranking the others would lose them
+        permanently.
         """
         due = self.due(epoch, keep_ratios)
         if due and scope == "global":
@@ -40,16 +41,16 @@ class PruningSchedule(abc.ABC):
         return due
 
     def price_share(self, epoch: int) -> float:
-        """Returns the share of the criterion's `min_saliency` that counts at an event, in (0, 1]."""
+        """Returns the fraction of the criterion's `min_saliency` that applies at an event, in (0, 1]."""
         return 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class OneShot(PruningSchedule):
-    """Prunes each block once, straight to its keep ratio.
+    """Prunes each block once, directly to its keep ratio.
 
     Args:
-        epochs: One per block.
+        epochs: Epochs of the events, one per block.
     """
 
     epochs: tuple[int, ...]
@@ -69,12 +70,12 @@ class OneShot(PruningSchedule):
 
 @dataclasses.dataclass(frozen=True)
 class Iterative(PruningSchedule):
-    """Prunes each block in several steps; block `b` starts at event `b`, and the last event brings all to their ratio.
+    """Prunes each block in several steps; block `b` starts at event `b`, and the last event completes all blocks.
 
     Args:
-        epochs: Of the events, not falling; block `b` uses events `b` to `b + steps - 1`. Of several events at one
-            epoch the latest counts.
-        steps: Per block.
+        epochs: Epochs of the events, non-decreasing; block `b` uses events `b` to `b + steps - 1`. If several events
+            have the same epoch, the latest counts.
+        steps: Number of steps per block.
         path: `"linear"`: after step s of S the ratio is 1 - (1 - keep_ratio) s / S; `"geometric"`: keep_ratio^(s / S).
     """
 
@@ -110,14 +111,14 @@ class Iterative(PruningSchedule):
 
 @dataclasses.dataclass(frozen=True)
 class BayesSchedule(PruningSchedule):
-    """Lets the evidence of the data decide how many connections stay, in loops of pruning and training.
+    """Prunes by the evidence of the data, in loops of pruning and training.
 
-    At each event every block from its own on loses what scores less than its price, which rises from event to event up
-    to the criterion's `min_saliency`, see `bayes.share_of_price`. The last event cuts to the keep ratios as well, where
-    they leave less.
+    At event `b` and later ones, block `b` loses the connections that score less than their price. The price rises from
+    event to event up to the criterion's `min_saliency`, see `bayes.share_of_price`. The last event also cuts to the
+    keep ratios, if they leave fewer connections.
 
     Args:
-        epochs: Of the events, not falling; block `b` uses events from `b` on.
+        epochs: Epochs of the events, non-decreasing; block `b` uses the events from `b` on.
 
     References:
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,

@@ -1,4 +1,4 @@
-"""From scores to masks: exact counts, stable ties, never a revived connection. NumPy only."""
+"""Selection of masks from scores: exact counts, stable ties, no revived connections. NumPy only."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def kept_count(keep_ratio: float, size: int) -> int:
-    """Returns `floor(keep_ratio * size)`, not misled by 0.7 * 10 being 6.999..."""
+    """Returns `floor(keep_ratio * size)`, robust to rounding such as 0.7 * 10 = 6.999..."""
     return int(keep_ratio * size + 1e-9)
 
 
@@ -21,15 +21,15 @@ def select(
 ) -> list[np.ndarray]:
     """Keeps the highest scores of several kernels that are ranked together.
 
-    Ties go to the earlier position, so the count is exact. What is masked already is never kept. Every kernel keeps
-    at least its best connection while `num_kept` allows, because a kernel without any cuts the network in two.
+    Ties go to the earlier position, so the count is exact. Masked connections are never kept. Every kernel keeps at
+    least its best connection while `num_kept` allows, because a kernel without connections cuts the network in two.
 
     Args:
         saliency: Non-negative scores, one array per kernel.
-        masks: The present {0, 1} masks, of the same shapes.
-        num_kept: Connections to keep in all; where fewer are alive, all of those are kept.
-        min_saliency: Fewer are kept if fewer reach this score or are the best of their kernel.
-        empties_kernels: Whether a best connection that scores 0 is as any other.
+        masks: Current {0, 1} masks, of the same shapes.
+        num_kept: Total number of connections to keep; if fewer are alive, all of them are kept.
+        min_saliency: Smallest kept score; fewer connections are kept if fewer reach it or are the best of their kernel.
+        empties_kernels: Whether a best connection that scores 0 is treated like any other.
 
     Returns:
         The new float32 {0, 1} masks.

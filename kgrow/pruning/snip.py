@@ -18,15 +18,15 @@ from kgrow.pruning.gradients import mean_gradients
 class SNIP(Criterion):
     r"""Keeps the weights whose removal would change the loss most.
 
-    Connection sensitivity is :math:`|\partial L(c \odot w) / \partial c| = |w \odot \partial L / \partial w|` with the
-    gradient averaged over all batches before the absolute value is taken, in nats per example. Batch normalisation
-    runs in inference mode, as in the authors' code. Unlike the paper the scores are not normalised: a common factor
-    cannot change a ranking.
+    Connection sensitivity is :math:`|\partial L(c \odot w) / \partial c| = |w \odot \partial L / \partial w|`, in nats
+    per example. The gradient is averaged over all batches before the absolute value is taken. Batch normalisation runs
+    in inference mode, as in the authors' code. Unlike the paper the scores are not normalised: a common factor cannot
+    change a ranking.
 
     Args:
-        reinitialize: Score with kernels that are redrawn (Xavier normal), not with the trained ones, which are put back
-            afterwards.
-        seed: Of the redrawn kernels.
+        reinitialize: Whether to score with redrawn kernels (Xavier normal) instead of the trained ones, which are
+            restored afterwards.
+        seed: Random seed of the redrawn kernels.
 
     References:
         Lee, Ajanthan and Torr, "SNIP: Single-shot Network Pruning based on Connection Sensitivity", ICLR 2019,

@@ -1,1 +1,1 @@
-"""What people see of a search: progress while it runs, a table at its end."""
+"""The output of a search for people: progress while it runs, a table at its end."""

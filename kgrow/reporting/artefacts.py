@@ -1,4 +1,4 @@
-"""What was exported or measured, as a table."""
+"""Measurements of exported models, as a table."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Document = Mapping[str, Any]
 
 
 def print_artefact(artefact: Document, stream: TextIO) -> None:
-    """Writes what was measured on an exported model.
+    """Writes the measurements of an exported model.
 
     Args:
-        artefact: The fields of `kgrow.exporting.Artefact`.
-        stream: Where to.
+        artefact: Fields of `kgrow.exporting.Artefact`.
+        stream: Output stream.
     """
     print_plain(Group(*_artefact(artefact)), stream)
 
@@ -58,14 +58,14 @@ def _artefact(artefact: Document) -> Iterator[RenderableType]:
 
 
 def _likewise(artefact: Document) -> str:
-    """Returns how the network answers to which the file is compared."""
+    """Returns a description of the network's outputs with which the file is compared."""
     if artefact["early_exit"]:
         return " with the same exits"
     return f" at head {artefact['exit_index']}"
 
 
 def print_benchmark(document: Document, stream: TextIO) -> None:
-    """Writes what `kgrow.benchmark.benchmark` returned."""
+    """Writes the result of `kgrow.benchmark.benchmark`."""
     print_plain(Group(*_benchmark(document)), stream)
 
 

@@ -1,4 +1,4 @@
-"""Why a trial was chosen, which others might as well have been, and what there is beside it, in words."""
+"""The choice of a trial in words: the reason, equivalent trials, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def winner_of(result: Document) -> int | None:
 
 
 def explained_choice(result: Document) -> Iterator[RenderableType]:
-    """Yields why the winner was chosen, what cannot be told apart from it, and the Pareto front."""
+    """Yields the reason for the winner, the trials that cannot be distinguished from it, and the Pareto front."""
     winner = winner_of(result)
     if winner is None:
         yield Paragraph("No trial has a result.")
@@ -67,7 +67,7 @@ def _reason(result: Document, chosen: Document) -> str:
     if accuracy == _mean(rival) and chosen["kept_params"] <= rival["kept_params"]:
         return f"{name} is chosen: no mean validation accuracy is higher ({gained}), and it keeps the fewest weights."
     reward, other = chosen["objective"], rival["objective"]
-    if reward > other:  # another network may be as accurate for more than it is worth
+    if reward > other:  # another network may be as accurate at too high a cost
         return (
             f"{name} is chosen: its objective is {reward:.4f}, that of trial {rival['trial']} {other:.4f} ({gained})."
         )
@@ -75,7 +75,7 @@ def _reason(result: Document, chosen: Document) -> str:
 
 
 def _preference(prefer: str, chosen: Document, contenders: Sequence[Document]) -> str:
-    """Returns what sets a trial off among contenders; an empty string if it does not."""
+    """Returns the advantage of a trial over its contenders; an empty string if there is none."""
     if prefer == "small":
         smallest = min((trial["flash_bytes"], trial["kept_params"]) for trial in contenders)
         return "it is the smallest" if (chosen["flash_bytes"], chosen["kept_params"]) == smallest else ""

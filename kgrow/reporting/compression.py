@@ -1,4 +1,4 @@
-"""What a model was before it was compressed and is now, as a table."""
+"""A model before and after compression, as a table."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Document = Mapping[str, Any]
 
 
 def print_compression(document: Document, stream: TextIO) -> None:
-    """Writes what `kgrow.compressing.Compressed.document` says.
+    """Writes the table of `kgrow.compressing.Compressed.document`.
 
     Args:
-        document: That.
-        stream: Where to.
+        document: Document to print.
+        stream: Output stream.
     """
     print_plain(Group(*_compression(document)), stream)
 

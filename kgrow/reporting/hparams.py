@@ -1,4 +1,4 @@
-"""Trials for TensorBoard's HParams page."""
+"""Export of trials to TensorBoard's HParams page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ FIGURES = ("val_accuracy", "objective", "kept_params", "macs", "flash_bytes", "r
 
 
 def write_hparams(run: Run, trials: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the hyper-parameters and figures of every trial that has an accuracy; nothing without TensorBoard.
+    """Writes the hyper-parameters and figures of every trial with an accuracy; does nothing without TensorBoard.
 
     Args:
-        run: Its directory gets a folder `tensorboard` with one log per trial; `tensorboard --logdir` shows it.
-        trials: The `candidates` of a result.
+        run: Run whose directory gets a folder `tensorboard` with one log per trial; `tensorboard --logdir` shows it.
+        trials: `candidates` of a result.
     """
     if importlib.util.find_spec("tensorboard") is None:
         return
@@ -26,7 +26,7 @@ def write_hparams(run: Run, trials: Sequence[Mapping[str, Any]]) -> None:
     from kgrow._keras import tf
 
     logs = run.child(FOLDER)
-    logs.clear()  # of an earlier process: each writes files of names of its own
+    logs.clear()  # from an earlier process: each writes files with different names
     for trial in trials:
         if trial["val_accuracy"] is None:
             continue

@@ -1,4 +1,4 @@
-"""What a user can do with a finished run, as commands to copy."""
+"""Next steps after a finished run, as commands to copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def next_steps(result: Document) -> Iterator[RenderableType]:
     yield Text("\nNext steps", "bold")
     for what, command in _steps(result, os.path.dirname(artefacts[0]["path"])):
         yield Text(what)
-        # A terminal wraps what is too long without breaking it for whoever copies it.
+        # A terminal wraps long lines without breaking them for copying.
         yield Text(f"  {one_line(command)}", no_wrap=True, overflow="ignore")
 
 
@@ -45,5 +45,5 @@ def _steps(result: Document, directory: str) -> Iterator[tuple[str, str]]:
 def _shortest(directory: str) -> str:
     try:
         return min(directory, os.path.relpath(directory), key=len)
-    except ValueError:  # on another drive of Windows
+    except ValueError:  # on another Windows drive
         return directory

@@ -22,20 +22,20 @@ from kgrow.training.observer import Observer
 
 REFRESH_SECONDS = 0.1
 SHORTEST_BAR, LONGEST_BAR = 5, 24
-RIGHT_MARGIN = 3  # room for the "^C" that a terminal echoes; a line that wraps could not be drawn over
-# What gives way on a narrow terminal, in this order: each time a field is named it takes its next shorter form.
+RIGHT_MARGIN = 3  # room for the "^C" echo of a terminal; a wrapped line cannot be overwritten
+# Order in which fields are shortened on a narrow terminal: each time a field is named it takes its next shorter form.
 SHRINKS = ("kept", "keep", "left", "epoch", "accuracy", "accuracy", "name", "kept", "kept", "accuracy", "left")
 
 
 def display_for(verbose: int, stream: TextIO | None = None) -> Observer:
-    """Returns the display that suits a stream.
+    """Returns the display for a stream.
 
     Args:
-        verbose: 0 silent, 1 a live display on a terminal and plain lines elsewhere, 2 always plain lines.
-        stream: Where to; the standard error stream by default, so that standard output holds results only.
+        verbose: Verbosity: 0 silent, 1 a live display on a terminal and plain lines elsewhere, 2 always plain lines.
+        stream: Output stream; the standard error stream by default, so that standard output contains results only.
 
     Raises:
-        ValueError: If `verbose` is none of these.
+        ValueError: If `verbose` is not one of these.
     """
     check_verbose(verbose, "verbose")
     stream = sys.stderr if stream is None else stream
@@ -49,7 +49,7 @@ def display_for(verbose: int, stream: TextIO | None = None) -> Observer:
 
 
 def check_verbose(value: Any, name: str) -> int:
-    """Returns how much is shown as a plain int; True is 1.
+    """Returns the verbosity as a plain int; True is 1.
 
     Raises:
         ValueError: If it is not 0, 1 or 2.
@@ -61,12 +61,12 @@ def check_verbose(value: Any, name: str) -> int:
 
 
 class PlainLines(Observer):
-    """One plain line per event, epoch and trial, without escape codes; flushed, so that a log can be followed.
+    """Writes one plain line per event, epoch and trial, without escape codes; flushed, so that a log can be followed.
 
-    Once nobody reads any more it falls silent: a search does not end because its log was piped into `head`.
+    It stops writing when the stream is closed: a search does not end because its log was piped into `head`.
 
     Args:
-        stream: Where to.
+        stream: Output stream.
     """
 
     def __init__(self, stream: TextIO):
@@ -116,7 +116,7 @@ class PlainLines(Observer):
 
 
 def _discard(stream: TextIO) -> None:
-    """Lets what is left in a broken pipe's buffer go nowhere; else Python fails on it again when it ends."""
+    """Discards the rest of a broken pipe's buffer; otherwise Python fails on it again at exit."""
     try:
         descriptor = stream.fileno()
     except (OSError, ValueError, io.UnsupportedOperation):
@@ -127,12 +127,12 @@ def _discard(stream: TextIO) -> None:
 
 
 class Display(Observer):
-    """A live line for the present trial; events and finished trials are lines above it.
+    """A live line for the current trial; events and finished trials are printed above it.
 
-    The line is redrawn when steps are made, not by a thread: nothing of the display runs beside the training.
+    The line is redrawn after training steps, not by a thread: nothing of the display runs beside the training.
 
     Args:
-        console: Of a terminal.
+        console: Console of a terminal.
     """
 
     def __init__(self, console: Console):
@@ -144,25 +144,25 @@ class Display(Observer):
             console=console,
             auto_refresh=False,
             transient=True,
-            redirect_stdout=False,  # results go there, perhaps into a pipe
+            redirect_stdout=False,  # for results, perhaps into a pipe
             redirect_stderr=console.file is sys.stderr,  # warnings appear above the line, not in it
         )
 
     def __enter__(self) -> Display:
         """Shows the line."""
         self._live.start()
-        # rich hides the cursor; left visible, a killed process leaves a sane terminal too.
+        # rich hides the cursor; a visible cursor leaves a usable terminal after a kill.
         self._console.show_cursor(True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Takes the line away; after an error or Ctrl-C it stays, to show how far the trial was."""
+        """Removes the line; after an error or Ctrl-C it stays, to show the trial's progress."""
         self._live.transient = kind is None
         try:
             self._live.stop()
-        except OSError:  # the terminal is gone
+        except OSError:  # the terminal is closed
             self._console.quiet = True
 
     def search_started(self, epochs: Sequence[int]) -> None:
@@ -179,7 +179,7 @@ class Display(Observer):
         self._draw()
 
     def event(self, trial: str, event: Mapping[str, Any]) -> None:
-        """See `Observer.event`; of an epoch the line alone tells."""
+        """See `Observer.event`; an epoch changes only the line."""
         lines = self._state.event(event)
         self._draw("cyan", *([] if event["event"] == "epoch" else lines))
 
@@ -204,15 +204,15 @@ class Display(Observer):
             for line in lines:
                 self._console.print(Paragraph(one_line(line, self._console.encoding), style))
             self._live.refresh()
-        except OSError:  # the terminal is gone; the search goes on
+        except OSError:  # the terminal is closed; the search continues
             self._console.quiet = True
 
 
 class StatusLine:
-    """The present trial on one line, as much of it as fits.
+    """The current trial on one line, shortened to the width.
 
     Args:
-        state: Read at every drawing.
+        state: State that is read at every drawing.
     """
 
     def __init__(self, state: SearchState):
@@ -236,7 +236,7 @@ class StatusLine:
         yield line
 
     def _fields(self, trial: TrialState, name: str) -> dict[str, tuple[str, ...]]:
-        """Returns what may be shown, each field from its longest form to its shortest."""
+        """Returns the fields to show, each from its longest form to its shortest."""
         epoch = f"{min(trial.epoch + 1, trial.num_epochs)}/{trial.num_epochs}"
         fields: dict[str, tuple[str, ...]] = {
             "name": (f"trial {name}", ""),

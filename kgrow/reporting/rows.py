@@ -1,4 +1,4 @@
-"""`Rows`: a table that fits its terminal, and how tables reach a stream."""
+"""`Rows`: a table that fits its terminal, and printing to a stream."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kgrow.reporting.wording import Paragraph
 
 PIPE_COLUMNS = 80
 WINNER = "bold green"
-# rich would put a full grid in its place where there is only ASCII.
+# On ASCII terminals rich would replace it by a full grid.
 ASCII_HEAD = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
 
 def print_plain(content: RenderableType, stream: TextIO) -> None:
-    """Writes something that rich can print; into a pipe or a file as plain text of `COLUMNS` columns, 80 by default.
+    """Writes a rich renderable; into a pipe or a file as plain text of `COLUMNS` columns, 80 by default.
 
     Args:
-        content: What to write.
-        stream: Where to.
+        content: Content to write.
+        stream: Output stream.
     """
     console = Console(file=stream, force_jupyter=False, width=None if stream.isatty() else _pipe_columns())
     with console.capture() as capture:
@@ -44,15 +44,15 @@ def _pipe_columns() -> int:
 
 
 class Rows:
-    """A table; where that is too wide, without its least important columns, else its rows one below the other.
+    """A table that fits the width by dropping its least important columns, or else by listing its rows vertically.
 
     Args:
-        title: What the rows are.
-        headers: One per column, with the unit. The first column names the row.
-        rows: Cells as text.
-        num_words: Columns at the left that hold words; the others hold numbers.
-        winner: Index of the row to set off.
-        expendable: Headers of the columns that may be left out, the least important first.
+        title: Title of the table.
+        headers: Column headers with units. The first column names the row.
+        rows: Cells of each row, as text.
+        num_words: Number of columns at the left that contain words; the others contain numbers.
+        winner: Index of the row to highlight.
+        expendable: Headers of the columns that may be dropped, the least important first.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`SearchState`: what is known of a running search, and the lines that tell it. One trial at a time."""
+"""`SearchState`: the state of a running search and its output lines. One trial at a time."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from kgrow.reporting.wording import duration, grouped, one_line, percent, ratios
 
 @dataclasses.dataclass
 class TrialState:
-    """Where the present trial stands.
+    """The progress of the current trial.
 
-    Blocks and epochs are counted from 0 here and from 1 in what is shown.
+    Blocks and epochs are counted from 0 here and from 1 in the output.
 
     Args:
-        name: As in the run directory.
-        keep_ratios: Final kept fraction per block.
-        num_epochs: Length of the trial.
-        epoch: The one that is trained now.
-        fraction: Done of that epoch, in [0, 1].
+        name: Name in the run directory.
+        keep_ratios: Final kept fraction of each block.
+        num_epochs: Number of epochs of the trial.
+        epoch: Number of the current epoch.
+        fraction: Finished part of that epoch, in [0, 1].
         accuracies: Validation accuracy per head after the last epoch, in [0, 1].
-        kept: Per block that is there its kept and its prunable connections.
+        kept: Kept and prunable connections of each grown block.
         is_training: Whether a step of this trial was made in this process.
-        held: Lines about events of which it is not known yet whether they are new.
+        held: Lines about events that may be from an earlier process.
     """
 
     name: str
@@ -40,17 +40,17 @@ class TrialState:
 
     @property
     def num_blocks(self) -> int:
-        """Blocks that are there."""
+        """Number of grown blocks."""
         return len(self.kept)
 
     @property
     def kept_params(self) -> int:
-        """Connections that the masks keep."""
+        """Number of connections that the masks keep."""
         return sum(kept for kept, _ in self.kept)
 
     @property
     def prunable_params(self) -> int:
-        """Connections with those that are pruned."""
+        """Number of connections, including pruned ones."""
         return sum(size for _, size in self.kept)
 
     @property
@@ -60,14 +60,14 @@ class TrialState:
 
     @property
     def scope(self) -> str:
-        """What `percents` are of, where they are several."""
+        """The label of `percents` if there are several."""
         return " per head" if len(self.accuracies) > 1 else ""
 
     def change(self, event: Mapping[str, Any]) -> list[str]:
-        """Takes in a change of the structure and words it; no words if no connection has come or gone."""
+        """Records a structural change and describes it; returns no lines if no connection was added or removed."""
         before, self.kept = self.kept, list(zip(event["kept_params"], event["prunable_params"], strict=True))
         if event["event"] == "grew":
-            # It is a sum over heads, which rises where one is added: not to be compared with what it was.
+            # The loss is a sum over heads and rises when one is added: it cannot be compared with earlier values.
             loss = "" if self.num_blocks == 1 else f"; from here on the loss is that of {self.num_blocks} heads"
             return [f"grew block {self.num_blocks}{loss}"]
         if event["event"] == "pruned":
@@ -77,24 +77,25 @@ class TrialState:
 
     def _pruned(self, block: int, ratio: float) -> str:
         kept, size = self.kept[block]
-        share = f" to {100 * ratio:.3g} %" if ratio < 1 else ""  # else the evidence decided
+        share = f" to {100 * ratio:.3g} %" if ratio < 1 else ""  # otherwise the evidence decided
         return f"pruned block {block + 1}{share}: {grouped(kept)} of {grouped(size)}"
 
     def end_epoch(self, event: Mapping[str, Any]) -> None:
-        """Takes in an `epoch` event."""
+        """Records an `epoch` event."""
         self.epoch, self.fraction = event["epoch"] + 1, 0.0
         self.accuracies = tuple(event["val_accuracy"])
 
 
 @dataclasses.dataclass(frozen=True)
 class TimeLeft:
-    """An estimate of the time that training still takes.
+    """An estimate of the remaining training time.
 
     Args:
-        seconds: Expected.
-        is_lower_bound: Whether more is certain: the network still grows, and no trial has shown yet what that costs.
-        is_whole: Whether the trials to come are in it.
-        is_limit: Whether it is what `max_time` leaves, which is less than what training would take.
+        seconds: Expected time in seconds.
+        is_lower_bound: Whether it will certainly be longer: the network still grows, and no trial has shown the cost of
+            that yet.
+        is_whole: Whether it includes the trials to come.
+        is_limit: Whether it is the rest of `max_time`, which is less than training would take.
     """
 
     seconds: float
@@ -104,23 +105,23 @@ class TimeLeft:
 
     @property
     def words(self) -> str:
-        """Such as "about 3 min left"."""
+        """The estimate in words, such as "about 3 min left"."""
         scope = "" if self.is_whole else " in this trial"
         bound = "at most" if self.is_limit else "at least" if self.is_lower_bound else "about"
         return f"{bound} {duration(self.seconds)} left{scope}"
 
     @property
     def symbols(self) -> str:
-        """Such as "~3 min left"."""
+        """The estimate in symbols, such as "~3 min left"."""
         return f"{'<' if self.is_limit else '>' if self.is_lower_bound else '~'}{duration(self.seconds)} left"
 
     def within(self, seconds: float) -> TimeLeft:
-        """Returns what is left if the search ends after so many seconds in any case."""
+        """Returns the remaining time if the search ends after `seconds` in any case."""
         return self if self.seconds <= seconds else TimeLeft(seconds, False, is_whole=True, is_limit=True)
 
 
 class SearchState:
-    """Takes in what an `Observer` is told and returns the lines that a display should add."""
+    """Records the notifications of an `Observer` and returns the lines that a display should add."""
 
     def __init__(self) -> None:
         self.trial: TrialState | None = None
@@ -139,14 +140,14 @@ class SearchState:
         self._planned = tuple(epochs)
 
     def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> str:
-        """Makes a trial the present one."""
+        """Makes a trial the current one."""
         self._begun.add(trial)
         self.trial = TrialState(one_line(trial), keep_ratios, epochs)
         number = f" ({len(self._begun)} of {len(self._planned)})" if len(self._planned) >= len(self._begun) else ""
         return f"trial {self.trial.name}{number}: keep {ratios(keep_ratios)}, {epochs} epochs"
 
     def event(self, event: Mapping[str, Any]) -> list[str]:
-        """Takes in an event of the present trial."""
+        """Records an event of the current trial."""
         trial = self.trial
         if trial is not None and event["event"] == "epoch":
             return self._epoch(trial, event)
@@ -159,7 +160,7 @@ class SearchState:
         return []
 
     def progress(self, epoch: int, done: int, total: int) -> list[str]:
-        """Takes in that steps were made: what was held back is new."""
+        """Records that steps were made; lines held back are then new."""
         trial = self.trial
         if trial is None:
             return []
@@ -171,7 +172,7 @@ class SearchState:
         return [f"trial {trial.name} goes on at epoch {epoch + 1}", *lines] if epoch else lines
 
     def trial_finished(self, trial: str, outcome: Mapping[str, Any]) -> str:
-        """Takes in the outcome of a trial."""
+        """Records the outcome of a trial."""
         self._begun.add(trial)
         self.trial = None
         status, accuracy = outcome["status"], outcome["val_accuracy"]
@@ -187,7 +188,7 @@ class SearchState:
     def time_left(self) -> TimeLeft | None:
         """Estimates the rest of the search; None before the first epoch has ended and when nothing is left.
 
-        An epoch takes as long as the one of the same number did in an earlier trial, else as long as the latest.
+        An epoch takes as long as the one of the same number in an earlier trial, or else as long as the latest.
         """
         trial = self.trial
         if trial is None or not self._seconds:
@@ -207,7 +208,7 @@ class SearchState:
         trial.end_epoch(event)
         self._latest = self._seconds[event["epoch"]] = event["seconds"]
         if not trial.is_training:
-            # No step was made for it in this process: the trial takes it over from a log, and all that came before.
+            # No step was made for it in this process: the trial reads it from a log, with all earlier events.
             trial.held.clear()
             return []
         kept = f"kept {grouped(event['kept_params'])} of {grouped(trial.prunable_params)}"

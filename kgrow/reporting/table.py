@@ -34,20 +34,20 @@ def print_summary(result: Document, stream: TextIO) -> None:
     """Writes the final table.
 
     Args:
-        result: The contents of `result.json`.
-        stream: Where to.
+        result: Content of `result.json`.
+        stream: Output stream.
     """
     print_plain(summary(result), stream)
 
 
 def summary(result: Document) -> RenderableType:
-    """Returns what a stranger should know of a search: which trial won and why, and what its file can do.
+    """Returns a summary of a search: the winning trial, the reason for it, and the figures of its file.
 
     Args:
-        result: The contents of `result.json`.
+        result: Content of `result.json`.
 
     Returns:
-        Something that rich can print at any width: where a table does not fit, it loses its least important columns.
+        A rich renderable for any width: a table that is too wide loses its least important columns.
     """
     best = result.get("best")
     if not best:
@@ -84,7 +84,7 @@ def _best(result: Document) -> Iterator[RenderableType]:
 
 
 def _limits(result: Document) -> Iterator[RenderableType]:
-    """Yields what was allowed and what is used of it."""
+    """Yields the limits and the part of each that is used."""
     best = result["best"]
     limits = {name: limit for name, limit in (result["config"].get("limits") or {}).items() if limit is not None}
     if not limits or not best.get("artefacts"):
@@ -161,7 +161,7 @@ def _status(trial: Document) -> str:
 
 
 def _network(trial: Document) -> str:
-    """Returns such as "4 x 0.5": blocks, and the factor on their filters."""
+    """Returns the blocks and the factor on their filters, such as "4 x 0.5"."""
     values = trial["values"]
     links = f" {values['links']}" if values["links"] != "none" else ""
     return f"{values['depth']} x {values['width']:g}{links}"
@@ -190,7 +190,7 @@ def _heads(best: Document) -> Iterator[RenderableType]:
 
 
 def _classes(best: Document) -> Iterator[RenderableType]:
-    """Yields the recall of each class, the lowest first where there are many."""
+    """Yields the recall of each class; if there are many, the lowest first."""
     classes = best.get("classes") or ()
     if not classes:
         return
@@ -236,7 +236,7 @@ def _early_exit(best: Document) -> Iterator[RenderableType]:
 
 
 def _spread(points: Sequence[Document]) -> list[Document]:
-    """Returns few points, their costs as evenly spread as they come, the cheapest and the dearest among them."""
+    """Returns a few points with evenly spread costs, including the cheapest and the most expensive."""
     low, high = points[0]["mean_macs"], points[-1]["mean_macs"]
     targets = [low + (high - low) * step / (NUM_EXIT_ROWS - 1) for step in range(NUM_EXIT_ROWS)]
     nearest = {min(range(len(points)), key=lambda i: abs(points[i]["mean_macs"] - target)) for target in targets}

@@ -1,4 +1,4 @@
-"""How numbers and lines are worded for people. Plain spaces group digits, so that any terminal and `grep` can cope."""
+"""Texts for numbers and lines. Plain spaces group digits, which any terminal and `grep` can handle."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ NARROWEST = 20
 
 
 def grouped(number: float) -> str:
-    """Words a count: 169392 as "169 392"."""
+    """Formats a count: 169392 as "169 392"."""
     return f"{round(number):,}".replace(",", " ")
 
 
 def percent(ratio: float | None, decimals: int = 1) -> str:
-    """Words a ratio without its sign: 0.813 as "81.3", None as "-"."""
+    """Formats a ratio without the percent sign: 0.813 as "81.3", None as "-"."""
     return "-" if ratio is None else f"{100 * ratio:.{decimals}f}"
 
 
 def with_interval(accuracy: float | None, interval: Sequence[float] | None, decimals: int = 2) -> str:
-    """Words an accuracy and its 95 % interval without signs: "87.12 (85.2-88.9)"; without one that is not known."""
+    """Formats an accuracy and its 95 % interval without signs: "87.12 (85.2-88.9)"; an unknown interval is left out."""
     words = percent(accuracy, decimals)
     return words if interval is None else f"{words} ({percent(interval[0])}-{percent(interval[1])})"
 
 
 def baseline(best: Mapping[str, Any], num_test: int | None) -> str:
-    """Words that the best network does not beat always answering the largest class."""
+    """Returns a sentence for a best network that does not beat always predicting the largest class."""
     found, accuracy = best["baseline"], best["test_accuracy"]
     verdict = "no better" if accuracy <= found["test_accuracy"] else "not certainly better"
     images = "the test images" if num_test is None else f"the {grouped(num_test)} test images"
@@ -43,12 +43,12 @@ def baseline(best: Mapping[str, Any], num_test: int | None) -> str:
 
 
 def ratios(keep_ratios: Sequence[float]) -> str:
-    """Words keep ratios: "0.8 0.75"."""
+    """Formats keep ratios: "0.8 0.75"."""
     return " ".join(f"{ratio:.3g}" for ratio in keep_ratios)
 
 
 def duration(seconds: float) -> str:
-    """Words a time to a precision that an estimate may claim: "45 s", "12 min", "2 h 5 min"."""
+    """Formats a time with the precision of an estimate: "45 s", "12 min", "2 h 5 min"."""
     if seconds < 59.5:
         return f"{round(seconds)} s"
     minutes = round(seconds / 60)
@@ -56,14 +56,14 @@ def duration(seconds: float) -> str:
 
 
 def agreement(calibration: Mapping[str, Any]) -> str:
-    """Words how far an estimator agrees with full training: "approximate: supernet, Kendall tau 0.71 over ..."."""
+    """Describes an estimator's agreement with full training: "approximate: supernet, Kendall tau 0.71 over ..."."""
     tau, count = calibration["kendall_tau"], calibration["num_candidates"]
     found = "Kendall tau not defined" if tau is None else f"Kendall tau {tau:.2f}"
     return f"approximate: {one_line(calibration['estimator'])}, {found} over {count} candidates"
 
 
 def one_line(text: str, encoding: str | None = None) -> str:
-    """Makes foreign text safe to show: one line, no control characters, nothing that `encoding` lacks."""
+    """Makes foreign text safe to show: one line, no control characters, only characters of `encoding`."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
 
@@ -72,8 +72,8 @@ class Paragraph:
     """Text that is wrapped at the console's width, but never inside a number or before its unit.
 
     Args:
-        text: A single line.
-        style: Of rich.
+        text: Single line of text.
+        style: Style of rich.
     """
 
     def __init__(self, text: str, style: str = ""):
@@ -88,13 +88,13 @@ class Paragraph:
 
 
 def unfinished(trial: str, architecture: Architecture, kept_params: int, num_blocks: int) -> str:
-    """Returns what is said of a network that is exported before it has its final structure.
+    """Returns the description of a network that is exported before it has its final structure.
 
     Args:
-        trial: Its name.
-        architecture: As grown so far.
-        kept_params: Connections that are kept so far.
-        num_blocks: Blocks that it was to grow.
+        trial: Name of the trial.
+        architecture: Architecture as grown so far.
+        kept_params: Number of connections kept so far.
+        num_blocks: Planned number of blocks.
     """
     return (
         f"the time ended before trial {trial} had its final structure: its network is exported as it stands, "

@@ -1,4 +1,4 @@
-"""Which candidates are tried, within which limits."""
+"""The choice of candidates, and the limits they must satisfy."""
 
 from kgrow.registry import SPACES
 from kgrow.searching.cells import Cells

@@ -1,4 +1,4 @@
-"""The space `cascade`: for early exits, most of its work comes after the first of them."""
+"""The space `cascade`: for early exits, with most of its work after the first of them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ STEM_FILTERS = 32
 
 @dataclasses.dataclass(frozen=True)
 class Cascade(ResidualSpace):
-    """Residual cells behind a stem that halves the resolution, few before the first head and wide ones after it.
+    """Residual cells after a stem that halves the resolution: few before the first head, and wide ones after it.
 
-    For 32x32x3 and ten classes: 801 056 kernel parameters and 54 M multiply-accumulates before pruning; its heads stand
-    at 9, 25, 61 and 100 % of the work. An exit saves what comes after it, so the first head comes early, there is a
-    long way behind it for the images that need it, and no layer works at the full resolution, where kernels for 8 bits
-    are slow for what they compute. Small images (up to 16 pixels) keep their resolution; sides above 80 pixels are
-    reduced further by the stem.
+    For 32x32x3 and ten classes: 801 056 kernel parameters and 54 M multiply-accumulates before pruning; its heads are
+    at 9, 25, 61 and 100 % of the work. An exit saves the work after it. The first head therefore comes early, many
+    layers follow for the images that need them, and no layer works at the full resolution, where 8-bit kernels are slow
+    for their work. Small images (up to 16 pixels) keep their resolution; the stem reduces sides above 80 pixels
+    further.
     """
 
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)

@@ -1,4 +1,4 @@
-"""The space `cells`: a genotype that a search for cells has found, as a network that grows."""
+"""The space `cells`: growing networks of a genotype that a cell search found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kgrow.graph.genotype import KINDS, Genotype
 from kgrow.searching.residual import SMALL_SIDE
 from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
 
-# What `recipes/bench_cells.py --only cells` finds with seed 0: source, target and operation of each edge.
+# Result of `recipes/bench_cells.py --only cells` with seed 0: source, target and operation of each edge.
 FOUND = Genotype.from_json(
     {
         "normal": [
@@ -44,13 +44,13 @@ class Cells(SearchSpace):
     """Blocks of normal and reduction cells, each ending in an internal classifier.
 
     The stem has three times as many filters as a node of the first cell; each reduction doubles those of the nodes.
-    Sides above 16 pixels are halved by the stem, above 80 reduced further.
+    The stem halves sides above 16 pixels and reduces sides above 80 further.
 
     Args:
-        genotype: Of the cells, such as `kgrow.cells.ProxySpace.genotype` returns after a search.
-        blocks: The cells of each block, a letter each: N or R.
-        filters: Of each node of the first cell.
-        widths: See `SearchSpace`.
+        genotype: Genotype of the cells, such as `kgrow.cells.ProxySpace.genotype` returns after a search.
+        blocks: Cells of each block, one letter each: N or R.
+        filters: Number of filters of each node of the first cell.
+        widths: Width factors; see `SearchSpace`.
     """
 
     genotype: Genotype = FOUND
@@ -59,7 +59,7 @@ class Cells(SearchSpace):
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
     def __post_init__(self) -> None:
-        is_text = isinstance(self.blocks, str)  # one text would be a block per letter
+        is_text = isinstance(self.blocks, str)  # a plain text would give one block per letter
         if is_text or not self.blocks or not all(self.blocks) or set("".join(self.blocks)) - set(KINDS):
             raise ValueError(
                 f"`blocks` must hold a text of the letters N and R per block, such as ('N', 'RN'), but got "
@@ -91,13 +91,13 @@ class Cells(SearchSpace):
         return of_cells(input_shape, num_classes, scaling or unscaled(input_shape[2]), with_heads(blocks))
 
     def _ends(self) -> list[int]:
-        """Returns the place of each block's last cell, that of the stem being 0."""
+        """Returns the position of each block's last cell; the stem has position 0."""
         return list(itertools.accumulate(map(len, self.blocks)))
 
     def _graph_cells(self, filters: int) -> dict[int, Cell]:
-        """Returns the graph cells by their place, without those that neither a head nor a later cell reads."""
+        """Returns the graph cells by position, without those that neither a head nor a later cell reads."""
         letters = "".join(self.blocks)
-        halvings = [letters[:place].count("R") for place in range(len(letters) + 1)]  # of each map
+        halvings = [letters[:place].count("R") for place in range(len(letters) + 1)]  # for each map
         cells: dict[int, Cell] = {}
         used = set(self._ends())
         for place in range(len(letters), 0, -1):

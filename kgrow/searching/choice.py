@@ -1,4 +1,4 @@
-"""`Choice`: which of the trained networks is the result, and which others might as well be."""
+"""`Choice`: selects the result among the trained networks, and those that may be as good."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from kgrow.searching.trial import Trial
 from kgrow.uncertainty import SIGNIFICANCE, interval, p_value
 
 ACCURATE, SMALL = "accurate", "small"
-# Enough to even out single epochs, few enough to stay near the checkpoint that is exported. Of a short training only
-# the later half counts: at its beginning the network was another.
+# Enough to average out single epochs, few enough to stay near the exported checkpoint. In a short training only the
+# later half counts: at its beginning the network was different.
 MEAN_EPOCHS = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The rule that puts trained networks in order.
+    """The rule that ranks trained networks.
 
     Networks within one standard error of the highest accuracy are contenders: accuracy does not tell which is better.
-    Among them the lowest mean validation loss comes first, or the smallest file. An objective that counts energy weighs
-    size itself: there only equal objectives are contenders.
+    Among them the lowest mean validation loss comes first, or the smallest file. An objective that counts energy
+    includes the size itself; with it only networks of equal objective are contenders.
 
     Args:
-        prefer: One of `kgrow.registry.PREFERENCES`.
-        num_validation: Images on which the accuracies were measured.
-        counts_energy: See `Objective`.
+        prefer: Preference, one of `kgrow.registry.PREFERENCES`.
+        num_validation: Number of images on which the accuracies were measured.
+        counts_energy: Whether the objective counts energy; see `Objective`.
     """
 
     prefer: str
@@ -39,7 +39,7 @@ class Choice:
 
     def contenders(self, trials: Mapping[int, Trial]) -> list[int]:
         """Returns the trials that may be the best, the preferred one first; all of `trials` have an objective."""
-        # What has its final structure comes before what ran out of time.
+        # Trials with their final structure come before those that ran out of time.
         trials = {index: trial for index, trial in trials.items() if not trial.unfinished} or trials
         if not trials:
             return []
@@ -56,14 +56,14 @@ class Choice:
         return first + sorted(others, key=lambda i: (*_standing(trials[i]), *self._rank(trials[i]), i))
 
     def promising(self, trials: Mapping[int, Trial], count: int) -> set[int]:
-        """Returns the trials that may be among the first of `order`, whatever trials are still to come.
+        """Returns the trials that may still be among the first of `order` after further trials.
 
-        Later trials may raise the highest objective, so that a contender is none any more. Whatever has as many others
-        at least as good in objective and in preference never comes among the first.
+        Later trials may raise the highest objective, so a contender may cease to be one. A trial with `count` others
+        that are at least as good in objective and in preference can never be among the first.
 
         Args:
-            trials: What has ended.
-            count: How many are the first.
+            trials: Finished trials.
+            count: Number of first places.
         """
         standing = {index: (_standing(trial), (*self._rank(trial), index)) for index, trial in trials.items()}
         return {
@@ -80,7 +80,7 @@ class Choice:
 
 
 def check_preference(prefer: str, objective: Objective) -> None:
-    """Raises ValueError if a preference for small networks is given beside an objective that weighs size already."""
+    """Raises ValueError if a preference for small networks is combined with an objective that already includes size."""
     if prefer == SMALL and objective.counts_energy:
         raise ValueError(
             f"`prefer` must be {ACCURATE!r} with an objective that counts energy, but got {prefer!r} with "
@@ -91,14 +91,14 @@ def check_preference(prefer: str, objective: Objective) -> None:
 def mean_figures(events: Sequence[Mapping[str, Any]], first_epoch: int | None) -> tuple[float, float | None] | None:
     """Returns validation accuracy and loss of the final head over the last epochs up to the kept checkpoint.
 
-    A single epoch on a small validation split is mostly luck; its neighbors are nearly the same network.
+    A single epoch on a small validation split is mostly chance; its neighbors are nearly the same network.
 
     Args:
-        events: The log of a trial.
-        first_epoch: First epoch that was trained with the final structure, None if none was.
+        events: Log of a trial.
+        first_epoch: First epoch that was trained with the final structure, None if there is none.
 
     Returns:
-        The means, the loss None where a log does not have it; None if no checkpoint was kept.
+        The mean accuracy and loss; the loss is None if a log does not have it. None if no checkpoint was kept.
     """
     if first_epoch is None:
         return None
@@ -116,20 +116,20 @@ def mean_figures(events: Sequence[Mapping[str, Any]], first_epoch: int | None) -
 def comparisons(
     winner: Trial, rivals: Sequence[Trial], right: Mapping[str, np.ndarray], num_validation: int
 ) -> list[dict[str, Any]]:
-    """Says of each rival whether the validation images tell it apart from the winner.
+    """Returns for each rival whether the validation images distinguish it from the winner.
 
-    Where the answers of both networks are at hand, McNemar's test compares them image by image; elsewhere the 95 %
+    If the outputs of both networks are available, McNemar's test compares them image by image. Otherwise the 95 %
     intervals of their accuracies must not overlap.
 
     Args:
-        winner: The trial that was chosen.
-        rivals: Others with an exact accuracy.
-        right: By trial, whether its network answers each validation image rightly.
+        winner: Chosen trial.
+        rivals: Other trials with an exact accuracy.
+        right: Whether each validation image is classified correctly, by trial.
         num_validation: Number of validation images.
 
     Returns:
         Per rival `trial`, `difference` (of validation accuracies, positive if the winner has the higher one), `p_value`
-        (None without answers) and `told_apart`.
+        (None without outputs) and `told_apart`.
     """
     found = []
     for rival in rivals:
@@ -150,5 +150,5 @@ def _objective(trial: Trial) -> float:
 
 
 def _standing(trial: Trial) -> tuple[bool, float]:
-    """Returns what orders trials where accuracy tells them apart: smaller is better."""
+    """Returns the sort key of trials that accuracy cannot distinguish; smaller is better."""
     return trial.unfinished, -_objective(trial)

@@ -1,4 +1,4 @@
-"""`Ray`: where the candidates of a search are trained, if not one after the other in this process."""
+"""`Ray`: a cluster that trains the candidates of a search, instead of this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kgrow._checks import check_name, check_number, check_positive
 from kgrow._rules import check_fields, instance_of, optional
 
 LOCAL, RAY = "local", "ray"
-# Variables of KerasTuner, by which its own chief and workers know each other.
+# Environment variables by which KerasTuner's own chief and workers identify each other.
 KERAS_TUNER = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
 
 
@@ -21,7 +21,7 @@ def check_address(value: Any, name: str) -> str:
     """Returns the text of an address.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not an address.
     """
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     is_port = re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535
@@ -35,13 +35,13 @@ def check_address(value: Any, name: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Ray:
-    """A Ray cluster that trains the candidates, several at once.
+    """A Ray cluster that trains several candidates at once.
 
     Args:
-        address: Head of the cluster, `"HOST:PORT"`. By default the cluster that `RAY_ADDRESS` names, the one that this
-            machine belongs to, or else this machine alone.
-        cpus: Processors of each trial; as many threads train it.
-        gpus: GPUs of each trial. By default one if the cluster has any, else none.
+        address: Head of the cluster, `"HOST:PORT"`. By default the cluster of `RAY_ADDRESS`, the one that this machine
+            belongs to, or else this machine alone.
+        cpus: Number of processors of each trial; the same number of threads trains it.
+        gpus: Number of GPUs of each trial; by default one if the cluster has any, else none.
     """
 
     address: str | None = None
@@ -53,7 +53,7 @@ class Ray:
         check_fields(self, {"address": optional(check_address), "cpus": check_positive, "gpus": gpus})
 
     def resources(self, available: Mapping[str, float]) -> dict[str, float]:
-        """Returns what Ray is asked for each trial.
+        """Returns the resources requested from Ray for each trial.
 
         Args:
             available: Resources of the cluster.
@@ -62,13 +62,13 @@ class Ray:
         return {"num_cpus": self.cpus, "num_gpus": gpus}
 
     def trials_at_once(self, available: Mapping[str, float]) -> int:
-        """Returns how many trials a cluster has room for.
+        """Returns the number of trials that fit on a cluster.
 
         Args:
             available: Resources of the cluster.
 
         Raises:
-            ValueError: If there is no room for one.
+            ValueError: If not even one fits.
         """
         asked = self.resources(available)
         has = {"num_cpus": available.get("CPU", 0.0), "num_gpus": available.get("GPU", 0.0)}
@@ -86,7 +86,7 @@ def check_engine(value: Any, name: str) -> str | Ray:
     """Returns the name of an engine, or a cluster.
 
     Raises:
-        ValueError: If it is none, or Ray is not installed.
+        ValueError: If it is neither, or Ray is not installed.
     """
     if isinstance(value, str):
         check_name((LOCAL, RAY), value, name)
@@ -101,7 +101,7 @@ def check_engine(value: Any, name: str) -> str | Ray:
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Raises ValueError if variables ask for KerasTuner's own way to several machines, which is not served."""
+    """Raises ValueError if variables request KerasTuner's own distributed mode, which is not supported."""
     given = [name for name in KERAS_TUNER if name in environment]
     if given:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a network will cost a device, from its architecture alone: fast enough to judge a million candidates."""
+"""Predicted costs of a network on a device, from its architecture alone: fast enough for a million candidates."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kgrow.searching.memory import arena_bytes_of
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """What a file of some format is made of, in bytes.
+    """Sizes of a file format's parts, in bytes.
 
     Args:
-        weight: Per kernel weight.
-        channel: Per output channel of a kernel: the bias, and in 8 bits the scales and zero points of both.
-        kernel: Per operation with a kernel: its tensors and options.
-        operation: Per operation without one.
-        file: For the rest, the description included.
+        weight: Bytes per kernel weight.
+        channel: Bytes per output channel of a kernel: the bias, and in 8 bits the scales and zero points of both.
+        kernel: Bytes per operation with a kernel: its tensors and options.
+        operation: Bytes per operation without one.
+        file: Bytes of the rest, including the description.
     """
 
     weight: int
@@ -34,20 +34,20 @@ class Format:
     file: int
 
 
-# A line a little above exported files, by up to 5 % at 11 to 118 operations: what is tried fits in the end. Files of
-# trained networks: biases that are all zero, as of fresh ones, are stored once.
+# A line slightly above exported files, by up to 5 % at 11 to 118 operations, so that tried candidates fit at the end.
+# It holds for files of trained networks: biases that are all zero, as in new ones, are stored once.
 FORMATS = {"float32": Format(4, 4, 243, 107, 3_420), "int8": Format(1, 28, 316, 141, 3_600)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Footprint:
-    """Predicted figures of one candidate, named as in `Limits`.
+    """Predicted figures of one candidate, with the names of `Limits`.
 
     Args:
         params: Kept connections; exact.
         macs: Multiply-accumulates per image to the last head, pruned connections included; exact.
-        flash_bytes: Size of the exported file with the last head; a few percent above it.
-        ram_bytes: Memory for activations; exact as long as pruning leaves every channel.
+        flash_bytes: Size of the exported file with the last head; the prediction is a few percent above it.
+        ram_bytes: Memory for activations; exact as long as pruning keeps every channel.
     """
 
     params: int
@@ -58,13 +58,13 @@ class Footprint:
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """What of a footprint does not depend on the keep ratios.
+    """The parts of a footprint that do not depend on the keep ratios.
 
     Args:
-        kernels: Per block the sizes of its kernels.
-        macs: See `Footprint`.
-        flash_bytes: See `Footprint`.
-        ram_bytes: See `Footprint`.
+        kernels: Sizes of the kernels, per block.
+        macs: Multiply-accumulates; see `Footprint`.
+        flash_bytes: Size of the file; see `Footprint`.
+        ram_bytes: Memory for activations; see `Footprint`.
     """
 
     kernels: tuple[tuple[int, ...], ...]
@@ -76,19 +76,19 @@ class Costs:
         """Returns the footprint of a candidate.
 
         Args:
-            keep_ratios: One per block.
-            scope: What is ranked together when pruning; it decides how counts are rounded.
+            keep_ratios: Keep ratios, one per block.
+            scope: Scope of the ranking in pruning; it decides how counts are rounded.
         """
         return Footprint(kept_of(self.kernels, keep_ratios, scope), self.macs, self.flash_bytes, self.ram_bytes)
 
 
 @functools.lru_cache(maxsize=1024)
 def costs(architecture: Architecture, quantization: str = "int8", input_dtype: str = "uint8") -> Costs:
-    """Returns the costs of an architecture as a file of some format.
+    """Returns the costs of an architecture as a file of a format.
 
     Args:
-        architecture: As trained.
-        quantization: A name in `FORMATS`.
+        architecture: Trained architecture.
+        quantization: Name in `FORMATS`.
         input_dtype: Type of the raw pixels.
     """
     last, parts = len(architecture.blocks) - 1, FORMATS[quantization]

@@ -28,16 +28,16 @@ class _Resized:
 
 
 def fitting_size(task: Images, propose: Callable[[Images], Proposals], image_size: Any, may_resize: bool) -> Any:
-    """Returns the `image_size` with which something fits: the given one, or the largest.
+    """Returns an `image_size` for which a candidate fits: the given one, or the largest.
 
     Args:
-        task: The data at the given size.
-        propose: Returns the candidates that fit, or raises LimitError.
-        image_size: As given; None for the size of the data.
+        task: Data at the given size.
+        propose: Function that returns the candidates that fit, or raises LimitError.
+        image_size: Given image size; None for the size of the data.
         may_resize: Whether another size may be chosen.
 
     Raises:
-        LimitError: If nothing fits; the message says which size would do.
+        LimitError: If no candidate fits; the message suggests a size.
     """
     try:
         propose(task)
@@ -55,13 +55,13 @@ def fitting_size(task: Images, propose: Callable[[Images], Proposals], image_siz
 
 
 def largest_image_size(task: Images, propose: Callable[[Images], Proposals]) -> tuple[int, int] | None:
-    """Returns the (height, width) nearest below that of a task for which something fits; None if nothing does.
+    """Returns the next lower (height, width) of a task for which a candidate fits; None if there is none.
 
-    Nothing is trained: what a network costs follows from its architecture.
+    Nothing is trained: the costs of a network follow from its architecture.
 
     Args:
-        task: The data, for which nothing fits. The proportions of its images are kept.
-        propose: Returns the candidates that fit, or raises LimitError.
+        task: Data for which no candidate fits; the proportions of its images are kept.
+        propose: Function that returns the candidates that fit, or raises LimitError.
     """
     height, width, channels = task.input_shape
     longest = max(height, width)

@@ -1,4 +1,4 @@
-"""The space `large`: more room to prune from, for a phone or a small computer."""
+"""The space `large`: more connections to prune from, for a phone or a small computer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Large(ResidualSpace):
     """Residual cells at three resolutions, wide where maps are small.
 
     For 32x32x3 and ten classes: 589 168 kernel parameters and 68 M multiply-accumulates before pruning, 2.7 times those
-    of `compact`, which take twice the time to train. Two thin cells at the whole resolution see details that `compact`
-    loses; the connections are where they are cheap, to be chosen from by pruning. The last resolution is two blocks,
-    so that an exit stands shortly before the end. Sides above 40 pixels get a strided stem.
+    of `compact`; training takes twice the time. Two thin cells at the full resolution process details that `compact`
+    loses. Most connections are at low resolutions, where they are cheap, and pruning selects among them. The last
+    resolution has two blocks, so that an exit comes shortly before the end. Sides above 40 pixels get a strided stem.
     """
 
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)

@@ -1,4 +1,4 @@
-"""Latency limits before anything is trained: how long a file takes does not depend on the values of its weights."""
+"""Latency limits, checked before training: the latency of a file does not depend on the values of its weights."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from kgrow.searching.limits import LimitError
 from kgrow.searching.proposals import Proposals
 from kgrow.training import Observer
 
-# Of the run directory: a run that is taken up goes by what was measured first.
+# File in the run directory: a resumed run uses the first measurement.
 LATENCY = "latency.json"
-# What a network takes of the limit to be tried: the file of the trained one is measured anew.
+# Fraction of the limit below which a network is tried: the file of the trained one is measured again.
 SHARE = 0.95
 
 Measure = Callable[[Architecture], float]
 
 
 def measured(proposals: Proposals, run: Run, measure: Measure, observer: Observer) -> Proposals:
-    """Returns the proposals whose networks keep to the limit on latency; all of them without such a limit.
+    """Returns the proposals whose networks satisfy the latency limit; all of them without such a limit.
 
-    A few networks are measured: what has fewer multiply-accumulates than a quick one is taken to be quick too.
+    Only a few networks are measured: one with fewer multiply-accumulates than a fast one is assumed to be fast too.
 
     Args:
-        proposals: All that satisfy the other limits.
-        run: Remembers how many networks are too slow.
-        measure: Returns the median milliseconds of an image.
-        observer: Told what was measured.
+        proposals: Proposals that satisfy the other limits.
+        run: Run that stores the number of networks that are too slow.
+        measure: Function that returns the median latency of an image in milliseconds.
+        observer: Observer that is notified of the measurements.
 
     Raises:
         LimitError: If all are too slow; the message says by how much.
@@ -52,7 +52,7 @@ def _num_too_slow(proposals: Proposals, measure: Measure, observer: Observer) ->
 
     first, last = 0, len(names)
     while first < last:
-        middle = (first + last) // 2 if found else 0  # a limit is often loose: the dearest comes first
+        middle = (first + last) // 2 if found else 0  # a limit is often loose: the most expensive comes first
         first, last = (first, middle) if is_quick(middle) else (middle + 1, last)
     if first == len(names):
         raise LimitError(

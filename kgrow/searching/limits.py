@@ -1,4 +1,4 @@
-"""`Limits`: what the device allows, as hard bounds."""
+"""`Limits`: the bounds of the device, as hard limits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kgrow._checks import check_positive, check_positive_int, lookup
 from kgrow._rules import check_fields, optional
 from kgrow._units import parse_amount
 
-# What is left of a device's memory to the model: the program, its stack and its buffers need the other half.
+# Fraction of a device's memory for the model: the program, its stack and its buffers need the other half.
 SHARE_OF_DEVICE = 0.5
 
-# By the name used on the command line: the field, and what one of each unit is in the field's own.
+# By command-line name: the field, and the value of each unit in the field's own.
 _SIZES = {"": 1, "B": 1, "KB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2}
 _COUNTS = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3}
 NAMES: dict[str, tuple[str, Mapping[str, float]]] = {
@@ -30,19 +30,19 @@ NAMES: dict[str, tuple[str, Mapping[str, float]]] = {
 
 
 class LimitError(ValueError):
-    """No candidate satisfies the limits."""
+    """An error for limits that no candidate satisfies."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Hard bounds on the result; None leaves a figure free.
+    """Hard bounds on the result; None sets no bound.
 
     Args:
-        params: Most kept connections: convolution and Dense kernel weights that the masks keep.
-        macs: Most multiply-accumulates per image, pruned connections included: what a device computes.
-        flash_bytes: Size of the exported file.
-        ram_bytes: Memory that a microcontroller needs for the file's activations.
-        latency_ms: Median time per image of the file, on one thread of this machine.
+        params: Largest number of kept connections: convolution and Dense kernel weights that the masks keep.
+        macs: Largest number of multiply-accumulates per image, pruned connections included: what a device computes.
+        flash_bytes: Largest size of the exported file, in bytes.
+        ram_bytes: Largest memory for the file's activations on a microcontroller, in bytes.
+        latency_ms: Largest median latency per image of the file in milliseconds, on one thread of this machine.
 
     Each may be a text with a unit, as on the command line: `"10k"`, `"64KB"`, `"32KiB"` or `"5ms"`.
 
@@ -69,34 +69,34 @@ class Limits:
 
     @property
     def concern_the_file(self) -> bool:
-        """Whether the exported file must be looked at."""
+        """Returns whether the exported file must be measured."""
         return bool({"flash_bytes", "ram_bytes", "latency_ms"} & set(self.given))
 
     @property
     def concern_the_architecture(self) -> bool:
-        """Whether pruning single connections is not enough to satisfy them."""
+        """Returns whether pruning single connections is not enough to satisfy them."""
         return bool(set(self.given) - {"params"})
 
     def exceeded(self, figures: Mapping[str, float]) -> tuple[str, ...]:
-        """Returns the names of the limits that are broken.
+        """Returns the names of the exceeded limits.
 
         Args:
-            figures: By the names of the limits; what is not in it is not judged.
+            figures: Figures by the names of the limits; missing ones are not checked.
         """
         return tuple(name for name, limit in self.given.items() if figures.get(name, 0) > limit)
 
     def tightened(self, other: Limits) -> Limits:
-        """Returns the limits that satisfy both."""
+        """Returns limits that satisfy both."""
         mine, theirs = self.given, other.given
         both = {name: min(mine.get(name, value), value) for name, value in theirs.items()}
         return Limits(**{**mine, **both})  # type: ignore[arg-type]
 
     @staticmethod
     def check(value: Any, name: str) -> Limits:
-        """Returns limits, those of a mapping such as `{"flash_bytes": "64KB"}` too.
+        """Returns limits; also accepts a mapping such as `{"flash_bytes": "64KB"}`.
 
         Raises:
-            ValueError: If it is neither, or a limit is unknown or none.
+            ValueError: If it is neither, or a limit is unknown or invalid.
         """
         if isinstance(value, Limits):
             return value
@@ -107,10 +107,10 @@ class Limits:
 
     @staticmethod
     def of_device(name: str) -> Limits:
-        """Returns the limits of a named device: half of its flash and RAM, the other half being the program's.
+        """Returns the limits of a named device: half of its flash and RAM. The other half is for the program.
 
         Raises:
-            ValueError: If no such device is listed; the nearest names are offered.
+            ValueError: If no such device is listed; the message suggests the nearest names.
         """
         device = lookup(devices(), name, "device")
         return Limits(
@@ -134,7 +134,7 @@ class Limits:
 
 
 def devices() -> dict[str, dict[str, Any]]:
-    """Returns the listed devices by name: `flash_bytes`, `ram_bytes`, what they are and where the figures are from."""
+    """Returns the listed devices by name: `flash_bytes`, `ram_bytes`, a description and the source of the figures."""
     text = resources.files("kgrow.searching").joinpath("devices.json").read_text("utf-8")
     return json.loads(text)
 
@@ -160,6 +160,6 @@ def _amount(value: Any, field: str) -> float:
 
 
 def _in_units(text: str, units: Mapping[str, float]) -> float | None:
-    """Returns the number of a text; whole ones of what is counted."""
+    """Returns the number of a text, as a whole number for counts."""
     number = parse_amount(text, units)
     return number if number is None or "ms" in units or not math.isfinite(number) else int(number)

@@ -1,4 +1,4 @@
-"""`Objective`: what a search maximises, from accuracy and cost to one number."""
+"""`Objective`: the number that a search maximises, computed from accuracy and cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kgrow._checks import check_fraction, lookup
 from kgrow._rules import check_fields
 from kgrow.registry import OBJECTIVES
 
-# What the search reports to the oracle.
+# Name of the metric that the search reports to the oracle.
 NAME = "objective"
 
 
@@ -17,7 +17,7 @@ class Objective(abc.ABC):
     """A reward; higher is better.
 
     Attributes:
-        counts_energy: Whether a smaller network may be worth more than an equally accurate larger one.
+        counts_energy: Whether a smaller network may have a higher reward than an equally accurate larger one.
     """
 
     counts_energy: bool = True
@@ -27,14 +27,14 @@ class Objective(abc.ABC):
         """Returns the reward of a candidate.
 
         Args:
-            accuracy: Of the last head on the validation split, in [0, 1].
+            accuracy: Accuracy of the last head on the validation split, in [0, 1].
             energy: Multiply-accumulates as a fraction of those of the largest network of the space, in [0, 1].
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy(Objective):
-    """The accuracy alone: what the limits allow costs nothing."""
+    """The accuracy alone: costs within the limits do not count."""
 
     counts_energy = False
 
@@ -45,10 +45,10 @@ class Accuracy(Objective):
 
 @dataclasses.dataclass(frozen=True)
 class Mixed(Objective):
-    r"""A trade: :math:`\alpha \, accuracy - (1 - \alpha) \, energy`.
+    r"""A weighted difference: :math:`\alpha \, accuracy - (1 - \alpha) \, energy`.
 
     Args:
-        alpha: In [0, 1].
+        alpha: Weight of the accuracy, in [0, 1].
     """
 
     alpha: float
@@ -63,10 +63,10 @@ class Mixed(Objective):
 
 @dataclasses.dataclass(frozen=True)
 class EnergyConstraint(Objective):
-    """The accuracy of what stays below a cost, else 0.
+    """The accuracy if the cost is below a threshold, else 0.
 
     Args:
-        threshold: In [0, 1]; a cost equal to it is too high.
+        threshold: Cost threshold, in [0, 1]; a cost equal to it is too high.
     """
 
     threshold: float
@@ -81,10 +81,10 @@ class EnergyConstraint(Objective):
 
 @dataclasses.dataclass(frozen=True)
 class AccuracyConstraint(Objective):
-    """The cost saved by what is accurate enough, else 0.
+    """The saved cost if the accuracy is above a threshold, else 0.
 
     Args:
-        threshold: In [0, 1]; an accuracy equal to it is too low.
+        threshold: Accuracy threshold, in [0, 1]; an accuracy equal to it is too low.
     """
 
     threshold: float
@@ -98,10 +98,10 @@ class AccuracyConstraint(Objective):
 
 
 def chosen_objective(given: str | Objective, what: str = "objective") -> Objective:
-    """Returns the objective of `accuracy`, of a name and its number, such as `mixed:0.9`, or one that is given.
+    """Returns the objective of `accuracy`, of a name and its number, such as `mixed:0.9`, or a given objective.
 
     Raises:
-        ValueError: If it is none, its name is unknown, or a number is missing or not one.
+        ValueError: If it is none of these, its name is unknown, or the number is missing or invalid.
     """
     if isinstance(given, Objective):
         return given

@@ -1,4 +1,4 @@
-"""Oracles by name: KerasTuner's algorithms that decide what is tried next."""
+"""Oracles by name: KerasTuner's algorithms that decide which candidate is tried next."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kgrow.searching.objective import NAME
 with quiet_stderr():
     import keras_tuner
 
-# Trials of the Bayesian oracle before it learns from any. However many are to come the first ones are the same, so that
-# a search may be given more of them later.
+# Random trials of the Bayesian oracle before it learns. The number does not depend on the total, so that a search can
+# be extended later.
 DRAWN_FIRST = 3
 
 
 class _DefaultsFirst:
-    """Tries the space's defaults before anything drawn, so that no search ends worse than without it."""
+    """Tries the space's defaults before any drawn candidate, so that no search is worse than the defaults."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """See `keras_tuner.Oracle.populate_space`."""
@@ -34,10 +34,10 @@ class _Random(_DefaultsFirst, keras_tuner.oracles.RandomSearchOracle):
 
 
 class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Learns where it proposed, not what was made of that.
+    """Learns from the proposed values, not from the trained ones.
 
-    Trials hold what was trained, and a limit on connections may lower keep ratios far below the smallest that is ever
-    proposed. A Gaussian process that saw those would know nothing of the box in which it looks for the next point.
+    Trials contain the trained values, and a limit on connections may lower keep ratios far below the smallest proposed
+    one. A Gaussian process trained on those would know nothing about the box in which it searches for the next point.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -45,7 +45,7 @@ class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
         self._proposed: dict[str, dict[str, Any]] = {}
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """See `keras_tuner.Oracle.populate_space`; where the optimum is what was tried already, something is drawn."""
+        """See `keras_tuner.Oracle.populate_space`; draws at random if the optimum was already tried."""
         response = super().populate_space(trial_id)
         if response["status"] == "RUNNING" and response["values"] in self._proposed.values():
             response = self._random_populate_space()
@@ -67,7 +67,7 @@ class _Bayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
 
 
 def random(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
-    """Returns an oracle that draws."""
+    """Returns an oracle that draws at random."""
     return _Random(max_trials=trials, **common)
 
 
@@ -82,7 +82,7 @@ def grid(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
 
 
 def check_oracle(oracle: Any, what: str = "oracle") -> None:
-    """Raises ValueError unless it is a name of an oracle, or a fresh `keras_tuner.Oracle` that maximises `NAME`."""
+    """Raises ValueError unless it is the name of an oracle, or a new `keras_tuner.Oracle` that maximises `NAME`."""
     if isinstance(oracle, str):
         check_name(ORACLES, oracle, what)
         return
@@ -111,10 +111,10 @@ def make_oracle(oracle: Any, trials: int, seed: int) -> keras_tuner.Oracle:
     """Returns an oracle that maximises the search's objective.
 
     Args:
-        oracle: A name in `ORACLES`, or a `keras_tuner.Oracle` with the objective
-            `keras_tuner.Objective("objective", "max")`, which is taken as it is.
-        trials: Candidates to try at most.
-        seed: Of what is drawn.
+        oracle: Name in `ORACLES`, or a `keras_tuner.Oracle` with the objective
+            `keras_tuner.Objective("objective", "max")`, which is used unchanged.
+        trials: Largest number of candidates to try.
+        seed: Random seed.
 
     Raises:
         ValueError: If it is neither, or has another objective.
@@ -125,7 +125,7 @@ def make_oracle(oracle: Any, trials: int, seed: int) -> keras_tuner.Oracle:
         return oracle
     common = {
         "objective": keras_tuner.Objective(NAME, "max"),
-        "seed": seed + 1,  # KerasTuner takes 0 for none
+        "seed": seed + 1,  # KerasTuner treats 0 as none
         "max_consecutive_failed_trials": trials + 1,
     }
     return ORACLES[oracle](trials, common)

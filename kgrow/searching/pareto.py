@@ -1,4 +1,4 @@
-"""The Pareto front: what is not beaten in accuracy by anything that costs as little."""
+"""The Pareto front: the points that no other beats in accuracy at the same or a lower cost."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ COSTS = ("kept_params", "macs", "flash_bytes", "ram_bytes")
 def pareto_front(points: Sequence[Mapping[str, Any]], costs: Sequence[str] = COSTS) -> list[int]:
     """Returns the indices of the points that no other dominates, the most accurate first.
 
-    A point dominates another if it is at least as accurate and costs no more in any respect, and is better in one. Of
-    equal points the first one counts.
+    A point dominates another if it is at least as accurate, costs no more in any respect, and is better in at least
+    one. Among equal points the first one counts.
 
     Args:
-        points: With `mean_val_accuracy` and the costs by name; a point without an accuracy is left out.
-        costs: Names of the figures that are better the lower they are.
+        points: Points with `mean_val_accuracy` and the costs by name; a point without an accuracy is left out.
+        costs: Names of the figures that are better when lower.
     """
     known = [index for index, point in enumerate(points) if point["mean_val_accuracy"] is not None]
     values = {index: (-points[index]["mean_val_accuracy"], *(points[index][name] for name in costs)) for index in known}

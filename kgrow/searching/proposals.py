@@ -1,4 +1,4 @@
-"""`Proposals`: from hyper-parameters to candidates that satisfy the limits."""
+"""`Proposals`: turns hyper-parameters into candidates that satisfy the limits."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from kgrow.searching.footprint import Costs, Footprint, costs
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built_by, started_by
 
-# Where keep ratios are searched: up to 1 where a limit lowers them all, else up to a half. Below a fifth of what the
-# others keep a block is starved, which a small validation split does not always show. KerasTuner counts steps by floor
-# division: multiples of 1/16 are exact, of 0.05 it would never propose the largest.
+# Range of searched keep ratios: up to 1 if a limit lowers them all, otherwise up to a half. A block below a fifth of
+# the others' ratio is too small, which a small validation split does not always show. KerasTuner counts steps by floor
+# division: multiples of 1/16 are exact; with 0.05 it would never propose the largest.
 SMALLEST_RATIO, LARGEST_RATIO, RATIO_STEP = 3 / 16, 1 / 2, 1 / 16
-PRECISION = 10_000  # ratios that are brought within the limits are whole multiples of 1 / PRECISION
+PRECISION = 10_000  # ratios lowered to the limits are multiples of 1 / PRECISION
 
 Variant = tuple[int, float, str]
 
 
 class Images(Protocol):
-    """What candidates depend on of a task."""
+    """The properties of a task that candidates depend on."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -52,12 +52,12 @@ class Images(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """A candidate that fits.
+    """A candidate within the limits.
 
     Args:
-        candidate: What is to be trained.
-        values: The hyper-parameters that it stands for, by name.
-        footprint: What it will cost.
+        candidate: Candidate to train.
+        values: Hyper-parameters of the candidate, by name.
+        footprint: Predicted costs.
     """
 
     candidate: Candidate
@@ -66,23 +66,23 @@ class Proposal:
 
 
 class Proposals:
-    """The candidates of a space that a device can hold.
+    """The candidates of a space that fit on a device.
 
-    Keep ratios are searched where connections are limited or nothing is; depth, width and links where a limit concerns
-    the architecture or the objective counts energy. Only networks that fit are offered, and keep ratios are lowered by
-    a common factor until they fit, before anything is trained.
+    Keep ratios are searched if connections are limited or nothing is; depth, width and links if a limit concerns the
+    architecture or the objective counts energy. Only networks that fit are offered, and keep ratios are lowered by a
+    common factor until they fit, before anything is trained.
 
     Args:
-        space: What the network may grow into.
-        task: The data.
-        limits: To be satisfied.
-        keep_ratio: Fixes the keep ratios: one for all blocks or one per block.
-        scope: What is ranked together when pruning.
-        quantization: Format of the file that the limits are about.
-        counts_energy: See `Objective`.
+        space: Search space.
+        task: Data of the search.
+        limits: Limits to satisfy.
+        keep_ratio: Fixed keep ratios: one for all blocks or one per block.
+        scope: Scope of the ranking in pruning.
+        quantization: Format of the file to which the limits apply.
+        counts_energy: Whether the objective counts energy; see `Objective`.
 
     Raises:
-        LimitError: If nothing fits; the message names the nearest point and the limits that it breaks.
+        LimitError: If no candidate fits; the message names the nearest point and the limits that it breaks.
     """
 
     def __init__(
@@ -125,24 +125,24 @@ class Proposals:
 
     @property
     def num_infeasible(self) -> int:
-        """How many networks of the space break a limit whatever is pruned, so that none of them is ever trained."""
+        """Number of networks of the space that break a limit at any keep ratio and are never trained."""
         return self.num_offered - len(self.variants)
 
     def without_dearest(self, num_variants: int) -> Proposals:
         """Returns the proposals without the networks of the most multiply-accumulates.
 
         Args:
-            num_variants: How many of `variants` are left out, at least one fewer than there are.
+            num_variants: Number of `variants` to leave out, at least one fewer than there are.
         """
         fewer = copy.copy(self)
         fewer.variants = dict(itertools.islice(self.variants.items(), num_variants, None))
         return fewer
 
     def sample(self, hp: HyperParameters) -> Proposal:
-        """Returns a candidate that fits.
+        """Returns a candidate within the limits.
 
         Args:
-            hp: Proposes values.
+            hp: Hyper-parameters that propose values.
         """
         depth, width, links = variant = self._variant(hp)
         architecture, known = self.variants[variant]
@@ -153,12 +153,12 @@ class Proposals:
         return Proposal(candidate, values, known.footprint(ratios, self.scope))
 
     def declare(self, hp: HyperParameters) -> None:
-        """Registers every choice that any candidate may need: a space that grew later would be another one."""
+        """Registers every choice that any candidate may need: a later addition would change the space."""
         self._variant(hp)
         self._ratios(hp, max(depth for depth, _, _ in self.variants))
 
     def network(self, values: Mapping[str, Any]) -> Architecture:
-        """Returns the network of a proposal, by its values."""
+        """Returns the network of a proposal from its values."""
         architecture, _ = self.variants[values["depth"], values["width"], values["links"]]
         return architecture
 
@@ -166,7 +166,7 @@ class Proposals:
         if self.keep_ratios is not None:
             return self.keep_ratios[:depth]
         if self.limits.concern_the_architecture and self.limits.params is None:
-            return (1.0,) * depth  # pruned connections would save nothing that is limited
+            return (1.0,) * depth  # pruning connections would not lower a limited figure
         largest = LARGEST_RATIO if self.limits.params is None else 1.0
         bounds = {"min_value": SMALLEST_RATIO, "max_value": largest, "step": RATIO_STEP, "default": LARGEST_RATIO}
         return tuple(hp.Float(f"block_{index}/keep_ratio", **bounds) for index in range(depth))
@@ -174,7 +174,7 @@ class Proposals:
     def _variant(self, hp: HyperParameters) -> Variant:
         """Returns one of the variants that fit: one choice among names, the most expensive network first.
 
-        Separate choices of depth and width would mostly name networks that do not fit together.
+        Separate choices of depth and width would mostly combine to networks that do not fit.
         """
         if len(self.variants) == 1:
             return next(iter(self.variants))
@@ -195,7 +195,7 @@ class Proposals:
         return _lowered(ratios, low, floors)
 
     def _smallest_ratios(self, known: Costs) -> tuple[float, ...]:
-        """Returns per block the ratio that leaves each kernel a connection: one without any cuts the network in two."""
+        """Returns the ratio per block that leaves each kernel a connection; one without any cuts the network in two."""
         shares = (1 / min(sizes) if self.scope == "layer" else len(sizes) / sum(sizes) for sizes in known.kernels)
         return tuple(math.ceil(share * PRECISION) / PRECISION for share in shares)
 
@@ -229,7 +229,7 @@ class Proposals:
 
 
 def _shortened(built: dict[tuple[float, str], Architecture]) -> Iterator[tuple[Variant, Architecture]]:
-    """Yields every architecture and all that it is on its way there: a growing network starts small."""
+    """Yields every architecture and all its growth stages, because a network may also end at one of them."""
     for (width, links), deepest in built.items():
         for depth in range(len(deepest.blocks), 0, -1):
             yield (depth, width, links), dataclasses.replace(deepest, blocks=deepest.blocks[:depth])

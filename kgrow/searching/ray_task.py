@@ -1,4 +1,4 @@
-"""What a worker of a Ray cluster does: it trains one candidate and sends everything that it writes."""
+"""The worker of a Ray cluster: trains one candidate and sends all the files that it writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kgrow.searching.trials import Trials
 from kgrow.task import Task
 from kgrow.training import Observer
 
-# Seconds between two signs of progress within an epoch.
+# Seconds between two progress messages within an epoch.
 PROGRESS_S = 0.5
 
 Files = dict[str, bytes]
@@ -33,7 +33,7 @@ Files = dict[str, bytes]
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a worker has come in an epoch; see `Observer.progress`."""
+    """The progress of a worker in an epoch; see `Observer.progress`."""
 
     epoch: int
     done: int
@@ -42,15 +42,15 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class SearchContext:
-    """What all trials of a search have in common; sent to each machine once.
+    """The common data of all trials of a search, sent to each machine once.
 
     Args:
-        task: The data.
-        settings: See `Trials`.
-        objective: See `Trials`.
-        full_macs: See `Trials`.
-        num_threads: Threads that train a trial, on every machine as many: sums in another order differ.
-        version: Of the package that began the search.
+        task: Data of the search.
+        settings: Training settings; see `Trials`.
+        objective: Objective of the search; see `Trials`.
+        full_macs: Multiply-accumulates of the largest network; see `Trials`.
+        num_threads: Number of threads that train a trial, the same on every machine: sums in another order differ.
+        version: Version of the package that started the search.
     """
 
     task: Task
@@ -63,14 +63,14 @@ class SearchContext:
     def train(
         self, index: int, proposal: Proposal, files: Files, deadline: float, send: Callable[[Files | Progress], None]
     ) -> Trial:
-        """Trains a candidate in a directory of its own; see `Trials.train`.
+        """Trains a candidate in a separate directory; see `Trials.train`.
 
         Args:
             index: Number of the trial.
-            proposal: What is trained.
-            files: Of the trial and of what it starts from.
-            deadline: `time.time()`, which machines have in common, after which no epoch is started.
-            send: Called with the progress, and after every epoch with the files that have changed.
+            proposal: Candidate to train.
+            files: Files of the trial and of the snapshot that it starts from.
+            deadline: `time.time()` value, common to all machines, after which no epoch is started.
+            send: Function called with the progress, and after every epoch with the changed files.
         """
         with pinned(), tempfile.TemporaryDirectory() as folder, Run.open(folder, {}) as run:
             for name, data in files.items():
@@ -84,11 +84,11 @@ class SearchContext:
 
 
 class FileSender(Observer):
-    """Sends what a trial writes.
+    """Sends the files that a trial writes.
 
     Args:
-        run: Where it writes.
-        send: Called with what has changed.
+        run: Run of the trial.
+        send: Function called with the changed files.
     """
 
     def __init__(self, run: Run, send: Callable[[Files | Progress], None]):
@@ -103,7 +103,7 @@ class FileSender(Observer):
             self._send(Progress(epoch, done, total))
 
     def is_over(self, life: Lifecycle) -> bool:
-        """Sends the checkpoint of an epoch. Returns False: the trial goes on."""
+        """Sends the checkpoint of an epoch. Returns False: the trial continues."""
         self.send_files()
         return False
 
@@ -116,7 +116,7 @@ class FileSender(Observer):
             self._send({name: read_file(self._run.path / name) for name in changed})
 
     def _versions(self) -> dict[str, tuple[int, int, int]]:
-        """Returns, by name, what tells a file from the one that it replaced."""
+        """Returns, by name, values that distinguish a file from its earlier version."""
         found = {name: (self._run.path / name).stat() for name in self._run.files()}
         return {name: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
@@ -125,7 +125,7 @@ class FileSender(Observer):
 def train_remotely(
     context: SearchContext, index: int, proposal: Proposal, files: Files, deadline: float
 ) -> Iterator[Files | Progress | Trial]:
-    """Yields what `SearchContext.train` sends, and its outcome."""
+    """Yields the messages of `SearchContext.train`, and its outcome."""
     if context.version != __version__:
         raise ValueError(
             f"kgrow must be of the same version on all machines, but is {context.version} where the search began and "
@@ -140,7 +140,7 @@ def train_remotely(
     def train() -> None:
         try:
             messages.put(context.train(index, proposal, files, deadline, messages.put))
-        except BaseException as error:  # raised below, where Ray sees it
+        except BaseException as error:  # raised again below for Ray
             messages.put(error)
 
     threading.Thread(target=train, name="kgrow-training", daemon=True).start()

@@ -1,8 +1,9 @@
-"""`RayTrials`: candidates that are trained as tasks of Ray, on any machine of its cluster.
+"""`RayTrials`: trains candidates as tasks of Ray, on any machine of its cluster.
 
-A task is a function of files: it gets those of its trial (the last checkpoint, if there is one) and the snapshot that
-it starts from, and gives back whatever it writes, epoch by epoch. This process alone writes into the run directory, so
-machines need no file system in common, and where a worker is gone another one goes on from the last checkpoint here.
+A task is a function of files: its inputs are the files of its trial (the last checkpoint, if there is one) and the
+snapshot that it starts from, and it returns the files that it writes, epoch by epoch. Only this process writes into the
+run directory, so machines need no common file system. If a worker is lost another one resumes from the last checkpoint
+here.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from kgrow.searching.ray_task import Files, Progress, SearchContext, train_remot
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import OUTCOME, Trials, log_of
 
-# Seconds within which the head of a cluster answers.
+# Seconds within which the head of a cluster must answer.
 REACHED_S = 10
-# Workers that a trial may lose without an epoch in between: what is killed for its memory each time will be again.
+# Workers that a trial may lose without an epoch in between: a worker killed for its memory would be killed again.
 MOST_LOSSES = 3
 
 
@@ -36,11 +37,11 @@ class RemoteTrial:
     """A trial that a worker trains.
 
     Args:
-        proposal: What is trained.
-        deadline: `time.time()` after which no epoch is started.
+        proposal: Candidate to train.
+        deadline: `time.time()` value after which no epoch is started.
         stream: Messages of the worker.
-        losses: Workers that were lost since the last files came.
-        outcome: Of the trial, when it has ended.
+        losses: Number of workers lost since the last files arrived.
+        outcome: Outcome of the trial, once it has ended.
     """
 
     proposal: Proposal
@@ -51,19 +52,19 @@ class RemoteTrial:
 
 
 class RayTrials:
-    """Trains candidates on a cluster, as many at once as it has room for; see `Trainable`.
+    """Trains candidates on a cluster, as many at once as fit there; see `Trainable`.
 
-    What is shown is the trial that is waited for, the one with the lowest number; the others go on silently.
+    The display shows the unfinished trial with the lowest number; the others train silently.
 
     Args:
-        trials: In the search's run.
-        engine: What each trial takes.
+        trials: Trials in the search's run.
+        engine: Cluster and resources of each trial.
     """
 
     def __init__(self, trials: Trials, engine: Ray):
         self.trials, available = trials, ray.cluster_resources()
         self.at_once = engine.trials_at_once(available)
-        task = dataclasses.replace(trials.task, test=trials.task.validation)  # nothing there reads test images
+        task = dataclasses.replace(trials.task, test=trials.task.validation)  # workers do not read test images
         context = SearchContext(task, trials.settings, trials.objective, trials.full_macs, max(1, int(engine.cpus)))
         self._task, self._context = train_remotely.options(**engine.resources(available)), ray.put(context)
         self._remote: dict[int, RemoteTrial] = {}
@@ -78,13 +79,13 @@ class RayTrials:
         return self.trials.num_begun()
 
     def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
-        """Gives a candidate to the cluster, unless it is known or an equal one is under way."""
+        """Submits a candidate to the cluster, unless it is known or an equal one is running."""
         under_way = (remote.proposal.values for remote in self._remote.values())
         if proposal.values not in under_way and self.trials.known(index, proposal) is None:
             self._submit(index, proposal, deadline)
 
     def train(self, index: int, proposal: Proposal, deadline: float) -> Trial:
-        """Returns the outcome of a candidate, when it has ended; see `Trials.train`."""
+        """Waits for the outcome of a candidate and returns it; see `Trials.train`."""
         if index not in self._remote:
             known = self.trials.known(index, proposal)
             if known is not None:
@@ -126,18 +127,18 @@ class RayTrials:
         return remote.outcome
 
     def _tell(self, index: int, num_told: int) -> int:
-        """Tells the observer what is new in the log of a trial; returns how many events it was told of."""
+        """Notifies the observer of new events in the log of a trial; returns the total number notified."""
         events = self.directory(index).events()
         for event in events[num_told:]:
             self.trials.observer.event(f"{index:04d}", event)
         return max(num_told, len(events))
 
     def _received(self, index: int) -> Files | Progress | Trial | None:
-        """Takes in a message of a worker and returns it; None if the worker is lost, and another one goes on."""
+        """Receives a message of a worker and returns it; None if the worker is lost and another one resumes."""
         remote = self._remote[index]
         try:
             message = ray.get(next(remote.stream))
-        except ray.exceptions.RayTaskError:  # what the trial itself raised
+        except ray.exceptions.RayTaskError:  # an error of the trial itself
             raise
         except ray.exceptions.RayError as loss:
             self._send_again(index, remote, loss)
@@ -150,7 +151,7 @@ class RayTrials:
         return message
 
     def _keep(self, files: Files) -> None:
-        """Writes a trial's files; the outcome says that it is complete, and the checkpoint what is in its log."""
+        """Writes a trial's files; the outcome marks it as complete, and the checkpoint covers its log."""
         for name in sorted(files, key=lambda name: (name.endswith(OUTCOME), name.endswith(LAST))):
             self.trials.run.write_bytes(name, files[name])
 
@@ -168,7 +169,7 @@ class RayTrials:
 
 @contextlib.contextmanager
 def connected(engine: Ray) -> Iterator[None]:
-    """Connects this process to a cluster; one that the process is connected to already is used and left.
+    """Connects this process to a cluster; an existing connection is used and left open.
 
     Raises:
         ConnectionError: If it cannot be reached.
@@ -177,7 +178,7 @@ def connected(engine: Ray) -> Iterator[None]:
         yield
         return
     try:
-        if engine.address is not None:  # Ray would try for minutes
+        if engine.address is not None:  # Ray would retry for minutes
             host, _, port = engine.address.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), REACHED_S).close()
         ray.init(address=engine.address, log_to_driver=False, logging_level="ERROR")

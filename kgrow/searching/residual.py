@@ -1,4 +1,4 @@
-"""Networks that are a stem and one residual cell after the other: what several spaces have in common."""
+"""Networks of a stem and a chain of residual cells: the base of several spaces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from kgrow.graph import Architecture, Cell, Scaling, of_cells
 from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
 
-# Up to this side images are not reduced before the first cell.
+# Images up to this side are not reduced before the first cell.
 SMALL_SIDE = 16
 STEM_FILTERS = 16
 
@@ -16,14 +16,14 @@ Stages = Sequence[Sequence[tuple[int, int]]]
 
 
 class ResidualSpace(SearchSpace):
-    """Networks of residual cells, each of which reads the one before; a subclass says what their blocks are."""
+    """Networks of residual cells, each of which reads the one before; a subclass defines their blocks."""
 
     @abc.abstractmethod
     def plan(self, side: int) -> Stages:
-        """Returns (filters, stride) of each cell, per block, for images whose larger side this is."""
+        """Returns (filters, stride) of each cell, per block, for images with this larger side."""
 
     def stem(self, side: int) -> tuple[int, int]:
-        """Returns the stem's filters, and its stride for images that need none."""
+        """Returns the stem's filters, and its stride for small images."""
         return STEM_FILTERS, 1
 
     def build(

@@ -15,13 +15,13 @@ CELLS_PER_BLOCK = (3, 3, 2, 1)
 class Seed(SearchSpace):
     """A stem, nine residual cells and a tail convolution at one resolution; heads after cells 3, 6, 8 and the tail.
 
-    The counts of kernel parameters are exact for 32x32x3 images and ten classes: densely connected 169 392 in blocks
-    of 25 008, 47 872, 45 568 and 50 944; plain 54 448. Where the counts leave a choice open (down-sampling, pooling
-    before or after the activation), the network does not down-sample and classifies what the last ReLU gives.
+    The counts of kernel parameters are exact for 32x32x3 images and ten classes: densely connected 169 392 in blocks of
+    25 008, 47 872, 45 568 and 50 944; plain 54 448. Where the counts leave a choice open (down-sampling, pooling before
+    or after the activation), the network does not down-sample and classifies the output of the last ReLU.
 
     Args:
         links: `"concat"` or `"add"`: each cell reads the stem's and all earlier cells' maps; `"none"`: the last map.
-        widths: See `SearchSpace`.
+        widths: Width factors; see `SearchSpace`.
     """
 
     links: tuple[str, ...] = ("concat", "add", "none")
@@ -29,12 +29,12 @@ class Seed(SearchSpace):
 
     @classmethod
     def densely_linked(cls) -> Seed:
-        """Returns the space of networks whose cells read all maps before them."""
+        """Returns the space of networks whose cells read all earlier maps."""
         return cls(("concat",))
 
     @classmethod
     def unlinked(cls) -> Seed:
-        """Returns the space of networks whose cells read the last map alone."""
+        """Returns the space of networks whose cells read only the last map."""
         return cls(("none",))
 
     def build(

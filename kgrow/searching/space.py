@@ -1,4 +1,4 @@
-"""What a search may choose from."""
+"""Search spaces and their candidates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kgrow._checks import check_keep_ratio
 from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling
 from kgrow.registry import blamed, broken, is_foreign
 
-# Resolutions above this are brought down by the stem, so that cost stays near that of a 32x32 image.
+# The stem reduces resolutions above this, so that the cost stays near that of a 32x32 image.
 STEM_SIDE = 40
 
 
@@ -32,12 +32,12 @@ class HyperParameters(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One point of a search space: a full architecture and how much of each block is kept.
+    """One point of a search space: a full architecture and the kept fraction of each block.
 
     Args:
-        architecture: What the network grows into.
+        architecture: Final architecture of the network.
         keep_ratios: Kept fraction of each block's prunable connections, each in (0, 1].
-        initial: See `SearchSpace.initial`.
+        initial: Initial values; see `SearchSpace.initial`.
     """
 
     architecture: Architecture
@@ -58,8 +58,8 @@ class SearchSpace(abc.ABC):
     """A family of architectures.
 
     Attributes:
-        widths: Factors on all numbers of filters that it offers, falling from 1.
-        links: Kinds of links between cells that it offers, the default first: see `Cell.join`.
+        widths: Factors on all numbers of filters, decreasing from 1.
+        links: Kinds of links between cells, the default first; see `Cell.join`.
     """
 
     widths: tuple[float, ...] = (1.0,)
@@ -78,52 +78,52 @@ class SearchSpace(abc.ABC):
         """Returns the deepest architecture of the space for this input.
 
         Args:
-            input_shape: (height, width, channels) of the images.
+            input_shape: Shape of the images, (height, width, channels).
             num_classes: Number of classes.
-            scaling: Of raw pixels; none by default.
-            width: One of `widths`.
-            links: One of `links`; the first by default.
+            scaling: Scaling of raw pixels; none by default.
+            width: Width factor, one of `widths`.
+            links: Kind of links, one of `links`; the first by default.
         """
 
     def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
-        """Returns values that a network starts with instead of fresh ones, none by default.
+        """Returns initial values that replace a network's random ones; none by default.
 
         Args:
-            architecture: What `build` returned, or its first blocks.
+            architecture: Architecture that `build` returned, or its first blocks.
 
         Returns:
-            By the name of a variable, such as `block_0/cell_0/first/kernel`, a float32 array of its shape.
+            A float32 array per variable, of its shape, by name, such as `block_0/cell_0/first/kernel`.
         """
         return {}
 
 
 def scaled_filters(filters: int, width: float) -> int:
-    """Returns a number of filters times a width, a multiple of 4, which kernels for 8 bits like, and at least 4."""
+    """Returns a number of filters times a width: a multiple of 4, which 8-bit kernels prefer, and at least 4."""
     return filters if width == 1.0 else max(4, 4 * round(filters * width / 4))
 
 
 def stem_cell(filters: int, side: int, least: int) -> Cell:
-    """Returns the cell that reads the image, whose larger side is given; its stride is `least` for sides up to 40."""
+    """Returns the cell that reads the image, for its larger side; its stride is `least` for sides up to 40."""
     stride = max(least, 2 ** math.ceil(math.log2(side / STEM_SIDE)))
     return Cell("conv", filters, kernel_size=max(3, 2 * stride - 1), stride=stride)
 
 
 def with_heads(blocks: Sequence[Sequence[Cell]]) -> tuple[CellBlock, ...]:
-    """Returns blocks of cells: the last head pools to one position, the others to 2x2 or 3x3."""
+    """Returns blocks of cells with heads: the last head pools to one position, the others to 2x2 or 3x3."""
     grids = [2] * (len(blocks) - 1) + [1]
     return tuple(CellBlock(tuple(cells), Head(grid)) for cells, grid in zip(blocks, grids, strict=True))
 
 
 def unscaled(channels: int) -> Scaling:
-    """Returns the scaling that leaves pixels as they are."""
+    """Returns the scaling that leaves pixels unchanged."""
     return Scaling((0.0,) * channels, (1.0,) * channels)
 
 
 def started_by(space: SearchSpace, architecture: Architecture) -> Mapping[str, np.ndarray]:
-    """Returns `SearchSpace.initial`, held to its contract.
+    """Returns `SearchSpace.initial` after checking its contract.
 
     Raises:
-        PluginError: If it is broken; the message names the package.
+        PluginError: If a plug-in violates it; the message names the package.
     """
     with blamed(space):
         values = space.initial(architecture)
@@ -139,10 +139,10 @@ def started_by(space: SearchSpace, architecture: Architecture) -> Mapping[str, n
 
 
 def built_by(space: SearchSpace, input_shape: tuple[int, int, int], num_classes: int, **options: Any) -> Architecture:
-    """Returns what a space builds; that of another project is held to its contract.
+    """Returns a space's architecture; that of a plug-in is checked against its contract.
 
     Raises:
-        PluginError: If it is broken; the message names the package.
+        PluginError: If the plug-in violates it; the message names the package.
     """
     with blamed(space):
         architecture = space.build(input_shape, num_classes, **options)

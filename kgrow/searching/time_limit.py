@@ -1,4 +1,4 @@
-"""The time allowed, and a schedule that fits into it: measured before any training and remembered by the run."""
+"""The allowed time, and a schedule that fits into it: measured before training and stored by the run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kgrow.lifecycle.pace import Pace
 from kgrow.run import Run
 from kgrow.training import Observer
 
-# Of the run directory: a run that is taken up trains for as many epochs as was decided first.
+# File in the run directory: a resumed run trains for the number of epochs that was decided first.
 SCHEDULE = "schedule.json"
-# What export and measurements may take of the time allowed, and at most.
+# Fraction of the allowed time for export and measurements, and its upper bound in seconds.
 EXPORT_SHARE, MOST_EXPORT_S = 0.2, 60.0
-# What the epochs of one candidate may take of its time: steps are not equally fast all the time.
+# Fraction of a candidate's time for its epochs: the speed of steps varies.
 SAFE_SHARE = 0.9
 
 
@@ -25,14 +25,14 @@ def training_time(max_time: float) -> float:
 
 
 def fitted(settings: Settings, run: Run, allowed_s: float, measure: Callable[[], Pace], observer: Observer) -> Settings:
-    """Returns the settings with a schedule that is short enough for one candidate; a run decides that once.
+    """Returns the settings with a schedule that is short enough for one candidate; a run decides this once.
 
     Args:
-        settings: How candidates would be trained in all the time there is.
-        run: Remembers the schedule.
+        settings: Settings for unlimited time.
+        run: Run that stores the schedule.
         allowed_s: Seconds for one candidate; infinity for no limit.
-        measure: Returns how fast training is.
-        observer: Told if the schedule is shortened.
+        measure: Function that measures the pace of training.
+        observer: Observer that is notified if the schedule is shortened.
     """
     if not run.has(SCHEDULE):
         preset, epochs = settings.preset, settings.preset.epochs

@@ -1,4 +1,4 @@
-"""`Trial`: what became of one candidate."""
+"""`Trial`: the outcome of one candidate."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What became of one candidate.
+    """The outcome of one candidate.
 
     Args:
-        trial: Its name, and that of its directory under `trials/`.
-        keep_ratios: Per block.
-        values: The hyper-parameters that the candidate stands for.
-        status: `"done"`, `"cut"` (short, as it promised nothing), `"stopped"` (out of time) or `"failed"`.
-        val_accuracy: The final head's, at the checkpoint that was kept; None if there is none.
-        mean_val_accuracy: Mean of the same over the last epochs before that checkpoint and its own, or the estimate.
-        mean_val_loss: Mean validation loss of the final head over the same epochs, in nats; None of an estimate.
-        objective: What the search maximises, from the mean accuracy; None if there is no accuracy.
+        trial: Name of the trial, and of its directory under `trials/`.
+        keep_ratios: Keep ratio per block.
+        values: Hyper-parameters of the candidate.
+        status: `"done"`, `"cut"` (ended early as not promising), `"stopped"` (out of time) or `"failed"`.
+        val_accuracy: Validation accuracy of the final head at the kept checkpoint; None if there is none.
+        mean_val_accuracy: Mean of the same over the last epochs up to that checkpoint, or the estimate.
+        mean_val_loss: Mean validation loss of the final head over the same epochs, in nats; None for an estimate.
+        objective: Objective of the search, from the mean accuracy; None if there is no accuracy.
         prunable_params: Connections of the full network.
         kept_params: Connections that the final masks keep.
         macs: Multiply-accumulates per image, pruned connections included.
         flash_bytes: Predicted size of the file.
         ram_bytes: Predicted memory for activations.
-        epochs: Length of its training, that of shared prefixes included.
-        epochs_trained: Epochs of its own, without those of a shared prefix.
-        estimated: Whether the accuracy is approximate: the candidate was not trained to its end.
+        epochs: Number of its training epochs, including shared prefixes.
+        epochs_trained: Number of its own epochs, without those of a shared prefix.
+        estimated: Whether the accuracy is approximate because the candidate was not trained to its end.
         unfinished: Whether the time ended before the network had its final structure: blocks may be missing, and
-            connections that are to be pruned are there.
-        same_as: The earlier trial of the same candidate whose outcome this is.
-        error: Why it failed.
-        traceback: Where it failed.
+            connections may not be pruned yet.
+        same_as: Earlier trial of the same candidate, whose outcome is reused.
+        error: Message of the failure.
+        traceback: Traceback of the failure.
     """
 
     trial: str
@@ -63,18 +63,18 @@ class Trial:
 
 
 def check_name(trial: str) -> None:
-    """Raises ValueError if this is no name of a trial: it is part of paths, and may come from a file."""
+    """Raises ValueError if this is not a trial name: it is part of paths, and may come from a file."""
     if not re.fullmatch("[0-9]{4,}", trial):
         raise ValueError(f"`trial` must be a number of four digits, but got {trial!r}.")
 
 
 def check_same_proposal(trial: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Checks that an oracle which starts again stands by what it proposed for a trial.
+    """Checks that a restarted oracle repeats its proposal for a trial.
 
     Args:
-        trial: Its name.
-        before: The hyper-parameters that the run directory holds.
-        now: Those that the oracle proposes.
+        trial: Name of the trial.
+        before: Hyper-parameters in the run directory.
+        now: Hyper-parameters that the oracle proposes now.
 
     Raises:
         ValueError: If they differ.

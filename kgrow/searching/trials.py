@@ -1,4 +1,4 @@
-"""Trials that share their work: what agrees up to a structural event is trained once."""
+"""Trials that share their work: equal training up to a structural event is done once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Stop = Callable[[Lifecycle], bool]
 OUTCOME, FORK = "outcome.json", "fork.json"
 PREFIXES, SNAPSHOT, LOG = "prefixes", ".npz", {"events": [dict[str, Any]]}
 FORKED = {"epoch": int, "values": dict[str, float | int | str]}
-# If the file of the best breaks a limit after all, the next one is tried, so many in all; they stay on disk.
+# If the file of the best breaks a limit, the next one is tried, up to this number; they stay on disk.
 NETWORKS_KEPT = 3
 PREFIXES_KEPT = 32
 
@@ -34,18 +34,18 @@ PREFIXES_KEPT = 32
 class Trials:
     """Trains candidates one after the other in sub-directories of a run, each shared prefix once.
 
-    A prefix is exact, not an approximation: a forked trial ends bit for bit like one trained alone. Which candidates
-    are to come is not known, so every trial leaves a snapshot, and its log, before the first change of each epoch; the
-    policies of another trial are asked whether they would have written that log.
+    A prefix is exact, not an approximation: a forked trial ends bit for bit like one trained alone. Future candidates
+    are not known, so every trial stores a snapshot, and its log, before the first change of each epoch. The policies of
+    another trial are asked whether they would have written that log.
 
     Args:
-        task: The data.
-        settings: Common to all candidates.
-        objective: Ranks them.
+        task: Data of the search.
+        settings: Training settings of all candidates.
+        objective: Objective that ranks them.
         full_macs: Multiply-accumulates of the largest network of the space: the unit of energy.
-        run: The search's directory.
-        observer: Told what happens.
-        prefer: What decides between networks that accuracies cannot tell apart; see `Choice`.
+        run: Run directory of the search.
+        observer: Observer that is notified of events.
+        prefer: Preference between networks that accuracies cannot distinguish; see `Choice`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Trials:
         self.choice = Choice(prefer, len(task.validation), objective.counts_energy)
         self.outcomes: dict[int, Trial] = {}
         self.pool = TrainerPool()
-        # Before it, fixed epochs of growth given, all trials of an architecture are the same.
+        # Before it, with fixed growth epochs, all trials of an architecture are equal.
         self.first_event = min(settings.preset.prune_epochs, default=settings.preset.epochs)
 
     def train(
@@ -73,24 +73,24 @@ class Trials:
         deadline: float = float("inf"),
         stop: Stop | None = None,
     ) -> Trial:
-        """Trains a candidate, or goes on with it, or returns what is known of it.
+        """Trains a candidate, resumes it, or returns its known outcome.
 
         Args:
             index: Number of the trial.
-            proposal: What is trained.
-            deadline: `time.monotonic()` after which no epoch is started.
-            stop: See `Lifecycle.train`. A trial that it cuts short has no outcome yet: trained once more without it,
-                the trial goes on.
+            proposal: Candidate to train.
+            deadline: `time.monotonic()` value after which no epoch is started.
+            stop: Function that may end the training; see `Lifecycle.train`. A trial that it ends has no outcome yet:
+                without it a later call resumes the trial.
 
         Raises:
-            ValueError: If the run holds another candidate under this number.
+            ValueError: If the run contains another candidate under this number.
         """
         trial = self.known(index, proposal) or self._train(index, proposal, deadline, stop)
         self.accept(index, trial)
         return trial
 
     def accept(self, index: int, trial: Trial) -> None:
-        """Takes in the outcome of a trial, and removes what is no longer needed."""
+        """Records the outcome of a trial, and removes files that are no longer needed."""
         self.outcomes[index] = trial
         self._clean()
 
@@ -99,22 +99,22 @@ class Trials:
         return dataclasses.replace(self._trial(index, proposal, status, accuracy, epochs), estimated=True)
 
     def num_finished(self) -> int:
-        """Returns how many trials the run directory holds the outcome of, from this process or an earlier one."""
+        """Returns the number of trials with an outcome in the run directory, from this process or an earlier one."""
         count = 0
         while self.directory(count).has(OUTCOME):
             count += 1
         return count
 
     def num_begun(self) -> int:
-        """Returns how many trials the run directory holds anything of."""
+        """Returns the number of trials with any file in the run directory."""
         begun = (int(folder.name) for folder in self.run.path.glob("trials/[0-9]*") if any(folder.iterdir()))
         return max(begun, default=-1) + 1
 
     def ranked(self) -> list[int]:
-        """Returns the trials whose training went to its end, in the order of `Choice`.
+        """Returns the trials that were trained to their end, in the order of `Choice`.
 
-        Those that ran out of time count too, behind all others if they had not reached their final structure; what was
-        cut short on purpose does not.
+        Trials that ran out of time are included, after all others if they had not reached their final structure. Trials
+        that were cut on purpose are not.
         """
         return self.choice.order(self.complete())
 
@@ -131,10 +131,10 @@ class Trials:
         return self.run.child(f"trials/{index:04d}")
 
     def known(self, index: int, proposal: Proposal) -> Trial | None:
-        """Returns the outcome of a candidate that was trained, under this number or another one; None if it was not.
+        """Returns the outcome of a trained candidate, under this number or another one; None if it was not trained.
 
         Raises:
-            ValueError: If the run holds another candidate under this number.
+            ValueError: If the run contains another candidate under this number.
         """
         directory = self.directory(index)
         if directory.has(OUTCOME):
@@ -163,7 +163,7 @@ class Trials:
             candidate.initial,
         )
         start = self._deepest_prefix(candidate)
-        if directory.has(FORK):  # a trial that goes on may find prefixes that it left itself
+        if directory.has(FORK):  # a resumed trial may find prefixes that it stored itself
             check_same_proposal(directory.path.name, directory.read_json(FORK, FORKED)["values"], proposal.values)
         else:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
@@ -177,7 +177,7 @@ class Trials:
             status, error, trace = "failed", str(problem), traceback.format_exc()
         trial = self._outcome(index, proposal, lifecycle, status, epochs)
         trial = dataclasses.replace(trial, error=error, traceback=trace)
-        if status == "cut":  # whoever cut it says how good it would have become
+        if status == "cut":  # the rule that cut it estimates its final accuracy
             return dataclasses.replace(trial, estimated=True)
         if status != "stopped":
             directory.write_json(OUTCOME, dataclasses.asdict(trial))
@@ -185,8 +185,7 @@ class Trials:
         return trial
 
     def _judged(self, trial: Trial, lifecycle: Lifecycle) -> Trial:
-        """Returns a trial that kept a checkpoint, with its means over epochs and what its network really keeps."""
-        # Whole channels take connections along that the keep ratios would have left, and policies change the network.
+        """Returns a trial with a checkpoint, with its means over epochs and the actual counts of its network."""
         kept, architecture = lifecycle.network.kept_params(), lifecycle.network.architecture
         size, macs = architecture.kernel_params(), architecture.macs()
         trial = dataclasses.replace(trial, kept_params=kept, prunable_params=size, macs=macs)
@@ -198,10 +197,10 @@ class Trials:
         return dataclasses.replace(trial, objective=objective, mean_val_accuracy=accuracy, mean_val_loss=loss)
 
     def _outcome(self, index: int, proposal: Proposal, lifecycle: Lifecycle, status: str, epochs: int) -> Trial:
-        """Returns what became of a candidate, without its errors."""
+        """Returns the outcome of a candidate, without its errors."""
         directory, events = lifecycle.run, lifecycle.events
         bests = [event["val_accuracy"][-1] for event in events if event.get("is_best")]
-        # Of a prefix that an earlier version left the best epoch is known, but not its weights.
+        # The best epoch of a prefix from an earlier version is known, but not its weights.
         accuracy = bests[-1] if bests and status != "failed" and directory.has(BEST) else None
         trained = sum(event["event"] == "epoch" for event in events) - directory.read_json(FORK, FORKED)["epoch"]
         trial = dataclasses.replace(self._trial(index, proposal, status, accuracy, epochs), epochs_trained=trained)
@@ -240,7 +239,7 @@ class Trials:
     def _clean(self) -> None:
         """Keeps the networks that may win and the prefixes that were used last."""
         finished = {i: trial for i, trial in self.outcomes.items() if trial.status in ("done", "failed")}
-        # A stopped trial may end worse than it is now, so it takes no place from those that have ended.
+        # A stopped trial may end worse than it is now, so it does not displace finished trials.
         ended = {index: trial for index, trial in self.complete().items() if index in finished}
         kept = self.choice.promising(ended, NETWORKS_KEPT)
         for index in finished:
@@ -254,13 +253,13 @@ class Trials:
             prefixes.remove(log_of(name))
 
     def finish(self) -> None:
-        """Removes what only further trials would have needed."""
+        """Removes files that only further trials would need."""
         self.run.child(PREFIXES).clear()
 
     def deepest_prefix(self, candidate: Candidate) -> str | None:
-        """Returns the name of the latest snapshot that a candidate may start from, None if there is none.
+        """Returns the name of the latest snapshot from which a candidate may start, None if there is none.
 
-        Its log has the same name but for the ending.
+        Its log has the same name with another extension.
         """
         policies, epochs, prefixes = self.settings.policies, self.settings.preset.epochs, self.run.child(PREFIXES)
         decisions = Decisions(policies, candidate.architecture, candidate.keep_ratios, epochs, candidate.initial)
@@ -273,11 +272,11 @@ class Trials:
         name = self.deepest_prefix(candidate)
         if name is None:
             return None
-        self.run.touch(name)  # `_clean` keeps those that were used last
+        self.run.touch(name)  # `_clean` keeps the most recently used ones
         return Snapshot.load(self.run, name)
 
     def _keep(self, snapshot: Snapshot) -> None:
-        """Keeps what other candidates may have in common with one, unless it is there already."""
+        """Keeps a snapshot that other candidates may share, unless it is already stored."""
         content = json.dumps(shared(snapshot.events))
         name = f"{snapshot.epoch:04d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}{SNAPSHOT}"
         prefixes = self.run.child(PREFIXES)
@@ -287,7 +286,7 @@ class Trials:
 
 
 def shared(events: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Returns what decides how a network has become as it is: two runs of equal settings differ by nothing else."""
+    """Returns the events that determine a network's state: two runs of equal settings differ by nothing else."""
     keys = ("event", "epoch", "change", "is_settled")
     return [[event.get(key) for key in keys] for event in told(events)]
 
@@ -297,5 +296,5 @@ def _snapshot_of(name: str) -> str:
 
 
 def log_of(name: str) -> str:
-    """Returns the name of the log that belongs to a snapshot."""
+    """Returns the name of a snapshot's log."""
     return name.rpartition(".")[0] + ".json"

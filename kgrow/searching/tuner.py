@@ -1,4 +1,4 @@
-"""`Tuner`: KerasTuner decides what is tried; each of its trials is one of `Trials`."""
+"""`Tuner`: lets KerasTuner decide which candidates are tried; each of its trials is one of `Trials`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ with quiet_stderr():
     from keras_tuner.engine.trial import TrialStatus
 
 FOLDER = "keras_tuner"
-# Of the run directory: from which trial on how many are under way at once. What an oracle proposes depends on it.
+# File in the run directory: the number of parallel trials from each trial on. An oracle's proposals depend on it.
 AT_ONCE = "trials_at_once.json"
 
 
 class Trainable(Protocol):
-    """What trains candidates: in this process, as estimates, or on a cluster."""
+    """The trainer of candidates: in this process, as estimates, or on a cluster."""
 
     @property
     def at_once(self) -> int:
-        """Candidates that it trains side by side."""
+        """The number of candidates that it trains in parallel."""
 
     def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
-        """Begins with a candidate that `train` will be asked for, where several are trained side by side."""
+        """Starts a candidate that `train` will request later, if several are trained in parallel."""
 
     def train(self, index: int, proposal: Proposal, deadline: float) -> Trial:
         """See `Trials.train`."""
@@ -44,19 +44,19 @@ class Trainable(Protocol):
 
 
 class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """Asks the oracle for hyper-parameters, trains what they stand for and reports the objective.
+    """Asks the oracle for hyper-parameters, trains their candidate and reports the objective.
 
-    KerasTuner's own files are written anew in each process: an oracle with a seed proposes the same again, and trials
-    that have ended answer at once from their own files, which survive a kill at any moment. The oracle is told of
-    trials in the order of their numbers, however many are trained at once and whichever ends first, so that the order
-    does not depend on how fast they are.
+    KerasTuner's own files are rewritten in each process: an oracle with a seed proposes the same values again, and
+    finished trials are read from their own files, which survive a kill at any moment. The oracle gets the results in
+    the order of the trials' numbers, regardless of how many are trained at once and which ends first. The order
+    therefore does not depend on their speed.
 
     Args:
-        oracle: See `kgrow.searching.oracles`.
-        proposals: Turns hyper-parameters into candidates that fit.
-        trials: Trains them, or estimates what training would give.
-        run: The search's directory.
-        deadline: `time.monotonic()` after which no epoch is started.
+        oracle: Oracle; see `kgrow.searching.oracles`.
+        proposals: Proposals that turn hyper-parameters into candidates within the limits.
+        trials: Trials that train the candidates, or estimates of their results.
+        run: Run directory of the search.
+        deadline: `time.monotonic()` value after which no epoch is started.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         run.remove_folder(FOLDER)  # KerasTuner would follow links in it
         super().__init__(oracle, _declare(proposals), run.path, FOLDER, overwrite=True)
         if not oracle.get_space().space:
-            oracle.max_trials = 1  # everything is given
+            oracle.max_trials = 1  # all values are fixed
 
     def search(self) -> None:
-        """Tries candidates until the oracle has no more, or the time allowed is over.
+        """Tries candidates until the oracle has no more, or the allowed time is over.
 
         Raises:
-            Exception: What went wrong in a trial, as it was raised there.
+            Exception: Any exception of a trial, as raised there.
         """
         waiting: collections.deque[tuple[Any, Proposal]] = collections.deque()
         is_over = False
@@ -101,7 +101,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def _begin(self, trial: Any) -> Proposal:
         proposal, values = self.proposals.sample(trial.hyperparameters), trial.hyperparameters.values
-        # The oracle learns from what is trained; a grid finds its next point from the one that it proposed.
+        # The oracle learns from the trained values; a grid finds its next point from the proposed one.
         if not isinstance(self.oracle, keras_tuner.oracles.GridSearchOracle):
             values |= {name: value for name, value in proposal.values.items() if name in values}
         self.trials.begin(int(trial.trial_id), proposal, self.deadline)
@@ -116,22 +116,21 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         self.on_trial_end(trial)
 
     def load_model(self, trial: Any) -> Any:
-        """Returns a trial's network, if it is one of the best, which alone are kept."""
+        """Returns a trial's network, if it is one of the best; only these are kept."""
         from kgrow.lifecycle import BEST, Snapshot
 
         return Snapshot.load(self.trials.directory(int(trial.trial_id)), BEST).network()
 
 
 def remembered_room(run: Run, begun: int, at_once: int) -> Callable[[int], int]:
-    """Returns, by the number of a trial, how many may be under way once it has begun.
+    """Returns, by trial number, how many trials may run at once after its start.
 
-    A run that is taken up asks its oracle in the same order as before; trials that it had not begun follow what is
-    trained at once now.
+    A resumed run asks its oracle in the same order as before; trials that it had not started use the current number.
 
     Args:
-        run: Remembers it.
-        begun: Trials that the run has begun.
-        at_once: Trials side by side from now on.
+        run: Run that stores the numbers.
+        begun: Number of trials that the run has started.
+        at_once: Number of parallel trials from now on.
     """
     rooms = run.read_json(AT_ONCE, [[int]]) if run.has(AT_ONCE) else [[0, 1]]
     rooms = [[first, room] for first, room in rooms if first < begun]
@@ -144,15 +143,15 @@ def remembered_room(run: Run, begun: int, at_once: int) -> Callable[[int], int]:
 
 @contextlib.contextmanager
 def quiet_keras_tuner() -> Iterator[None]:
-    """Keeps back the warnings of an oracle at work."""
+    """Suppresses the warnings of a running oracle."""
     with warnings.catch_warnings():
-        # Of names that Python deprecates, and of a Gaussian process that saw few points: nothing a user can mend.
+        # About names that Python deprecates, and a Gaussian process with few points: a user cannot fix either.
         warnings.filterwarnings("ignore", module=r"keras_tuner\.|sklearn\.")
         yield
 
 
 def _declare(proposals: Proposals) -> Callable[[Any], None]:
-    """Returns KerasTuner's hypermodel, which it calls to learn of the hyper-parameters."""
+    """Returns KerasTuner's hypermodel, which declares the hyper-parameters."""
 
     def build(hp: Any) -> None:
         proposals.declare(hp)

@@ -1,4 +1,4 @@
-"""How a network's structure changes while it is trained: changes as values, and the policies that propose them."""
+"""Structural changes of a network during training: changes as values, and the policies that propose them."""
 
 from kgrow.registry import POLICIES
 from kgrow.structure.append_block import AppendBlock

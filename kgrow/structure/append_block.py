@@ -1,4 +1,4 @@
-"""`AppendBlock`: the network grows by a block."""
+"""`AppendBlock`: adds a block to the network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from kgrow.structure.change import Change, WeightMap
 
 @dataclasses.dataclass(frozen=True)
 class AppendBlock(Change):
-    """Appends a block with all its connections; what is there does not change.
+    """Appends a block with all its connections; existing blocks do not change.
 
     Args:
-        block: What is appended.
-        initial: Values that its variables start with, by name; those that are not named are fresh.
+        block: Block to append.
+        initial: Initial values of its variables, by name; variables without one are initialized at random.
     """
 
     block: Block

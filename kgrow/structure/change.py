@@ -1,4 +1,4 @@
-"""`Change`: a change of a network's structure as a value, and the way of every weight through it."""
+"""`Change`: a change of a network's structure as a value, with the map from old to new weights."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ State = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-    """Which channels of the old node those of a changed node are.
+    """The old channels from which those of a changed node come.
 
     Args:
-        operator: Of the node.
-        read: Per channel of the first input its old number.
-        made: Per output channel its old number.
-        read_value: Factor of what is read, per input channel: copies share a weight.
-        read_slot: The same for the optimizer's slots: the gradient of a weight does not depend on its size.
-        made_slot: Factor of the slots per output channel: what reads a copy has a part of the weight, and so the copy a
-            part of the gradient.
-        is_fresh: Per output channel, whether it starts anew instead.
+        operator: Operator of the node.
+        read: Old number of each channel of the first input.
+        made: Old number of each output channel.
+        read_value: Factor per input channel on the weights that read it: copies share a weight.
+        read_slot: Same factor for the optimizer's slots: the gradient of a weight does not depend on its size.
+        made_slot: Factor of the slots per output channel: a copy is read with a part of the weight, so it gets a part
+            of the gradient.
+        is_fresh: Whether each output channel is initialized instead.
     """
 
     operator: Operator
@@ -60,7 +60,7 @@ class Taken:
             return np.asarray(new * self.made_slot if new.ndim else new, old.dtype)
         if self.operator.makes_channels:
             return np.asarray(new * self.read_slot[:, np.newaxis] * self.made_slot, old.dtype)
-        return np.asarray(new * self.made_slot[:, np.newaxis], old.dtype)  # depthwise: its channels are its rows
+        return np.asarray(new * self.made_slot[:, np.newaxis], old.dtype)  # depthwise: the channels are the rows
 
     def _gathered(self, kind: str, old: np.ndarray) -> np.ndarray:
         if kind not in ("kernel", "mask"):
@@ -71,11 +71,11 @@ class Taken:
 
 @dataclasses.dataclass(frozen=True)
 class WeightMap:
-    """Where every value of a changed network comes from; what is not named keeps its value, and what is new is fresh.
+    """The sources of a changed network's values; unnamed nodes keep their values, and new ones are initialized.
 
     Args:
-        taken: By the name of a node, for those whose channels are others.
-        given: Values of new variables that do not start fresh, by name.
+        taken: Channel sources of the nodes whose channels change, by node name.
+        given: Values of new variables that are not initialized at random, by name.
     """
 
     taken: Mapping[str, Taken] = dataclasses.field(default_factory=dict)
@@ -85,8 +85,8 @@ class WeightMap:
         """Returns the state of the changed network: weights, masks and statistics.
 
         Args:
-            old: The state of the network before.
-            fresh: The state of a new network of the changed architecture.
+            old: State of the network before the change.
+            fresh: State of a new network of the changed architecture.
         """
         found = {}
         for name, value in fresh.items():
@@ -100,7 +100,7 @@ class WeightMap:
         return found
 
     def slots(self, old: State) -> dict[str, np.ndarray]:
-        """Returns the optimizer's slots of all variables that were there before; those of new ones start at zero."""
+        """Returns the optimizer's slots of all earlier variables; those of new ones start at zero."""
         found = {}
         for name, value in old.items():
             node, _, kind = name.rpartition("/")
@@ -110,15 +110,15 @@ class WeightMap:
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
-    """What connections and channels are scored with.
+    """The inputs for scoring connections and channels.
 
     Args:
-        criterion: Which connections are kept.
+        criterion: Criterion of the kept connections.
         batches: Training batches to score on.
-        loss: See `Criterion.saliency`.
-        scope: What is ranked together; see `kgrow.pruning.prune`.
-        channel_criterion: Which channels are kept; None if none are pruned.
-        channel_multiple: Of which the width of every layer shall be a multiple.
+        loss: Training loss; see `Criterion.saliency`.
+        scope: Scope of the ranking; see `kgrow.pruning.prune`.
+        channel_criterion: Criterion of the kept channels; None if none are pruned.
+        channel_multiple: Number of which layer widths are multiples.
     """
 
     criterion: Criterion
@@ -130,41 +130,41 @@ class Scoring:
 
 
 class Change(abc.ABC):
-    """A frozen dataclass that says how a network's structure changes.
+    """A structural change of a network, as a frozen dataclass.
 
-    One that changes the architecture implements `apply`, one that changes masks `remask`.
+    A change of the architecture implements `apply`, and a change of masks implements `remask`.
 
     Attributes:
-        event: How the log calls it.
-        revives: Whether its masks may bring connections back; those of all others may not.
+        event: Name in the log.
+        revives: Whether its masks may restore connections; those of other changes may not.
     """
 
     event: ClassVar[str]
     revives: ClassVar[bool] = False
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
-        """Returns the changed architecture, and where its values come from.
+        """Returns the changed architecture, and the sources of its values.
 
         Args:
-            architecture: Left as it is.
+            architecture: Architecture to change; it is not modified.
 
         Raises:
-            ValueError: If the architecture cannot be changed so.
+            ValueError: If the architecture does not allow this change.
         """
         return architecture, WeightMap()
 
     def remask(self, network: GrowingNetwork, scoring: Scoring) -> None:  # noqa: B027 - most changes leave masks alone
-        """Assigns the masks that change, in place.
+        """Assigns the changed masks, in place.
 
         Args:
-            network: Of the changed architecture.
-            scoring: Common to the whole run.
+            network: Network of the changed architecture.
+            scoring: Scoring inputs of the whole run.
         """
 
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON types: equal values are equal changes."""
+        """Returns plain JSON types; equal values mean equal changes."""
 
     def entry(self, epoch: int) -> dict[str, Any]:
-        """Returns what the log says of the change before an epoch, as it is read from a file."""
+        """Returns the log entry of the change before an epoch, as it is read from a file."""
         return {"event": self.event, "epoch": epoch, "change": json.loads(json.dumps(self.to_json()))}

@@ -1,4 +1,4 @@
-"""`Decisions`: the policies of a run, one after the other, and what its log says of them."""
+"""`Decisions`: the ordered policies of a run, and their entries in its log."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from kgrow.structure.policy import (
     says,
 )
 
-# Of one policy before one epoch: more are a policy that never has enough.
+# Largest number of changes of one policy before one epoch; more mean a policy that does not terminate.
 MOST_CHANGES = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Decisions:
-    """How the structure of a network develops.
+    """The structural decisions of a run.
 
     Args:
-        policies: Asked in this order; each until it has nothing to propose.
-        target: What the network may grow into.
-        keep_ratios: See `StructureState`.
-        num_epochs: Length of the run.
-        initial: See `StructureState`.
+        policies: Policies, asked in this order; each until it has nothing to propose.
+        target: Final architecture of the network.
+        keep_ratios: Keep ratios; see `StructureState`.
+        num_epochs: Number of epochs of the run.
+        initial: Initial values; see `StructureState`.
     """
 
     policies: tuple[StructurePolicy, ...]
@@ -44,10 +44,10 @@ class Decisions:
     initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def changes(self, look: Callable[[], tuple[int, Architecture, Events, Statistics]]) -> Iterator[Change]:
-        """Yields the changes that are due, one by one; each is made before the next one is asked for.
+        """Yields the changes that are due, one by one; each is made before the next one is requested.
 
         Args:
-            look: Returns epoch, architecture, log and statistics as they are.
+            look: Function that returns current epoch, architecture, log and statistics.
 
         Raises:
             PluginError: If a policy proposes anything but a change, or more than 100 before one epoch.
@@ -75,18 +75,18 @@ class Decisions:
     def state(
         self, epoch: int, architecture: Architecture, events: Events, statistics: Statistics = not_at_hand
     ) -> StructureState:
-        """Returns what policies may look at."""
+        """Returns the state that policies may read."""
         target, ratios = self.target, self.keep_ratios
         return StructureState(epoch, self.num_epochs, architecture, target, ratios, events, self.initial, statistics)
 
     def agree_with(self, events: Sequence[Mapping[str, Any]]) -> bool:
-        """Returns whether this run would have done all that the log of another one says, and nothing else.
+        """Returns whether this run would have made exactly the changes in the log of another one.
 
-        A run of equal settings is then, to the last bit, where that one was. Policies that ask for statistics agree
-        with no log, as there is no network to ask.
+        A run of equal settings then has bit for bit the same state. Policies that ask for statistics agree with no log,
+        because there is no network to ask.
 
         Args:
-            events: Up to the end of an epoch.
+            events: Events of the log up to the end of an epoch.
         """
         relevant = told(events)
         architecture, position, epoch = dataclasses.replace(self.target, blocks=()), 0, 0
@@ -111,12 +111,12 @@ class Decisions:
 
 
 def told(events: Sequence[Mapping[str, Any]]) -> Events:
-    """Returns what policies are told of a log: changes and epochs, not what estimators note."""
+    """Returns the log entries for policies: changes and epochs, without the notes of estimators."""
     return tuple(event for event in events if "change" in event or event["event"] == "epoch")
 
 
 def settled_since(events: Sequence[Mapping[str, Any]]) -> int | None:
-    """Returns the first epoch since which all policies are settled and nothing has changed; None if there is none."""
+    """Returns the first epoch from which all policies are settled and nothing changes; None if there is none."""
     first = None
     for event in events:
         if "change" in event:

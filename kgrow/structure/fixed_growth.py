@@ -1,4 +1,4 @@
-"""`FixedGrowth`: blocks are appended at epochs that are fixed in advance."""
+"""`FixedGrowth`: appends blocks at epochs that are fixed in advance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class FixedGrowth(StructurePolicy):
     """Starts with the target's first block and appends the next one at each given epoch.
 
     Args:
-        epochs: For blocks 1, 2, ...; 0 means from the start.
+        epochs: Growth epochs of blocks 1, 2, ...; 0 means from the start.
     """
 
     epochs: tuple[int, ...] = (1, 2, 3)

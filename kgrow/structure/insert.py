@@ -1,4 +1,4 @@
-"""`InsertIdentity`: the network becomes deeper and answers as before."""
+"""`InsertIdentity`: makes the network deeper without changing its outputs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kgrow.structure.change import Change, WeightMap
 
 @dataclasses.dataclass(frozen=True)
 class InsertIdentity(Change):
-    """Inserts a convolution that gives what it reads (Net2DeeperNet without an activation).
+    """Inserts a convolution that returns its input (Net2DeeperNet without an activation).
 
     Args:
-        after: Name of a node that gives a map; all that read it read the convolution in its place.
+        after: Name of a node that returns a map; all its readers read the convolution instead.
         name: Name of the convolution.
         side: Side of its kernel, odd.
 

@@ -1,4 +1,4 @@
-"""`StructurePolicy`: when a network's structure changes, and how."""
+"""`StructurePolicy`: decides when and how a network's structure changes."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ Statistics = Callable[[Criterion | None], dict[str, np.ndarray]]
 
 
 def says(event: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Returns whether an event of a log has all fields that are wanted."""
+    """Returns whether an event of a log has all wanted fields."""
     return all(event.get(key) == value for key, value in wanted.items())
 
 
 class NotAtHandError(RuntimeError):
-    """A statistic of a network that is not at hand."""
+    """An error for statistics of a network that is not available."""
 
 
 def not_at_hand(criterion: Criterion | None) -> dict[str, np.ndarray]:
-    """Stands for the statistics of a network of which there is only the log."""
+    """Stands for the statistics of a network of which only the log is available."""
     raise NotAtHandError(f"There is no network to ask for {criterion or 'its masks'}.")
 
 
 @dataclasses.dataclass(frozen=True)
 class StructureState:
-    """What a policy may look at.
+    """The state that a policy may read.
 
     Args:
-        epoch: 0-based: the number of epochs already trained.
-        num_epochs: Length of the run.
-        architecture: As it is, possibly without any block.
-        target: What the network may grow into.
-        keep_ratios: By block of the target, the fraction of its connections that may stay in the end.
-        events: The run's log so far, oldest first: changes, and an event `epoch` after each epoch, with `loss`,
+        epoch: Number of epochs already trained.
+        num_epochs: Number of epochs of the run.
+        architecture: Current architecture, possibly without any block.
+        target: Final architecture of the network.
+        keep_ratios: Final kept fraction of each target block's connections.
+        events: Log of the run so far, oldest first: changes, and an event `epoch` after each epoch, with `loss`,
             `val_accuracy` and `val_loss` of every head.
-        initial: Values that variables of the target start with, by name; those that are not named are fresh.
-        statistics: See `masks` and `saliency`.
+        initial: Initial values of the target's variables, by name; variables without one are initialized at random.
+        statistics: Function for `masks` and `saliency`.
     """
 
     epoch: int
@@ -69,7 +69,7 @@ class StructureState:
 
     @property
     def next_block(self) -> AppendBlock | None:
-        """The change that appends the target's next block, None if all are there."""
+        """The change that appends the target's next block, None if there is none left."""
         number = len(self.architecture.blocks)
         if number >= len(self.target.blocks):
             return None
@@ -78,7 +78,7 @@ class StructureState:
         return AppendBlock(block, {name: v for name, v in self.initial.items() if name.rpartition("/")[0] in own})
 
     def has_made(self, change: Change) -> bool:
-        """Returns whether an equal change was made before this very epoch."""
+        """Returns whether an equal change was made before this epoch."""
         return any(says(event, change.entry(self.epoch)) for event in self.changes)
 
     def masks(self) -> dict[str, np.ndarray]:
@@ -86,12 +86,12 @@ class StructureState:
         return self.statistics(None)
 
     def saliency(self, criterion: Criterion) -> dict[str, np.ndarray]:
-        """Scores the connections of the network as it is on training images.
+        """Scores the connections of the current network on training images.
 
         It costs as much as the criterion does, and trials that ask for it share no training from here on.
 
         Returns:
-            An array of its shape per kernel, by name; see `Criterion.saliency`.
+            An array of the kernel's shape per kernel, by name; see `Criterion.saliency`.
         """
         return self.statistics(criterion)
 
@@ -99,18 +99,18 @@ class StructureState:
 class StructurePolicy(abc.ABC):
     """Decides before each epoch how the structure changes.
 
-    Its answers may depend on the state alone: a run that goes on after an interruption, and another one that shares its
+    Its answers may depend on the state alone: a run that resumes after an interruption, and another one that shares its
     beginning, ask again. It reads the state and changes nothing.
     """
 
     @abc.abstractmethod
     def propose(self, state: StructureState) -> Change | None:
-        """Returns the next change, or None; it is asked again, with the changed network, until it has none."""
+        """Returns the next change, or None. It is asked again, with the changed network, until it returns None."""
 
     @abc.abstractmethod
     def is_settled(self, state: StructureState) -> bool:
-        """Returns whether it will propose nothing more, as far as it knows.
+        """Returns whether it expects to propose nothing more.
 
-        Epochs count for the best checkpoint once all policies are settled. One that changes its mind loses them: the
-        network that they belong to is another.
+        Epochs count for the best checkpoint once all policies are settled. A policy that proposes a change later
+        invalidates them, because they belong to another network.
         """

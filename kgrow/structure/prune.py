@@ -1,4 +1,4 @@
-"""`Prune`: connections, and whole channels, that a criterion does not keep."""
+"""`Prune`: removes connections and whole channels that a criterion does not keep."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Prune(Change):
     """Prunes blocks to keep ratios: first channels, then the connections inside.
 
     Args:
-        keep_ratios: By block index, in (0, 1]: the kept fraction of its connections.
-        channel_keep_ratios: By block index, the same of its channels.
-        price_share: Of the criteria's `min_saliency`, in (0, 1]; see `PruningSchedule.price_share`.
+        keep_ratios: Kept fraction of each block's connections, in (0, 1], by block index.
+        channel_keep_ratios: Kept fraction of each block's channels, in (0, 1], by block index.
+        price_share: Fraction of the criteria's `min_saliency`, in (0, 1]; see `PruningSchedule.price_share`.
     """
 
     keep_ratios: Mapping[int, float]

@@ -1,4 +1,4 @@
-"""`Revive`: pruned connections that come back."""
+"""`Revive`: restores pruned connections."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Revive(Change):
-    """Brings pruned connections back, with weight zero: the only way to do so.
+    """Restores pruned connections with weight zero; no other change can.
 
     Args:
-        connections: By the name of a kernel the flat indices of its connections, all of them pruned.
+        connections: Flat indices of the connections to restore, by kernel name; all of them must be pruned.
     """
 
     connections: Mapping[str, tuple[int, ...]]

@@ -1,4 +1,4 @@
-"""`ScheduledPruning`: blocks are pruned when a schedule says so."""
+"""`ScheduledPruning`: prunes blocks by a schedule."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kgrow.structure.prune import Prune
 
 @dataclasses.dataclass(frozen=True)
 class ScheduledPruning(StructurePolicy):
-    """Prunes the blocks that are there towards the keep ratios of the run.
+    """Prunes the existing blocks towards the keep ratios of the run.
 
     Args:
-        schedule: When, and how far.
-        scope: What is ranked together; see `kgrow.pruning.prune`.
-        channel_keep_ratios: By block, the fraction of its channels that stays in the end; empty for all.
+        schedule: Schedule of events and ratios.
+        scope: Scope of the ranking; see `kgrow.pruning.prune`.
+        channel_keep_ratios: Final kept fraction of each block's channels; empty for all.
     """
 
     schedule: PruningSchedule

@@ -1,4 +1,4 @@
-"""Changes of a network's channels: some are repeated, some are removed."""
+"""Changes of a network's channels: repetition and removal."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ OUTGOING = ("split", "zero")
 
 @dataclasses.dataclass(frozen=True)
 class Widen(Change):
-    """Gives a node more channels; in inference the logits stay, rounding aside.
+    """Adds channels to a node; in inference the logits stay the same up to rounding.
 
-    Channels that are tied to it become as many more.
+    Channels tied to it are widened in the same way.
 
     Args:
-        node: Name of a node with channels of its own.
-        copies: Per output channel how often it is there in the end, at least 1.
-        outgoing: `"split"`: copies of a channel are equal, and what reads it reads each with an equal share of the
-            weight (Net2WiderNet). `"zero"`: what is new starts fresh, and is read with weights of zero.
+        node: Name of a node with its own channels.
+        copies: Final number of copies of each output channel, at least 1.
+        outgoing: `"split"`: copies of a channel are equal, and each is read with an equal share of the weight
+            (Net2WiderNet). `"zero"`: new channels are initialized and read with weights of zero.
 
     References:
         Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016,
@@ -55,12 +55,12 @@ class Widen(Change):
 
 @dataclasses.dataclass(frozen=True)
 class RemoveChannels(Change):
-    """Removes channels, with all that makes and reads them.
+    """Removes channels, with the weights that make and read them.
 
-    The logits stay if nothing reads them, or they are zero; see `kgrow.graph.removal` for what can be removed besides.
+    The logits stay the same if nothing reads them, or they are zero; see `kgrow.graph.removal` for other removals.
 
     Args:
-        kept: By the name of a node, per output channel whether it stays; tied channels go together.
+        kept: Whether each output channel stays, by node name; tied channels stay or go together.
     """
 
     kept: Mapping[str, tuple[bool, ...]]
@@ -102,7 +102,7 @@ def _map_of(operator: Operator, read: np.ndarray, made: np.ndarray, outgoing: st
 
 
 def _counts(architecture: Architecture, copies: Mapping[str, Sequence[int]], field: str) -> dict[str, np.ndarray]:
-    """Returns per node how often each of its channels is there in the end."""
+    """Returns per node the final number of copies of each channel."""
     labels = channel_labels(architecture)
     per_group = np.ones(2 + max(int(each.max(initial=NO_CHANNEL)) for each in labels.values()), int)
     for name, given in copies.items():
@@ -116,7 +116,7 @@ def _counts(architecture: Architecture, copies: Mapping[str, Sequence[int]], fie
                 f"`{field}` must be of a node with channels of its own, but {name} gives logits or is the image's."
             )
         per_group[own] = wanted
-        per_group[NO_CHANNEL] = 1  # the last place
+        per_group[NO_CHANNEL] = 1  # the last entry
         if np.any(per_group[own] != wanted):
             raise ValueError(f"`{field}` must be equal for channels that are tied, but got {given} for groups {own}.")
     counts = {node: per_group[each] for node, each in labels.items()}
@@ -140,9 +140,9 @@ def _taken(architecture: Architecture, counts: Mapping[str, np.ndarray]) -> dict
 
 
 def _passed_on(operator: Operator, shapes: Sequence[Shape], inputs: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns `_taken` for a node whose channels are those of its inputs, each as often as it was.
+    """Returns `_taken` for a node whose channels are those of its inputs, with their numbers of copies.
 
-    The r-th channel that is made of an input channel is still the r-th.
+    The r-th channel made from an input channel stays the r-th.
     """
     before = _origins(operator, shapes, [shape[-1] for shape in shapes])
     after = _origins(operator, shapes, [len(each) for each in inputs])
@@ -153,7 +153,7 @@ def _passed_on(operator: Operator, shapes: Sequence[Shape], inputs: Sequence[np.
 
 
 def _origins(operator: Operator, shapes: Sequence[Shape], widths: Sequence[int]) -> np.ndarray:
-    """Returns per output channel the number of the channel that it is made of, among those of all inputs."""
+    """Returns per output channel the number of its source channel, among those of all inputs."""
     ends = np.cumsum([0, *widths])
     numbers = [start + np.arange(width) for start, width in zip(ends, widths, strict=False)]
     resized = [(*shape[:-1], width) for shape, width in zip(shapes, widths, strict=True)]
@@ -161,7 +161,7 @@ def _origins(operator: Operator, shapes: Sequence[Shape], widths: Sequence[int])
 
 
 def _ranked(origins: np.ndarray) -> list[tuple[int, int]]:
-    """Returns per channel its origin, and how many channels of the same origin come before it."""
+    """Returns per channel its origin, and the number of earlier channels of the same origin."""
     seen: dict[int, int] = {}
     found = []
     for origin in origins.tolist():

@@ -1,4 +1,4 @@
-"""What the arguments that describe data must be, whichever call they enter by."""
+"""Checks of the arguments that describe data, shared by all calls."""
 
 import numbers
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ def check_image_size(value: Any, name: str) -> int | tuple[int, int]:
 
 
 def check_validation_split(value: Any, name: str) -> float:
-    """Returns a share of the training images.
+    """Returns a fraction of the training images.
 
     Raises:
         ValueError: If it is not in (0, 1).
@@ -40,7 +40,7 @@ def check_validation_split(value: Any, name: str) -> float:
 
 
 def check_class_names(value: Any, name: str) -> tuple[str, ...]:
-    """Returns names of classes.
+    """Returns class names.
 
     Raises:
         ValueError: If they are not several different names, texts or numbers.

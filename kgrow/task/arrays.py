@@ -1,4 +1,4 @@
-"""Reads arrays, or whatever NumPy can turn into them."""
+"""Reading of arrays, or of anything that NumPy can convert to them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,15 +16,15 @@ def open_arrays(images: Any, labels: Any, argument: str = "source") -> Stream:
     """Opens images and labels held in memory.
 
     Args:
-        images: Array, tensor or list; a list may hold images of several sizes, and pictures of Pillow.
+        images: Array, tensor or list; a list may contain images of several sizes, and Pillow images.
         labels: One label per image, or one-hot rows.
-        argument: Argument of `Task.of` they came from.
+        argument: Argument of `Task.of` from which they come.
 
     Returns:
         Stream over them.
 
     Raises:
-        ValueError: If there is not one label per image.
+        ValueError: If the numbers of images and labels differ.
     """
     images, labels = _as_images(images, argument), _as_rows(labels, argument)
     num_images, num_labels = len(images), len(labels)
@@ -64,7 +64,7 @@ def _as_images(images: Any, argument: str) -> np.ndarray | list[np.ndarray]:
     try:
         array = np.asarray(images)
     except ValueError:
-        # NumPy refuses a list of images of several shapes: they stay a list.
+        # NumPy rejects a list of images with several shapes: they stay a list.
         return _as_list(images, argument)
     if array.shape == (0,):
         return []

@@ -10,7 +10,7 @@ from kgrow.task.pixels import LARGEST_SIDE
 if TYPE_CHECKING:
     from kgrow.task.task import Task
 
-# Mirrored, these are other characters or none at all.
+# Mirrored, these are other characters or no characters.
 WRITTEN = ("svhn", "mnist", "digits", "letters", "kuzushiji", "omniglot", "characters", "cmaterdb")
 SMALLEST_SIDE_FOR_EIGHTHS = 12
 
@@ -19,7 +19,7 @@ def check_pixels(value: Any, name: str) -> int:
     """Returns a number of pixels, 0 or more, as a plain int.
 
     Raises:
-        ValueError: If it is none, or more than an image has.
+        ValueError: If it is not, or is more than an image has.
     """
     return check_non_negative_int(value, name, LARGEST_SIDE)
 
@@ -29,9 +29,9 @@ class Augmentation:
     """Shifts, mirrors and cuts squares out of images; each image of a batch gets its own change.
 
     Args:
-        shift: Most pixels an image moves in each direction.
+        shift: Largest shift of an image in each direction, in pixels.
         flip: Whether half of the images are mirrored left to right.
-        cutout: Side, in pixels, of the square that is blanked; 0 blanks none. It may reach over the border.
+        cutout: Side of the blanked square in pixels; 0 blanks none. The square may extend over the border.
 
     References:
         DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017,
@@ -47,7 +47,7 @@ class Augmentation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should be told once."""
+        """Notes for the user, each shown once."""
         mirrored = (
             "Training images are mirrored left to right at random. Where a mirror image is of another class, choose "
             "`Training(augmentation='shift')` (--augmentation shift)."
@@ -56,14 +56,14 @@ class Augmentation:
 
     @classmethod
     def suited_to(cls, task: "Task") -> "Augmentation":
-        """Chooses what keeps the classes of a task apart.
+        """Chooses changes that do not confuse the classes of a task.
 
         Args:
-            task: What is to be learned.
+            task: Task to train on.
 
         Returns:
-            Shifts of an eighth of the smaller side (1 pixel below 12), and mirroring for colour images unless the
-            task's name speaks of written characters. No cutout; ask for it with `Augmentation(cutout=8)`.
+            Shifts of an eighth of the smaller side (1 pixel below 12), and mirroring for color images unless the task's
+            name indicates written characters. No cutout; `Augmentation(cutout=8)` adds it.
         """
         height, width, channels = task.input_shape
         side = min(height, width)
@@ -79,7 +79,7 @@ class Augmentation:
         Args:
             images: Tensor `(batch, height, width, channels)` of floats or uint8, standardised or not.
             seed: int32 tensor `(2,)`; the same seed gives the same changes.
-            fill: Value of the pixels that move in or are cut out. On standardised images 0 is the mean pixel.
+            fill: Value of the pixels that are shifted in or cut out. On standardised images 0 is the mean pixel.
 
         Returns:
             Tensor of the same shape and type.
@@ -95,12 +95,12 @@ class Augmentation:
         return self._cut_out(images, draws, fill) if self.cutout else images
 
     def augment_around(self, images: Any, seed: Any, mean: Any) -> Any:
-        """Changes a batch of raw pixels at random; what moves in or is cut out is the mean pixel.
+        """Changes a batch of raw pixels at random; pixels that are shifted in or cut out get the mean.
 
         Args:
             images: Float tensor `(batch, height, width, channels)`.
-            seed: See `augment`.
-            mean: The mean pixel, a tensor `(channels,)`.
+            seed: Random seed; see `augment`.
+            mean: Mean pixel, a tensor `(channels,)`.
         """
         return self.augment(images - mean, seed) + mean
 
@@ -151,15 +151,15 @@ class Augmentation:
 
 
 def with_cutout(task: "Task") -> Augmentation:
-    """Returns what suits a task, and a square of a quarter of the side that is blanked."""
+    """Returns the augmentation chosen for a task, with a blanked square of a quarter of the side."""
     return replace(Augmentation.suited_to(task), cutout=min(task.input_shape[:2]) // 4)
 
 
 def shifted(task: "Task") -> Augmentation:
-    """Returns what suits a task, but mirrors nothing."""
+    """Returns the augmentation chosen for a task, without mirroring."""
     return replace(Augmentation.suited_to(task), flip=False)
 
 
 def unchanged(task: "Task") -> Augmentation:
-    """Returns no changes at all."""
+    """Returns an augmentation without changes."""
     return Augmentation()

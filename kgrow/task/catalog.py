@@ -20,18 +20,18 @@ from kgrow.task.stream import Options, Source, Stream
 TFDS_VALIDATION_RATIO = 0.1
 # With autotune off TFDS decodes one image at a time: the training images of CIFAR-10 took 7.2 s instead of 2.9 s.
 NUM_DECODING = 16
-NAMESPACE = re.compile(r"[^:/]+:(?![0-9*])")  # of community data sets; a version begins with a digit
+NAMESPACE = re.compile(r"[^:/]+:(?![0-9*])")  # namespace of community data sets; a version begins with a digit
 
 
 class DataSetName(str):
-    """The name of a data set, whatever folder of that name may lie in the working directory."""
+    """The name of a data set, even if a folder of that name is in the working directory."""
 
 
 def is_known(name: str) -> bool:
-    """Tells whether a bundled or registered data set bears a name.
+    """Returns whether a bundled or registered data set has this name.
 
     Args:
-        name: As for `Task.of`; a version or a configuration may follow.
+        name: Name as for `Task.of`; a version or a configuration may follow.
 
     Returns:
         Whether the part before ":" and "/" is such a name.
@@ -40,26 +40,26 @@ def is_known(name: str) -> bool:
 
 
 def is_at_hand(name: str, data_dir: str | os.PathLike[str] | None) -> bool:
-    """Tells whether a data set of a name comes with kgrow, or may be stored where TFDS keeps its data.
+    """Returns whether a named data set comes with kgrow, or may be stored in TFDS's directory.
 
     Args:
-        name: As for `Task.of`.
-        data_dir: As for `Task.of`.
+        name: Name as for `Task.of`.
+        data_dir: Directory as for `Task.of`.
     """
     place = os.fspath(data_dir or "") or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return _base(name) in BUNDLED or "://" in place or (Path(place).expanduser() / _base(name)).is_dir()
 
 
 def check_name(name: str, data_dir: str | os.PathLike[str] | None, argument: str = "source") -> None:
-    """Refuses what cannot be the name of a data set, without importing TFDS.
+    """Raises an error for an invalid data set name, without importing TFDS.
 
     Args:
-        name: As for `Task.of`.
-        data_dir: As for `Task.of`.
-        argument: Argument that the message names.
+        name: Name as for `Task.of`.
+        data_dir: Directory as for `Task.of`.
+        argument: Argument name used in the message.
 
     Raises:
-        ValueError: If there is no such data set; the nearest names follow.
+        ValueError: If there is no such data set; the message has the nearest names.
     """
     if NAMESPACE.match(name) or is_known(name) or is_at_hand(name, data_dir):
         return
@@ -73,7 +73,7 @@ def open_named(name: str, options: Options) -> Source:
 
     Args:
         name: Bundled name, or a TFDS name such as "cifar10", "cifar10:3.0.2" or "emnist/letters".
-        options: See `Options`.
+        options: Reading options; see `Options`.
 
     Returns:
         Source, not read yet. TFDS data is downloaded and prepared here unless it is prepared already.
@@ -86,7 +86,7 @@ def open_named(name: str, options: Options) -> Source:
     if name in BUNDLED:
         return BUNDLED[name]()
     check_name(name, options.data_dir)
-    if not options.download and NAMESPACE.match(name):  # only asking for it takes the network
+    if not options.download and NAMESPACE.match(name):  # even a query needs the network
         raise _not_here(name)
     builder = _make_builder(name, options)
     if not options.download and not builder.is_prepared():
@@ -139,7 +139,7 @@ def _base(name: str) -> str:
 
 
 def _import_tfds() -> ModuleType:
-    # TensorFlow comes in through `_keras` first, which keeps its start-up noise from the terminal.
+    # `_keras` imports TensorFlow first and keeps its start-up messages off the terminal.
     import kgrow._keras  # noqa: F401
 
     with warnings.catch_warnings():
@@ -151,7 +151,7 @@ def _import_tfds() -> ModuleType:
 
 @contextlib.contextmanager
 def _quiet_log() -> Iterator[None]:
-    # TFDS warns through absl of what is normal here: data not prepared yet, its own deprecated calls.
+    # TFDS warns through absl about normal conditions: data not prepared yet, its own deprecated calls.
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -164,8 +164,8 @@ def _quiet_log() -> Iterator[None]:
 def _list_registered() -> list[str]:
     first, *names = Path(__file__).with_name("registered.txt").read_text("utf-8").splitlines()
     if "tensorflow_datasets" not in sys.modules and first.split()[-1] == version("tensorflow-datasets"):
-        return names  # to import TFDS takes seconds
-    # Community data sets are listed on a server: asking for them would need the network.
+        return names  # importing TFDS takes seconds
+    # Community data sets are listed on a server: a query would need the network.
     return _import_tfds().list_builders(with_community_datasets=False)
 
 
@@ -175,7 +175,7 @@ def _make_builder(name: str, options: Options) -> Any:
         with _quiet_log():
             return tfds.builder(name, data_dir=options.data_dir)
     except (AssertionError, ValueError) as error:
-        # A version or configuration that does not exist; what follows TFDS's preamble says which do.
+        # A missing version or configuration; the text after TFDS's preamble lists the existing ones.
         reason = " ".join(str(error).rpartition('}": ')[2].split())
         raise ValueError(
             f"`source` must name a version and configuration that exist, but got {name!r}. {reason}"
@@ -202,7 +202,7 @@ def _prepare(name: str, builder: Any) -> None:
     if builder.is_prepared():
         return
     try:
-        # TFDS announces the download on the standard output, which may be somebody's JSON.
+        # TFDS announces the download on standard output, which may be a program's JSON output.
         with _quiet_log(), contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
     except Exception as error:

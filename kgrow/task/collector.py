@@ -1,4 +1,4 @@
-"""Collects pixels chunk by chunk, in memory or, above a budget, in a temporary file."""
+"""Collection of pixels chunk by chunk, in memory or, above a budget, in a temporary file."""
 
 import shutil
 import tempfile
@@ -12,15 +12,15 @@ from kgrow.task.wording import counted, times
 
 
 class PixelCollector:
-    """Builds one array of images out of chunks without ever holding the data twice.
+    """Builds one array of images from chunks without holding the data twice.
 
-    Chunks are uint8 or float32. It starts with the type of the first one; the first float32 chunk after uint8 ones
-    turns what is there into float32.
+    Chunks are uint8 or float32. The array starts with the type of the first chunk; the first float32 chunk after uint8
+    ones converts the existing pixels to float32.
 
     Args:
-        cache_bytes: Largest size kept in memory; anything larger lives in a temporary file that has no name on disk,
-            so that it is gone when the process ends, however it ends.
-        num_expected: Images to come, or an upper bound; 0 when unknown.
+        cache_bytes: Largest size kept in memory. More pixels go to a temporary file without a name on disk, which is
+            deleted however the process ends.
+        num_expected: Number of expected images, or an upper bound; 0 when unknown.
     """
 
     def __init__(self, cache_bytes: int, num_expected: int = 0) -> None:
@@ -47,15 +47,15 @@ class PixelCollector:
 
     @property
     def num_bytes(self) -> int:
-        """Size of the pixels collected so far."""
+        """Size of the pixels collected so far, in bytes."""
         return self._num_images * self._image_bytes()
 
     def check_room(self, image_shape: tuple[int, ...], image_bytes: int) -> None:
-        """Refuses images that would fit neither into `cache_bytes` nor on the disk, before any is made.
+        """Raises an error for images that fit neither into `cache_bytes` nor on the disk, before any is created.
 
         Args:
             image_shape: Shape of one image.
-            image_bytes: Its size.
+            image_bytes: Size of one image in bytes.
 
         Raises:
             ValueError: If they do not fit.
@@ -71,10 +71,10 @@ class PixelCollector:
         )
 
     def append(self, images: np.ndarray) -> None:
-        """Adds images at the end.
+        """Appends images.
 
         Args:
-            images: uint8 or float32 `(n, height, width, channels)`, of one shape over all calls.
+            images: Images, uint8 or float32 `(n, height, width, channels)`, of one shape over all calls.
         """
         if self._image_shape is None:
             self._image_shape, self._dtype = images.shape[1:], images.dtype
@@ -83,10 +83,10 @@ class PixelCollector:
         self._write(np.ascontiguousarray(images, dtype=self._dtype))
 
     def convert(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Changes the type or the shape of all images collected so far, some at a time.
+        """Changes the type or the shape of all images collected so far, in parts.
 
         Args:
-            change: Converts images `(n, height, width, channels)`.
+            change: Function that converts images `(n, height, width, channels)`.
         """
         held, num_bytes = self.finish(), self._image_bytes()
         self._image_shape = self._memory = self._file = None
@@ -95,7 +95,7 @@ class PixelCollector:
             self.append(change(held[rows]))
 
     def finish(self) -> np.ndarray:
-        """Hands over the pixels; nothing may be appended after it.
+        """Returns the pixels; nothing may be appended afterwards.
 
         Returns:
             All images in the order of `append`: writable, uint8 or float32 `(num_images, height, width, channels)`.
@@ -104,7 +104,7 @@ class PixelCollector:
             return np.empty((0, 0, 0, 0), np.uint8)
         shape = (self._num_images, *self._image_shape)
         if self._file is not None:
-            # The mapping keeps the file alive after its name and its handle are gone.
+            # The mapping keeps the file open after its name and its handle are removed.
             with self._file:
                 self._file.flush()
                 return np.memmap(self._file, dtype=self._dtype, mode="r+", shape=shape)
@@ -132,7 +132,7 @@ class PixelCollector:
         if self._memory is None:
             self._memory = np.empty((max(needed, self._num_expected), *shape), self._dtype)
         elif needed > len(self._memory):
-            # `resize` grows the allocation where it is (mremap); `concatenate` would hold the data twice.
+            # `resize` enlarges the allocation in place (mremap); `concatenate` would hold the data twice.
             self._memory.resize((max(needed, len(self._memory) * 5 // 4), *shape), refcheck=False)
         return self._memory
 

@@ -1,4 +1,4 @@
-"""Reads `tf.data` data sets."""
+"""Reading of `tf.data` data sets."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ NUM_SIZED = 1000
 
 
 def is_dataset(value: object) -> bool:
-    """Recognises a `tf.data.Dataset` without importing TensorFlow.
+    """Returns whether a value is a `tf.data.Dataset`, without importing TensorFlow.
 
     Args:
-        value: Anything.
+        value: Any value.
 
     Returns:
         Whether it is one.
@@ -23,10 +23,10 @@ def is_dataset(value: object) -> bool:
 
 
 def class_names_of(dataset: Any) -> tuple[str, ...] | None:
-    """Finds the class names of a data set that `image_dataset_from_directory` made, whatever was done with it since.
+    """Returns the class names of a data set from `image_dataset_from_directory`, even after transformations.
 
     Args:
-        dataset: A `tf.data.Dataset`; each knows those that it was made of, but not their attributes.
+        dataset: `tf.data.Dataset`; each knows those from which it was made, but not their attributes.
 
     Returns:
         The names, in the order of the labels; None if there are none.
@@ -45,15 +45,15 @@ def open_dataset(dataset: Any, argument: str = "source") -> Stream:
     """Opens a `tf.data.Dataset`.
 
     Args:
-        dataset: Yields `(image, label)` pairs or dictionaries with "image" and "label", batched or not, with sparse
-            or one-hot labels.
-        argument: Argument of `Task.of` it came from.
+        dataset: Data set of `(image, label)` pairs or dictionaries with "image" and "label", batched or not, with
+            sparse or one-hot labels.
+        argument: Argument of `Task.of` from which it comes.
 
     Returns:
-        Stream over it. Where the sizes of images differ, they are known from the first thousand examples.
+        Stream over it. If the sizes of images differ, they are taken from the first thousand examples.
 
     Raises:
-        ValueError: If it never ends, or yields something else.
+        ValueError: If it never ends, or has other elements.
     """
     from kgrow._keras import tf
 

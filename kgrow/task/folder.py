@@ -1,4 +1,4 @@
-"""Reads folders with one sub-folder of images per class."""
+"""Reading of folders with one sub-folder of images per class."""
 
 import dataclasses
 import re
@@ -22,14 +22,15 @@ def open_folder(path: Path, class_names: Sequence[str] | None = None) -> Source:
     Args:
         path: Folder with one sub-folder per class; or with the sub-folders "train" and "test" (and "validation",
             "val" or "valid"), each of which has one sub-folder per class.
-        class_names: Order of the classes; None sorts the names of the sub-folders, the numbers in them by value.
+        class_names: Order of the classes; None sorts the names of the sub-folders, with numbers in them sorted by
+            value.
 
     Returns:
-        Source, not decoded yet. Gray images stay gray unless one of the training images is coloured.
+        Source, not decoded yet. Gray images stay gray unless one of the training images is colored.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it holds no class folders with images.
+        ValueError: If it contains no class folders with images.
     """
     path = path.expanduser()
     check_folder(path, "source")
@@ -63,14 +64,14 @@ def open_class_folders(path: Path, class_names: Sequence[str] | None, argument: 
     Args:
         path: Folder with one sub-folder per class.
         class_names: Names of the classes of the data set; None sorts the names of the sub-folders.
-        argument: Argument of `Task.of` it came from.
+        argument: Argument of `Task.of` from which it comes.
 
     Returns:
         Stream over its images.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If a sub-folder bears the name of no class.
+        ValueError: If the name of a sub-folder is not a class.
     """
     check_folder(path, argument)
     left_out = LeftOut(path)
@@ -88,21 +89,21 @@ def open_class_folders(path: Path, class_names: Sequence[str] | None, argument: 
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:
-    """Returns what to sort names by so that "2" comes before "10", as in a file manager."""
+    """Returns a sort key that puts "2" before "10", as in a file manager."""
     parts = re.split("([0-9]+)", name)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
 def check_folder(path: Path, argument: str) -> None:
-    """Raises an error that says what to do if a path leads to no folder.
+    """Raises an error that says what to do if a path is not a folder.
 
     Args:
-        path: What was given.
-        argument: Argument of `Task.of` it came from.
+        path: Given path.
+        argument: Argument of `Task.of` from which it comes.
 
     Raises:
-        FileNotFoundError: If nothing is there.
-        ValueError: If a file is, or the top of a file system.
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is a file, or the top of a file system.
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -123,10 +124,10 @@ def check_folder(path: Path, argument: str) -> None:
 
 
 def suggest(path: Path) -> str:
-    """Returns a question with the entry beside a path whose name is nearest, or an empty string.
+    """Returns a question with the most similar name beside a path, or an empty string.
 
     Args:
-        path: What does not exist.
+        path: Path that does not exist.
     """
     try:
         return nearest(path.name, [child.name for child in path.parent.iterdir() if not child.name.startswith(".")])

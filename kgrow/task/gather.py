@@ -1,4 +1,4 @@
-"""Reads a source into splits, setting aside the ones it does not give."""
+"""Reading of a source into splits; missing splits are taken from the training images."""
 
 from collections.abc import Collection
 
@@ -16,11 +16,11 @@ TEST_RATIO = 0.2
 
 
 def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]:
-    """Reads a source and divides it.
+    """Reads a source and divides it into splits.
 
     Args:
         source: Opened source.
-        options: See `Options`.
+        options: Reading options; see `Options`.
 
     Returns:
         The splits by name ("train", "validation", "test"), the class names and the notes.
@@ -51,13 +51,13 @@ def gather(source: Source, options: Options) -> tuple[dict[str, Split], tuple[st
 
 
 def choose_size(source: Source) -> Size | None:
-    """Chooses the size of images that differ: the median of each side, within the source's cap.
+    """Chooses a size for images of different sizes: the median of each side, up to the source's limit.
 
     Args:
         source: Opened source.
 
     Returns:
-        Height and width, or None when the images are all alike.
+        Height and width, or None if all images have the same size.
     """
     sizes = [] if source.train.sizes is None else list(source.train.sizes())
     if not sizes:
@@ -68,12 +68,12 @@ def choose_size(source: Source) -> Size | None:
 
 
 def settle(images: np.ndarray, labels: dict[str, np.ndarray], roles: Collection[str]) -> None:
-    """Brings examples into an order of their own: a source that shuffles itself is divided alike each time.
+    """Sorts examples by their content, so that a source that shuffles itself is always divided in the same way.
 
     Args:
         images: Pixels of the given splits, one after the other; reordered in place.
         labels: Class indices of the given splits, in the same order; reordered too.
-        roles: The splits whose order is not certain.
+        roles: Splits whose order may vary.
     """
     start = 0
     for role, indices in labels.items():
@@ -86,13 +86,13 @@ def settle(images: np.ndarray, labels: dict[str, np.ndarray], roles: Collection[
 
 
 def divide(images: np.ndarray, labels: dict[str, np.ndarray], validation_ratio: float, seed: int) -> dict[str, Split]:
-    """Makes the three splits views of one array; images that are equal, pixel for pixel, stay on one side.
+    """Makes the three splits as views of one array; images with equal pixels stay in one split.
 
     Args:
         images: Pixels of the given splits, one after the other, "train" first; reordered in place.
         labels: Class indices of the given splits, in the same order.
-        validation_ratio: Share of the training images set aside when no validation split is given.
-        seed: Decides which images are set aside.
+        validation_ratio: Fraction of the training images for validation if no validation split is given.
+        seed: Random seed of the choice.
 
     Returns:
         The splits "train", "validation" and "test".

@@ -1,4 +1,4 @@
-"""Brings labels of any form into class indices, and checks that they make a classification."""
+"""Conversion of labels of any form to class indices, with checks that they form a classification."""
 
 import unicodedata
 from typing import Any
@@ -17,11 +17,11 @@ def as_labels(labels: Any, argument: str = "source", offset: int = 0) -> tuple[n
 
     Args:
         labels: Integers or whole floats `(n,)` or `(n, 1)`, or one-hot rows `(n, num_classes)`.
-        argument: Argument of `Task.of` they came from.
-        offset: Number of labels read before these, so that errors give the index in the whole.
+        argument: Argument of `Task.of` from which they come.
+        offset: Number of labels read before these, so that errors give the overall index.
 
     Returns:
-        int64 class indices `(n,)`, and the number of classes that the one-hot width states (0 if sparse).
+        int64 class indices `(n,)`, and the number of classes from the one-hot width (0 if sparse).
 
     Raises:
         TypeError: If the labels are not numbers.
@@ -49,18 +49,18 @@ def as_labels(labels: Any, argument: str = "source", offset: int = 0) -> tuple[n
             f"`{argument}` must have labels that are whole numbers from 0, but got {labels[~whole][0].item()!r} at "
             f"index {offset + int(np.flatnonzero(~whole)[0])}. Number the classes from 0."
         )
-    # A float of 1e30 is whole too: what no class can bear is cut here, before the conversion could wrap around.
+    # A float of 1e30 is a whole number too: it is limited here, before the conversion could wrap around.
     return np.minimum(labels.astype(np.float64), LARGEST_LABEL).astype(np.int64), 0
 
 
 def name_classes(
     source: Source, class_names: tuple[str, ...] | None, labels: dict[str, np.ndarray], num_classes: int
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray], list[str]]:
-    """Finds the names of the classes and checks the labels against them.
+    """Returns the names of the classes after checking the labels against them.
 
     Args:
         source: Opened source.
-        class_names: Names given by the caller, if any.
+        class_names: Names given by the caller, or None.
         labels: Class indices per split.
         num_classes: Number of classes seen in the labels.
 
@@ -75,7 +75,7 @@ def name_classes(
         notes.append(f"Left out the class names {list_some(names)}: there are {counted(num_classes, 'class')} by now.")
         names = None
     if names is None:
-        # Before the classes are named: one label of 10**9 must not ask for as many names.
+        # Checked before the classes are named: one label of 10**9 must not create as many names.
         _check_enough(len(labels["train"]), num_classes)
         check_num_classes(num_classes, "source")
         names = tuple(str(index) for index in range(num_classes))
@@ -96,11 +96,11 @@ def _check_text(names: tuple[str, ...]) -> None:
     for name in names:
         try:
             name.encode()
-        except UnicodeEncodeError:  # bytes of a file system that are no UTF-8
+        except UnicodeEncodeError:  # file-system bytes that are not UTF-8
             raise ValueError(
                 f"`class_names` must be text that UTF-8 can hold, but got {name!a}. Rename the class or its folder."
             ) from None
-        # A terminal would obey them, and a line break would shift all lines of `labels.txt`.
+        # A terminal would execute control characters, and a line break would shift all lines of `labels.txt`.
         if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
             raise ValueError(
                 f"`class_names` must be text without control characters, but got {name!a}. Rename the class or its "
@@ -109,12 +109,12 @@ def _check_text(names: tuple[str, ...]) -> None:
 
 
 def check_labels(labels: np.ndarray, class_names: tuple[str, ...], argument: str = "source") -> None:
-    """Refuses labels without a class.
+    """Raises an error for labels without a class.
 
     Args:
         labels: Class indices.
         class_names: One name per class.
-        argument: Argument of `Task.of` they came from.
+        argument: Argument of `Task.of` from which they come.
 
     Raises:
         ValueError: If a label is outside the range.
@@ -129,7 +129,7 @@ def check_labels(labels: np.ndarray, class_names: tuple[str, ...], argument: str
 
 
 def check_classes(labels: np.ndarray, class_names: tuple[str, ...]) -> None:
-    """Refuses a training split from which the classes cannot be learned.
+    """Raises an error for a training split from which the classes cannot be learned.
 
     Args:
         labels: Class indices of the training split, within the range.

@@ -1,4 +1,4 @@
-"""Tells which folders are splits, which are classes, and which are neither."""
+"""Detection of the folders that are splits, classes, or neither."""
 
 import itertools
 import re
@@ -25,9 +25,9 @@ class ClassFolders:
     """The image files of one split.
 
     Args:
-        path: Folder that holds the class folders.
+        path: Folder that contains the class folders.
         files: Image files and the names of their classes, sorted.
-        class_names: Names of the class folders that hold images, sorted.
+        class_names: Names of the class folders that contain images, sorted.
     """
 
     path: Path
@@ -37,11 +37,11 @@ class ClassFolders:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder holds.
+    """The content of a folder.
 
     Args:
-        splits: Image files by role; "train" is always there.
-        notes: What was left out or decided.
+        splits: Image files by role; "train" always exists.
+        notes: Notes about files left out and decisions made.
     """
 
     splits: dict[str, ClassFolders]
@@ -53,11 +53,11 @@ def read_layout(path: Path, class_names: Sequence[str] | None = None) -> Layout:
 
     Args:
         path: Folder with one sub-folder per class; or with such folders for "train", "test" and "validation"; or with
-            nothing but one folder that is either.
-        class_names: Names that are known to be those of classes.
+            only one folder that is either.
+        class_names: Known names of classes.
 
     Raises:
-        ValueError: If no sub-folder holds an image, or the names of splits would become the classes.
+        ValueError: If no sub-folder contains an image, or the names of splits would become the classes.
     """
     left_out, notes = LeftOut(path), []
     *above, top = _descend(path)
@@ -79,15 +79,15 @@ def list_class_folders(path: Path, left_out: LeftOut, argument: str = "source") 
     """Lists the image files below a folder, without opening them.
 
     Args:
-        path: Folder with one sub-folder per class; images may lie at any depth below those.
-        left_out: Receives whatever is no image or cannot be read.
-        argument: Argument of `Task.of` it came from.
+        path: Folder with one sub-folder per class; images may be at any depth below those.
+        left_out: Collector of files that are not images or cannot be read.
+        argument: Argument of `Task.of` from which it comes.
 
     Returns:
         The files with their classes.
 
     Raises:
-        ValueError: If no sub-folder holds an image.
+        ValueError: If no sub-folder contains an image.
     """
     files, names = [], []
     for folder in _list_folders(path):
@@ -111,7 +111,7 @@ def list_class_folders(path: Path, left_out: LeftOut, argument: str = "source") 
 
 
 def holds_classes(path: Path) -> bool:
-    """Tells whether a folder holds an image in one of its sub-folders.
+    """Returns whether a folder contains an image in one of its sub-folders.
 
     Args:
         path: Existing folder.
@@ -138,7 +138,7 @@ def _loose_images(path: Path) -> list[Path]:
 
 
 def _descend(path: Path) -> list[Path]:
-    """Returns the folders from `path` to the one below which several hold images; `path` alone where there is none."""
+    """Returns the folders from `path` to the first with several sub-folders of images; `path` alone if none has."""
     levels, folders = [path], _folders_with_images(path)
     while len(folders) == 1 and not _is_split_name(folders[0]) and not _loose_images(folders[0]):
         levels.append(folders[0])
@@ -165,7 +165,7 @@ def _name_loose(path: Path, left_out: LeftOut) -> None:
 def _find_splits(folders: Sequence[Path], left_out: LeftOut) -> dict[str, Path]:
     named = {folder.name.lower(): folder for folder in folders}
     splits = {role: named[name] for role, names in SPLIT_FOLDERS.items() for name in names if name in named}
-    # Two names may differ in capitals alone: none of them is left out.
+    # Two names may differ only in case: none of them is left out.
     if "train" not in splits or len(splits) != len(folders):
         return {}
     classes = {role: {folder.name for folder in _folders_with_images(split)} for role, split in splits.items()}
@@ -182,7 +182,7 @@ def _find_splits(folders: Sequence[Path], left_out: LeftOut) -> dict[str, Path]:
 
 
 def _check_no_split(path: Path, folders: Sequence[Path], class_names: Sequence[str] | None) -> None:
-    """Raises ValueError if folders look like splits under other names: their names would become the classes."""
+    """Raises ValueError if folders look like splits with other names: their names would become the classes."""
     inner = {folder.name: {child.name for child in _list_folders(folder)} for folder in folders}
     training = [name for name in inner if "train" in name.lower() and len(inner[name]) > 1]
     others = [name for name in inner if re.search("train|test|val", name.lower())]
@@ -205,7 +205,7 @@ def _check_no_split(path: Path, folders: Sequence[Path], class_names: Sequence[s
 
 
 def _doubts(folders: Sequence[Path]) -> list[str]:
-    """Words that the classes may lie one level deeper."""
+    """Returns a note that the classes may be one level deeper."""
     inner = [{child.name for child in _folders_with_images(folder)} for folder in folders]
     if len(inner) < 2 or len(inner[0]) < 2 or any(names != inner[0] for names in inner):
         return []

@@ -1,4 +1,4 @@
-"""Where a task comes from: how `load` finds its data again, and what a search writes in its configuration."""
+"""The origin of a task: `load` uses it to find the data again, and a search writes it in its configuration."""
 
 import os
 from collections.abc import Iterable

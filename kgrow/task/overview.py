@@ -1,4 +1,4 @@
-"""What a search says of its data before it begins."""
+"""A description of the data for the start of a search."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,13 +9,13 @@ from kgrow.task.split import Split
 from kgrow.task.twins import near_twins, thumbnails
 from kgrow.task.wording import counted, list_some, times
 
-# Of a class in a split: an accuracy of fewer is one of 0, 50 and 100 %.
+# Smallest number of a class's images in a split: with fewer the accuracy takes only values such as 0, 50 and 100 %.
 FEWEST_EXAMPLES = 3
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 class Described(Protocol):
-    """What is said something of: a `Task` has it among its properties."""
+    """The properties that a description needs; a `Task` has them."""
 
     @property
     def train(self) -> Split:
@@ -31,7 +31,7 @@ class Described(Protocol):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """In the order of the labels."""
+        """Class names in the order of the labels."""
 
     @property
     def set_aside(self) -> tuple[str, ...]:
@@ -51,18 +51,18 @@ class Described(Protocol):
 
     @property
     def pixel_range(self) -> tuple[float, float]:
-        """Smallest and largest value that pixels are meant to take."""
+        """Smallest and largest possible value of pixels."""
 
 
 def describe(task: Described) -> tuple[str, ...]:
-    """Words what a task holds, and what makes its figures doubtful.
+    """Describes a task, and reasons to doubt its figures.
 
     Args:
-        task: The data.
+        task: Data to describe.
 
     Returns:
-        Sentences: images and classes, splits and copies, what no network should fall below; then, where there are any,
-        images on both sides of a split, contradicting labels and classes with hardly an image to judge by.
+        Sentences: images and classes, splits and copies, and the baseline of every network. If there are any, images in
+        several splits, contradicting labels, and classes with too few images to judge.
     """
     splits = {"train": task.train, "validation": task.validation, "test": task.test}
     return (
@@ -76,7 +76,7 @@ def describe(task: Described) -> tuple[str, ...]:
 
 
 def largest_class(task: Described) -> tuple[int, float]:
-    """Returns the largest class of the training images, and the test accuracy, in [0, 1], of always answering it."""
+    """Returns the largest class of the training images, and the test accuracy, in [0, 1], of always predicting it."""
     largest = int(np.bincount(task.train.labels).argmax())
     return largest, float(np.mean(task.test.labels == largest))
 
@@ -109,7 +109,7 @@ def _describe_baseline(task: Described) -> str:
 
 
 def _find_leaks(task: Described, splits: Mapping[str, Split]) -> list[str]:
-    """Words how many images of later splits are in earlier ones too, exactly or nearly."""
+    """Describes how many images of later splits are also in earlier ones, exactly or nearly."""
     small = {role: thumbnails(split.images, task.pixel_range) for role, split in splits.items()}
     sentences = []
     for role, earlier in (("validation", ("train",)), ("test", ("train", "validation"))):

@@ -1,4 +1,4 @@
-"""Sets examples aside: stratified, seeded, and the same on every machine."""
+"""Division of examples: stratified, seeded, and the same on every machine."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ import numpy as np
 
 
 def carve_whole(labels: np.ndarray, groups: np.ndarray, ratios: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Chooses the examples to set aside so that no group is divided.
+    """Chooses the examples of each part without dividing a group.
 
-    The first example of each group stands for it: the shares are those of groups, see `carve`. Where the groups are too
-    few for that, as in made-up data of flat images, the examples are divided as if no two belonged together.
+    The first example of each group represents it: the fractions are those of groups, see `carve`. If there are too few
+    groups for that, as in synthetic data of flat images, the examples are divided individually.
 
     Args:
         labels: Class indices `(num_examples,)`.
-        groups: A number per example; examples of one number stay together.
-        ratios: Share of the groups for each part, in (0, 1).
-        seed: Decides which groups.
+        groups: Group number of each example; examples of one number stay together.
+        ratios: Fraction of the groups for each part, in (0, 1).
+        seed: Random seed of the choice of groups.
 
     Returns:
-        Sorted indices of what is left, followed by those of each part.
+        Sorted indices of the remaining examples, followed by those of each part.
 
     Raises:
         ValueError: If there are too few examples.
@@ -33,26 +33,27 @@ def carve_whole(labels: np.ndarray, groups: np.ndarray, ratios: Sequence[float],
         side[in_order[chosen]] = part
     side = side[first[members]]
     for index in np.setdiff1d(labels, labels[side == 0]):
-        # Its examples are in groups that others stand for: one of these groups goes back.
+        # Its examples are in groups represented by others: one of these groups goes back.
         side[members == members[np.flatnonzero(labels == index)[0]]] = 0
     parts = [np.flatnonzero(side == part) for part in range(len(ratios) + 1)]
     return parts if all(map(len, parts)) else carve(labels, ratios, seed)
 
 
 def carve(labels: np.ndarray, ratios: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Chooses the examples to set aside.
+    """Chooses the examples of each part.
 
-    Every class gives its share, to the nearest example. A class too small for that gives less, and always keeps at
-    least one example; each part receives at least one example overall. NumPy alone does it: the split of a resumed
-    run must not depend on the installed version of scikit-learn, whose stratified splitters also refuse such classes.
+    Every class contributes its fraction, to the nearest example. A class too small for that contributes less, and
+    always keeps at least one example; each part receives at least one example overall. It uses NumPy only: the split of
+    a resumed run must not depend on the installed version of scikit-learn, whose stratified splitters also reject such
+    classes.
 
     Args:
         labels: Class indices `(num_examples,)`.
-        ratios: Share of all examples for each part, in (0, 1).
-        seed: Decides which examples.
+        ratios: Fraction of all examples for each part, in (0, 1).
+        seed: Random seed of the choice of examples.
 
     Returns:
-        Sorted indices of what is left, followed by those of each part.
+        Sorted indices of the remaining examples, followed by those of each part.
 
     Raises:
         ValueError: If there are too few examples.
@@ -79,13 +80,13 @@ def carve(labels: np.ndarray, ratios: Sequence[float], seed: int) -> list[np.nda
 
 
 def apportion(ideal: np.ndarray, limits: np.ndarray, total: int, random: np.random.Generator) -> np.ndarray:
-    """Rounds ideal shares to whole numbers with a given sum (largest remainder, ties by lot).
+    """Rounds fractional numbers to whole numbers with a given sum (largest remainder, ties at random).
 
     Args:
-        ideal: Share of each class, fractional.
-        limits: Most that each class can give.
-        total: Sum wanted, at most the sum of `limits`.
-        random: Breaks ties.
+        ideal: Fractional number of each class.
+        limits: Largest possible number of each class.
+        total: Target sum, at most the sum of `limits`.
+        random: Random generator for ties.
 
     Returns:
         Whole numbers `0 <= share <= limits` that sum to `total`.
@@ -100,11 +101,11 @@ def apportion(ideal: np.ndarray, limits: np.ndarray, total: int, random: np.rand
 
 
 def content_order(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns an order of examples that depends on what they are alone, not on where they stand.
+    """Returns an order of examples that depends only on their content, not on their position.
 
     Args:
-        images: (num_examples, height, width, channels).
-        labels: Class indices (num_examples,).
+        images: Images, (num_examples, height, width, channels).
+        labels: Class indices, (num_examples,).
     """
     digests = [
         hashlib.blake2b(np.ascontiguousarray(image).data.cast("B"), digest_size=16, salt=b"%d" % label).digest()
@@ -114,11 +115,11 @@ def content_order(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def reorder(rows: np.ndarray, order: np.ndarray) -> None:
-    """Does `rows[:] = rows[order]` in place, one row in memory at a time.
+    """Performs `rows[:] = rows[order]` in place, with one row in memory at a time.
 
     Args:
         rows: Array to permute along its first axis.
-        order: A permutation of `range(len(rows))`.
+        order: Permutation of `range(len(rows))`.
     """
     sources = order.tolist()
     for start in range(len(sources)):

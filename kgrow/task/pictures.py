@@ -1,4 +1,4 @@
-"""Opens and decodes single image files, within bounds of memory."""
+"""Opening and decoding of single image files, within memory bounds."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 HEIF_SUFFIXES = (".heic", ".heif")
 HEIF_PACKAGE = "pillow_heif"
-# Pillow holds four bytes a pixel, and the picture twice or thrice while its mode is changed.
+# Pillow uses four bytes a pixel, and holds the picture two or three times while its mode is changed.
 MOST_PIXELS = 64_000_000
 # The chroma of a gray JPEG is off by a few steps after its round trip through YCbCr.
 GRAY_TOLERANCE = 8
@@ -34,12 +34,12 @@ NOT_EIGHT_BITS = "of floating-point pixels"
 
 
 class PictureError(ValueError):
-    """An image file that cannot be used; its text goes on from "image file"."""
+    """An error for an unusable image file; its text continues after "image file"."""
 
 
 @functools.cache
 def suffixes() -> tuple[str, ...]:
-    """Returns the suffixes of the files that can be read here: HEIC only where `pillow-heif` is installed."""
+    """Returns the suffixes of the readable files; HEIC only if `pillow-heif` is installed."""
     return (*SUFFIXES, *(HEIF_SUFFIXES if importlib.util.find_spec(HEIF_PACKAGE) else ()))
 
 
@@ -52,15 +52,15 @@ def _formats() -> tuple[str, ...]:
 
 
 def survey(files: Iterable[Path]) -> tuple[list[Size], bool]:
-    """Looks at image files before any is kept.
+    """Examines image files before any is kept.
 
-    Only their headers are read, save for as many as it takes to find a coloured one.
+    Only their headers are read, except for the files decoded until a colored one is found.
 
     Args:
         files: Image files.
 
     Returns:
-        Height and width of every usable image, and whether one of them is coloured.
+        Height and width of every usable image, and whether one of them is colored.
     """
     sizes, is_coloured = [], False
     for file in files:
@@ -75,13 +75,14 @@ def survey(files: Iterable[Path]) -> tuple[list[Size], bool]:
 def decode(file: Path, is_coloured: bool, size: Size | None = None) -> np.ndarray:
     """Decodes one image file.
 
-    Transparent pixels become white, 16 bits become 8, an animation gives its first picture, and the orientation that a
-    camera noted is followed.
+    Transparent pixels become white, 16 bits become 8, an animation gives its first picture, and the orientation
+    recorded by the camera is applied.
 
     Args:
         file: Image file.
-        is_coloured: Whether to give three channels instead of one.
-        size: Height and width that it will be resized to, at least twice of which it keeps; None decodes all pixels.
+        is_coloured: Whether to return three channels instead of one.
+        size: Final height and width after a later resize; the picture is decoded to at least twice that. None decodes
+            all pixels.
 
     Returns:
         uint8 `(height, width, 3)` or `(height, width, 1)`.
@@ -98,22 +99,22 @@ def decode(file: Path, is_coloured: bool, size: Size | None = None) -> np.ndarra
 
 
 def is_picture(value: object) -> bool:
-    """Recognises a `PIL.Image.Image` without importing Pillow.
+    """Returns whether a value is a `PIL.Image.Image`, without importing Pillow.
 
     Args:
-        value: Anything.
+        value: Any value.
     """
     return "PIL.Image" in sys.modules and isinstance(value, sys.modules["PIL.Image"].Image)
 
 
 def from_picture(image: Any) -> np.ndarray:
-    """Converts a picture that Pillow holds as `decode` would, coloured unless its mode is gray.
+    """Converts a Pillow picture in the same way as `decode`; the result is colored unless its mode is gray.
 
     Args:
         image: `PIL.Image.Image`.
 
     Returns:
-        uint8 `(height, width, 3)` or `(height, width, 1)`; float32 of floating-point pixels.
+        uint8 `(height, width, 3)` or `(height, width, 1)`; float32 for floating-point pixels.
     """
     from PIL import ImageOps
 
@@ -135,21 +136,21 @@ def _opened(file: Path) -> Iterator[Any]:
         raise
     except Image.DecompressionBombError as error:
         raise PictureError(TOO_LARGE) from error
-    # What Pillow's decoders raise on damaged files; `UnidentifiedImageError` is an OSError.
+    # Exceptions of Pillow's decoders for damaged files; `UnidentifiedImageError` is an OSError.
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error) as error:
         raise PictureError(UNREADABLE) from error
 
 
 def _is_turned(image: Any) -> bool:
-    # The EXIF data of a PNG may follow its pixels: to ask for it decodes them. Pillow turns a TIFF by itself.
+    # The EXIF data of a PNG may follow its pixels: reading it decodes them. Pillow rotates a TIFF itself.
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return False
     return image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
 
 
 def _bound(image: Any, size: Size | None) -> None:
-    """Lets a JPEG be decoded at a fraction of its size, and refuses what is still too large."""
-    # All coefficients of a progressive JPEG are held, at whatever size it is decoded.
+    """Sets a JPEG to be decoded at a fraction of its size, and rejects a picture that is still too large."""
+    # All coefficients of a progressive JPEG are held in memory, at any decoded size.
     if size is not None and not image.info.get("progressive"):
         side = REDUCING_GAP * max(size)
         image.draft(None, (side, side))
@@ -163,7 +164,7 @@ def _reduced(image: Any, size: Size | None) -> Any:
 
 
 def _with_eight_bits(image: Any) -> Any:
-    """Returns a picture without a palette, transparency in a channel of its own, 8 bits each."""
+    """Returns a picture without a palette, with transparency in a separate channel, and 8 bits per channel."""
     from PIL import Image
 
     if image.mode == "F":

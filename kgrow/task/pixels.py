@@ -1,10 +1,10 @@
-"""Brings pixels of any type and size into one form."""
+"""Conversion of pixels of any type and size to one form."""
 
 from typing import Any
 
 import numpy as np
 
-# Larger images are nothing for a small classifier, and a slip of the finger must not ask for terabytes.
+# Larger images do not suit a small classifier, and a typing error must not request terabytes.
 SMALLEST_SIDE, LARGEST_SIDE = 4, 2048
 MOST_CHANNELS = 4
 USUAL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))
@@ -15,8 +15,8 @@ def as_pixels(images: Any, argument: str = "source") -> np.ndarray:
     """Converts a batch of images to raw pixels.
 
     Args:
-        images: Numbers `(n, height, width)` or `(n, height, width, channels)`.
-        argument: Argument of `Task.of` they came from.
+        images: Numbers, `(n, height, width)` or `(n, height, width, channels)`.
+        argument: Argument of `Task.of` from which they come.
 
     Returns:
         `(n, height, width, channels)`: uint8 if every value is a whole number in 0..255, else float32.
@@ -38,11 +38,11 @@ def as_pixels(images: Any, argument: str = "source") -> np.ndarray:
 
 
 def check_image_shape(shape: tuple[int, ...], argument: str = "source") -> None:
-    """Refuses what cannot be a batch of images.
+    """Raises an error for a shape that is not a batch of images.
 
     Args:
         shape: Shape of the batch, channels included.
-        argument: Argument of `Task.of` it came from.
+        argument: Argument of `Task.of` from which it comes.
 
     Raises:
         ValueError: If the rank or the number of channels is wrong.
@@ -64,11 +64,11 @@ def check_image_shape(shape: tuple[int, ...], argument: str = "source") -> None:
 
 
 def check_image_size(shape: tuple[int, ...], argument: str = "source") -> None:
-    """Refuses images too small for a convolution to see anything.
+    """Raises an error for images too small for a convolution.
 
     Args:
         shape: Shape of the batch.
-        argument: Argument of `Task.of` it came from.
+        argument: Argument of `Task.of` from which it comes.
 
     Raises:
         ValueError: If a side is below 4 pixels.
@@ -94,14 +94,15 @@ def _narrow(images: np.ndarray) -> np.ndarray:
 
 
 def common_channels(first: int, second: int) -> int | None:
-    """Decides how many channels images have that are gray, coloured or coloured with transparency.
+    """Returns the common number of channels of gray, colored or colored and transparent images.
 
     Args:
-        first: Channels of some images.
-        second: Channels of others.
+        first: Number of channels of some images.
+        second: Number of channels of others.
 
     Returns:
-        Channels of both together: colour wins over gray, and over transparency. None if they have nothing in common.
+        Number of channels of both together: color has priority over gray, and over transparency. None if they do not
+        fit.
     """
     if first == second:
         return first
@@ -112,7 +113,7 @@ def as_coloured(images: np.ndarray) -> np.ndarray:
     """Converts images to three channels: gray is repeated, transparent pixels become white.
 
     Args:
-        images: uint8 or float32 `(n, height, width, channels)` of 1, 3 or 4 channels.
+        images: Images, uint8 or float32 `(n, height, width, channels)` with 1, 3 or 4 channels.
 
     Returns:
         Images of the same type `(n, height, width, 3)`.
@@ -128,15 +129,15 @@ def as_coloured(images: np.ndarray) -> np.ndarray:
 
 
 def usual_range(low: float, high: float) -> tuple[float, float]:
-    """Returns the range that pixels were meant for, which they need not reach.
+    """Returns the intended range of pixels, which they need not reach.
 
     Args:
         low: Smallest pixel.
         high: Largest pixel.
 
     Returns:
-        The first of [0, 1], [-1, 1], [0, 255] and [0, 65535] that holds both, if they span a quarter of it or more;
-        else what they span, such as [0, 16].
+        The first of [0, 1], [-1, 1], [0, 255] and [0, 65535] that contains both, if they span a quarter of it or more;
+        otherwise the range that they span, such as [0, 16].
     """
     for least, most in USUAL_RANGES:
         if least <= low and high <= most and high - low >= SMALLEST_PART * (most - least):
@@ -148,7 +149,7 @@ def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes images, bilinear and antialiased.
 
     Args:
-        images: uint8 or float32 `(n, height, width, channels)`.
+        images: Images, uint8 or float32 `(n, height, width, channels)`.
         size: New height and width.
 
     Returns:
@@ -159,7 +160,7 @@ def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     resized = np.empty((len(images), *size, images.shape[3]), images.dtype)
     as_one = images.dtype == np.uint8 and images.shape[3] == 3
     for target, image in zip(resized, images, strict=True):
-        # Pillow resizes four channels as colours multiplied by their alpha, so all but RGB goes channel by channel.
+        # Pillow resizes four channels as colors multiplied by their alpha, so all but RGB goes channel by channel.
         planes = [...] if as_one else [(..., channel) for channel in range(images.shape[3])]
         for plane in planes:
             picture = Image.fromarray(np.ascontiguousarray(image[plane]))

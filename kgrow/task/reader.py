@@ -1,4 +1,4 @@
-"""Reads streams into one collector, checking every chunk."""
+"""Reading of streams into one collector, with checks of every chunk."""
 
 import time
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from kgrow.task.split import slices
 from kgrow.task.stream import Size, Stream
 from kgrow.task.wording import counted, times
 
-# Of a source that does not say how many images it holds, and may have no end.
+# Largest number of images of a source that does not report its size and may have no end.
 MOST_IMAGES, MOST_BYTES = 5_000_000, 16 * 2**30
 FIRST_WAIT_S = 3.0
 
 
 @dataclass
 class _Tally:
-    """What is known of the stream being read."""
+    """The state of the stream that is being read."""
 
     stream: Stream
     labels: list[np.ndarray] = field(default_factory=list)
@@ -35,10 +35,11 @@ class StreamReader:
     """Reads streams, "train" first, into one collector, so that all splits share shape, type, scale and budget.
 
     Args:
-        collector: Receives the pixels.
+        collector: Collector of the pixels.
         size: Height and width of every image; None takes those of the first one.
-        is_resizing: Whether images of another size are resized in every stream; else only where sizes may differ.
-        on_progress: Called with a sentence while a long reading goes on.
+        is_resizing: Whether images of another size are resized in every stream, or only in streams whose sizes may
+            differ.
+        on_progress: Function called with a sentence during a long reading.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class StreamReader:
             Class indices of its examples, int64 `(num_examples,)`.
 
         Raises:
-            ValueError: If it holds no example, or pixels that are not finite or on another scale than those read first,
-                or labels that are no class indices.
+            ValueError: If it contains no example, or pixels that are not finite or on another scale than those read
+                first, or labels that are not class indices.
         """
         tally = _Tally(stream)
         for images, labels in stream.read_near(self._size) if stream.read_near and self._size else stream.read():
@@ -95,7 +96,7 @@ class StreamReader:
         if not len(pixels):
             return
         tally.not_finite.extend(tally.num_read + _find_not_finite(pixels))
-        # Bad pixels end in an error, but the whole stream is read first: the error tells how many there are.
+        # Bad pixels raise an error, but only after the whole stream is read: the error gives their number.
         if not tally.not_finite:
             self._append(pixels, tally)
         tally.labels.append(indices)
@@ -103,7 +104,7 @@ class StreamReader:
         self.num_classes = max(self.num_classes, width, int(indices.max()) + 1)
 
     def _append(self, pixels: np.ndarray, tally: _Tally) -> None:
-        """Resizes and collects images piece by piece: enlarged, a chunk may be larger than all the memory."""
+        """Resizes and collects images in parts: an enlarged chunk may be larger than the memory."""
         height, width = self._size or pixels.shape[1:3]
         self._size = height, width
         image_bytes = height * width * pixels.shape[3] * pixels.itemsize
@@ -132,7 +133,7 @@ class StreamReader:
 
     def _join_channels(self, pixels: np.ndarray) -> np.ndarray:
         channels = common_channels(self.image_shape[2], pixels.shape[3])
-        is_training = self._train_scale is None  # what comes later has to follow the training images
+        is_training = self._train_scale is None  # later streams must match the training images
         if is_training and channels == 3 != self.image_shape[2]:
             self._collector.convert(as_coloured)
             self.image_shape = (*self.image_shape[:2], 3)
@@ -150,7 +151,7 @@ class StreamReader:
 
 
 class _Progress:
-    """Tells how far the reading is: after some seconds, then ever more rarely."""
+    """Reports the progress of reading: after some seconds, then less and less often."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell, self._wait_s = tell, FIRST_WAIT_S

@@ -1,23 +1,23 @@
-"""Tells whether two splits are on one scale: raw pixels, 0 to 1, -1 to 1, or standardised."""
+"""A check whether two splits have one scale: raw pixels, 0 to 1, -1 to 1, or standardised."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# Between the largest magnitudes of two splits: from the first on they may, from the second on they must, be on
-# different scales. Standardised pixels reach some 3, those of 16 bits 257 times as far as those of 8.
+# Ratios of the largest magnitudes of two splits: above the first one the scales may differ, above the second one they
+# must. Standardised pixels reach about 3; 16-bit pixels reach 257 times as far as 8-bit pixels.
 DOUBTFUL_RATIO, SURE_RATIO = 2.5, 32.0
-# Black in raw pixels and in those from 0 to 1, and as far below it as resampling overshoots, as shares of the range.
+# Black in raw pixels and in pixels from 0 to 1, and the largest overshoot of resampling, as fractions of the range.
 NEAR_ZERO, OVERSHOOT = 0.02, 0.1
 FEWEST_IMAGES = 5
 
 
 @dataclass
 class Scale:
-    """What is known of the pixels of a split.
+    """Statistics of a split's pixels.
 
     Args:
-        num_images: Images seen.
+        num_images: Number of images seen.
         low: Smallest pixel.
         high: Largest pixel.
         total: Sum of the means of the images.
@@ -31,7 +31,7 @@ class Scale:
     has_eight_bits: bool = True
 
     def add(self, images: np.ndarray) -> None:
-        """Takes images into account, uint8 or float32 `(n, height, width, channels)`."""
+        """Adds images to the statistics, uint8 or float32 `(n, height, width, channels)`."""
         self.num_images += len(images)
         self.low, self.high = min(self.low, float(images.min())), max(self.high, float(images.max()))
         self.total += float(images.mean(dtype=np.float64)) * len(images)
@@ -57,25 +57,25 @@ class Scale:
 
     @property
     def starts_at_zero(self) -> bool:
-        """Whether 0 is its black, seen often enough to be no accident."""
+        """Whether 0 is its black, seen often enough not to be chance."""
         return 0 <= self.low <= NEAR_ZERO * self.high and self.num_images >= FEWEST_IMAGES
 
 
 def compare_scales(train: Scale, given: Scale, argument: str) -> str | None:
     """Compares a split with the training images.
 
-    Whole numbers in 0..255 agree with each other, however dark they are.
+    Whole numbers in 0..255 agree with each other, even if all are dark.
 
     Args:
         train: Scale of the training images.
         given: Scale of a validation or test split.
-        argument: Argument of `Task.of` it came from.
+        argument: Argument of `Task.of` from which it comes.
 
     Returns:
-        What is doubtful, if anything.
+        A doubt as text, or None.
 
     Raises:
-        ValueError: If the scales surely differ.
+        ValueError: If the scales certainly differ.
     """
     dark, bright = sorted((train, given), key=lambda scale: scale.reach)
     if train.has_eight_bits and given.has_eight_bits:

@@ -1,4 +1,4 @@
-"""Opens whatever `Task.of` accepts: one small function per kind of source."""
+"""Opening of everything that `Task.of` accepts: one small function per kind of source."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -25,18 +25,18 @@ ACCEPTED = (
 
 
 def check_source(value: Any, name: str) -> Any:
-    """Returns what may be data, by its kind alone: nothing is read.
+    """Returns a value that may be data, judged by its type: nothing is read.
 
     Args:
-        value: See `Task.of`.
-        name: Argument the message names.
+        value: Data; see `Task.of`.
+        name: Argument name used in the message.
 
     Raises:
-        TypeError: If it is none of the accepted kinds.
-        ValueError: If it is a text or a path that can name nothing.
-        FileNotFoundError: If it begins with "~" and the name of nobody.
+        TypeError: If it is not of an accepted type.
+        ValueError: If it is a text or a path that cannot be a name.
+        FileNotFoundError: If it begins with "~" and the name of an unknown user.
     """
-    from kgrow.task.task import Task  # which is made of what this module opens
+    from kgrow.task.task import Task  # its module imports this one
 
     if isinstance(value, str | os.PathLike):
         try:
@@ -51,17 +51,17 @@ def check_source(value: Any, name: str) -> Any:
 
 
 def open_source(source: Any, options: Options) -> Source:
-    """Opens a data set that still has to be divided.
+    """Opens a data set before its division into splits.
 
     Args:
-        source: See `Task.of`.
-        options: See `Options`.
+        source: Data; see `Task.of`.
+        options: Reading options; see `Options`.
 
     Returns:
         Source, not read yet.
 
     Raises:
-        TypeError: If it is none of the accepted kinds.
+        TypeError: If it is not of an accepted type.
     """
     if isinstance(source, str):
         return _open_text(source, options)
@@ -79,10 +79,10 @@ def open_source(source: Any, options: Options) -> Source:
 
 
 def names_of(source: Any) -> tuple[str, ...] | None:
-    """Finds the class names that a data set or a sequence carries.
+    """Returns the class names of a data set or a sequence.
 
     Args:
-        source: As for `Task.of`, but no path or name.
+        source: Data as for `Task.of`, but no path or name.
 
     Returns:
         The names, in the order of the labels: `class_names`, or the keys of `class_indices`, which iterators of
@@ -97,21 +97,21 @@ def names_of(source: Any) -> tuple[str, ...] | None:
 
 
 def add_split(opened: Source, role: str, data: Any, options: Options) -> Source:
-    """Adds a split that is given beside the data set, in place of the source's own.
+    """Adds a split that is given separately and replaces the source's own.
 
     Args:
         opened: Opened source.
-        role: "validation" or "test".
-        data: As for `Task.of`, but no name of a data set.
-        options: See `Options`.
+        role: Role of the split: "validation" or "test".
+        data: Data as for `Task.of`, but no name of a data set.
+        options: Reading options; see `Options`.
 
     Returns:
         The source with the split.
 
     Raises:
-        TypeError: If it is none of the accepted kinds.
-        FileNotFoundError: If it is a path that leads nowhere.
-        ValueError: If it carries other class names than the source, or the same in another order.
+        TypeError: If it is not of an accepted type.
+        FileNotFoundError: If it is a path that does not exist.
+        ValueError: If its class names differ from the source's, or have another order.
     """
     argument, names = f"{role}_data", opened.class_names
     if isinstance(data, (str, os.PathLike)):
@@ -129,20 +129,20 @@ def add_split(opened: Source, role: str, data: Any, options: Options) -> Source:
 
 
 def check_exists(source: str, data_dir: str | os.PathLike[str] | None = None, argument: str = "source") -> None:
-    """Refuses a string that is neither a folder nor the name of a data set, at once: TensorFlow is not imported.
+    """Raises an error for a string that is neither a folder nor a data set name, without importing TensorFlow.
 
     Args:
-        source: See `Task.of`.
-        data_dir: See `Task.of`.
-        argument: Argument that the messages name.
+        source: Data; see `Task.of`.
+        data_dir: Directory of TFDS; see `Task.of`.
+        argument: Argument name used in the messages.
 
     Raises:
         ValueError: If it is neither, or could be both.
-        FileNotFoundError: If it is a path that leads nowhere.
+        FileNotFoundError: If it is a path that does not exist.
     """
     try:
         path = Path(source).expanduser()
-    except RuntimeError:  # "~" and the name of nobody
+    except RuntimeError:  # "~" and the name of an unknown user
         raise FileNotFoundError(f"`{argument}` must be {ACCEPTED}, but got {source!r}: no such user.") from None
     if is_folder(source, data_dir, argument):
         return
@@ -158,21 +158,21 @@ def check_exists(source: str, data_dir: str | os.PathLike[str] | None = None, ar
 
 
 def is_folder(source: str, data_dir: str | os.PathLike[str] | None = None, argument: str = "source") -> bool:
-    """Tells whether a string names a folder, not a data set.
+    """Returns whether a string names a folder rather than a data set.
 
-    A folder with the name of a data set is the one that is meant if it holds class folders; kgrow's own runs and the
-    files of TensorFlow Datasets lie in folders of such names too.
+    A folder with the name of a data set is used if it contains class folders; kgrow's own runs and the files of
+    TensorFlow Datasets are in folders of such names too.
 
     Args:
-        source: See `Task.of`.
-        data_dir: See `Task.of`.
-        argument: Argument that the message names.
+        source: Data; see `Task.of`.
+        data_dir: Directory of TFDS; see `Task.of`.
+        argument: Argument name used in the message.
 
     Raises:
-        ValueError: If a folder of that name holds no images, and the data set of that name is not at hand.
+        ValueError: If a folder of that name contains no images, and the data set of that name is not available.
     """
     if not source:
-        return False  # an empty variable of a shell, not the working directory
+        return False  # an empty shell variable, not the working directory
     path = Path(source).expanduser()
     has_separator = any(separator and separator in source for separator in (os.sep, os.altsep))
     if not path.is_dir() or isinstance(source, catalog.DataSetName):

@@ -1,4 +1,4 @@
-"""One part of a data set, held as arrays."""
+"""One split of a data set, as arrays."""
 
 import functools
 import hashlib
@@ -13,11 +13,11 @@ CHUNK_BYTES = 8 * 2**20
 
 
 def slices(num_rows: int, row_bytes: int) -> Iterator[slice]:
-    """Cuts rows into pieces of about 8 MiB, so that work on a memory-mapped file never loads all of it.
+    """Cuts rows into parts of about 8 MiB, so that work on a memory-mapped file never loads all of it.
 
     Args:
-        num_rows: Rows altogether.
-        row_bytes: Size of one row.
+        num_rows: Total number of rows.
+        row_bytes: Size of one row in bytes.
 
     Yields:
         Slices that cover `range(num_rows)` in order.
@@ -28,7 +28,7 @@ def slices(num_rows: int, row_bytes: int) -> Iterator[slice]:
 
 
 def digests_of(images: np.ndarray) -> np.ndarray:
-    """Returns a number per image that tells its pixels from any others, uint64 `(num_examples,)`."""
+    """Returns a digest of each image's pixels, uint64 `(num_examples,)`."""
     hashed = [hashlib.blake2b(np.ascontiguousarray(image).data.cast("B"), digest_size=8).digest() for image in images]
     return np.frombuffer(b"".join(hashed), "<u8").astype(np.uint64)
 
@@ -73,7 +73,7 @@ class Split:
 
     @functools.cached_property
     def digests(self) -> np.ndarray:
-        """A number per image that tells its pixels from any others, uint64 `(num_examples,)`."""
+        """A digest of each image's pixels, uint64 `(num_examples,)`."""
         return digests_of(self.images)
 
     @property
@@ -87,13 +87,13 @@ class Split:
         shuffle_seed: int | Sequence[int] | None = None,
         drop_remainder: bool = False,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Goes once over the examples.
+        """Iterates once over the examples.
 
-        The order depends on `shuffle_seed` alone, so the order of any epoch is known without replaying those before
-        it: pass `(seed, epoch)`.
+        The order depends only on `shuffle_seed`, so the order of any epoch is known without replaying the earlier ones:
+        pass `(seed, epoch)`.
 
         Args:
-            batch_size: Examples in a batch; the last one may be smaller.
+            batch_size: Number of examples in a batch; the last one may be smaller.
             shuffle_seed: Non-negative number or numbers that decide the order; None keeps the stored order.
             drop_remainder: Whether a smaller last batch is left out.
 

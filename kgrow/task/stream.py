@@ -1,4 +1,4 @@
-"""What every kind of source is turned into before its pixels are collected."""
+"""The common form of all sources before their pixels are collected."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ Chunk = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """The arguments of `Task.of` that steer how a source is read.
+    """The arguments of `Task.of` that control the reading of a source.
 
     Args:
-        data_dir: Where TFDS keeps its data; None is its own default.
+        data_dir: Directory of TFDS's data; None is its own default.
         image_size: Height and width of every image; None keeps or chooses them.
-        seed: Decides which examples are set aside.
-        cache_bytes: Pixels above this size go to a temporary file.
+        seed: Random seed of the division into splits.
+        cache_bytes: Largest size of pixels in memory, in bytes; more go to a temporary file.
         class_names: Names given by the caller, in the order of the labels.
-        on_progress: Called with a sentence while a long reading goes on.
-        download: Whether TFDS may fetch a data set that is not on this machine.
+        on_progress: Function called with a sentence during a long reading.
+        download: Whether TFDS may download a data set that is not on this machine.
     """
 
     data_dir: str | None = None
@@ -41,16 +41,19 @@ class Stream:
     """One split as its source yields it: in chunks, from the start at each reading.
 
     Args:
-        read: Yields `(images, labels)`, images `(n, height, width)` or `(n, height, width, channels)` and labels
-            sparse or one-hot.
-        argument: Argument of `Task.of` it came from, named in errors.
+        read: Function that yields `(images, labels)`, images `(n, height, width)` or `(n, height, width, channels)` and
+            labels sparse or one-hot.
+        argument: Argument of `Task.of` from which it comes, named in errors.
         num_examples: Number of examples, or an upper bound of it; None when unknown.
-        sizes: Yields `(height, width)` of images, for sources where they may differ; None where they may not.
-        skipped: Files the latest reading left out, with what goes on from "image file".
-        has_end: Whether it is known to end; else the reading stops at some millions of images.
-        remarks: What the latest reading found worth saying.
-        is_ordered: Whether its order is that of every process; what a caller hands over may be shuffled anew in each.
-        read_near: As `read`, for images that will be resized: at least twice as large, no more than needed.
+        sizes: Function that yields `(height, width)` of images, for sources with different sizes; None for a single
+            size.
+        skipped: Files that the latest reading left out, each with a text that continues after "image file".
+        has_end: Whether it is known to end; otherwise the reading stops at several million images.
+        remarks: Remarks of the latest reading.
+        is_ordered: Whether its order is the same in every process; data from a caller may be shuffled differently in
+            each.
+        read_near: Function like `read`, for images that will be resized: at least twice as large, not larger than
+            needed.
     """
 
     read: Callable[[], Iterator[Chunk]]
@@ -64,10 +67,10 @@ class Stream:
     read_near: Callable[[Size], Iterator[Chunk]] | None = None
 
     def words_skipped(self) -> list[str]:
-        """Words what the latest reading left out.
+        """Describes the files that the latest reading left out.
 
         Returns:
-            Such as "2 image files that could not be read: 'a.png', 'b.png'", one for each reason.
+            Texts such as "2 image files that could not be read: 'a.png', 'b.png'", one for each reason.
         """
         return [
             f"{counted(len(names), 'image file')} {reason}: {list_some(names)}"
@@ -81,17 +84,17 @@ class Source:
     """A data set of labelled images, not read yet.
 
     Args:
-        name: What the task is called when the caller gives no name.
-        train: Examples to learn from; what is missing below is set aside from them.
+        name: Name of the task if the caller gives none.
+        train: Training examples; missing splits are taken from them.
         validation: Given validation split, if any.
         test: Given test split, if any.
         class_names: One name per class; None numbers them.
-        notes: What the user should be told once.
-        longest_side: Cap, in pixels, on the size chosen when images differ.
-        validation_ratio: Share of `train` set aside when there is no validation split.
-        has_unused_classes: Whether classes without a single example in any split are left out, not refused.
-        has_eight_bits: Whether all images are decoded to 8 bits, 0 being black and 255 white.
-        has_inherited_names: Whether the class names are those of another data set that this one was made of; where
+        notes: Notes for the user, each shown once.
+        longest_side: Upper limit of the chosen size in pixels when images differ.
+        validation_ratio: Fraction of `train` for validation when there is no validation split.
+        has_unused_classes: Whether classes without an example in any split are left out instead of raising an error.
+        has_eight_bits: Whether all images are decoded to 8 bits, with 0 as black and 255 as white.
+        has_inherited_names: Whether the class names are those of another data set from which this one was made; if
             their number does not fit they are left out.
     """
 
@@ -108,7 +111,7 @@ class Source:
     has_inherited_names: bool = False
 
     def streams(self) -> dict[str, Stream]:
-        """Collects the splits that the source gives.
+        """Returns the splits of the source.
 
         Returns:
             Streams by role, "train" first.
@@ -118,11 +121,11 @@ class Source:
 
 
 def unpack(element: Any, argument: str) -> tuple[Any, Any]:
-    """Takes images and labels out of what a data set or a sequence yields.
+    """Returns images and labels of an element of a data set or a sequence.
 
     Args:
         element: A pair, or a mapping with the keys "image" and "label".
-        argument: Argument of `Task.of` it came from.
+        argument: Argument of `Task.of` from which it comes.
 
     Returns:
         The images and the labels, unchanged.
@@ -147,9 +150,9 @@ def unpack(element: Any, argument: str) -> tuple[Any, Any]:
 
 
 def is_single(image_shape: Sequence[int | None], label_shape: Sequence[int | None]) -> bool:
-    """Tells one example from a batch by its shapes.
+    """Returns whether shapes are those of one example rather than a batch.
 
-    The unclear case is three axes with one-dimensional labels: `(height, width, channels)` with a one-hot label, or
+    The ambiguous case is three axes with one-dimensional labels: `(height, width, channels)` with a one-hot label, or
     `(batch, height, width)` with sparse labels. A last axis of at most 4 means channels.
 
     Args:
@@ -168,11 +171,11 @@ def is_single(image_shape: Sequence[int | None], label_shape: Sequence[int | Non
 
 
 def as_chunk(element: Any, argument: str) -> Chunk:
-    """Turns what a data set or a sequence yields into a batch.
+    """Converts an element of a data set or a sequence to a batch.
 
     Args:
-        element: See `unpack`.
-        argument: Argument of `Task.of` it came from.
+        element: Element; see `unpack`.
+        argument: Argument of `Task.of` from which it comes.
 
     Returns:
         Images `(n, height, width)` or `(n, height, width, channels)` and labels, as arrays.

@@ -1,4 +1,4 @@
-"""Any data set of labelled images in, one `Task` out."""
+"""`Task`: any data set of labelled images in one form."""
 
 import functools
 import hashlib
@@ -26,20 +26,21 @@ DEFAULT_CACHE_BYTES = 2 * 2**30
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A classification of images: three splits of raw pixels with their class indices.
+    """An image classification task: three splits of raw pixels with their class indices.
 
-    `Task.of` makes one of almost anything. The test split is for the final figures and steers nothing.
+    `Task.of` makes one from almost any data. The test split is for the final figures and decides nothing.
 
     Args:
-        name: What reports call it.
-        train: Examples to learn from.
-        validation: Examples that decisions are based on.
+        name: Name in reports.
+        train: Training examples.
+        validation: Examples for decisions.
         test: Examples for the final figures.
         class_names: One name per class, in the order of the labels.
-        notes: What the user should be told once: images resized, files skipped.
-        has_eight_bits: Whether the pixels are known to reach from 0, black, to 255, white, however few of them do.
-        set_aside: Splits that were taken from the training images.
-        origin: Arguments of `Task.of` that made it, see `kgrow.task.origin`.
+        notes: Notes for the user, each shown once: images resized, files skipped.
+        has_eight_bits: Whether the pixels are known to range from 0, black, to 255, white, even if few reach these
+            values.
+        set_aside: Names of the splits that were taken from the training images.
+        origin: Arguments of `Task.of` that made it; see `kgrow.task.origin`.
 
     Example:
         >>> task = Task.of("digits")
@@ -100,13 +101,13 @@ class Task:
         on_progress: Callable[[str], None] = lambda sentence: None,
         download: bool = True,
     ) -> "Task":
-        """Makes a task of almost anything.
+        """Makes a task from almost any data.
 
-        Whatever splits the source does not give are set aside from its training images, stratified: of arrays, data
-        sets, sequences and folders 20% for the test and 15% for validation; of a TFDS data set 10% for validation, and
-        its validation split is the test split when it has no other. Pixels stay raw: uint8 if all are whole numbers in
-        0..255, else float32. Images that differ in size are resized to their median size, at most 96 pixels long;
-        files larger than that are reduced to it too.
+        Splits that the source does not have are taken from its training images, stratified. For arrays, data sets,
+        sequences and folders this is 20% for the test and 15% for validation. For a TFDS data set it is 10% for
+        validation, and its validation split is the test split when it has no other. Pixels stay raw: uint8 if all are
+        whole numbers in 0..255, else float32. Images that differ in size are resized to their median size, at most 96
+        pixels long; larger files are reduced to it too.
 
         Args:
             source: One of
@@ -124,25 +125,25 @@ class Task:
                 Images are `(height, width)` or `(height, width, channels)`, labels class indices from 0 or one-hot. A
                 string is a folder if that folder exists and the string looks like a path (has a separator, or starts
                 with "." or "~") or names no data set, or if that folder has sub-folders with images.
-            name: What reports call it; None takes it from the source.
-            validation_data: Validation split in place of the source's own: anything `source` may be but a name.
-            validation_split: Share of the training images set aside for validation, in (0, 1), in place of those above.
-            test_data: Test split, likewise.
-            data_dir: Where TFDS keeps its data; None is its default, which follows TFDS_DATA_DIR.
-            image_size: Side, or height and width, that every image is resized to.
-            seed: Decides which images are set aside.
-            cache_bytes: Pixels above this size live in a temporary file instead of memory.
-            class_names: Names of the classes, in the order of the labels; for a folder, its order. None takes those
-                that the source carries, such as `class_names` or `class_indices`, or else numbers them.
-            on_progress: Called with a sentence after some seconds of reading, and then ever more rarely.
+            name: Name in reports; None takes it from the source.
+            validation_data: Validation split that replaces the source's own: anything `source` may be except a name.
+            validation_split: Fraction of the training images for validation, in (0, 1), instead of the default above.
+            test_data: Test split that replaces the source's own, of the same kinds.
+            data_dir: Directory of TFDS's data; None is its default, which follows TFDS_DATA_DIR.
+            image_size: Side, or height and width, to which every image is resized.
+            seed: Random seed of the division into splits.
+            cache_bytes: Largest size of pixels in memory, in bytes; more go to a temporary file.
+            class_names: Names of the classes, in the order of the labels; for a folder, its order. None takes the names
+                from the source, such as `class_names` or `class_indices`, or else numbers them.
+            on_progress: Function called with a sentence after some seconds of reading, and then less and less often.
             download: Whether a TFDS data set that is not on this machine may be downloaded.
 
         Returns:
-            The task. What the user should know is in its `notes`.
+            The task. Its `notes` contain messages for the user.
 
         Raises:
-            ValueError: If the data cannot be learned from as it is; the message says what to do.
-            TypeError: If the source is nothing of the above.
+            ValueError: If the data cannot be used for training; the message says what to do.
+            TypeError: If the source is not one of these kinds.
             FileNotFoundError: If a folder does not exist.
         """
         if isinstance(source, cls):
@@ -217,7 +218,7 @@ class Task:
 
     @functools.cached_property
     def pixel_range(self) -> tuple[float, float]:
-        """Smallest and largest value that raw pixels are meant to take, judged by the training images if not known."""
+        """Smallest and largest possible value of raw pixels, estimated from the training images if not known."""
         if self.has_eight_bits:
             return 0.0, 255.0
         pieces = [self.train.images[rows] for rows in slices(len(self.train), self.train.images[0].nbytes)]
@@ -225,7 +226,7 @@ class Task:
 
     @functools.cached_property
     def overview(self) -> tuple[str, ...]:
-        """What a search says of its data before it begins: sizes, classes, copies, and what is doubtful."""
+        """A description of the data for the start of a search: sizes, classes, copies, and doubts."""
         return describe(self)
 
     @functools.cached_property

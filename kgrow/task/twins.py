@@ -1,12 +1,12 @@
-"""Finds images that nearly equal others: compressed once more, brightened a little, scaled and scaled back."""
+"""Detection of nearly equal images: compressed again, slightly brightened, or scaled and scaled back."""
 
 import numpy as np
 
 from kgrow.task.split import slices
 
-# A thumbnail has a column more than rows: its hash compares each pixel with the next one of its row.
+# A thumbnail has one more column than rows: its hash compares each pixel with the next one of its row.
 ROWS, COLUMNS = 8, 9
-# As shares of the range of pixels: compression and rounding change less.
+# Fractions of the range of pixels: compression and rounding change less.
 SMALLEST_STEP, LARGEST_DEVIATION = 0.02, 0.03
 MOST_COMPARED = 8
 
@@ -15,8 +15,8 @@ def thumbnails(images: np.ndarray, pixel_range: tuple[float, float]) -> np.ndarr
     """Reduces images to gray ones of 8 rows and 9 columns, each pixel the mean of an area.
 
     Args:
-        images: `(num_examples, height, width, channels)`.
-        pixel_range: What becomes 0 and 1.
+        images: Images, `(num_examples, height, width, channels)`.
+        pixel_range: Pixel values that become 0 and 1.
 
     Returns:
         float32 `(num_examples, 8, 9)`.
@@ -31,10 +31,10 @@ def thumbnails(images: np.ndarray, pixel_range: tuple[float, float]) -> np.ndarr
 
 
 def near_twins(small: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Tells which images nearly equal one of the others.
+    """Returns which images nearly equal one of the others.
 
-    Candidates are those that share a half of the difference hash, 64 bits that tell where an image brightens from left
-    to right. Their thumbnails must agree too. At most eight candidates per half are compared, which bounds the time:
+    Candidates share one half of the difference hash, 64 bits that mark where an image becomes brighter from left to
+    right. Their thumbnails must agree too. At most eight candidates per half are compared, which bounds the time:
     thousands of flat images have one hash.
 
     Args:
@@ -57,7 +57,7 @@ def near_twins(small: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _means(side: int, num_areas: int) -> np.ndarray:
-    """Returns the matrix that takes the mean of each area of a side, float32 `(num_areas, side)`."""
+    """Returns the matrix that computes the mean of each area of a side, float32 `(num_areas, side)`."""
     matrix = np.zeros((num_areas, side), np.float32)
     for area in range(num_areas):
         start = area * side // num_areas

@@ -1,4 +1,4 @@
-"""Walks folders of image files: never in circles, never through the system, and tells what it leaves out."""
+"""Listing of image files in folders, without cycles and system folders, with notes on what is left out."""
 
 import os
 import stat
@@ -22,10 +22,10 @@ ASTRAY = ("link", "that could lead in circles or through the system")
 
 
 class LeftOut:
-    """What is not read below a folder, with the reasons.
+    """The files and folders that are not read below a folder, with the reasons.
 
     Args:
-        root: Folder that the names are relative to.
+        root: Folder to which the names are relative.
     """
 
     def __init__(self, root: Path) -> None:
@@ -34,12 +34,12 @@ class LeftOut:
         self._known: set[str] = set()
 
     def add(self, noun: str, reason: str, path: Path) -> None:
-        """Adds a file or folder; of several reasons the first counts.
+        """Adds a file or folder; only its first reason counts.
 
         Args:
-            noun: What it is, such as "folder".
-            reason: Goes on from the noun, such as "without images".
-            path: Where it lies.
+            noun: Kind of entry, such as "folder".
+            reason: Text that continues after the noun, such as "without images".
+            path: Path of the entry.
         """
         name = path.relative_to(self.root).as_posix()
         if name not in self._known:
@@ -47,7 +47,7 @@ class LeftOut:
             self._names.setdefault((noun, reason), []).append(name)
 
     def notes(self) -> list[str]:
-        """Words what was left out, a sentence for each reason."""
+        """Returns a sentence about the entries left out for each reason."""
         return [
             f"Left out {counted(len(names), noun)} {reason}: {list_some(names)}."
             for (noun, reason), names in self._names.items()
@@ -57,13 +57,13 @@ class LeftOut:
 def list_images(folder: Path, left_out: LeftOut) -> Iterator[Path]:
     """Lists the image files below a folder, at any depth, without opening them.
 
-    Links to folders are followed, save those that could lead to far more than was meant: to the top of a file system or
-    a folder directly below it, to a home directory, to the folder of the data set or one above it, or from within a
-    folder that is itself a link's target.
+    Links to folders are followed, except those that could lead to far more files than intended: to the top of a file
+    system or a folder directly below it, to a home directory, to the folder of the data set or one above it, or from
+    within a folder that is itself a link's target.
 
     Args:
         folder: Folder of one class.
-        left_out: Receives whatever is no image or cannot be read.
+        left_out: Collector of files that are not images or cannot be read.
 
     Yields:
         Paths of regular files, in the order of their names.
@@ -80,7 +80,7 @@ def list_images(folder: Path, left_out: LeftOut) -> Iterator[Path]:
 
 
 def _read(folder: Path, seen: set[tuple[int, int]], left_out: LeftOut) -> tuple[list[Path], list[Path]]:
-    """Returns the images and the folders in a folder, none if it was seen or is not to be read."""
+    """Returns the images and the folders in a folder; empty if it was already seen or must not be read."""
     try:
         identity, names = folder.stat(), sorted(os.listdir(folder))
     except OSError:
@@ -113,7 +113,7 @@ def _reason(path: Path, mode: int) -> tuple[str, str]:
 def _mode(path: Path) -> int:
     try:
         return path.stat().st_mode
-    except OSError:  # a broken link, or one to itself
+    except OSError:  # a broken link, or a link to itself
         return 0
 
 
@@ -124,7 +124,7 @@ def _leads_astray(link: Path, root: Path) -> bool:
 
 
 def is_of_system(path: Path) -> bool:
-    """Tells whether a folder is the top of a file system, or one where files stand for something else.
+    """Returns whether a folder is the top of a file system, or one of special files.
 
     Args:
         path: Existing folder.

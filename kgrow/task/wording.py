@@ -1,4 +1,4 @@
-"""How numbers, shapes and lists are worded in messages."""
+"""Texts for numbers, shapes and lists in messages."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,23 @@ NUM_NAMED = 10
 
 
 def times(shape: Sequence[int]) -> str:
-    """Words a shape.
+    """Formats a shape.
 
     Args:
-        shape: Sides.
+        shape: Sides of the shape.
 
     Returns:
-        Such as "28x28x1".
+        Text such as "28x28x1".
     """
     return "x".join(str(side) for side in shape)
 
 
 def list_some(names: Sequence[str], figures: Sequence[object] | None = None) -> str:
-    """Words a list that may be long.
+    """Formats a list that may be long.
 
     Args:
-        names: What to list.
-        figures: What to say of each.
+        names: Names to list.
+        figures: Figure of each name.
 
     Returns:
         The first ten, quoted, with their figures, and the number of the rest.
@@ -35,14 +35,14 @@ def list_some(names: Sequence[str], figures: Sequence[object] | None = None) -> 
 
 
 def counted(number: int, noun: str) -> str:
-    """Words a number of things.
+    """Formats a number of things.
 
     Args:
-        number: How many.
-        noun: What, in the singular.
+        number: Number of things.
+        noun: Noun in the singular.
 
     Returns:
-        Such as "1 class" or "2 images".
+        Text such as "1 class" or "2 images".
     """
     ending = "es" if noun.endswith("s") else "s"
     return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"
@@ -52,9 +52,9 @@ def printable(text: str) -> str:
     """Makes a name of foreign files safe to show in a terminal.
 
     Args:
-        text: Name.
+        text: Name to show.
 
     Returns:
-        The name, with a space for each character that controls instead of being seen.
+        The name, with a space for each control character.
     """
     return "".join(character if character.isprintable() else " " for character in text)

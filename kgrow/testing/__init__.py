@@ -1,4 +1,4 @@
-"""Suites of what every implementation of an interface owes; pytest runs a subclass that names the implementation.
+"""Contract tests of every implementation of an interface; pytest runs a subclass that names the implementation.
 
 Example:
     >>> from kgrow.pruning import Magnitude

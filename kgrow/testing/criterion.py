@@ -1,4 +1,4 @@
-"""What every criterion owes."""
+"""The contract of every criterion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kgrow.testing import samples
 
 
 class CriterionContract:
-    """What every criterion owes; a subclass has one as `criterion`."""
+    """Tests of a criterion's contract; a subclass has the criterion as `criterion`."""
 
     criterion: ClassVar[Criterion]
 
@@ -42,7 +42,7 @@ class CriterionContract:
     @pytest.fixture(scope="class")
     @classmethod
     def scored(cls, subject: Criterion, batches: list) -> SimpleNamespace:
-        """Twice the scores, by equal but separate objects, and the network's state before and after."""
+        """The scores of two equal but separate objects, and the network's state before and after."""
         network = samples.varied_network()
         before = network.state()
         twice = [copy.copy(subject).saliency(network, batches, samples.cross_entropy) for _ in range(2)]
@@ -54,26 +54,26 @@ class CriterionContract:
         assert [score.shape for score in scored.first] == shapes
 
     def test_scores_are_finite_and_not_negative(self, scored: SimpleNamespace) -> None:
-        """Higher is better, and 0 the least."""
+        """Higher is better, and 0 is the smallest score."""
         assert all(np.isfinite(score).all() and (score >= 0).all() for score in scored.first)
 
     def test_scores_tell_connections_apart(self, scored: SimpleNamespace) -> None:
-        """A ranking that leaves most to chance is none."""
+        """A ranking that is mostly random is not useful."""
         flat = np.concatenate([score.ravel() for score in scored.first])
         assert len(np.unique(flat)) > flat.size / 2
 
     def test_scores_are_the_same_twice(self, scored: SimpleNamespace) -> None:
-        """A run that is taken up must prune as it would have."""
+        """A resumed run must prune like an uninterrupted one."""
         assert all(np.array_equal(first, second) for first, second in zip(scored.first, scored.second, strict=True))
 
     def test_scoring_changes_no_variable(self, scored: SimpleNamespace) -> None:
-        """The network is looked at only."""
+        """Scoring only reads the network."""
         assert all(np.array_equal(scored.after[name], value) for name, value in scored.before.items())
 
     def test_pruning_keeps_the_exact_count_of_the_best(
         self, subject: Criterion, scored: SimpleNamespace, batches: list
     ) -> None:
-        """What is kept follows from the scores."""
+        """The kept connections follow from the scores."""
         network = samples.varied_copy()
         sizes = [network.architecture.kernel_params(index) for index in range(3)]
         prune(network, {0: 0.5, 2: 0.25}, copy.copy(subject), batches, samples.cross_entropy)
@@ -86,7 +86,7 @@ class CriterionContract:
             assert np.array_equal(kernels[index].mask, mask)
 
     def test_pruning_changes_no_weight_it_keeps(self, subject: Criterion, batches: list) -> None:
-        """Only masks are set, and what they cover."""
+        """Only masks and the weights that they remove change."""
         network = samples.varied_copy()
         before = network.state()
         prune(network, {0: 0.5, 1: 0.5, 2: 0.5}, subject, batches, samples.cross_entropy)
@@ -98,6 +98,6 @@ class CriterionContract:
                 assert np.array_equal(value, before[variable])
 
     def test_criterion_is_a_value(self, subject: Any) -> None:
-        """Equal arguments make equal criteria; a run directory is known by their text."""
+        """Equal arguments make equal criteria; a run directory identifies them by their text."""
         assert type(subject)(**vars(subject)) == subject
         assert repr(copy.copy(subject)) == repr(subject)

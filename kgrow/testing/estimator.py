@@ -1,4 +1,4 @@
-"""What every estimator owes."""
+"""The contract of every estimator."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ RATIOS = ((0.5, 0.6), (0.25, 0.3))
 
 
 class InterruptError(Exception):
-    """What a test throws into a search."""
+    """An exception with which a test interrupts a search."""
 
 
 class Recorder(Observer):
-    """Remembers what was told, and interrupts once after so many steps."""
+    """Records notifications, and interrupts once after a given number of steps."""
 
     def __init__(self, interrupt_at: int | None = None) -> None:
         self.interrupt_at = interrupt_at
@@ -79,7 +79,7 @@ class Searched:
 
 
 def make(run: Run, estimator: Estimator, observer: Observer | None = None) -> Estimates:
-    """Returns what estimates in a run: four epochs of two steps, the last event before the third."""
+    """Returns the estimates of a run: four epochs of two steps, the last event before the third."""
     base = samples.tiny_settings()
     preset = dataclasses.replace(base.preset, epochs=4, batch_size=24, grow_epochs=(1,), prune_epochs=(1, 2))
     settings = dataclasses.replace(base, preset=preset)
@@ -90,7 +90,7 @@ def make(run: Run, estimator: Estimator, observer: Observer | None = None) -> Es
 
 
 def tried(estimates: Estimates, all_ratios: Sequence[tuple[float, ...]] = RATIOS) -> list[Proposal]:
-    """Returns the candidates that the suite tries."""
+    """Returns the candidates that the tests try."""
     (known,) = (known for (depth, *_), (_, known) in estimates.context.proposals.variants.items() if depth == 2)
     full = estimates.context.proposals.full
     return [
@@ -100,14 +100,14 @@ def tried(estimates: Estimates, all_ratios: Sequence[tuple[float, ...]] = RATIOS
 
 
 def search(estimates: Estimates) -> dict[int, Trial]:
-    """Returns what is found of them."""
+    """Returns the outcomes of the candidates."""
     for index, proposal in enumerate(tried(estimates)):
         estimates.train(index, proposal)
     return dict(estimates.found)
 
 
 class EstimatorContract:
-    """What every estimator owes; a subclass has one as `estimator`."""
+    """Tests of an estimator's contract; a subclass has the estimator as `estimator`."""
 
     estimator: ClassVar[Estimator]
 
@@ -140,7 +140,7 @@ class EstimatorContract:
         assert type(searched.estimator)(**vars(searched.estimator)) == searched.estimator
 
     def test_estimates_are_accuracies_and_say_what_they_are(self, searched: Searched) -> None:
-        """What is approximate is marked."""
+        """Approximate accuracies are marked."""
         for trial in searched.found.values():
             assert trial.val_accuracy is not None
             assert 0 <= trial.val_accuracy <= 1
@@ -150,13 +150,13 @@ class EstimatorContract:
             assert trial.epochs_trained <= trial.epochs
 
     def test_each_candidate_is_said_to_be_finished_once_per_accuracy(self, searched: Searched) -> None:
-        """The display hears of each accuracy once."""
+        """The display gets each accuracy once."""
         told = [(outcome["trial"], outcome["estimated"]) for outcome in searched.told.finished]
         assert len(told) == len(set(told))
         assert {trial for trial, _ in told} == {"0000", "0001"}
 
     def test_the_best_are_trained_in_full_whatever_was_estimated(self, searched: Searched) -> None:
-        """Only what was trained in full can win."""
+        """Only a candidate that was trained in full can win."""
         assert len(RATIOS) <= FINALISTS
         assert sorted(searched.estimates.trials.ranked()) == [0, 1]
         for trial in searched.estimates.outcomes:
@@ -164,7 +164,7 @@ class EstimatorContract:
             assert searched.estimates.trials.directory(int(trial.trial)).has(BEST)
 
     def test_search_that_is_interrupted_finds_the_same(self, searched: Searched, tmp_path: Path) -> None:
-        """A search that was killed goes on."""
+        """A search that was killed resumes."""
         with Run.open(tmp_path / "search", {}) as run:
             with pytest.raises(InterruptError):
                 search(make(run, searched.estimator, Recorder(interrupt_at=searched.steps - 3)))
@@ -173,7 +173,7 @@ class EstimatorContract:
     def test_search_that_is_started_again_after_its_end_is_told_the_same_and_trains_nothing(
         self, searched: Searched
     ) -> None:
-        """What is known is not computed anew."""
+        """Known results are not computed again."""
         observer = Recorder()
         again = make(searched.run, searched.estimator, observer)
         assert search(again) == searched.found
@@ -193,7 +193,7 @@ class EstimatorContract:
             estimates.directory(2).remove(name)
 
     def test_other_candidate_under_a_known_number_is_refused(self, searched: Searched) -> None:
-        """Files of other candidates are not taken."""
+        """Files of other candidates are not used."""
         estimates = make(searched.run, searched.estimator)
         with pytest.raises(ValueError, match="must propose what it proposed before the search was interrupted"):
             estimates.train(0, tried(estimates)[1])
@@ -201,7 +201,7 @@ class EstimatorContract:
     def test_time_that_is_over_stops_the_search_and_keeps_what_is_known(
         self, searched: Searched, tmp_path: Path
     ) -> None:
-        """The clock is looked at."""
+        """The deadline is respected."""
         with Run.open(tmp_path / "search", {}) as run:
             estimates = make(run, searched.estimator)
             stopped = estimates.train(0, tried(estimates)[0], deadline=0.0)
@@ -211,7 +211,7 @@ class EstimatorContract:
             assert not estimates.directory(0).has(ESTIMATE)
 
     def test_finished_search_leaves_no_files_of_the_estimator(self, searched: Searched) -> None:
-        """Last, as it ends what the others look at."""
+        """Runs last, because it ends the search that the other tests use."""
         searched.estimates.finish()
         assert not list((searched.run.path / FOLDER).rglob("*"))
         assert not list(searched.run.path.glob("prefixes/*"))

@@ -1,4 +1,4 @@
-"""What every exporter owes."""
+"""The contract of every exporter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADS = (0, 2)
 
 
 class ExporterContract:
-    """What every exporter owes; a subclass has one as `exporter`."""
+    """Tests of an exporter's contract; a subclass has the exporter as `exporter`."""
 
     exporter: ClassVar[Exporter]
 
@@ -29,12 +29,12 @@ class ExporterContract:
     @pytest.fixture(scope="class")
     @classmethod
     def model(cls, subject: Exporter) -> bytes:
-        """Two heads of a network, converted."""
+        """Two converted heads of a network."""
         network = samples.varied_network()
         return subject.convert(network, HEADS, "uint8", samples.noise(network, 64))
 
     def test_signature_has_the_wanted_heads_with_static_shapes(self, model: bytes) -> None:
-        """What files are cut of."""
+        """Files are cut from this model."""
         runner = open_interpreter(model).get_signature_runner("serving_default")
         image = runner.get_input_details()["image"]
         assert (image["shape_signature"].tolist(), image["dtype"]) == ([1, 8, 8, 3], np.uint8)
@@ -53,7 +53,7 @@ class ExporterContract:
             assert np.mean(np.abs(found - expected)) < 0.05 * np.std(expected)
 
     def test_error_of_a_layer_is_that_of_the_network_with_its_kernel_as_stored(self, subject: Exporter) -> None:
-        """An error message names the layer that costs most."""
+        """An error message names the most sensitive layer."""
         network = samples.varied_network()
         errors = subject.layer_errors(network, samples.noise(network, 16))
         names = [op.name for op in network.architecture.kernels()]
@@ -61,20 +61,20 @@ class ExporterContract:
         kernels = [network.state()[f"{name}/kernel"] for name in names]
         changed = [bool(np.any(subject.stored(kernel) != kernel)) for kernel in kernels]
         for name, is_changed in zip(names, changed, strict=True):
-            is_read = not name.startswith(("block_0/head", "block_1/head"))  # by the last head
+            is_read = not name.startswith(("block_0/head", "block_1/head"))  # read by the last head
             assert (errors[name] > 0) == (is_changed and is_read)
 
     def test_network_is_left_alone(self, subject: Exporter) -> None:
-        """The network is looked at only, and its pruned weights count as zero."""
+        """The exporter only reads the network, and its pruned weights count as zero."""
         network = samples.varied_copy()
-        network.kernels()[0].mask.assign(network.kernels()[0].mask * 0.0)  # whose weights are not zero yet
+        network.kernels()[0].mask.assign(network.kernels()[0].mask * 0.0)  # its weights are not zero yet
         before = network.state()
         subject.convert(network, (2,), "uint8", samples.noise(network, 16))
         after = network.state()
         assert all(np.array_equal(before[name], after[name]) for name in before)
 
     def test_conversion_prints_nothing(self, subject: Exporter, capfd: pytest.CaptureFixture) -> None:
-        """The terminal belongs to the search."""
+        """The terminal is reserved for the search."""
         network = samples.tiny_network()
         subject.convert(network, (1,), "float32", samples.noise(network, 16).astype(np.float32))
         assert capfd.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""What every operator owes."""
+"""The contract of every operator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def network_around(operator: Operator, shapes: Sequence[Shape]) -> GrowingNetwor
 
     Args:
         operator: Operator of the node.
-        shapes: (6, 5, channels) of a map, (1, 1, channels) of one position, or (channels,) of a vector.
+        shapes: Shapes that the node reads: (6, 5, channels) of a map, (1, 1, channels) of one position, or (channels,)
+            of a vector.
     """
     generator, nodes, inputs = np.random.default_rng(0), [], []
     for number, shape in enumerate(shapes):
@@ -47,7 +48,7 @@ def network_around(operator: Operator, shapes: Sequence[Shape]) -> GrowingNetwor
 
 
 def images(number: int = 3) -> np.ndarray:
-    """Returns what such a network reads."""
+    """Returns images for such a network."""
     return np.random.default_rng(1).normal(15, 6, (number, *SIDES, CHANNELS)).astype(np.float32)
 
 
@@ -58,7 +59,7 @@ def outputs(network: GrowingNetwork, pixels: np.ndarray | None = None) -> dict[s
 
 
 class OperatorContract:
-    """What every operator owes; a subclass has one as `operator`, and the shapes that it reads as `shapes`."""
+    """Tests of an operator's contract; a subclass has the operator as `operator`, and its input shapes as `shapes`."""
 
     operator: ClassVar[Operator]
     shapes: ClassVar[tuple[Shape, ...]]
@@ -81,7 +82,7 @@ class OperatorContract:
         assert [k.weight.shape for k in network.kernels()] == [k.kernel_shape for k in architecture.kernels()]
 
     def test_device_computes_what_the_layer_does(self, subject: Any) -> None:
-        """What is exported is what was trained."""
+        """The exported network computes the same as the trained one."""
         network = network_around(*subject)
         values = {IMAGE: tf.constant(images() - np.array([10.0, 20.0], np.float32))}
         for step in device_steps(network.architecture, network.state()):
@@ -91,13 +92,13 @@ class OperatorContract:
         np.testing.assert_allclose(values["logits"], network(images(), training=False)[0], rtol=1e-4, atol=1e-4)
 
     def test_it_survives_json(self, subject: Any) -> None:
-        """A run directory holds it as text."""
+        """A run directory stores it as text."""
         operator, shapes = subject
         node = Node("node", operator, tuple(f"source_{number}" for number in range(len(shapes))))
         assert Node.from_json(json.loads(json.dumps(node.to_json())), "node") == node
 
     def test_a_constant_is_one_and_what_is_no_constant_is_not_called_one(self, subject: Any) -> None:
-        """Removing what does nothing rests on that."""
+        """The removal of constant parts depends on it."""
         operator, shapes = subject
         network = network_around(operator, shapes)
         state = network.state()
@@ -114,7 +115,7 @@ class OperatorContract:
         np.testing.assert_allclose(values[0][known], constants[known], rtol=1e-5, atol=1e-5)
 
     def test_channels_that_are_not_read_change_nothing(self, subject: Any) -> None:
-        """Removing what nothing reads rests on that."""
+        """The removal of unread channels depends on it."""
         operator, shapes = subject
         network = network_around(operator, shapes)
         state = network.state()

@@ -1,4 +1,4 @@
-"""What every structure policy owes."""
+"""The contract of every structure policy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RATIOS = (0.5, 0.6)
 
 
 class InterruptError(Exception):
-    """What a test throws into a life."""
+    """An exception with which a test interrupts a training."""
 
 
 class Interrupter(Observer):
@@ -39,7 +39,7 @@ class Interrupter(Observer):
 
 
 class PolicyContract:
-    """What every structure policy owes; a subclass has one as `policy`.
+    """Tests of a structure policy's contract; a subclass has the policy as `policy`.
 
     It decides for a network of two blocks that is trained for six epochs and pruned before epochs 1 and 3.
     """
@@ -60,17 +60,17 @@ class PolicyContract:
     @pytest.fixture(scope="class")
     @classmethod
     def forks(cls) -> list[Snapshot]:
-        """Snapshots of where others may part from the life."""
+        """Snapshots of the points where other runs may fork."""
         return []
 
     @pytest.fixture(scope="class")
     @classmethod
     def lived(cls, tmp_path_factory: pytest.TempPathFactory, forks: list[Snapshot]) -> Any:
-        """A whole life under the policy."""
+        """A complete training under the policy."""
         return cls._lives(tmp_path_factory.mktemp("lived"), copy.copy(cls.policy), on_fork=forks.append)
 
     def test_policy_ends_with_a_settled_network_that_answers(self, lived: Any) -> None:
-        """Else no epoch counts."""
+        """Otherwise no epoch counts."""
         assert lived.events[-1]["is_settled"]
         assert lived.arrays
         logits = lived.network.logits(samples.tiny_task().validation.images)
@@ -78,7 +78,7 @@ class PolicyContract:
         assert np.isfinite(logits).all()
 
     def test_interrupted_life_ends_as_an_unbroken_one(self, lived: Any, tmp_path: Path) -> None:
-        """The policy is asked again, and by another object: what it decides depends on what it is shown alone."""
+        """The policy is asked again, and as another object: its decisions may depend only on the state."""
         for epoch in (2, 4):
             with pytest.raises(InterruptError):
                 self._lives(tmp_path, copy.copy(self.policy), Interrupter(epoch))
@@ -90,7 +90,7 @@ class PolicyContract:
     def test_life_that_starts_from_a_fork_ends_as_an_unbroken_one(
         self, lived: Any, forks: list[Snapshot], tmp_path: Path
     ) -> None:
-        """Trials share what they have in common."""
+        """Trials share their common training."""
         if not forks:
             pytest.skip("it changes nothing after the first epoch")
         again = self._lives(tmp_path, copy.copy(self.policy), start=forks[-1])
@@ -98,7 +98,7 @@ class PolicyContract:
         assert all(np.array_equal(again.arrays[name], value) for name, value in lived.arrays.items())
 
     def test_looking_changes_nothing(self, lived: Any) -> None:
-        """It proposes; others act."""
+        """The policy proposes changes; the run makes them."""
         before = lived.network.state()
         settings = dataclasses.replace(samples.tiny_settings(), growth=self.policy)
         decisions = Decisions(settings.policies[:1], samples.tiny_architecture(), RATIOS, settings.preset.epochs)
@@ -110,7 +110,7 @@ class PolicyContract:
         assert all(np.array_equal(lived.network.state()[name], value) for name, value in before.items())
 
     def test_policy_is_a_value(self) -> None:
-        """Equal arguments make equal policies; a run directory is known by their text."""
+        """Equal arguments make equal policies; a run directory identifies them by their text."""
         policy: Any = self.policy
         assert type(policy)(**vars(policy)) == policy
         assert repr(copy.copy(policy)) == repr(policy)

@@ -1,6 +1,6 @@
-"""A task that is learned in seconds, and networks that are built in less: what the suites and the tests share.
+"""A task that is learned in seconds and networks that are built faster, shared by the contract tests and the tests.
 
-All are made once; look at them, change copies.
+All are made once; read them, and change only copies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCALING = Scaling((128.0, 128.0, 128.0), (64.0, 64.0, 64.0))
 
 
 def bright_channels(num_images: int, seed: int) -> Split:
-    """Returns noise whose brightest colour channel is the class."""
+    """Returns images of noise whose brightest color channel is the class."""
     generator = np.random.default_rng(seed)
     labels = (np.arange(num_images) % 3).astype(np.int32)
     images = generator.integers(0, 150, (num_images, 8, 8, 3))
@@ -54,7 +54,7 @@ def tiny_task() -> Task:
 
 @functools.cache
 def tiny_architecture() -> Architecture:
-    """Returns two blocks of one small convolution each: for what trains."""
+    """Returns two blocks of one small convolution each, for tests that train."""
     return of_cells(
         (8, 8, 3),
         3,
@@ -65,7 +65,7 @@ def tiny_architecture() -> Architecture:
 
 @functools.cache
 def varied_architecture() -> Architecture:
-    """Returns three blocks with every kind of cell, join and shortcut: for what only looks."""
+    """Returns three blocks with every kind of cell, join and shortcut, for tests without training."""
 
     def residual(filters: int, **options: Any) -> Cell:
         return Cell("residual", filters, hidden_filters=3, **options)
@@ -91,7 +91,7 @@ def varied_architecture() -> Architecture:
 
 @functools.cache
 def tiny_network() -> GrowingNetwork:
-    """Returns a fresh network of the tiny architecture."""
+    """Returns a new network of the tiny architecture."""
     from kgrow.network import GrowingNetwork
 
     return GrowingNetwork(tiny_architecture(), seed=3)
@@ -109,7 +109,7 @@ def varied_network() -> GrowingNetwork:
             variable.assign(generator.uniform(0.5, 1.5, variable.shape))
         elif name.endswith(("beta", "bias", "moving_mean")):
             variable.assign(generator.normal(0, 0.2, variable.shape))
-    spreads = (0.6, 3.0, 2.0)  # of the logits over images: each head leads on some
+    spreads = (0.6, 3.0, 2.0)  # of the logits over images: each head is the most confident on some
     for block, logits, spread in zip(network.blocks, network.logits(noise(network)), spreads, strict=True):
         kernel = block.kernels()[-1].weight
         kernel.assign(spread / np.std(logits, axis=0).mean() * kernel)
@@ -122,7 +122,7 @@ def _workbench() -> GrowingNetwork:
 
 
 def varied_copy() -> GrowingNetwork:
-    """Returns a copy of `varied_network` to change in any way but growing; the next call puts it back."""
+    """Returns a copy of `varied_network` that may be changed but not grown; the next call restores it."""
     _workbench().load_state(varied_network().state())
     return _workbench()
 
@@ -140,7 +140,7 @@ def tiny_settings() -> Settings:
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:
-    """Returns the loss of `Criterion.saliency` with all heads weighted alike."""
+    """Returns the loss of `Criterion.saliency` with equal weights of all heads."""
     from kgrow._keras import tf
 
     losses = [tf.nn.sparse_softmax_cross_entropy_with_logits(labels, head) for head in logits]
@@ -149,7 +149,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 @contextlib.contextmanager
 def eagerly() -> Iterator[None]:
-    """Runs traced functions as plain Python: for what builds many networks and calls each once or twice."""
+    """Runs traced functions as plain Python: for tests that build many networks and call each once or twice."""
     from kgrow._keras import tf
 
     tf.config.run_functions_eagerly(True)

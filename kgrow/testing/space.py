@@ -1,4 +1,4 @@
-"""What every search space owes."""
+"""The contract of every search space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHAPES: list[Shape] = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3), (100, 6
 
 
 class SpaceContract:
-    """What every search space owes; a subclass has one as `space`."""
+    """Tests of a search space's contract; a subclass has the space as `space`."""
 
     space: ClassVar[SearchSpace]
 
@@ -40,7 +40,7 @@ class SpaceContract:
 
     @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
     def test_every_map_is_read_and_every_side_stays_positive(self, subject: SearchSpace, input_shape: Shape) -> None:
-        """Nothing is computed for nobody."""
+        """No map is computed without a reader."""
         architecture = subject.build(input_shape, 10)
         answers = {architecture.logits(head) for head in range(len(architecture.blocks))}
         assert {name for name, readers in architecture.readers.items() if not readers} == answers
@@ -48,7 +48,7 @@ class SpaceContract:
 
     @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
     def test_heads_read_a_map_that_their_grid_covers(self, subject: SearchSpace, input_shape: Shape) -> None:
-        """A head pools what its block gives."""
+        """A head pools the output of its block."""
         architecture = subject.build(input_shape, 10)
         for index, block in enumerate(architecture.blocks):
             height, width, channels = architecture.shapes[block.head[0].inputs[0]]
@@ -61,7 +61,7 @@ class SpaceContract:
     def test_building_twice_and_through_text_gives_an_equal_architecture(
         self, subject: SearchSpace, input_shape: Shape
     ) -> None:
-        """A run directory is known by the text."""
+        """A run directory identifies the architecture by its text."""
         architecture = subject.build(input_shape, 10)
         assert subject.build(input_shape, 10) == architecture
         assert Architecture.from_json(json.loads(json.dumps(architecture.to_json()))) == architecture
@@ -76,7 +76,7 @@ class SpaceContract:
     def test_every_offered_network_can_be_built_and_narrower_ones_cost_less(
         self, subject: SearchSpace, input_shape: Shape
     ) -> None:
-        """Widths fall from 1, and costs with them."""
+        """Widths decrease from 1, and costs with them."""
         assert subject.widths[0] == 1.0
         assert list(subject.widths) == sorted(set(subject.widths), reverse=True)
         for links in subject.links:
@@ -92,7 +92,7 @@ class SpaceContract:
 
     @pytest.mark.parametrize("input_shape", SHAPES[:2], ids=str)
     def test_initial_values_fit_the_network(self, subject: SearchSpace, input_shape: Shape) -> None:
-        """What starts with given values is built as usual."""
+        """A network with given initial values is built as usual."""
         for width, links in itertools.product(subject.widths, subject.links):
             architecture = subject.build(input_shape, 10, width=width, links=links)
             values = started_by(subject, architecture)

@@ -1,4 +1,4 @@
-"""One step, one loop and one loss for every training."""
+"""The step, the loop and the loss of all trainings."""
 
 from kgrow.training.best import accuracy_to_reach
 from kgrow.training.clock import OutOfTimeError

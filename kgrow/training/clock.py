@@ -1,18 +1,18 @@
-"""The time that training may take."""
+"""The time limit of training."""
 
 import time
 
 
 class OutOfTimeError(TimeoutError):
-    """The time allowed is over; the run can be resumed."""
+    """An error for the end of the allowed time; the run can be resumed."""
 
 
 def check_time(deadline: float, epoch: int) -> None:
-    """Raises OutOfTimeError if the time allowed is over.
+    """Raises OutOfTimeError if the allowed time is over.
 
     Args:
-        deadline: Of `time.monotonic()`.
-        epoch: The epoch that does not end or begin any more.
+        deadline: `time.monotonic()` value at which the allowed time ends.
+        epoch: Number of the epoch that cannot end or begin.
     """
     if time.monotonic() > deadline:
         raise OutOfTimeError(f"The time allowed ended before epoch {epoch} did; the last checkpoint is kept.")

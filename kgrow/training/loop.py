@@ -1,4 +1,4 @@
-"""`EpochLoop`: the loop of every training, which goes on where it was interrupted."""
+"""`EpochLoop`: the loop of every training, which can resume after an interruption."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from kgrow.training.clock import check_time
 from kgrow.training.observer import Observer
 
 CHECKPOINT = "checkpoint.npz"
-Self = TypeVar("Self", bound="EpochLoop")  # typing has its own from Python 3.11 on
+Self = TypeVar("Self", bound="EpochLoop")  # available in typing from Python 3.11 on
 
 
 class EpochLoop(abc.ABC):
-    """Trains epoch by epoch, and writes between two of them all that the next one depends on.
+    """Trains epoch by epoch, and writes a checkpoint between two of them.
 
     Args:
-        num_epochs: Length of the training.
-        observer: Told of every step.
-        name: How the observer knows the training.
+        num_epochs: Number of epochs of the training.
+        observer: Observer that is notified of every step.
+        name: Name of the training for the observer.
     """
 
     def __init__(self, num_epochs: int, observer: Observer | None = None, name: str = ""):
@@ -31,23 +31,23 @@ class EpochLoop(abc.ABC):
     @property
     @abc.abstractmethod
     def num_steps(self) -> int:
-        """Steps of an epoch."""
+        """The number of steps of an epoch."""
 
     def begin_epoch(self, epoch: int) -> None:  # noqa: B027 - most trainings change nothing between epochs
         """Makes the changes that are due before an epoch (0-based)."""
 
     @abc.abstractmethod
     def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
-        """Trains for an epoch and looks at what it has come to.
+        """Trains for an epoch and evaluates the result.
 
         Args:
-            epoch: 0-based.
-            on_step: To be called after each step with the number of steps done.
+            epoch: Number of the epoch, from 0.
+            on_step: Function to call after each step with the number of steps done.
         """
 
     @abc.abstractmethod
     def save(self, epoch: int) -> None:
-        """Writes the checkpoint after so many epochs."""
+        """Writes the checkpoint after `epoch` epochs."""
 
     def go_on(
         self: Self,
@@ -57,17 +57,17 @@ class EpochLoop(abc.ABC):
         deadline: Callable[[], float] = lambda: float("inf"),
         stop: Callable[[Self], bool] | None = None,
     ) -> int:
-        """Trains on to the end.
+        """Continues the training to the end.
 
         Args:
-            epoch: Epochs trained so far.
-            end: Where to end, if that is before `num_epochs`.
-            deadline: Returns the `time.monotonic()` at which training stops, after the step at hand; asked before each
-                epoch.
-            stop: Asked after every epoch whether training ends here.
+            epoch: Number of epochs trained so far.
+            end: Number of epochs to train, if below `num_epochs`.
+            deadline: Function that returns the `time.monotonic()` value at which training stops, after the current
+                step; called before each epoch.
+            stop: Function called after every epoch; True ends the training.
 
         Returns:
-            The number of epochs trained, fewer than `end` if `stop` said so.
+            The number of epochs trained; fewer than `end` if `stop` ended the training.
 
         Raises:
             OutOfTimeError: If the deadline passed before the end.
@@ -95,13 +95,13 @@ class EpochLoop(abc.ABC):
 
 
 class ResumableLoop(EpochLoop):
-    """A loop whose checkpoint is what it says of itself.
+    """A loop whose checkpoint consists of its own state and progress.
 
     Args:
-        num_epochs: Length of the training.
-        folder: Where the checkpoint goes; None writes nothing.
-        observer: Told of every step.
-        name: How the observer knows the training.
+        num_epochs: Number of epochs of the training.
+        folder: Folder of the checkpoint; None writes nothing.
+        observer: Observer that is notified of every step.
+        name: Name of the training for the observer.
     """
 
     def __init__(self, num_epochs: int, folder: Run | None = None, observer: Observer | None = None, name: str = ""):
@@ -114,14 +114,14 @@ class ResumableLoop(EpochLoop):
 
     @abc.abstractmethod
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Assigns what `state` returned."""
+        """Assigns the values that `state` returned."""
 
     def progress(self) -> dict[str, Any]:
-        """Returns what the next epoch depends on besides, as plain JSON types."""
+        """Returns everything else that the next epoch depends on, as plain JSON types."""
         return {}
 
     def load_progress(self, progress: Mapping[str, Any]) -> None:
-        """Takes over what `progress` returned."""
+        """Restores the values that `progress` returned."""
 
     def save(self, epoch: int) -> None:
         """See `EpochLoop.save`."""
@@ -129,7 +129,7 @@ class ResumableLoop(EpochLoop):
             self.folder.save_arrays(CHECKPOINT, self.state(), {"epoch": epoch, "progress": self.progress()})
 
     def restore(self) -> int:
-        """Goes back to the checkpoint and returns the epochs trained until then, 0 if there is none."""
+        """Restores the checkpoint and returns its number of trained epochs, 0 if there is none."""
         if self.folder is None or not self.folder.has(CHECKPOINT):
             return 0
         state, metadata = self.folder.load_arrays(CHECKPOINT, {"epoch": int, "progress": dict[str, Any]})

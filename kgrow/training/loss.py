@@ -10,7 +10,7 @@ import numpy as np
 from kgrow._keras import tf
 from kgrow.graph import Architecture
 
-# At which the last head teaches: its second guesses count, and do not drown the first one.
+# Temperature of the last head as a teacher: its lower-ranked classes count, without dominating the first one.
 TEMPERATURE = 2.0
 
 
@@ -22,14 +22,14 @@ def exit_weights(
     :math:`\tau_i(e) = \min(\tau_i^{max},\, 0.01 + e\,\tau_i^{max} / E)`.
 
     Args:
-        architecture: As grown so far.
-        epoch: 1-based.
-        epochs: Length of the run.
-        largest: The final weight of every head but the last; None for its relative depth: convolutions on the way
-            to it over all weight layers.
+        architecture: Architecture as grown so far.
+        epoch: Number of the epoch, from 1.
+        epochs: Number of epochs of the run.
+        largest: Final weight of every head except the last; None for its relative depth: the convolutions before it
+            over all weight layers.
 
     Returns:
-        float32 (heads,).
+        Loss weights, float32 (heads,).
 
     References:
         Kaya, Hong and Dumitras, ICML 2019, section 4.2 and the authors' released code.
@@ -44,7 +44,7 @@ def exit_weights(
 
 
 def relative_depths(architecture: Architecture) -> list[float]:
-    """Returns per head the weight layers before it, over those up to and including the last head's Dense layer."""
+    """Returns for each head the weight layers before it, over those up to and including the last head's Dense layer."""
     depths: dict[str, int] = {}
     kernels = {kernel.name for kernel in architecture.kernels()}
     for node in architecture.nodes:
@@ -63,17 +63,17 @@ def joint_loss(
 ) -> Any:
     r"""Returns the weighted sum over heads of the mean cross-entropy, in nats per example.
 
-    With distillation the internal classifiers learn from the last head too, which learns from the labels alone: a
-    share `d` of the loss of head `i` is :math:`T^2 H(p_{top}, p_i)` in place of :math:`H(y, p_i)`, both softmax at
-    temperature :math:`T = 2`; the last head is taken as constant.
+    With distillation the internal classifiers also learn from the last head, which learns from the labels alone. A
+    fraction `d` of the loss of head `i` is :math:`T^2 H(p_{top}, p_i)` instead of :math:`H(y, p_i)`, both softmax at
+    temperature :math:`T = 2`; the last head is treated as constant.
 
     Args:
-        logits: One (batch, num_classes) tensor per head.
-        labels: int32 (batch,).
-        weights: float32 (heads,).
-        label_smoothing: In [0, 1).
-        distillation: That share, in [0, 1].
-        class_weights: Factor of the loss of each example, by its class; None for 1.
+        logits: Logits, one (batch, num_classes) tensor per head.
+        labels: Labels, int32 (batch,).
+        weights: Loss weights of the heads, float32 (heads,).
+        label_smoothing: Label smoothing, in [0, 1).
+        distillation: Fraction `d`, in [0, 1].
+        class_weights: Loss factor of each example, by its class; None for 1.
 
     References:
         Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015,

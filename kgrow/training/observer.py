@@ -1,4 +1,4 @@
-"""`Observer`: who is told what a run does."""
+"""`Observer`: the interface for notifications of a run's events."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-Self = TypeVar("Self", bound="Observer")  # typing has its own from Python 3.11 on
+Self = TypeVar("Self", bound="Observer")  # available in typing from Python 3.11 on
 
 
 class Observer:
-    """Told about a search; this one says nothing. Displays override what they show.
+    """Receives the notifications of a search; this class ignores them. Displays override the methods they show.
 
-    A context manager, because a display may hold the terminal: the search runs inside `with observer:`.
+    It is a context manager, because a display may control the terminal: the search runs inside `with observer:`.
     """
 
     def __enter__(self: Self) -> Self:
@@ -25,27 +25,27 @@ class Observer:
         """Ends the display, also after an error or Ctrl-C."""
 
     def search_started(self, epochs: Sequence[int]) -> None:
-        """A search begins.
+        """Receives the start of a search.
 
         Args:
-            epochs: Per trial that is still to be trained, in order, the epochs that it trains itself: those it takes
-                over from another trial's snapshot are left out. The time left is estimated from it.
+            epochs: Number of epochs of each trial that is still to be trained, in order, without epochs that come from
+                another trial's snapshot. It is used to estimate the remaining time.
         """
 
     def time_limited(self, seconds: float) -> None:
-        """The search may still train for so many seconds."""
+        """Receives the number of seconds for which the search may still train."""
 
     def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> None:
-        """A trial begins or is taken up again."""
+        """Receives the start or the resumption of a trial."""
 
     def event(self, trial: str, event: Mapping[str, Any]) -> None:
-        """An event was appended to the trial's log."""
+        """Receives an event that was appended to the trial's log."""
 
     def progress(self, trial: str, epoch: int, done: int, total: int) -> None:
-        """So many of an epoch's steps are done."""
+        """Receives the number of an epoch's steps that are done."""
 
     def trial_finished(self, trial: str, outcome: Mapping[str, Any]) -> None:
-        """A trial has ended."""
+        """Receives the end of a trial."""
 
     def note(self, text: str) -> None:
-        """Something that the user should know, said once."""
+        """Receives a note for the user, once."""

@@ -14,26 +14,27 @@ Batches = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 class TrainingDivergedError(ArithmeticError):
-    """The loss is no longer a number."""
+    """An error for a loss that is no longer a number."""
 
 
 class TrainingStep:
-    """Changes the images, follows the gradient of the loss and keeps at zero what is pruned.
+    """Prepares the images, follows the gradient of the loss and keeps pruned weights at zero.
 
-    Under a `tf.distribute` strategy, whose scope variables and step are made and used in, each replica trains an equal
-    part of every batch. The step is that of one device, but for batch normalisation: each replica normalises by the
-    statistics of its own part, and the moving ones are the means of theirs.
+    Under a `tf.distribute` strategy, in whose scope variables and step must be made and used, each replica trains an
+    equal part of every batch. The step equals that of one device, except for batch normalisation: each replica
+    normalises by the statistics of its own part, and the moving statistics are the means over replicas.
 
     Args:
-        variables: What is trained, by name.
-        loss: Maps images, labels and further inputs to the mean loss, which is what is told.
-        optimizer: Fresh, with its clipping; every step gives it the rate.
-        prepare: Changes raw images by a seed, int32 (2,): scales and augments them.
-        decay: Coupled weight decay by name: the gradient of a weight gains that times the weight, before it is clipped.
-        penalty: Returns what the gradient is taken of besides the loss.
-        finish: Called after each step, in its graph: applies masks.
-        signature: Shapes of images, labels, seed and inputs; None traces anew for others.
-        seed: Of what `prepare` draws: that of a step depends on the seed and the step's number alone.
+        variables: Trained variables, by name.
+        loss: Function that maps images, labels and further inputs to the mean loss, which is reported.
+        optimizer: New optimizer, with its clipping; every step sets its learning rate.
+        prepare: Function that changes raw images by a seed, int32 (2,): scales and augments them.
+        decay: Coupled weight decay by name: before clipping, the gradient of a weight gains this factor times the
+            weight.
+        penalty: Function that returns a term whose gradient is added to the loss's, but which is not reported.
+        finish: Function called after each step, in its graph: applies masks.
+        signature: Shapes of images, labels, seed and inputs; with None other shapes are traced again.
+        seed: Random seed of the draws of `prepare`; those of a step depend only on the seed and the step's number.
     """
 
     def __init__(  # noqa: PLR0913 - what trainings differ in; all but three are keywords with a default
@@ -58,7 +59,7 @@ class TrainingStep:
 
     @property
     def num_traces(self) -> int:
-        """How often the step was traced."""
+        """Number of traces of the step."""
         return int(self._step.experimental_get_tracing_count())
 
     def __call__(self, images: Any, labels: Any, *inputs: Any) -> Any:
@@ -80,10 +81,10 @@ class TrainingStep:
 
         Args:
             batches: Raw images and labels.
-            rates: Maps the number of a batch to the learning rate.
-            inputs: Of the loss.
-            before_step: Called before every step.
-            on_step: Called after every step with the number of batches done.
+            rates: Function that maps the number of a batch to the learning rate.
+            inputs: Further inputs of the loss.
+            before_step: Function called before every step.
+            on_step: Function called after every step with the number of batches done.
         """
         losses = []
         for number, (images, labels) in enumerate(batches):
@@ -94,18 +95,18 @@ class TrainingStep:
         return float(np.mean([loss.numpy() for loss in losses]))
 
     def slots(self) -> dict[str, np.ndarray]:
-        """Returns all that the optimizer remembers from step to step, by numbers."""
+        """Returns the optimizer's state between steps, by number."""
         return {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(self.optimizer.variables)}
 
     def load_slots(self, state: Mapping[str, np.ndarray]) -> None:
-        """Assigns what `slots` returned."""
+        """Assigns the values that `slots` returned."""
         for index, variable in enumerate(self.optimizer.variables):
             variable.assign(state[f"optimizer/{index}"])
 
     def _whole(self, images: Any, labels: Any, seed: Any, *inputs: Any) -> Any:
         images = self._prepare(images, seed)
         loss = (self._replicas if self._is_distributed else self._update)(images, labels, *inputs)
-        self._finish()  # of all replicas at once: inside one, variables cannot be assigned
+        self._finish()  # for all replicas at once: inside one, variables cannot be assigned
         return loss
 
     def _replicas(self, images: Any, labels: Any, *inputs: Any) -> Any:
@@ -125,31 +126,31 @@ class TrainingStep:
         with tf.GradientTape() as tape:
             loss = self._loss(images, labels, *inputs)
             total = loss if self._penalty is None else loss + self._penalty()
-        # What a network has lost its last reader of has no gradient.
+        # A variable whose last reader was removed has no gradient.
         gradients = tape.gradient(total, variables, unconnected_gradients="zero")
         pairs = zip(gradients, variables, self._decay, strict=True)
         gradients = [gradient + decay * variable if decay else gradient for gradient, variable, decay in pairs]
-        if self._is_distributed:  # the optimizer adds up what the replicas give
+        if self._is_distributed:  # the optimizer sums the replicas' gradients
             gradients = [gradient / self._strategy.num_replicas_in_sync for gradient in gradients]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
 
 def half_cosine(progress: float) -> float:
-    """Returns the share of the learning rate at a part of a training in [0, 1], from 1 to 0."""
+    """Returns the factor of the learning rate at a progress in [0, 1] of a training, from 1 to 0."""
     return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
 def check_finite(epoch: int, loss: float, logits: np.ndarray | float = 0.0) -> None:
-    """Checks what an epoch has come to.
+    """Checks the results of an epoch.
 
     Args:
-        epoch: 0-based.
-        loss: Mean of its steps.
-        logits: Of the validation images after it.
+        epoch: Number of the epoch, from 0.
+        loss: Mean loss of its steps.
+        logits: Logits of the validation images after it.
 
     Raises:
-        TrainingDivergedError: If something is not finite.
+        TrainingDivergedError: If a value is not finite.
     """
     if not (math.isfinite(loss) and np.isfinite(logits).all()):
         raise TrainingDivergedError(

@@ -1,4 +1,4 @@
-"""What a network's logits are worth, head by head."""
+"""The accuracy and the loss of each head's logits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ def accuracy_per_head(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     """Returns each head's accuracy in [0, 1].
 
     Args:
-        logits: (heads, num_examples, num_classes).
-        labels: (num_examples,).
+        logits: Logits, (heads, num_examples, num_classes).
+        labels: Labels, (num_examples,).
     """
     return [float(np.mean(head.argmax(axis=-1) == labels)) for head in logits]
 
@@ -19,8 +19,8 @@ def loss_per_head(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     """Returns each head's mean cross-entropy in nats.
 
     Args:
-        logits: (heads, num_examples, num_classes), finite.
-        labels: (num_examples,).
+        logits: Logits, (heads, num_examples, num_classes), finite.
+        labels: Labels, (num_examples,).
     """
     shifted = np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True)
     right = np.take_along_axis(shifted, np.asarray(labels, np.int64)[np.newaxis, :, np.newaxis], axis=-1)[..., 0]

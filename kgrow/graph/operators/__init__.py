@@ -1,4 +1,4 @@
-"""The operators, a file each, and the table of them, which other packages extend."""
+"""The operators, one per file, and their table, which other packages can extend."""
 
 from kgrow.graph.operators.activation import Activation
 from kgrow.graph.operators.add import Add

@@ -10,10 +10,10 @@ from kgrow.graph.operators._tensorflow import keras, tf
 
 
 def dilated_conv2d(features: Any, kernel: Any, dilations: Sequence[int], padding: str) -> Any:
-    """Convolves maps with a kernel whose taps lie apart, as `tf.nn.conv2d` with `dilations` and no stride does.
+    """Convolves maps with a dilated kernel, as `tf.nn.conv2d` with `dilations` and no stride does.
 
-    TensorFlow has the gradient of that only where oneDNN runs. Here each grid of pixels that lie `dilations` apart is
-    convolved by itself, without dilation; the converter makes one dilated convolution of it again.
+    TensorFlow has the gradient of that only with oneDNN. Here each grid of pixels with the distance `dilations` is
+    convolved separately, without dilation; the converter turns this into one dilated convolution again.
 
     Args:
         features: Tensor (batch, height, width, channels) of known sides.
@@ -35,7 +35,7 @@ def dilated_conv2d(features: Any, kernel: Any, dilations: Sequence[int], padding
 
 
 def differentiable(layer: keras.layers.Conv2D) -> keras.layers.Conv2D:
-    """Returns the layer, which computes by `dilated_conv2d` from now on if it is dilated."""
+    """Returns the layer; if it is dilated, it now computes by `dilated_conv2d`."""
     if max(layer.dilation_rate) > 1:
         layer.convolution_op = functools.partial(
             dilated_conv2d, dilations=layer.dilation_rate, padding=layer.padding.upper()

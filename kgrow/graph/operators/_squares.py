@@ -1,4 +1,4 @@
-"""Sums over examples of squared kernel gradients, from what a layer reads and the gradient in what it makes."""
+"""Sums over examples of squared kernel gradients, from a layer's inputs and the gradients of its outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from kgrow.graph.operators._tensorflow import tf
 
-# Values held at once by the patches and gradients of a convolution: 64 MiB in float32.
+# Largest number of values held at once by the patches and gradients of a convolution: 64 MiB in float32.
 MAX_VALUES = 2**24
 
 
@@ -18,8 +18,8 @@ def dense_squares(inputs: Any, gradient: Any) -> Any:
     The gradient of one example is an outer product, so its square is the outer product of squares.
 
     Args:
-        inputs: (batch, inputs).
-        gradient: Of the summed loss in the outputs, (batch, outputs).
+        inputs: Inputs of the layer, (batch, inputs).
+        gradient: Gradient of the summed loss in the outputs, (batch, outputs).
     """
     return tf.matmul(tf.square(inputs), tf.square(gradient), transpose_a=True)
 
@@ -34,12 +34,12 @@ def conv_squares(
 ) -> Any:
     """Returns the sum over examples of squared gradients in the kernel of a convolution.
 
-    An example's gradient is a sum over positions, which has to be complete before it is squared: the gradient of a
-    batch, or of a part of it, does not hold it. It costs as many multiplications as the kernel's gradient.
+    An example's gradient is a sum over positions, which must be complete before it is squared. The gradient of a batch,
+    or of a part of it, does not contain it. It costs as many multiplications as the kernel's gradient.
 
     Args:
-        inputs: (batch, height, width, channels).
-        gradient: Of the summed loss in the outputs, (batch, output height, output width, filters).
+        inputs: Inputs of the layer, (batch, height, width, channels).
+        gradient: Gradient of the summed loss in the outputs, (batch, output height, output width, filters).
         kernel_size: (height, width).
         strides: (height, width).
         padding: `"SAME"` or `"VALID"`.
@@ -66,7 +66,7 @@ def depthwise_squares(
     padding: str,
     dilations: Sequence[int] = (1, 1),
 ) -> Any:
-    """As `conv_squares` for a depthwise convolution with one filter per channel.
+    """Returns the same as `conv_squares` for a depthwise convolution with one filter per channel.
 
     Returns:
         (kernel height, kernel width, channels, 1).
@@ -83,14 +83,15 @@ def depthwise_squares(
 
 
 def _over_parts(inputs: Any, gradient: Any, window: Any, squares: Callable[[Any, Any], Any], held: int) -> Any:
-    """Returns the sum of what a function of patches and gradients gives for parts of the batch that fit into memory.
+    """Returns the sum of a function of patches and gradients over parts of the batch that fit into memory.
 
     Args:
-        inputs: (batch, height, width, channels).
-        gradient: (batch, output height, output width, filters).
+        inputs: Inputs of the layer, (batch, height, width, channels).
+        gradient: Gradient in the outputs, (batch, output height, output width, filters).
         window: Kernel size, strides, padding and dilations.
-        squares: Maps (part, positions, window * channels) and (part, positions, filters) to a sum over the part.
-        held: Values per example and filter that it holds besides.
+        squares: Function that maps (part, positions, window * channels) and (part, positions, filters) to a sum over
+            the part.
+        held: Number of additional values that it holds per example and filter.
     """
     kernel_size, strides, padding, dilations = window
     width, filters = math.prod(kernel_size) * inputs.shape[-1], gradient.shape[-1]

@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported when something of them is used first: an architecture is data and needs neither."""
+"""TensorFlow and Keras, imported at their first use: an architecture is data and needs neither."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators that move a window over a map have in common."""
+"""The base classes of operators with a window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Windowed(Operator):
     """An operator with a window.
 
     Args:
-        window: Height and width that are looked at.
+        window: Height and width of the window.
         strides: Steps in height and width.
         padding: `"same"` or `"valid"`.
     """
@@ -44,7 +44,7 @@ class Windowed(Operator):
                 raise ValueError(f"`{name}` must be a positive integer, but got {value!r}.")
 
     def moved(self, shape: Shape, taps: tuple[int, ...] | None = None) -> Shape:
-        """Returns (height, width) after the window has moved over a map of some shape."""
+        """Returns (height, width) after a window was moved over a map of the given shape."""
         if len(shape) != 3:
             raise ValueError(f"`{self.kind}` must read a map (height, width, channels), but reads {shape}.")
         sides = zip(shape[:2], taps or self.window, self.strides, strict=True)
@@ -52,7 +52,7 @@ class Windowed(Operator):
 
 
 class Pool(Windowed):
-    """A window in which each channel becomes one value; a constant stays what it is, as padding does not count."""
+    """A window that reduces each channel to one value; constants are preserved, because padding does not count."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """See `Operator.output_shape`."""
@@ -73,18 +73,18 @@ class Pool(Windowed):
 
 
 def plain_options(config: Mapping[str, Any], window: str) -> dict[str, Any]:
-    """Returns the options that Keras' configuration has in common with `Windowed`.
+    """Returns the options that Keras' configuration shares with `Windowed`.
 
     Args:
         config: Configuration of a layer.
-        window: What the window is called there.
+        window: Keras' name of the window.
     """
     restricted(config, data_format=("channels_last",))
     return {"window": tuple(config[window]), "strides": tuple(config["strides"]), "padding": config["padding"]}
 
 
 def restricted(config: Mapping[str, Any], **allowed: tuple[Any, ...]) -> None:
-    """Raises ValueError unless every option of a layer has one of the allowed values; absent ones are fine."""
+    """Raises ValueError unless every option of a layer has one of the allowed values; options may be absent."""
     for name, values in allowed.items():
         if name in config and config[name] not in values:
             raise ValueError(f"has {name}={config[name]!r}, where only {' or '.join(map(repr, values))} can be read")

@@ -1,4 +1,4 @@
-"""`Activation`: a function of each value alone, by its name."""
+"""`Activation`: an elementwise function, by its name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from kgrow.graph.operators._tensorflow import keras, tf
 from kgrow.graph.operators.operator import OWN_RANGE, Operator, Shape, Weights
 
-# Keras' names of functions that treat each value alone; ReLU, ReLU6 and leaky ReLU are operators of their own.
+# Keras' names of elementwise functions; ReLU, ReLU6 and leaky ReLU are separate operators.
 FUNCTIONS = (
     "elu", "gelu", "hard_sigmoid", "hard_swish", "mish", "selu", "sigmoid", "softplus", "softsign", "swish", "tanh",
 )  # fmt: skip
@@ -25,7 +25,7 @@ class Activation(Operator):
     """A smooth or piecewise function without options.
 
     Args:
-        function: One of `FUNCTIONS`.
+        function: Name in `FUNCTIONS`.
     """
 
     kind = "activation"
@@ -73,5 +73,5 @@ class Activation(Operator):
 
 
 def hard_swish(features: Any) -> Any:
-    """Returns x * relu6(x + 3) / 6, in the form of which the converter makes one operation."""
+    """Returns x * relu6(x + 3) / 6, in the form that the converter turns into one operation."""
     return features * tf.nn.relu6(features + 3.0) * (1.0 / 6.0)

@@ -30,7 +30,7 @@ class Add(Operator):
         return keras.layers.Add(name=name)
 
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
-        """See `Operator.compute`; two inputs, as there is no sum of more in 8 bits."""
+        """See `Operator.compute`; two inputs, because 8 bits have no sum of more."""
         first, second = inputs
         return first + second
 
@@ -52,7 +52,7 @@ def same_shape(kind: str, inputs: Sequence[Shape]) -> Shape:
     """Returns the one shape of all inputs.
 
     Raises:
-        ValueError: If there are several.
+        ValueError: If there are different shapes.
     """
     if len(set(inputs)) != 1:
         raise ValueError(f"`{kind}` must read maps of one shape, but reads {', '.join(map(str, inputs))}.")

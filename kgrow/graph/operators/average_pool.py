@@ -13,7 +13,7 @@ from kgrow.graph.operators.operator import INPUT_RANGE
 
 @dataclasses.dataclass(frozen=True)
 class AveragePool(Pool):
-    """Average pooling; padding does not count, so that a constant stays what it is."""
+    """Average pooling; padding does not count, so constants are preserved."""
 
     kind = "average_pool"
     value_range = INPUT_RANGE

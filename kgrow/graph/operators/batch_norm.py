@@ -21,10 +21,10 @@ class BatchNorm(Operator):
     weights.
 
     Args:
-        momentum: Of the moving statistics.
-        epsilon: Added to the variance.
-        has_scale: Whether gamma is trained; else it is 1.
-        has_offset: Whether beta is trained; else it is 0.
+        momentum: Momentum of the moving statistics.
+        epsilon: Number added to the variance.
+        has_scale: Whether gamma is trained; otherwise it is 1.
+        has_offset: Whether beta is trained; otherwise it is 0.
     """
 
     kind = "batch_norm"
@@ -41,7 +41,7 @@ class BatchNorm(Operator):
 
     @property
     def scales(self) -> tuple[str, ...]:  # type: ignore[override]
-        """See `Operator`; without gamma what makes the channel scales it."""
+        """See `Operator`; without gamma the weights that make the channel scale it."""
         return ("gamma", *(("beta",) if self.has_offset else ())) if self.has_scale else ()
 
     def output_shape(self, *inputs: Shape) -> Shape:

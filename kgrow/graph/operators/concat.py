@@ -1,4 +1,4 @@
-"""`Concat`: maps side by side."""
+"""`Concat`: concatenated maps."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ class Conv(Windowed):
         window: Height and width of the kernel.
         strides: Steps in height and width.
         padding: `"same"` (zeros around) or `"valid"`.
-        dilation: Distance of the kernel's taps; where a stride is above 1 it is 1, or equal to both strides with zeros
-            around.
+        dilation: Distance of the kernel's taps. With a stride above 1 it is 1, or equal to both strides with `"same"`
+            padding.
         use_bias: Whether a bias is added.
     """
 
@@ -91,7 +91,7 @@ class Conv(Windowed):
 
     @property
     def _is_on_grid(self) -> bool:
-        # TensorFlow has no convolution with stride and dilation. Taps as far apart as the steps lie on the grid of the
+        # TensorFlow has no convolution with stride and dilation. Taps as far apart as the stride lie on the grid of the
         # positions that are read.
         is_step = self.strides == (self.dilation, self.dilation)
         return self.dilation > 1 and is_step and self.padding == "same"
@@ -122,7 +122,7 @@ class Conv(Windowed):
         return rows_of(wanted, weights)
 
     def without_taps(self, weights: Weights) -> tuple[Operator, Weights]:
-        """See `Operator.without_taps`; zeros need no area."""
+        """See `Operator.without_taps`; a zero kernel needs no area."""
         if self.window == (1, 1) or self.padding != "same" or weights["kernel"].any():
             return self, weights
         one = {kind: weights[kind][:1, :1] for kind in ("kernel", "mask") if kind in weights}
@@ -162,7 +162,7 @@ def constant_sums(weights: Weights) -> np.ndarray:
 
 
 def carried_sums(constants: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `Operator.carried` of a kernel whose every tap is read at every position."""
+    """Returns `Operator.carried` of a kernel with all taps read at every position."""
     gone, kernel = ~np.isnan(constants), weights["kernel"]
     per_channel = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0, dtype=np.float64)
     return gone, np.where(gone, constants, 0.0) @ per_channel

@@ -56,7 +56,7 @@ class Dense(Operator):
         return out + weights["bias"] if "bias" in weights else out
 
     def kernel_squares(self, inputs: Any, gradient: Any) -> Any:
-        """See `Operator.kernel_squares`; of a map, every position is an example's own."""
+        """See `Operator.kernel_squares`; in a map, every position counts as part of its example."""
         if len(inputs.shape) > 2:
             inputs = inputs[(slice(None),) + (None,) * (4 - len(inputs.shape))]
             gradient = gradient[(slice(None),) + (None,) * (4 - len(gradient.shape))]

@@ -1,4 +1,4 @@
-"""`DepthwiseConv`: a convolution of each channel by itself."""
+"""`DepthwiseConv`: a separate convolution of each channel."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DepthwiseConv(Windowed):
 
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
         """See `Operator.compute`; the kernel is (height, width, channels * multiplier)."""
-        # Of other ways to add the last axis the converter loses track of the channels' ranges.
+        # With other ways to add the last axis the converter loses the channels' ranges.
         kernel = tf.reshape(weights["kernel"], self.kernel_shape(inputs[0].shape[1:]))
         out = tf.nn.depthwise_conv2d(inputs[0], kernel, (1, *self.strides, 1), self.padding.upper())
         return tf.nn.bias_add(out, weights["bias"]) if "bias" in weights else out
@@ -84,7 +84,7 @@ class DepthwiseConv(Windowed):
         return tf.concat(squares, axis=-1)
 
     def lowered(self, weights: Weights, shapes: Sequence[Shape]) -> list[Part]:
-        """See `Operator.lowered`; a range per channel needs the channels in one axis."""
+        """See `Operator.lowered`; a range per channel needs all channels in one axis."""
         if "kernel" in weights:
             kernel = weights["kernel"]
             weights = {**weights, "kernel": kernel.reshape(*self.window, kernel.shape[-2] * kernel.shape[-1])}
@@ -95,7 +95,7 @@ class DepthwiseConv(Windowed):
         return [np.repeat(inputs[0], self.multiplier)]
 
     def sides(self, read: np.ndarray, made: np.ndarray, outside: Any) -> tuple[np.ndarray, np.ndarray]:
-        """See `Operator.sides`; the last axis is the multiplier, which is no channel."""
+        """See `Operator.sides`; the last axis is the multiplier, not a channel."""
         return read, np.full(self.multiplier, outside)
 
     def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:

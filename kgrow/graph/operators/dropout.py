@@ -1,4 +1,4 @@
-"""`Dropout`: values that are left out at random in training."""
+"""`Dropout`: values that are dropped at random in training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Part, Shape, W
 
 @dataclasses.dataclass(frozen=True)
 class _Dropout(Operator):
-    """What both kinds of dropout have in common."""
+    """The base class of both kinds of dropout."""
 
     rate: float = 0.5
 
@@ -53,7 +53,7 @@ class Dropout(_Dropout):
     """Drops single values in training; nothing happens in inference.
 
     Args:
-        rate: Fraction that is dropped, in [0, 1).
+        rate: Dropped fraction, in [0, 1).
     """
 
     kind = "dropout"
@@ -70,7 +70,7 @@ class ChannelDropout(_Dropout):
     """Drops whole channels in training; nothing happens in inference.
 
     Args:
-        rate: Fraction that is dropped, in [0, 1).
+        rate: Dropped fraction, in [0, 1).
     """
 
     kind = "channel_dropout"

@@ -15,7 +15,7 @@ from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Shape, Weights
 
 @dataclasses.dataclass(frozen=True)
 class Flatten(Operator):
-    """All positions side by side, the channels of each together."""
+    """The concatenation of all positions, with the channels of each together."""
 
     kind = "flatten"
     fuses = False

@@ -15,7 +15,7 @@ from kgrow.graph.operators.operator import INPUT_RANGE, OWN_RANGE, Operator, Sha
 
 @dataclasses.dataclass(frozen=True)
 class _GlobalPool(Operator):
-    """What both pools have in common."""
+    """The base class of both global pools."""
 
     keeps_sides: bool = False
 
@@ -49,7 +49,7 @@ class GlobalAveragePool(_GlobalPool):
     """
 
     kind = "global_average_pool"
-    value_range = OWN_RANGE  # a mean has a narrower range than what it is taken of
+    value_range = OWN_RANGE  # a mean has a narrower range than its values
     keras_layers = ("GlobalAveragePooling2D",)
 
     def layer(self, name: str, seed: int) -> Any:

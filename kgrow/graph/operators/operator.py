@@ -1,4 +1,4 @@
-"""`Operator`: what one node of a network computes, and everything that depends on which operator it is."""
+"""`Operator`: the computation of one node of a network, and everything that depends on its kind."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import numpy as np
 Shape: TypeAlias = tuple[int, ...]
 Weights: TypeAlias = Mapping[str, np.ndarray]
 
-# How the output of an operator is stored in 8 bits: with a range of its own, with that of its inputs, or a fixed one.
+# The 8-bit storage of an operator's output: with its own range, with that of its inputs, or with a fixed one.
 OWN_RANGE, INPUT_RANGE = "own", "input"
 
 
 @dataclasses.dataclass(frozen=True)
 class Operator(abc.ABC):
-    """One kind of computation, with its options. A new one is one file: subclass, and name it in the registry.
+    """A kind of computation with options. To add one, write a subclass in its own file and register its name.
 
     Shapes leave out the batch: (height, width, channels) of a map, (features,) of a vector. Weights are arrays by name:
-    `kernel` with its `mask`, `bias`, and whatever the layer has besides.
+    `kernel` with its `mask`, `bias`, and any others of the layer.
 
     Attributes:
         kind: Name in JSON and in the registry.
@@ -31,11 +31,11 @@ class Operator(abc.ABC):
         is_fused: Whether a device computes it as part of the operation before it.
         fuses: Whether a device can compute an activation as part of it.
         absorbs: Whether an affine map of its output can become part of its kernel and bias; see `folded`.
-        value_range: How its output is stored in 8 bits: `OWN_RANGE`, `INPUT_RANGE` or a fixed (smallest, largest).
-        adds_inputs: Whether its output is the sum of what it reads.
-        keeps_non_negative: Whether it gives values that are not negative as they are.
-        scales: Names of weights that together scale all that a channel of its output holds.
-        is_reshape: Whether it gives the values that it reads, in another shape.
+        value_range: Range of its 8-bit output: `OWN_RANGE`, `INPUT_RANGE` or a fixed (smallest, largest).
+        adds_inputs: Whether its output is the sum of its inputs.
+        keeps_non_negative: Whether it returns non-negative values unchanged.
+        scales: Names of weights that together scale a whole channel of its output.
+        is_reshape: Whether it returns its input values in another shape.
         keras_layers: Class names of the Keras layers that it is read from.
     """
 
@@ -62,7 +62,7 @@ class Operator(abc.ABC):
 
     @abc.abstractmethod
     def layer(self, name: str, seed: int) -> Any:
-        """Returns a Keras layer, not built yet, with fresh weights; one with a kernel is wrapped by `prunable`.
+        """Returns a new Keras layer, not built yet; one with a kernel is wrapped by `prunable`.
 
         Args:
             name: Name of the layer.
@@ -74,7 +74,7 @@ class Operator(abc.ABC):
 
         Args:
             inputs: Tensors with a batch axis.
-            weights: Tensors, normalisation folded in.
+            weights: Tensors by name, with normalisation folded in.
         """
         layer = self.layer(self.kind, 0)
         return layer(list(inputs) if self.is_variadic else inputs[0])
@@ -86,14 +86,14 @@ class Operator(abc.ABC):
         return ()
 
     def num_weights(self, *inputs: Shape) -> tuple[int, int]:
-        """Returns the numbers of trainable values besides the kernel, and of those that are not trained."""
+        """Returns the numbers of trainable values besides the kernel, and of values that are not trained."""
         return 0, 0
 
     def kernel_squares(self, inputs: Any, gradient: Any) -> Any:
         """Returns the sum over examples of squared gradients in the kernel, of its shape.
 
         Args:
-            inputs: What it reads, with a batch axis.
+            inputs: Input of the operator, with a batch axis.
             gradient: Gradient of the summed loss in its output.
         """
         raise NotImplementedError(f"{self.kind} has no kernel.")
@@ -101,7 +101,7 @@ class Operator(abc.ABC):
     # Channels. An array "per channel" belongs to the last axis of a shape.
 
     def aligned(self, inputs: Sequence[np.ndarray], shapes: Sequence[Shape]) -> list[np.ndarray]:
-        """Returns per source of each output channel what belongs to it; several sources are tied to each other.
+        """Returns the entries of each output channel, per source; several sources are tied to each other.
 
         Args:
             inputs: An array per channel for every input.
@@ -110,12 +110,12 @@ class Operator(abc.ABC):
         return [] if self.makes_channels else list(inputs)
 
     def sides(self, read: np.ndarray, made: np.ndarray, outside: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what belongs to the kernel's input rows and to its output columns, its last two axes.
+        """Returns the values of the kernel's input rows and output columns, its last two axes.
 
         Args:
-            read: A value per input channel.
-            made: A value per output channel.
-            outside: The value of a row or column that is no channel.
+            read: Value per input channel.
+            made: Value per output channel.
+            outside: Value of a row or column that is not a channel.
         """
         return read, made
 
@@ -123,17 +123,17 @@ class Operator(abc.ABC):
         """Returns the operator for other output channels.
 
         Args:
-            channels: Per new channel the number of the old one that it is, int.
+            channels: Number of the old channel for each new one, int.
         """
         return self
 
     # Values.
 
     def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """Returns per output channel its constant value, NaN where it depends on the image.
+        """Returns the constant value of each output channel, NaN if it depends on the image.
 
         Args:
-            inputs: The same per input.
+            inputs: Constant values of each input's channels.
             weights: Weights of the node.
             shapes: Shapes of the inputs.
         """
@@ -141,19 +141,19 @@ class Operator(abc.ABC):
         return np.full(output, np.nan)
 
     def carried(self, constants: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-        """Returns which input rows of the kernel add a constant to all positions, and what they add per column.
+        """Returns which input rows of the kernel add a constant to all positions, and the constants per column.
 
         Args:
-            constants: Constant value per input row, NaN where there is none.
+            constants: Constant value per input row, NaN for none.
             weights: Weights of the node.
         """
         return constants == 0, np.zeros(weights["kernel"].shape[-1])
 
     def reads(self, wanted: np.ndarray, weights: Weights, shapes: Sequence[Shape]) -> list[np.ndarray]:
-        """Returns per input which channels the wanted output channels depend on.
+        """Returns for each input the channels that the wanted output channels depend on.
 
         Args:
-            wanted: bool per output channel.
+            wanted: Wanted output channels, bool per channel.
             weights: Weights of the node.
             shapes: Shapes of the inputs.
         """
@@ -169,7 +169,7 @@ class Operator(abc.ABC):
         raise NotImplementedError(f"{self.kind} has no kernel.")
 
     def without_taps(self, weights: Weights) -> tuple[Operator, Weights]:
-        """Returns operator and weights that compute the same, with a smaller kernel if that is zero.
+        """Returns an equivalent operator and its weights, with a smaller kernel if the kernel is zero.
 
         Args:
             weights: Weights of the node.
@@ -180,14 +180,14 @@ class Operator(abc.ABC):
         """Returns whether no output value is negative.
 
         Args:
-            inputs: The same per input.
+            inputs: Whether each input has no negative value.
         """
         return False
 
     # The device.
 
     def folded(self, weights: Weights, scale: np.ndarray, offset: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns weights that include an affine map of the output, of an operator that `absorbs` it.
+        """Returns weights that include an affine map of the output, for an operator with `absorbs`.
 
         Args:
             weights: Weights of the node.
@@ -200,15 +200,15 @@ class Operator(abc.ABC):
         """Returns scale and offset per channel if it is an affine map of each channel, else None.
 
         Args:
-            weights: Weights of the node; without any, the result only tells whether it is one.
+            weights: Weights of the node; without any, the result only tells whether it is such a map.
         """
         return None
 
     def lowered(self, weights: Weights, shapes: Sequence[Shape]) -> list[Part]:
-        """Returns what a device runs in its place, the last part giving the output; none if it changes nothing.
+        """Returns the parts that a device runs instead, the last one giving the output; none if it changes nothing.
 
         Args:
-            weights: Weights of the node; there may be none, where only the shapes matter.
+            weights: Weights of the node; may be empty if only the shapes matter.
             shapes: Shapes of the inputs.
         """
         return [Part(self, tuple(range(-1, -1 - len(shapes), -1)), weights)]
@@ -221,10 +221,10 @@ class Operator(abc.ABC):
 
         Args:
             config: Configuration of the layer, one of `keras_layers`.
-            inputs: Shapes that it reads.
+            inputs: Shapes of its inputs.
 
         Raises:
-            ValueError: If it has an option that the operator has not; the message says which.
+            ValueError: If it has an option that the operator does not support; the message says which.
         """
         return cls()
 
@@ -235,12 +235,13 @@ class Operator(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One of the operators into which another one is taken apart.
+    """One of the operators into which another one is split.
 
     Args:
-        operator: The part.
-        inputs: What it reads: -1 is the first input of the node, -2 the second; others are numbers of parts before it.
-        weights: Its weights.
+        operator: Operator of the part.
+        inputs: Inputs of the part: -1 is the first input of the node, -2 the second; others are numbers of parts before
+            it.
+        weights: Weights of the part.
     """
 
     operator: Operator
@@ -254,7 +255,7 @@ def reduced(size: int, stride: int) -> int:
 
 
 def windowed(size: int, window: int, stride: int, padding: str) -> int:
-    """Returns a side after a window of some size has moved over it.
+    """Returns a side after a window was moved over it.
 
     Raises:
         ValueError: If the window does not fit.

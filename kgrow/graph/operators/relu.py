@@ -14,12 +14,12 @@ from kgrow.graph.operators.operator import Operator, Shape, Weights
 
 @dataclasses.dataclass(frozen=True)
 class ReLU(Operator):
-    """max(0, x), with an upper bound, a slope below the threshold, or a threshold other than 0 if wanted.
+    """max(0, x), optionally with an upper bound, a slope below the threshold, or a threshold other than 0.
 
     Args:
         max_value: Upper bound, None for none.
         slope: Slope below the threshold, at least 0.
-        threshold: Value below which the slope counts, at least 0.
+        threshold: Value below which the slope applies, at least 0.
     """
 
     kind = "relu"

@@ -20,7 +20,7 @@ class Resize(Operator):
     """Repeats or interpolates positions.
 
     Args:
-        factors: Of height and width.
+        factors: Factors of height and width.
         interpolation: `"nearest"` or `"bilinear"`.
     """
 

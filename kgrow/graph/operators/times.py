@@ -17,7 +17,7 @@ class Times(Operator):
     """Multiplies all values by one number.
 
     Args:
-        factor: The number.
+        factor: Factor of all values.
     """
 
     kind = "times"

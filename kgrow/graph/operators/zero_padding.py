@@ -18,8 +18,8 @@ class ZeroPadding(Operator):
     """Zeros around a map.
 
     Args:
-        height: Rows before and after.
-        width: Columns before and after.
+        height: Number of rows before and after.
+        width: Number of columns before and after.
     """
 
     kind = "zero_padding"
@@ -50,7 +50,7 @@ class ZeroPadding(Operator):
         return tf.pad(inputs[0], ((0, 0), self.height, self.width, (0, 0)))
 
     def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """See `Operator.constants`; only zero is the same at the border."""
+        """See `Operator.constants`; only a zero is unchanged at the border."""
         is_padded = any((*self.height, *self.width))
         return np.where(inputs[0] == 0, 0.0, np.nan) if is_padded else inputs[0]
 

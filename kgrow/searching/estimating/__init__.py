@@ -1,4 +1,4 @@
-"""How accurate candidates will be, for less than their training costs: approximate, unless it is `full`."""
+"""Estimates of candidates' accuracy at a lower cost than training: approximate, except for `full`."""
 
 from kgrow.registry import ESTIMATORS
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
@@ -9,7 +9,7 @@ from kgrow.searching.estimating.halving import Halving
 from kgrow.searching.estimating.low_fidelity import LowFidelity
 from kgrow.searching.estimating.supernet import Supernet
 
-# Of the time allowed, what estimates may take: the rest is for the candidates that are trained in full.
+# Part of the allowed time for estimates: the rest is for the candidates that are trained in full.
 ESTIMATING_SHARE = 0.5
 
 __all__ = [
@@ -33,8 +33,8 @@ def chosen_estimator(estimator: str | Estimator, calibrate: bool) -> Estimator:
     """Returns the estimator of a search.
 
     Args:
-        estimator: A name in `ESTIMATORS`, or an estimator.
-        calibrate: Whether its estimates are to be compared with full training.
+        estimator: Name in `ESTIMATORS`, or an estimator.
+        calibrate: Whether its estimates are compared with full training.
 
     Raises:
         ValueError: If there is nothing to compare.
@@ -49,10 +49,10 @@ def chosen_estimator(estimator: str | Estimator, calibrate: bool) -> Estimator:
 
 
 def searching_share(estimator: Estimator) -> float:
-    """Returns the part of the time allowed that a search may take; the rest is for training the best in full."""
+    """Returns the fraction of the allowed time for the search; the rest is for training the best candidates in full."""
     return 1.0 if isinstance(estimator, Full) else ESTIMATING_SHARE
 
 
 def name_of(estimator: Estimator) -> str:
-    """Returns the name in `ESTIMATORS`, or how an estimator with other arguments is made."""
+    """Returns the name in `ESTIMATORS`, or the constructor call of an estimator with other arguments."""
     return next((name for name, known in ESTIMATORS.items() if known == estimator), repr(estimator))

@@ -1,4 +1,4 @@
-"""How far an estimator can be trusted: the rank correlation of its estimates with full training."""
+"""Calibration of an estimator: the rank correlation of its estimates with full training."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from scipy.stats import kendalltau
 
 from kgrow.searching.estimating.estimates import Estimates
 
-# Fewer say little: of four candidates one order in 24 is perfect by luck.
+# Fewer are not informative: for four candidates one order in 24 is perfect by chance.
 NUM_CANDIDATES = 10
 
 
 def calibration_of(estimates: Estimates, name: str, deadline: float = float("inf")) -> dict[str, Any]:
     """Trains the first candidates in full and compares them with their estimates.
 
-    The first, not the best: among the best alone the order is the hardest to tell.
+    It uses the first ones, not the best: among the best the order is hardest to determine.
 
     Args:
-        estimates: Of a search that has ended.
-        name: What the estimator is called.
-        deadline: `time.monotonic()` after which no epoch is started.
+        estimates: Estimates of a finished search.
+        name: Name of the estimator.
+        deadline: `time.monotonic()` value after which no epoch is started.
 
     Returns:
         `estimator`, `kendall_tau` (None if it is not defined), `num_candidates` and `candidates[]` with `trial`,
@@ -53,11 +53,11 @@ def kendall_tau(estimated: Sequence[float], trained: Sequence[float]) -> float |
     r"""Returns the rank correlation of estimated with full accuracies, in [-1, 1], ties counted by :math:`\tau_b`.
 
     Args:
-        estimated: Of each candidate.
-        trained: Of the same candidates.
+        estimated: Estimated accuracy of each candidate.
+        trained: Accuracy of the same candidates after full training.
 
     Returns:
-        The share of pairs in the same order less that of pairs in the opposite one; None for fewer than two
+        The fraction of pairs in the same order minus that of pairs in the opposite order; None for fewer than two
         candidates, or if all of either are equal.
 
     References:

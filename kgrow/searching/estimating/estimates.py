@@ -1,4 +1,4 @@
-"""`Estimates`: candidates as an estimator sees them, and the best of them trained in full."""
+"""`Estimates`: an estimator's results for candidates, and full training of the best ones."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from kgrow.searching.trials import NETWORKS_KEPT, OUTCOME, Trials
 from kgrow.training import Observer
 
 ESTIMATE, FOLDER = "estimate.json", "estimates"
-# Candidates that are trained in full at the end: as many as networks are kept.
+# Number of candidates trained in full at the end: as many as networks are kept.
 FINALISTS = NETWORKS_KEPT
 
 
 class Estimates:
-    """Answers for `Trials` with what an estimator says.
+    """A replacement for `Trials` with the results of an estimator.
 
-    An estimate stays what it was once its candidate is trained in full, so that an oracle that starts again is told
-    the same.
+    An estimate does not change when its candidate is trained in full, so that a restarted oracle gets the same values.
 
     Args:
-        estimator: Says how accurate candidates will be.
-        trials: Trains candidates in full.
-        proposals: Where the candidates come from.
-        observer: Told what happens.
+        estimator: Estimator of the candidates' accuracy.
+        trials: Trials that train candidates in full.
+        proposals: Source of the candidates.
+        observer: Observer that is notified of events.
     """
 
     def __init__(self, estimator: Estimator, trials: Trials, proposals: Proposals, observer: Observer):
@@ -40,7 +39,7 @@ class Estimates:
 
     @property
     def at_once(self) -> int:
-        """See `Trainable.at_once`: what an estimator knows of the candidates before may decide."""
+        """See `Trainable.at_once`; one, because an estimate may depend on the earlier candidates."""
         return 1
 
     def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
@@ -52,24 +51,24 @@ class Estimates:
 
     @property
     def are_exact(self) -> bool:
-        """Whether every candidate is trained in full anyway."""
+        """Returns whether every candidate is trained in full anyway."""
         return isinstance(self.estimator, Full)
 
     @property
     def outcomes(self) -> list[Trial]:
-        """What is known of each candidate: trained in full where it was, else estimated."""
+        """The outcome of each candidate: trained in full if available, otherwise estimated."""
         return [self._known_in_full(index) or self.found[index] for index in sorted(self.found)]
 
     @property
     def are_complete(self) -> bool:
-        """Whether nothing that was begun ran out of time."""
+        """Returns whether no started candidate ran out of time."""
         return all(trial.status != "stopped" for trial in (*self.found.values(), *self.outcomes))
 
     def train(self, index: int, proposal: Proposal, deadline: float = float("inf")) -> Trial:
-        """Returns what the estimator says of a candidate; see `Trials.train`.
+        """Returns the estimate of a candidate; see `Trials.train`.
 
         Raises:
-            ValueError: If the oracle proposes another candidate than before the search was interrupted.
+            ValueError: If the oracle proposes another candidate than before an interruption of the search.
         """
         self.proposals[index] = proposal
         self.found[index] = self._known(index, proposal) or self._estimated(index, proposal, deadline)
@@ -77,14 +76,14 @@ class Estimates:
         return self.found[index]
 
     def adopt(self) -> None:
-        """Takes in what was trained elsewhere, in full."""
+        """Records candidates that were trained in full elsewhere."""
         self.found |= self.trials.outcomes
 
     def train_finalists(self, deadline: float = float("inf")) -> None:
-        """Trains the best candidates in full, further ones for those that fail.
+        """Trains the best candidates in full, and further ones for those that fail.
 
-        One of which the estimate was not ready in time comes last: without any other it is the result. Those that were
-        trained in full anyway cost nothing.
+        A candidate whose estimate was not ready in time comes last: without any other it is the result. Candidates that
+        were trained in full anyway cost nothing.
         """
         stopped = [index for index, trial in self.found.items() if trial.status == "stopped" and not self.are_exact]
         complete = 0
@@ -97,7 +96,7 @@ class Estimates:
             complete += trial.status == "done"
 
     def train_in_full(self, index: int, deadline: float = float("inf")) -> Trial:
-        """Trains a candidate that was estimated to its end, or returns what is known of it."""
+        """Trains an estimated candidate to its end, or returns its known outcome."""
         known = self._known_in_full(index)
         if known is not None and known.status != "stopped":
             return known
@@ -108,7 +107,7 @@ class Estimates:
         return self.trials.directory(index)
 
     def finish(self) -> None:
-        """Removes what only a search that goes on would need."""
+        """Removes files that only an unfinished search needs."""
         self.trials.finish()
         self.context.run.clear()
 
@@ -145,12 +144,12 @@ class Estimates:
         return trial
 
     def _ranked(self) -> list[int]:
-        """Returns the candidates that may win: the highest objective, then the fewest connections."""
+        """Returns the candidates that may win: the highest objective first, then the fewest connections."""
         able = {index: trial for index, trial in self.found.items() if _may_win(trial)}
         return sorted(able, key=lambda i: (-(able[i].objective or 0.0), able[i].kept_params, i))
 
     def _clean(self) -> None:
-        """Removes checkpoints of trials that were cut short, but for those that may soon go on."""
+        """Removes checkpoints of trials that were cut short, except those that may soon continue."""
         for index in self._cut_and_behind():
             self.directory(index).remove(LAST)
             self.directory(index).remove(BEST)

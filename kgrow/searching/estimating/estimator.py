@@ -1,4 +1,4 @@
-"""`Estimator`: how accurate a candidate will be, for less than its training costs."""
+"""`Estimator`: estimates a candidate's accuracy at a lower cost than its training."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What an estimator says of a candidate.
+    """An estimator's result for a candidate.
 
     Args:
-        val_accuracy: Of the last head, in [0, 1]; None if there is none.
-        status: See `Trial.status`.
-        epochs: Length of the training that it stands on.
-        epochs_trained: Those of its own; see `Trial.epochs_trained`.
-        is_exact: Whether the candidate was trained in full: then its outcome in `EstimationContext.trials` counts.
-        error: Why it failed.
-        traceback: Where it failed.
+        val_accuracy: Validation accuracy of the last head, in [0, 1]; None if there is none.
+        status: Status of the candidate; see `Trial.status`.
+        epochs: Number of epochs of the training on which it is based.
+        epochs_trained: Number of the candidate's own epochs; see `Trial.epochs_trained`.
+        is_exact: Whether the candidate was trained in full; then its outcome in `EstimationContext.trials` is used.
+        error: Message of the failure.
+        traceback: Traceback of the failure.
     """
 
     val_accuracy: float | None
@@ -43,9 +43,8 @@ class Estimate:
         """Returns the outcome of a trial as an estimate, exact unless a rule cut it short.
 
         Args:
-            trial: Trained as far as it was.
-            expected: Where a rule cut the trial short, the accuracy that this promises; by default that of its best
-                epoch.
+            trial: Trial in its current state.
+            expected: Predicted final accuracy of a trial that a rule cut short; by default that of its best epoch.
         """
         promises = trial.status == "cut" and expected is not None
         return Estimate(
@@ -61,15 +60,15 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class EstimationContext:
-    """What an estimator works with during one search.
+    """The objects available to an estimator during one search.
 
     Args:
-        trials: Trains candidates in full; knows those that were.
-        proposals: The space.
-        run: For the estimator's own files, removed when the search is complete.
-        observer: Told of approximate training: every line that it shows says so.
-        deadline: `time.monotonic()` after which no epoch is started.
-        kept: See `once`.
+        trials: Trials that train candidates in full and have the outcomes of those already trained.
+        proposals: Proposals of the space.
+        run: Run directory for the estimator's own files, removed when the search is complete.
+        observer: Observer that is notified of approximate training and marks every line as approximate.
+        deadline: `time.monotonic()` value after which no epoch is started.
+        kept: Results of `once`, by name.
     """
 
     trials: Trials
@@ -80,33 +79,33 @@ class EstimationContext:
     kept: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Returns what `make` returned when it was first called under this name."""
+        """Returns the result of the first call of `make` under this name."""
         if name not in self.kept:
             self.kept[name] = make()
         return self.kept[name]
 
 
 class Estimator(abc.ABC):
-    """A way to know how accurate a candidate will be. A value: what it remembers of a search is in the context."""
+    """A method to estimate a candidate's accuracy. It is immutable: the state of a search is in the context."""
 
     @abc.abstractmethod
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """Estimates the validation accuracy that a candidate has after its whole training.
 
-        The same candidate gets the same estimate, also if the search was interrupted in between.
+        The same candidate gets the same estimate, also after an interruption of the search.
 
         Args:
             index: Number of the trial.
-            proposal: The candidate.
-            context: What to work with.
+            proposal: Candidate to estimate.
+            context: Objects available during the search.
         """
 
 
 class ApproximateObserver(Observer):
-    """Passes on what approximate training tells, under names that say so; what comes of it is said elsewhere.
+    """Passes on notifications of approximate training, under names that mark them; outcomes are reported elsewhere.
 
     Args:
-        observer: Told.
+        observer: Observer that gets the notifications.
     """
 
     def __init__(self, observer: Observer):

@@ -1,4 +1,4 @@
-"""The experimental estimator `evidence`: a trial ends when its gradients are noise."""
+"""The experimental estimator `evidence`: ends a trial when its gradients are noise."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SMOOTHING = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Evidence(Estimator):
-    """Trains the candidate until its gradients are what noise alone would make them; see `noise_statistic`.
+    """Trains the candidate until its gradients are indistinguishable from noise; see `noise_statistic`.
 
-    The estimate is the accuracy at that point; what goes on to its end is exact. The statistic is smoothed over epochs
-    and counts from the last structural event on. Its derivation is that of plain gradient descent without momentum and
-    augmentation, which training here has: it is a heuristic for them.
+    The estimate is the accuracy at that point; a candidate trained to its end is exact. The statistic is smoothed over
+    epochs and counts from the last structural event on. It is derived for plain gradient descent without momentum and
+    augmentation. Training here has both, so it is a heuristic.
 
     Args:
-        patience: Epochs in a row after which a positive statistic ends the trial.
-        num_examples: Training images whose single gradients are taken after each epoch.
+        patience: Number of consecutive epochs with a positive statistic that end the trial.
+        num_examples: Number of training images whose single gradients are computed after each epoch.
     """
 
     patience: int = 5
@@ -47,7 +47,7 @@ class Evidence(Estimator):
         return Estimate.of(context.trials.train(index, proposal, context.deadline, stop=self.is_noise))
 
     def is_noise(self, life: Lifecycle) -> bool:
-        """Logs the statistic of a trial that has come so far and returns whether it should end here."""
+        """Logs the statistic of a trial and returns whether the trial should end now."""
         epoch = life.events[-1]["epoch"]
         if life.settled_since is None:
             return False
@@ -62,7 +62,7 @@ class Evidence(Estimator):
         weights = exit_weights(network.architecture, preset.epochs, preset.epochs, preset.exit_weights)
         means, variances = gradient_moments(network, batches, weights, preset.label_smoothing, settings.class_weights)
         kernels = network.kernels()
-        # At the optimum the loss pulls as much as the weight decay does; pruned connections cannot move.
+        # At the optimum the gradient of the loss balances the weight decay; pruned connections cannot move.
         decayed = [mean + preset.l2 * kernel.weight.numpy() for mean, kernel in zip(means, kernels, strict=True)]
         kept = np.concatenate([kernel.mask.numpy().ravel() > 0 for kernel in kernels])
         return noise_statistic(_flat(decayed)[kept], _flat(variances)[kept], sum(len(labels) for _, labels in batches))

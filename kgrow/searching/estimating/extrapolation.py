@@ -1,4 +1,4 @@
-"""The experimental estimator `extrapolation`: a trial ends when its learning curve promises nothing."""
+"""The experimental estimator `extrapolation`: ends a trial when its learning curve is not promising."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kgrow.searching.proposals import Proposal
 
 @dataclasses.dataclass(frozen=True)
 class Extrapolation(Estimator):
-    r"""Trains the candidate until :math:`P(y(x_{end}) > y_{best}) < p`, its accuracy extrapolated; see `extrapolate`.
+    r"""Trains the candidate until :math:`P(y(x_{end}) > y_{best}) < p` by extrapolation; see `extrapolate`.
 
-    What goes on to its end is exact. Curves begin with the last structural event and the last step of the learning
-    rate; before these every trial goes on, and so does one whose curve no family fits. A rate that falls smoothly
-    makes the last epochs better than any family expects: such trials may be cut that would have won.
+    A candidate trained to its end is exact. Curves begin with the last structural event and the last step of the
+    learning rate; before these every trial continues, and so does one whose curve no family fits. A smoothly falling
+    rate makes the last epochs better than any family predicts: trials that would have won may be cut.
 
     Args:
-        probability: Below it a trial is cut, in [0, 1].
+        probability: Threshold probability of winning, in [0, 1]; a trial below it is cut.
 
     References:
         Domhan, Springenberg and Hutter, IJCAI 2015.
@@ -41,13 +41,13 @@ class Extrapolation(Estimator):
 
 
 class _CurveStopper:
-    """That a trial will beat those that were trained to their end.
+    """Stops a trial that is unlikely to beat the finished ones.
 
     Args:
-        probability: Below it the hope is lost.
+        probability: Threshold probability of winning.
         index: Number of the trial.
-        proposal: The candidate.
-        context: Knows the others.
+        proposal: Candidate of the trial.
+        context: Context with the other trials.
     """
 
     def __init__(self, probability: float, index: int, proposal: Proposal, context: EstimationContext):
@@ -58,7 +58,7 @@ class _CurveStopper:
         self.expected: float | None = None
 
     def is_lost(self, life: Lifecycle) -> bool:
-        """Returns whether a trial that has come so far should end here."""
+        """Returns whether a trial should end now."""
         preset = self._trials.settings.preset
         first = smooth_from(preset, life.settled_since)
         if self._best is None or first is None:

@@ -1,4 +1,4 @@
-"""The estimator `full`: every candidate is trained to its end."""
+"""The estimator `full`: trains every candidate to its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kgrow.searching.proposals import Proposal
 
 @dataclasses.dataclass(frozen=True)
 class Full(Estimator):
-    """Trains the candidate: exact. Epochs that candidates share are trained once."""
+    """Trains the candidate to its end: exact. Epochs that candidates share are trained once."""
 
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""

@@ -1,4 +1,4 @@
-"""Whether gradients are more than noise."""
+"""A test whether gradients are more than noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kgrow.pruning.criterion import Batch
 from kgrow.pruning.gradients import mean_gradients
 from kgrow.training.loss import joint_loss
 
-# Added to the variances as a fraction of their mean. The published constant is absolute, so that the outcome depends
+# Added to the variances as a fraction of their mean. The published constant is absolute, which makes the outcome depend
 # on the scale of the loss.
 EPSILON = 1e-5
 
@@ -23,16 +23,16 @@ EPSILON = 1e-5
 def noise_statistic(means: np.ndarray, variances: np.ndarray, num_examples: int) -> float:
     r"""Returns :math:`1 - \frac{B}{D} \sum_k \frac{g_k^2}{\hat\Sigma_k + \epsilon}`: above 0 if all may be noise.
 
-    Where the expected gradient is zero, :math:`g_k \sim N(0, \Sigma_k / B)`, and the mean of the statistic is
-    :math:`-2 / (B - 3)`. Each step of a plain gradient descent may stop where it is positive.
+    If the expected gradient is zero, :math:`g_k \sim N(0, \Sigma_k / B)`, and the mean of the statistic is
+    :math:`-2 / (B - 3)`. Plain gradient descent may stop at a step with a positive statistic.
 
     Args:
-        means: Gradient of the mean loss in D parameters; those that no example moves are left out.
-        variances: Of the gradients of single examples, unbiased.
-        num_examples: B.
+        means: Gradient of the mean loss in D parameters; parameters without any gradient are left out.
+        variances: Unbiased variance of the gradients of single examples.
+        num_examples: Number of examples B.
 
     Returns:
-        A number of at most 1; 1 if no parameter moves.
+        A number of at most 1; 1 if no parameter has a gradient.
 
     References:
         Mahsereci, Balles, Lassner and Hennig, "Early Stopping without a Validation Set", 2017,
@@ -57,11 +57,11 @@ def gradient_moments(
     Batch normalisation is in inference mode: in training mode the examples of a batch are not independent.
 
     Args:
-        network: Left as it is.
-        batches: Raw images and labels, at least two examples altogether.
+        network: Network to examine; it is not changed.
+        batches: Raw images and labels, with at least two examples in total.
         head_weights: Loss weight of each head.
-        label_smoothing: In [0, 1).
-        class_weights: See `joint_loss`.
+        label_smoothing: Label smoothing, in [0, 1).
+        class_weights: Class weights; see `joint_loss`.
 
     Returns:
         Two lists of float64 arrays, of the kernels' shapes.

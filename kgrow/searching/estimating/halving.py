@@ -1,4 +1,4 @@
-"""The estimator `halving`: a trial ends at a rung where too many others were better."""
+"""The estimator `halving`: ends a trial at a rung where too many others were better."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ EVENT = "rung"
 
 @dataclasses.dataclass(frozen=True)
 class Halving(Estimator):
-    r"""Trains the candidate on from a rung only if it is among the best :math:`1/\eta` that came so far.
+    r"""Continues the training of a candidate after a rung only if it is among the best :math:`1/\eta` so far.
 
-    Rungs are structural events, before which prefixes are kept: a candidate that goes on trains nothing twice. One that
-    is cut is said to stay as far behind as it is: its accuracy times what the one that came farthest has gained since.
-    What goes on to its end is exact. Candidates come one after the other, so the first ones pass with few to beat.
+    Rungs are structural events, before which prefixes are kept, so a candidate that continues trains nothing twice. The
+    estimate of a candidate that is cut assumes that its lag stays the same: its accuracy times the gain of the most
+    advanced candidate since then. A candidate trained to its end is exact. Candidates come one after the other, so the
+    first ones have few competitors.
 
     Args:
-        factor: :math:`\eta`, at least 2.
+        factor: Reduction factor :math:`\eta`, at least 2.
 
     References:
         Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016;
-        Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, https://arxiv.org/abs/1810.05934,
-        for candidates that do not wait for each other.
+        Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020,
+        https://arxiv.org/abs/1810.05934, for asynchronous trials.
     """
 
     factor: int = 3
@@ -46,32 +47,32 @@ class Halving(Estimator):
 
 
 class _RungStopper:
-    """A trial against those before it.
+    """Compares a trial with those before it.
 
     Args:
-        factor: See `Halving`.
+        factor: Reduction factor; see `Halving`.
         index: Number of the trial.
-        proposal: The candidate.
-        context: Knows the others.
+        proposal: Candidate of the trial.
+        context: Context with the other trials.
     """
 
     def __init__(self, factor: int, index: int, proposal: Proposal, context: EstimationContext):
         self._factor, self._trials = factor, context.trials
         self._energy = proposal.footprint.macs / context.trials.full_macs
         self._histories = [context.trials.directory(earlier).events() for earlier in range(index)]
-        # Candidates of one network are the same until the first connections go.
+        # Candidates of one network are equal until the first connections are pruned.
         start = 0 if len(context.proposals.variants) > 1 else context.trials.first_event
         self._rungs = rungs(context.trials.settings.preset, start, factor)
         self.expected: float | None = None
 
     def is_lost(self, life: Lifecycle) -> bool:
-        """Logs how good a trial is that has come to a rung and returns whether it should end there."""
+        """Logs the objective of a trial at a rung and returns whether the trial should end there."""
         accuracies = _accuracies(life.events)
         rung = len(accuracies)
         if rung not in self._rungs:
             return False
         objective = self._trials.objective.reward(accuracies[-1], self._energy)
-        if not _at(rung, life.events):  # one that was forked here has it from the other trial
+        if not _at(rung, life.events):  # a trial forked here has it from the other one
             life.log({"event": EVENT, "epoch": rung, "objective": objective})
         rivals = [history for history in self._histories if _at(rung, history)]
         ranked = sorted([objective, *(_at(rung, history)[-1] for history in rivals)], reverse=True)
@@ -86,13 +87,13 @@ class _RungStopper:
 def rungs(preset: Preset, start: int, factor: int) -> set[int]:
     r"""Returns the epochs before which trials are compared.
 
-    Of the epochs after `start` the parts :math:`1/\eta, 1/\eta^2, \ldots` are the levels, as long as that is an epoch;
-    the rung of a level is the first structural event from there on.
+    The levels are the fractions :math:`1/\eta, 1/\eta^2, \ldots` of the epochs after `start`, as long as they are at
+    least one epoch. The rung of a level is the first structural event from there on.
 
     Args:
-        preset: Of all trials.
-        start: The epoch up to which they are the same.
-        factor: :math:`\eta`.
+        preset: Preset of all trials.
+        start: Epoch up to which they are equal.
+        factor: Reduction factor :math:`\eta`.
     """
     span = preset.epochs - start
     num_levels = int(math.log(max(span, 1), factor) + 1e-9)
@@ -108,5 +109,5 @@ def _accuracies(events: Sequence[dict[str, Any]]) -> list[float]:
 
 
 def _at(rung: int, events: Sequence[dict[str, Any]]) -> list[float]:
-    """Returns the objective that a trial had at a rung, none if it did not come there."""
+    """Returns the objective of a trial at a rung, as a list; empty if it did not reach the rung."""
     return [event["objective"] for event in events if event["event"] == EVENT and event["epoch"] == rung]

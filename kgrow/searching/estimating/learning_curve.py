@@ -1,4 +1,4 @@
-"""Learning curves: what their next epochs will bring, from families of functions that are fitted to the first ones."""
+"""Extrapolation of learning curves by families of functions that are fitted to the first epochs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.optimize import curve_fit
 
-# Fewer epochs say nothing: a fit of four parameters needs one more, and a fifth of them is held out.
+# Fewer epochs are not informative: a fit of four parameters needs one more, and a fifth of them is held out.
 MIN_EPOCHS = 7
 HELD_OUT = 0.2
-# A curve has left its first value where it stays this far above it for so many epochs; a flat start is as long.
+# A curve has left its first value if it stays this far above it for this many epochs; a flat start is as long.
 RISE, RISE_EPOCHS = 0.05, 5
-# Rounding, and the resolution of a large validation split: residuals below it are none.
+# Rounding, and the resolution of a large validation split: smaller residuals count as zero.
 SMALLEST_NOISE = 1e-4
 MAX_EVALUATIONS = 400
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """Functions of the epoch, counted from 1.
+    """A family of functions of the epoch, counted from 1.
 
     Args:
-        function: Of the epoch and its parameters.
-        start: Where least squares begin.
-        first: The first epoch at which it is finite.
+        function: Function of the epoch and its parameters.
+        start: Initial parameters of least squares.
+        first: First epoch at which it is finite.
     """
 
     function: Callable[..., np.ndarray]
@@ -57,10 +57,10 @@ class Fit:
     """A family fitted to a curve.
 
     Args:
-        family: Of which it is one.
-        parameters: That least squares found.
+        family: Family of the fit.
+        parameters: Parameters found by least squares.
         noise: Standard deviation of the residuals.
-        log_likelihood: Of the epochs that were held out.
+        log_likelihood: Log-likelihood of the held-out epochs.
     """
 
     family: Family
@@ -77,19 +77,19 @@ class Fit:
 def extrapolate(
     accuracies: np.ndarray, horizon: int, seed: int | Sequence[int] = 0, num_draws: int = 50
 ) -> np.ndarray | None:
-    r"""Draws what a curve may come to.
+    r"""Draws possible future accuracies of a curve.
 
-    Every family is fitted by least squares, later epochs counting more, :math:`10^{i / n}`; those that fail or leave
-    [0, 1] are dropped. A family counts as much as it makes the last fifth of the epochs likely when it is fitted to
-    those before. Each draw takes a family, adds residuals drawn with replacement, fits again and adds noise.
+    Every family is fitted by least squares, with larger weights for later epochs, :math:`10^{i / n}`; fits that fail or
+    leave [0, 1] are dropped. The weight of a family is the likelihood of the last fifth of the epochs when it is fitted
+    to those before. Each draw takes a family, adds residuals drawn with replacement, fits again and adds noise.
     The published method draws from the posterior of a weighted sum of all families instead, which takes minutes.
 
     Args:
-        accuracies: After each epoch since the last structural event, each in [0, 1]. Growth, pruning and steps of the
-            learning rate break a curve: it must not reach across one.
-        horizon: The epoch asked for, counted as the accuracies are, from 1.
-        seed: Of the draws.
-        num_draws: Each costs a fit.
+        accuracies: Accuracy after each epoch since the last structural event, each in [0, 1]. Growth, pruning and steps
+            of the learning rate break a curve: it must not extend across one.
+        horizon: Epoch to predict, counted like the accuracies, from 1.
+        seed: Random seed of the draws.
+        num_draws: Number of draws; each costs a fit.
 
     Returns:
         Accuracies at the horizon, float64 (num_draws,); None if there are too few epochs or nothing fits.
@@ -115,7 +115,7 @@ def extrapolate(
 
 
 def _flat_start(curve: np.ndarray) -> int:
-    """Returns how many epochs come before the curve leaves its first value; a few are no flat start."""
+    """Returns the number of epochs before the curve leaves its first value; a few are not a flat start."""
     above = curve - curve[:1] > RISE
     starts = (i for i in range(len(curve) - RISE_EPOCHS + 1) if above[i : i + RISE_EPOCHS].all())
     flat = next(starts, 0) - 1
@@ -146,9 +146,9 @@ def _least_squares(family: Family, start: np.ndarray | tuple, epochs: np.ndarray
         return None
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a covariance that nobody asked for
+            warnings.simplefilter("ignore")  # about a covariance that is not used
             found, _ = curve_fit(family.function, epochs, curve, start, deviations, maxfev=MAX_EVALUATIONS)
-    except (RuntimeError, ValueError):  # no convergence, or not a number on the way
+    except (RuntimeError, ValueError):  # no convergence, or a value that is not a number
         return None
     fit = Fit(family, found, SMALLEST_NOISE, 0.0)
     residuals = curve - fit.at(epochs)

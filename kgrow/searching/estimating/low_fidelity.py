@@ -17,17 +17,17 @@ from kgrow.task import Task
 
 @dataclasses.dataclass(frozen=True)
 class LowFidelity(Estimator):
-    """Trains the candidate on a part of the images, smaller ones, for fewer epochs.
+    """Trains the candidate on a part of the images, at a lower resolution, for fewer epochs.
 
     Costs fall with the product of the three, and with the square of the resolution. Accuracies are lower than those of
-    full training; what counts is their order. Candidates share prefixes here as they do in full training.
+    full training; only their order is used. Candidates share prefixes here as they do in full training.
 
     Args:
-        data_ratio: Share of the training images, in (0, 1]: a stratified choice, the same for every candidate.
-        resolution_ratio: Of the images' sides, in (0, 1], by averaging areas. The space builds the architecture anew
-            for the smaller input; where that has another number of blocks, keep ratios go to the blocks at the same
-            relative depth.
-        epoch_ratio: Of the preset's epochs, in (0, 1]; every event keeps its relative place.
+        data_ratio: Fraction of the training images, in (0, 1]; a stratified choice, the same for every candidate.
+        resolution_ratio: Fraction of the images' sides, in (0, 1], by averaging areas. The space builds a new
+            architecture for the smaller input; if it has another number of blocks, blocks get the keep ratio of the
+            same relative depth.
+        epoch_ratio: Fraction of the preset's epochs, in (0, 1]; every event keeps its relative position.
     """
 
     data_ratio: float = 0.5
@@ -79,7 +79,7 @@ class LowFidelity(Estimator):
     def _architecture(
         self, context: EstimationContext, task: Task, architecture: Architecture, values: dict
     ) -> Architecture:
-        """Returns what the space makes of the smaller input in place of an architecture."""
+        """Returns the space's architecture for the smaller input that replaces an architecture."""
         scaling = Scaling(task.pixel_mean, task.pixel_std)
         if self.resolution_ratio == 1:
             return dataclasses.replace(architecture, scaling=scaling)
@@ -90,6 +90,6 @@ class LowFidelity(Estimator):
 
 
 def at_depths(ratios: Sequence[float], num_blocks: int) -> tuple[float, ...]:
-    """Returns the ratios of the blocks at the same relative depth in a network of another number of blocks."""
+    """Returns the ratios of the blocks at the same relative depth in a network with another number of blocks."""
     last = max(num_blocks - 1, 1)
     return tuple(ratios[round(block * (len(ratios) - 1) / last)] for block in range(num_blocks))

@@ -13,16 +13,16 @@ SMALLEST_SIDE = 4
 
 
 def smaller_task(task: Task, data_ratio: float, resolution_ratio: float, seed: int) -> Task:
-    """Returns a task with a part of the training images, all of a lower resolution.
+    """Returns a task with a part of the training images, all at a lower resolution.
 
-    All validation images stay, as few of them would rank candidates by luck. The test images are left alone: the
+    All validation images stay, because few of them would rank candidates by chance. The test images are not used: the
     task's test split is its validation split.
 
     Args:
-        task: Left as it is.
-        data_ratio: Share of the training images, in (0, 1].
-        resolution_ratio: Of the sides, in (0, 1].
-        seed: Decides which images stay.
+        task: Task to reduce; it is not changed.
+        data_ratio: Fraction of the training images, in (0, 1].
+        resolution_ratio: Fraction of the sides, in (0, 1].
+        seed: Random seed of the choice of images.
     """
     train = _lowered(stratified(task.train, data_ratio, seed), resolution_ratio)
     validation = _lowered(task.validation, resolution_ratio)
@@ -30,12 +30,12 @@ def smaller_task(task: Task, data_ratio: float, resolution_ratio: float, seed: i
 
 
 def stratified(split: Split, ratio: float, seed: int) -> Split:
-    """Returns a share of the examples, in their order: of every class its part, to the nearest example.
+    """Returns a fraction of the examples, in their order: the same fraction of every class, to the nearest example.
 
     Args:
-        split: To choose from.
-        ratio: In (0, 1]; every class keeps at least one example.
-        seed: Decides which.
+        split: Split to choose from.
+        ratio: Fraction of the examples, in (0, 1]; every class keeps at least one example.
+        seed: Random seed of the choice.
     """
     if ratio == 1:
         return split
@@ -47,8 +47,8 @@ def area_average(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Returns images whose pixels are the means of the areas that they cover, float32.
 
     Args:
-        images: (num_images, height, width, channels).
-        size: (height, width), no larger than the images.
+        images: Images, (num_images, height, width, channels).
+        size: New (height, width), no larger than the images.
     """
     smaller = np.empty((len(images), *size, images.shape[3]), np.float32)
     for rows in slices(len(images), images[0].size * smaller.itemsize):
@@ -57,7 +57,7 @@ def area_average(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def lower_sides(height: int, width: int, ratio: float) -> tuple[int, int]:
-    """Returns the sides of an image of lower resolution: at least 4 pixels, and no more than there are."""
+    """Returns the sides of an image of lower resolution: at least 4 pixels, and not more than the original."""
     lowered = [min(side, max(SMALLEST_SIDE, round(side * ratio))) for side in (height, width)]
     return lowered[0], lowered[1]
 

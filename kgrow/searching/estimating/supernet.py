@@ -1,4 +1,4 @@
-"""The experimental estimator `supernet`: one network grown and trained once, pruned anew for every candidate."""
+"""The experimental estimator `supernet`: grows and trains one network, and prunes it again for every candidate."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from kgrow.searching.proposals import Proposal
 from kgrow.training import OutOfTimeError, TrainingDivergedError
 
 FOLDER = "supernets"
-# Of the preset's learning rate, from where a cosine falls to 0: after a pruning the full rate would undo the training.
+# Fraction of the preset's learning rate, from which a cosine falls to 0: the full rate would undo the training.
 RATE_RATIO = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Supernet(Estimator):
-    """Prunes a copy of one trained network to the candidate's keep ratios, in one shot, and trains it a little.
+    """Prunes a copy of one trained network to the candidate's keep ratios, in one shot, and trains it for a few epochs.
 
-    The network is the deepest of the candidate's width and links; shallower candidates are its first blocks. Nothing
-    is pruned while it grows, so its connections are those of no candidate: approximate, unlike shared prefixes.
+    The network is the deepest of the candidate's width and links; shallower candidates are its first blocks. Nothing is
+    pruned while it grows, so its connections are not those of any candidate: it is approximate, unlike shared prefixes.
 
     Args:
-        epochs: Of training after the pruning. With 0 only the statistics of the batch normalisations are taken anew,
-            in a pass over the training images.
+        epochs: Number of training epochs after the pruning. With 0 only the batch normalisation statistics are
+            recomputed, in a pass over the training images.
     """
 
     epochs: int = 1
@@ -56,7 +56,7 @@ class Supernet(Estimator):
         return Estimate(accuracy, "done", epochs, epochs)
 
     def _supernet(self, proposal: Proposal, context: EstimationContext) -> Snapshot:
-        """Returns the trained network that a candidate is cut from, trained if there is none yet."""
+        """Returns the trained network for a candidate; trains it first if it does not exist."""
         deepest = _deepest(proposal, context)
         name = hashlib.sha256(json.dumps(deepest.to_json()).encode()).hexdigest()[:16]
         return context.once(name, lambda: _trained(deepest, name, context))
@@ -79,11 +79,11 @@ class Supernet(Estimator):
 
 
 def fork(supernet: Snapshot, architecture: Architecture) -> Snapshot:
-    """Returns the start of a life that begins with the first blocks of a trained network; the network stays as it is.
+    """Returns the initial snapshot of a network with the first blocks of a trained one, which is not changed.
 
     Args:
-        supernet: Whose weights are taken; the momentum starts anew.
-        architecture: Its first blocks.
+        supernet: Snapshot of the trained network; the momentum starts at zero.
+        architecture: Architecture of its first blocks.
     """
     arrays = {name: array.copy() for name, array in supernet.arrays.items() if not name.startswith(MOMENTUM)}
     return Snapshot(0, architecture, supernet.seed, arrays, 0, ())
