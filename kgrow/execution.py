@@ -53,7 +53,7 @@ class SearchPlan:
     Args:
         proposals: Candidates within the limits.
         settings: Training settings.
-        objective: Objective to maximise.
+        objective: Objective to maximize.
         oracle: Oracle that proposes the next trial: a name or a `keras_tuner.Oracle`.
         trials: Largest number of candidates to try.
         estimator: Estimator of a candidate's quality.

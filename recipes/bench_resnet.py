@@ -122,7 +122,7 @@ def _train(work: Compression, task: Task, scale: Scale, *, removing: bool) -> No
     looped = scale.epochs - scale.recovery_epochs
     for epoch in range(scale.epochs):
         work.set_learning_rate(scale.learning_rate * min(1.0, (scale.epochs - epoch) / scale.recovery_epochs))
-        loss = work.train(images, labels, penalised=removing and epoch < looped)
+        loss = work.train(images, labels, penalized=removing and epoch < looped)
         if removing and epoch < looped and (epoch + 1) % scale.epochs_per_loop == 0:
             work.update(images, labels)
         kept = work.network.network.kept_params()

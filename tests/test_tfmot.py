@@ -72,7 +72,7 @@ def test_wrapper_refuses_what_is_no_layer_of_keras_2():
 
 
 @pytest.mark.parametrize("layer", [keras.layers.BatchNormalization(), keras.layers.DepthwiseConv2D(3)])
-def test_normalisation_and_depthwise_convolutions_have_nothing_to_prune(layer):
+def test_normalization_and_depthwise_convolutions_have_nothing_to_prune(layer):
     wrapper = prunable(layer)
     wrapper.build((None, 4, 4, 3))
     assert wrapper.pruning_vars == []

@@ -89,7 +89,7 @@ class Compression:
         self.masks = [np.ones(kernel.shape, bool) for kernel in kernels]
         self._learning_rate = settings.learning_rate
         self._omegas = [[tf.Variable(tf.ones(p.omega.shape), trainable=False) for p in own] for own in self.priors]
-        self._is_penalised, kernel_ids = tf.Variable(1.0, trainable=False), {id(kernel) for kernel in kernels}
+        self._is_penalized, kernel_ids = tf.Variable(1.0, trainable=False), {id(kernel) for kernel in kernels}
         trainable = {str(index): variable for index, variable in enumerate(network.trainable)}
         self._step = TrainingStep(
             trainable,
@@ -99,13 +99,13 @@ class Compression:
             finish=self._shrink,
         )
 
-    def train(self, images: np.ndarray, labels: np.ndarray, *, penalised: bool = True) -> float:
+    def train(self, images: np.ndarray, labels: np.ndarray, *, penalized: bool = True) -> float:
         """Trains for an epoch and returns the mean loss without penalty and decay; removed weights stay removed.
 
         Args:
             images: Images as the network reads them, (num_images, height, width, channels).
             labels: Labels, int32 (num_images,).
-            penalised: Whether groups are shrunk; without it the remaining groups recover.
+            penalized: Whether groups are shrunk; without it the remaining groups recover.
 
         Raises:
             ArithmeticError: If the loss is no longer finite.
@@ -116,7 +116,7 @@ class Compression:
             raise ValueError(f"`batch_size` must not exceed the {len(images)} images, but got {size}.")
         order = self.generator.permutation(len(images))
         chosen = (order[start : start + size] for start in range(0, len(order) - size + 1, size))
-        self._is_penalised.assign(float(penalised))
+        self._is_penalized.assign(float(penalized))
         mean = self._step.epoch(((images[rows], labels[rows]) for rows in chosen), lambda number: self._learning_rate)
         if not math.isfinite(mean):
             raise ArithmeticError(f"The loss became {mean}. Lower `learning_rate`, or train without momentum.")
@@ -130,7 +130,7 @@ class Compression:
         """Applies the penalty to the kernels, after the step of the loss."""
         self.network.apply_masks()  # momentum moves removed weights
         # With momentum m a gradient moves a weight by 1 / (1 - m) times the rate in all; so must the penalty.
-        reach = self._is_penalised * self._step.optimizer.learning_rate / (1.0 - self.settings.momentum)
+        reach = self._is_penalized * self._step.optimizer.learning_rate / (1.0 - self.settings.momentum)
         for index, kernel in enumerate(self.network.kernels):
             left = kernel
             for prior, omega in zip(self.priors[index], self._omegas[index], strict=True):

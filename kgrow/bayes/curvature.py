@@ -36,7 +36,7 @@ class ForwardPass(NamedTuple):
 
 
 class Model(Protocol):
-    """A model with parameters and a differentiable forward pass, with batch normalisation in inference mode."""
+    """A model with parameters and a differentiable forward pass, with batch normalization in inference mode."""
 
     @property
     def parameters(self) -> Sequence[Any]:

@@ -15,7 +15,7 @@ class GaussNewton(Curvature):
     r"""Exact diagonal of :math:`\sum_n J_n^\top H_n J_n`, H_n being the Hessian in the outputs of one example.
 
     It is never negative. It equals the diagonal of the Hessian almost everywhere if the outputs are piecewise linear in
-    each single parameter (ReLU, max pooling, frozen normalisation, every parameter used in one place). It costs one
+    each single parameter (ReLU, max pooling, frozen normalization, every parameter used in one place). It costs one
     backward pass per class and head.
 
     References:

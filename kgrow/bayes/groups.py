@@ -105,7 +105,7 @@ class GroupPrior:
 
         :math:`\gamma_g = \|W_g\|_2 / \omega_g` with the omega under which the weights were trained, then
         :math:`\omega_g = \sqrt{\sum_{i \in g} h_i / (1 + \gamma_g h_i)}`, in the order of the source's Algorithm 2:
-        every loop is a majorise-minimise step.
+        every loop is a majorize-minimize step.
 
         Args:
             kernel: Weights of the kernel.

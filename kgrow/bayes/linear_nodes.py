@@ -141,7 +141,7 @@ class Gate(Node):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrozenNorm(Node):
-    """Batch normalisation in inference mode, as one scale and one offset.
+    """Batch normalization in inference mode, as one scale and one offset.
 
     Args:
         scale: (channels,): gamma / sqrt(variance + epsilon).

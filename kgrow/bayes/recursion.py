@@ -34,7 +34,7 @@ class DiagonalRecursion(Curvature):
             the number of positions, as in the source's equation 4-13.
 
     References:
-        Botev, Ritter and Barber, "Practical Gauss-Newton Optimisation for Deep Learning", ICML 2017,
+        Botev, Ritter and Barber, "Practical Gauss-Newton Optimization for Deep Learning", ICML 2017,
         https://arxiv.org/abs/1706.03662; for convolutions Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for
         Neural Architecture Search", ICML 2019, https://arxiv.org/abs/1905.04919.
     """

@@ -60,12 +60,12 @@ def _cell(edges: tuple[Edge, ...], nodes: tuple[int, ...], height: int) -> Itera
         )
 
 
-def _arc(start: tuple[float, float], end: tuple[float, float], level: float, label: str, colour: str) -> str:
-    centre = (start[0] + end[0]) / 2
+def _arc(start: tuple[float, float], end: tuple[float, float], level: float, label: str, color: str) -> str:
+    center = (start[0] + end[0]) / 2
     # A quadratic curve passes half-way between its chord and its control point.
     control = 2 * level - (start[1] + end[1]) / 2
     curve = (
-        f'<path d="M{start[0]:.0f} {start[1]:.0f} Q{centre:.0f} {control:.0f} {end[0]:.0f} {end[1]:.0f}" '
-        f'fill="none" stroke="{colour}"/>'
+        f'<path d="M{start[0]:.0f} {start[1]:.0f} Q{center:.0f} {control:.0f} {end[0]:.0f} {end[1]:.0f}" '
+        f'fill="none" stroke="{color}"/>'
     )
-    return f'{curve}<text x="{centre:.0f}" y="{level - 2:.0f}" fill="{colour}">{label}</text>' if label else curve
+    return f'{curve}<text x="{center:.0f}" y="{level - 2:.0f}" fill="{color}">{label}</text>' if label else curve

@@ -54,8 +54,8 @@ class PathGate(keras.layers.Layer):
         return features * product[:, None, None, None]
 
 
-def standardised(features: Any, name: str, *, affine: bool) -> Any:
-    """Normalises a map.
+def standardized(features: Any, name: str, *, affine: bool) -> Any:
+    """Normalizes a map.
 
     Args:
         features: Keras tensor.
@@ -78,7 +78,7 @@ def apply_steps(
         filters: Number of channels of the result.
         seed: Random seed of the kernels; each depends on the seed and its name.
         name: Prefix of the layer names.
-        gated: Whether a gate follows. The result of any operation is then normalised, without scale and offset.
+        gated: Whether a gate follows. The result of any operation is then normalized, without scale and offset.
     """
     for index, step in enumerate(steps):
         label = f"{name}/{index}"
@@ -86,8 +86,8 @@ def apply_steps(
             features = keras.layers.ReLU(name=f"{label}/relu")(features)
         features = _layer(features, step, stride if index == 0 else 1, filters, seed, label)
         if step.ends and not (gated and index == len(steps) - 1):
-            features = standardised(features, label, affine=True)
-    return standardised(features, name, affine=False) if gated else features
+            features = standardized(features, label, affine=True)
+    return standardized(features, name, affine=False) if gated else features
 
 
 def _layer(features: Any, step: Step, stride: int, filters: int, seed: int, name: str) -> Any:

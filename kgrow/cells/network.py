@@ -28,7 +28,7 @@ def cell_network(stack: Stack, genotype: Genotype, seed: int) -> keras.Model:
 
 
 def gated_network(stack: Stack, genotype: Genotype, seed: int, columns: Mapping[str, Sequence[Edge]]) -> keras.Model:
-    """Returns the network with a gate on every edge of every cell, after a normalisation.
+    """Returns the network with a gate on every edge of every cell, after a normalization.
 
     It maps raw pixels, the gates of normal cells and those of reduction cells, (batch or 1, cells, gates), to logits.
 

@@ -20,10 +20,10 @@ class SwitchGroup:
     r"""Gates w of repeated cells: one scalar per cell, one switch for all of them.
 
     A pair of nodes may also have a zero gate :math:`w^0`, which closes all its operations at once. A map is multiplied
-    by :math:`w^0 w` after its normalisation. The source puts the zero gate before the operations; there the
-    normalisation would cancel it and the data would give no evidence about it.
+    by :math:`w^0 w` after its normalization. The source puts the zero gate before the operations; there the
+    normalization would cancel it and the data would give no evidence about it.
 
-    A layer that reads a node normalises it again, so the common size of all gates into a node has no effect, and a
+    A layer that reads a node normalizes it again, so the common size of all gates into a node has no effect, and a
     penalty would shrink them all without any loss. Gates are therefore trained without it, and each is measured in
     units of itself: its evidence :math:`w^2 h` has no unit, and its switch settles at the gamma of a gate of 1 with
     this curvature.

@@ -136,7 +136,7 @@ def mean_loss(network: keras.Model, images: Any, gates: Sequence[Any], labels: A
         images: Raw images, float (batch, height, width, channels).
         gates: Further inputs of the network.
         labels: Labels, int32 (batch,).
-        training: Whether normalisation uses the statistics of the batch.
+        training: Whether normalization uses the statistics of the batch.
     """
     logits = network([images, *gates] if gates else images, training=training)
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))

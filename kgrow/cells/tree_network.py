@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kgrow._keras import keras, tf
-from kgrow.cells.layers import PathGate, apply_steps, standardised
+from kgrow.cells.layers import PathGate, apply_steps, standardized
 from kgrow.cells.network import classified, scaled
 from kgrow.cells.tree import TREE_CELL_A, TreeEdge, TreeGenotype, TreeStack, names
 from kgrow.graph.edge import Step
@@ -27,7 +27,7 @@ def tree_network(genotype: TreeGenotype, stack: TreeStack, seed: int, *, gated: 
         stack: Stack around the cells.
         seed: Random seed of the kernels; each depends only on the seed and its name.
         gated: Whether every edge has a gate. Further inputs are then the gates of each block, (batch or 1, 1, edges). A
-            leaf is multiplied by all gates on its path, after its normalisation: above it, the next normalisation would
+            leaf is multiplied by all gates on its path, after its normalization: above it, the next normalization would
             undo them.
     """
     if len(genotype.cells) != sum(stack.blocks):
@@ -49,10 +49,10 @@ def tree_network(genotype: TreeGenotype, stack: TreeStack, seed: int, *, gated: 
 
 def _residual(features: Any, block: int, cell: tuple[str, ...], stack: TreeStack, seed: int, gates: Any) -> Any:
     name, width = f"block_{block}", stack.inner_width(block)
-    features = standardised(features, f"{name}/first", affine=True)
+    features = standardized(features, f"{name}/first", affine=True)
     features = apply_steps(features, (Step("conv", ends=True),), 1, width, seed=seed, name=f"{name}/reduce")
     features = _below("root", TREE_CELL_A, False, features, _brancher(name, cell, width, seed, gates))
-    # No normalisation from here on: it would amplify a residual again whose gates are nearly closed.
+    # No normalization from here on: it would amplify a residual again whose gates are nearly closed.
     steps = (Step("conv", starts=True),)
     return apply_steps(features, steps, 1, stack.widths()[block], seed=seed, name=f"{name}/expand")
 

@@ -74,7 +74,7 @@ def check_scores(criterion: ChannelCriterion, architecture: Architecture, groups
     """Checks that a criterion can distinguish the channels of a network.
 
     Raises:
-        ValueError: If it is the scale of batch normalisation and the channels of some layer have no scale.
+        ValueError: If it is the scale of batch normalization and the channels of some layer have no scale.
     """
     if not isinstance(criterion, NetworkSlimming):
         return

@@ -51,7 +51,7 @@ class Evaluation:
 class FineTuning:
     """Trains the kernels and biases of a quantized network with simulated rounding; pruned connections stay zero.
 
-    The ranges of activations stay as calibrated and batch normalisation stays folded. The network stays unchanged
+    The ranges of activations stay as calibrated and batch normalization stays folded. The network stays unchanged
     unless an epoch is better on the validation images; see `Evaluation.is_better`.
 
     Args:

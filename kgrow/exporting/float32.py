@@ -13,7 +13,7 @@ from kgrow.network import GrowingNetwork
 
 @dataclasses.dataclass(frozen=True)
 class Float32(Exporter):
-    """Writes float32 weights; batch normalisation is folded into the convolutions."""
+    """Writes float32 weights; batch normalization is folded into the convolutions."""
 
     def convert(
         self,

@@ -1,4 +1,4 @@
-"""The network as a device computes it: batch normalisation is folded into the kernels."""
+"""The network as a device computes it: batch normalization is folded into the kernels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def unobserved(name: str, tensor: Any) -> Any:
 class FoldedNetwork:
     r"""A network in inference, as the ordered steps of a device; see `kgrow.graph.device`.
 
-    A kernel and the normalisation after it become one kernel with :math:`W' = W \gamma / s` and
+    A kernel and the normalization after it become one kernel with :math:`W' = W \gamma / s` and
     :math:`b' = \beta - \mu \gamma / s`, where :math:`s = \sqrt{\sigma^2 + \epsilon}`; the division by the pixels'
     standard deviation goes into the first kernels. Only the subtraction of the pixels' mean stays an operation, because
     zero padding comes after it.

@@ -176,11 +176,11 @@ class Architecture:
         return tuple(kernel for kernel in self._kernels if block_index in (None, kernel.block_index))
 
     def kernel_params(self, block_index: int | None = None) -> int:
-        """Counts connections: the weights of all kernels, without biases and normalisations."""
+        """Counts connections: the weights of all kernels, without biases and normalizations."""
         return sum(kernel.kernel_params for kernel in self.kernels(block_index))
 
     def trainable_params(self) -> int:
-        """Counts kernels, biases, scales and offsets of normalisations, and the mixing weight of heads with pooling."""
+        """Counts kernels, biases, scales and offsets of normalizations, and the mixing weight of heads with pooling."""
         return self.kernel_params() + sum(trained for trained, _ in self._num_weights())
 
     def params(self) -> int:

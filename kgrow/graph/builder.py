@@ -60,7 +60,7 @@ class Builder:
         dilation: int = 1,
         relu: bool = False,
     ) -> str:
-        """Appends a convolution without a bias, its normalisation and, if requested, ReLU."""
+        """Appends a convolution without a bias, its normalization and, if requested, ReLU."""
         self.add(name, Conv((side, side), strides, filters=filters, dilation=dilation), source)
         last = self.add(f"{name}/norm", BatchNorm(), name)
         return self.add(f"{name}/relu", ReLU(), last) if relu else last

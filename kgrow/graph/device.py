@@ -1,4 +1,4 @@
-"""The steps that a device runs: normalisations folded, activations fused, composite operators split."""
+"""The steps that a device runs: normalizations folded, activations fused, composite operators split."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Step:
         block_index: Index of its block.
         is_head: Whether only the block's own classifier needs it.
         activation: Operator fused with it, None for none.
-        weights: Arrays by name, with normalisation folded in; empty if no state was given.
+        weights: Arrays by name, with normalization folded in; empty if no state was given.
         kernel_shape: Shape of the kernel; () if it has none.
     """
 
@@ -64,7 +64,7 @@ def device_steps(
 ) -> tuple[Step, ...]:
     """Returns the steps of a network, each after those that it reads.
 
-    A normalisation becomes part of the kernel before it and an activation part of the operation before it, if nothing
+    A normalization becomes part of the kernel before it and an activation part of the operation before it, if nothing
     else reads the value between them. Equal steps without weights are merged. The division by the pixels' standard
     deviation is part of the first kernels.
 

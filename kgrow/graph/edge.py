@@ -20,7 +20,7 @@ class Step:
         dilation: Distance of the taps of a `"conv"`.
         groups: Number of channel groups of a `"conv"`.
         starts: Whether it starts with ReLU.
-        ends: Whether it ends with a normalisation.
+        ends: Whether it ends with a normalization.
     """
 
     kind: str

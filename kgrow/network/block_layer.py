@@ -57,7 +57,7 @@ class BlockLayer(keras.layers.Layer):
 
         Args:
             features: Maps that the block reads from outside.
-            training: Whether normalisations use the statistics of the batch.
+            training: Whether normalizations use the statistics of the batch.
             tap: Function called for every node; see `call_tapped`.
         """
         made = dict(features)
@@ -74,7 +74,7 @@ class BlockLayer(keras.layers.Layer):
         return [Kernel(name, layer) for name, layer in self.parts() if isinstance(layer, MaskedLayer)]
 
     def named_variables(self) -> dict[str, Any]:
-        """Returns weights, masks and normalisation statistics by names that are the same in every process."""
+        """Returns weights, masks and normalization statistics by names that are the same in every process."""
         return {f"{name}/{own}": variable for name, layer in self.parts() for own, variable in weights_of(layer)}
 
 

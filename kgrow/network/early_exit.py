@@ -183,7 +183,7 @@ def overthinking(logits: np.ndarray, labels: np.ndarray, macs: Sequence[int]) ->
 def confusion(logits: np.ndarray) -> np.ndarray:
     r"""Returns how much the heads disagree per image: :math:`\sum_i \|p_{top} - p_i\|_1`.
 
-    The value is 0 if all agree exactly, and at most 2 (heads - 1). Standardise it with the mean and standard deviation
+    The value is 0 if all agree exactly, and at most 2 (heads - 1). Standardize it with the mean and standard deviation
     of the training split to compare images (Kaya, Hong and Dumitras, ICML 2019, section 5.3).
 
     Args:

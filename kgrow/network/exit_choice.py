@@ -91,7 +91,7 @@ def _thresholds(confidence: np.ndarray, burden: np.ndarray) -> tuple[float, ...]
     Args:
         confidence: Confidence, (heads, num_images).
         burden: Cost of an answer of a head minus the value of a correct one, (heads, num_images). The sum over images
-            is minimised.
+            is minimized.
     """
     choices = np.array(THRESHOLDS[::-1])  # among equals the highest
     limits = np.full(len(confidence) - 1, THRESHOLDS[-1])

@@ -96,7 +96,7 @@ class GrowingNetwork(keras.Model):
         apply_masks(self.kernels())
 
     def named_variables(self) -> dict[str, Any]:
-        """Returns weights, masks and normalisation statistics by names that are the same in every process."""
+        """Returns weights, masks and normalization statistics by names that are the same in every process."""
         return {name: variable for block in self.blocks for name, variable in block.named_variables().items()}
 
     def state(self) -> dict[str, np.ndarray]:

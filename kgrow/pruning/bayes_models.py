@@ -66,7 +66,7 @@ class KernelModel:
 class ChannelModel:
     """A network whose parameters are gates on its channel groups, all open.
 
-    A gate multiplies the output of every normalisation of its group; ReLU commutes with a positive factor.
+    A gate multiplies the output of every normalization of its group; ReLU commutes with a positive factor.
 
     Args:
         network: Network to examine; it is not changed.

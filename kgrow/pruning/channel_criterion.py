@@ -63,9 +63,9 @@ def scored_channels(
 class TaylorChannel(ChannelCriterion):
     r"""The change of the loss if a gate on the channel closes a little: :math:`|\partial L / \partial z|`.
 
-    The gate z = 1 multiplies the output of every normalisation of the group, so :math:`\partial L / \partial z` is the
+    The gate z = 1 multiplies the output of every normalization of the group, so :math:`\partial L / \partial z` is the
     sum of :math:`\gamma \, \partial L / \partial \gamma + \beta \, \partial L / \partial \beta`. ReLU commutes with a
-    positive factor, so the value is the same before and after it. Without normalisation, kernel and bias replace scale
+    positive factor, so the value is the same before and after it. Without normalization, kernel and bias replace scale
     and offset: see `ChannelGroups.gates`.
 
     References:
@@ -146,7 +146,7 @@ class GroupNorm(ChannelCriterion):
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSlimming(ChannelCriterion):
-    r"""The scales of batch normalisation: :math:`\sum |\gamma|` over the normalisations of a group.
+    r"""The scales of batch normalization: :math:`\sum |\gamma|` over the normalizations of a group.
 
     References:
         Liu, Li, Shen, Huang, Yan and Zhang, "Learning Efficient Convolutional Networks through Network Slimming", ICCV

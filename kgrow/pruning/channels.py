@@ -1,6 +1,6 @@
 """Channel groups: their members, their joint scores, and the selection of the kept ones.
 
-A removed channel is removed together with the weights that make it (output columns and normalisation) and those that
+A removed channel is removed together with the weights that make it (output columns and normalization) and those that
 read it (input rows of every reader). A sum ties the channels that it adds, so they form one group.
 """
 
@@ -31,7 +31,7 @@ class ChannelGroups:
         blocks: Block of each group: that of its first channel.
         macs: Multiply-accumulates of each group, which are saved by its removal.
         gates: Group of each entry of the variables whose joint scaling scales a whole group: scales and offsets of its
-            normalisations. By variable name; -1 for none, of a shape that broadcasts to the variable's.
+            normalizations. By variable name; -1 for none, of a shape that broadcasts to the variable's.
     """
 
     kernels: dict[str, tuple[np.ndarray, np.ndarray]]

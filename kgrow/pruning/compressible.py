@@ -33,7 +33,7 @@ class CompressibleNetwork:
         self.kernels = [kernel.weight for kernel in self._prunable]
         named = network.named_variables()
         self.trainable = [variable for variable in named.values() if variable.trainable]
-        # Scale and offset of a normalisation, or bias: if they stayed, a removed channel would still be a constant.
+        # Scale and offset of a normalization, or bias: if they stayed, a removed channel would still be a constant.
         self._gates = {
             name: (named[name], tf.Variable(tf.ones(owners.shape), trainable=False))
             for name, owners in self._groups.gates.items()

@@ -14,7 +14,7 @@ from kgrow.pruning.criterion import Batch, Loss, Prunable
 def mean_gradients(
     network: Prunable, variables: Sequence[Any], batches: Sequence[Batch], loss: Loss
 ) -> list[np.ndarray]:
-    """Returns the gradient of the mean loss over all examples, with batch normalisation in inference mode.
+    """Returns the gradient of the mean loss over all examples, with batch normalization in inference mode.
 
     Args:
         network: Network to examine; it is not changed.

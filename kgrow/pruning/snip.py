@@ -19,8 +19,8 @@ class SNIP(Criterion):
     r"""Keeps the weights whose removal would change the loss most.
 
     Connection sensitivity is :math:`|\partial L(c \odot w) / \partial c| = |w \odot \partial L / \partial w|`, in nats
-    per example. The gradient is averaged over all batches before the absolute value is taken. Batch normalisation runs
-    in inference mode, as in the authors' code. Unlike the paper the scores are not normalised: a common factor cannot
+    per example. The gradient is averaged over all batches before the absolute value is taken. Batch normalization runs
+    in inference mode, as in the authors' code. Unlike the paper the scores are not normalized: a common factor cannot
     change a ranking.
 
     Args:

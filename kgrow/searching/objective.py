@@ -1,4 +1,4 @@
-"""`Objective`: the number that a search maximises, computed from accuracy and cost."""
+"""`Objective`: the number that a search maximizes, computed from accuracy and cost."""
 
 from __future__ import annotations
 

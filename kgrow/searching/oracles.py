@@ -82,7 +82,7 @@ def grid(trials: int, common: dict[str, Any]) -> keras_tuner.Oracle:
 
 
 def check_oracle(oracle: Any, what: str = "oracle") -> None:
-    """Raises ValueError unless it is the name of an oracle, or a new `keras_tuner.Oracle` that maximises `NAME`."""
+    """Raises ValueError unless it is the name of an oracle, or a new `keras_tuner.Oracle` that maximizes `NAME`."""
     if isinstance(oracle, str):
         check_name(ORACLES, oracle, what)
         return
@@ -108,7 +108,7 @@ def check_oracle(oracle: Any, what: str = "oracle") -> None:
 
 
 def make_oracle(oracle: Any, trials: int, seed: int) -> keras_tuner.Oracle:
-    """Returns an oracle that maximises the search's objective.
+    """Returns an oracle that maximizes the search's objective.
 
     Args:
         oracle: Name in `ORACLES`, or a `keras_tuner.Oracle` with the objective

@@ -1,4 +1,4 @@
-"""Loading of any data set of labelled images as a `Task`. Importing it loads no TensorFlow."""
+"""Loading of any data set of labeled images as a `Task`. Importing it loads no TensorFlow."""
 
 from kgrow.registry import AUGMENTATIONS
 from kgrow.task.augmentation import Augmentation

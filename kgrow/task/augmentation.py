@@ -77,9 +77,9 @@ class Augmentation:
         """Changes a batch at random.
 
         Args:
-            images: Tensor `(batch, height, width, channels)` of floats or uint8, standardised or not.
+            images: Tensor `(batch, height, width, channels)` of floats or uint8, standardized or not.
             seed: int32 tensor `(2,)`; the same seed gives the same changes.
-            fill: Value of the pixels that are shifted in or cut out. On standardised images 0 is the mean pixel.
+            fill: Value of the pixels that are shifted in or cut out. On standardized images 0 is the mean pixel.
 
         Returns:
             Tensor of the same shape and type.
@@ -144,8 +144,8 @@ class Augmentation:
     def _is_inside(self, draws: Any, side: Any) -> Any:
         from kgrow._keras import tf
 
-        centres = tf.floor(draws * tf.cast(side, tf.float32))
-        starts = (centres - self.cutout // 2)[:, None]
+        centers = tf.floor(draws * tf.cast(side, tf.float32))
+        starts = (centers - self.cutout // 2)[:, None]
         positions = tf.range(tf.cast(side, tf.float32))[None, :]
         return (positions >= starts) & (positions < starts + self.cutout)
 

@@ -42,9 +42,9 @@ def open_folder(path: Path, class_names: Sequence[str] | None = None) -> Source:
     if len(found) < 2:
         reasons = " ".join(layout.notes) or "There is nothing to tell apart."
         raise ValueError(f"`source` must have at least 2 classes, but got {len(found)}: {found!r}. {reasons}")
-    sizes, is_coloured = survey(file for file, _ in layout.splits["train"].files)
-    streams = {role: _open_files(split, names, "source", is_coloured) for role, split in layout.splits.items()}
-    notes = [] if is_coloured else ["All training images are gray: one channel."]
+    sizes, is_colored = survey(file for file, _ in layout.splits["train"].files)
+    streams = {role: _open_files(split, names, "source", is_colored) for role, split in layout.splits.items()}
+    notes = [] if is_colored else ["All training images are gray: one channel."]
     if class_names is None and found != sorted(found):
         notes.append(f"Classes are in the order of the numbers in their names: {list_some(names)}.")
     return Source(
@@ -83,9 +83,9 @@ def open_class_folders(path: Path, class_names: Sequence[str] | None, argument: 
             f"`{argument}` must have sub-folders named after the classes {list_some(names)}, but got "
             f"{list_some(unknown)}."
         )
-    is_coloured = survey(file for file, _ in split.files)[1]
+    is_colored = survey(file for file, _ in split.files)[1]
     remarks = [f"`{argument}`: {note}" for note in left_out.notes()]
-    return dataclasses.replace(_open_files(split, names, argument, is_coloured), remarks=remarks)
+    return dataclasses.replace(_open_files(split, names, argument, is_colored), remarks=remarks)
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:
@@ -135,7 +135,7 @@ def suggest(path: Path) -> str:
         return ""
 
 
-def _open_files(split: ClassFolders, class_names: Sequence[str], argument: str, is_coloured: bool) -> Stream:
+def _open_files(split: ClassFolders, class_names: Sequence[str], argument: str, is_colored: bool) -> Stream:
     indices = {name: index for index, name in enumerate(class_names)}
     skipped: dict[str, str] = {}
 
@@ -143,7 +143,7 @@ def _open_files(split: ClassFolders, class_names: Sequence[str], argument: str, 
         skipped.clear()
         for file, class_name in split.files:
             try:
-                image = decode(file, is_coloured, size)
+                image = decode(file, is_colored, size)
             except PictureError as error:
                 skipped[file.relative_to(split.path).as_posix()] = str(error)
                 continue

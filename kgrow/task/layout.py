@@ -169,15 +169,15 @@ def _find_splits(folders: Sequence[Path], left_out: LeftOut) -> dict[str, Path]:
     if "train" not in splits or len(splits) != len(folders):
         return {}
     classes = {role: {folder.name for folder in _folders_with_images(split)} for role, split in splits.items()}
-    labelled = {
+    labeled = {
         role: split
         for role, split in splits.items()
         if len(classes[role]) > 1 or (classes[role] and classes[role] <= classes["train"])
     }
-    if len(labelled) == len(splits) or len(classes["train"]) > 1:
-        for role in splits.keys() - labelled.keys():
+    if len(labeled) == len(splits) or len(classes["train"]) > 1:
+        for role in splits.keys() - labeled.keys():
             left_out.add(*UNLABELLED, splits[role])
-        return labelled
+        return labeled
     return {}
 
 

@@ -62,17 +62,17 @@ def survey(files: Iterable[Path]) -> tuple[list[Size], bool]:
     Returns:
         Height and width of every usable image, and whether one of them is colored.
     """
-    sizes, is_coloured = [], False
+    sizes, is_colored = [], False
     for file in files:
         with contextlib.suppress(PictureError), _opened(file) as image:
             size = image.size if _is_turned(image) else image.size[::-1]
             _bound(image, SURVEYED)
-            is_coloured = is_coloured or _is_coloured(image)
+            is_colored = is_colored or _is_colored(image)
             sizes.append(size)
-    return sizes, is_coloured
+    return sizes, is_colored
 
 
-def decode(file: Path, is_coloured: bool, size: Size | None = None) -> np.ndarray:
+def decode(file: Path, is_colored: bool, size: Size | None = None) -> np.ndarray:
     """Decodes one image file.
 
     Transparent pixels become white, 16 bits become 8, an animation gives its first picture, and the orientation
@@ -80,7 +80,7 @@ def decode(file: Path, is_coloured: bool, size: Size | None = None) -> np.ndarra
 
     Args:
         file: Image file.
-        is_coloured: Whether to return three channels instead of one.
+        is_colored: Whether to return three channels instead of one.
         size: Final height and width after a later resize; the picture is decoded to at least twice that. None decodes
             all pixels.
 
@@ -95,7 +95,7 @@ def decode(file: Path, is_coloured: bool, size: Size | None = None) -> np.ndarra
     with _opened(file) as image:
         _bound(image, size)
         ImageOps.exif_transpose(image, in_place=True)
-        return _pixels(image, is_coloured, size)
+        return _pixels(image, is_colored, size)
 
 
 def is_picture(value: object) -> bool:
@@ -185,17 +185,17 @@ def _on_white(image: Any) -> Any:
     return Image.alpha_composite(white, image)
 
 
-def _pixels(image: Any, is_coloured: bool, size: Size | None = None) -> np.ndarray:
+def _pixels(image: Any, is_colored: bool, size: Size | None = None) -> np.ndarray:
     reduced = _on_white(_reduced(_with_eight_bits(image), size))
-    pixels = np.asarray(reduced.convert("RGB" if is_coloured else "L"))
-    return pixels if is_coloured else pixels[..., np.newaxis]
+    pixels = np.asarray(reduced.convert("RGB" if is_colored else "L"))
+    return pixels if is_colored else pixels[..., np.newaxis]
 
 
 def _has_gray_mode(image: Any) -> bool:
     return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
 
 
-def _is_coloured(image: Any) -> bool:
+def _is_colored(image: Any) -> bool:
     if _has_gray_mode(image):
         return False
     rows = max(1, STRIP_PIXELS // image.width)

@@ -109,7 +109,7 @@ def common_channels(first: int, second: int) -> int | None:
     return 3 if {first, second} <= {1, 3, 4} else None
 
 
-def as_coloured(images: np.ndarray) -> np.ndarray:
+def as_colored(images: np.ndarray) -> np.ndarray:
     """Converts images to three channels: gray is repeated, transparent pixels become white.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgrow.task.collector import PixelCollector
 from kgrow.task.labels import as_labels
-from kgrow.task.pixels import as_coloured, as_pixels, check_image_size, common_channels, resize
+from kgrow.task.pixels import as_colored, as_pixels, check_image_size, common_channels, resize
 from kgrow.task.scale import Scale, compare_scales
 from kgrow.task.split import slices
 from kgrow.task.stream import Size, Stream
@@ -135,9 +135,9 @@ class StreamReader:
         channels = common_channels(self.image_shape[2], pixels.shape[3])
         is_training = self._train_scale is None  # later streams must match the training images
         if is_training and channels == 3 != self.image_shape[2]:
-            self._collector.convert(as_coloured)
+            self._collector.convert(as_colored)
             self.image_shape = (*self.image_shape[:2], 3)
-        return as_coloured(pixels) if channels == self.image_shape[2] == 3 else pixels
+        return as_colored(pixels) if channels == self.image_shape[2] == 3 else pixels
 
     def _check_end(self, tally: _Tally) -> None:
         num_bytes = self._collector.num_bytes

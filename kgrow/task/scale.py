@@ -1,11 +1,11 @@
-"""A check whether two splits have one scale: raw pixels, 0 to 1, -1 to 1, or standardised."""
+"""A check whether two splits have one scale: raw pixels, 0 to 1, -1 to 1, or standardized."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 # Ratios of the largest magnitudes of two splits: above the first one the scales may differ, above the second one they
-# must. Standardised pixels reach about 3; 16-bit pixels reach 257 times as far as 8-bit pixels.
+# must. Standardized pixels reach about 3; 16-bit pixels reach 257 times as far as 8-bit pixels.
 DOUBTFUL_RATIO, SURE_RATIO = 2.5, 32.0
 # Black in raw pixels and in pixels from 0 to 1, and the largest overshoot of resampling, as fractions of the range.
 NEAR_ZERO, OVERSHOOT = 0.02, 0.1

@@ -81,7 +81,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set of labelled images, not read yet.
+    """A data set of labeled images, not read yet.
 
     Args:
         name: Name of the task if the caller gives none.

@@ -1,4 +1,4 @@
-"""`Task`: any data set of labelled images in one form."""
+"""`Task`: any data set of labeled images in one form."""
 
 import functools
 import hashlib

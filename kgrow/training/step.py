@@ -21,8 +21,8 @@ class TrainingStep:
     """Prepares the images, follows the gradient of the loss and keeps pruned weights at zero.
 
     Under a `tf.distribute` strategy, in whose scope variables and step must be made and used, each replica trains an
-    equal part of every batch. The step equals that of one device, except for batch normalisation: each replica
-    normalises by the statistics of its own part, and the moving statistics are the means over replicas.
+    equal part of every batch. The step equals that of one device, except for batch normalization: each replica
+    normalizes by the statistics of its own part, and the moving statistics are the means over replicas.
 
     Args:
         variables: Trained variables, by name.

@@ -31,7 +31,7 @@ def images():
 
 @pytest.fixture(scope="session")
 def relu_net():
-    """Convolutions with and without strides, pools, a frozen normalisation, a gate, a sum and a concatenation."""
+    """Convolutions with and without strides, pools, a frozen normalization, a gate, a sum and a concatenation."""
     from kgrow._keras import tf
     from kgrow.bayes import Activation, AveragePool, Bias, Conv, Dense, FrozenNorm, Gate, Graph, Route
 

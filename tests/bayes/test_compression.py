@@ -62,7 +62,7 @@ def test_the_inputs_that_decide_are_found(data):
         work.update(*data)
         kept.append([mask.copy() for mask in work.masks])
     for _ in range(10):
-        work.train(*data, penalised=False)
+        work.train(*data, penalized=False)
     for before, after in itertools.pairwise(kept):
         assert not any(np.any(new & ~old) for old, new in zip(before, after, strict=True))
     assert np.flatnonzero(work.masks[0].any(axis=1)).tolist() == [1, 11]

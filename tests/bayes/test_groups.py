@@ -67,7 +67,7 @@ def test_norms_and_updates_are_those_of_the_indices(name, shape):
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
-def test_the_proximal_step_minimises_and_zeroes_whole_groups_only(name, shape):
+def test_the_proximal_step_minimizes_and_zeroes_whole_groups_only(name, shape):
     category, weights = Category(name, shape), kernel(shape)
     omega = np.random.default_rng(3).random(category.group_shape)
     norms = category.norms(weights)

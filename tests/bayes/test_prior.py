@@ -24,7 +24,7 @@ ONE = GateGraph(edges=(("in", "out"),), sources=("in",), sink="out")
 
 
 def loops(optimum, curvature, price, num_loops):
-    """Yields gamma after every loop for the loss curvature / 2 * (w - optimum)^2, its weights minimised exactly."""
+    """Yields gamma after every loop for the loss curvature / 2 * (w - optimum)^2, its weights minimized exactly."""
     omega, gamma = np.ones(1), np.ones(1)
     for _ in range(num_loops):
         weight = np.array([math.copysign(max(abs(optimum) - price * omega[0] / curvature, 0.0), optimum)])

@@ -60,7 +60,7 @@ def test_a_cell_without_leaves_becomes_its_shortcut(space, tree_stack):
     plain = tree_network(space.genotype(), tree_stack, seed=0)
     assert plain(images()).shape == (2, 3)
     empty = tree_network(TreeGenotype(((), ())), tree_stack, seed=0)
-    # The stem with its normalisation, and the classifier on its channels and those that are zeros.
+    # The stem with its normalization, and the classifier on its channels and those that are zeros.
     assert empty.count_params() == 3 * 3 * 3 * 4 + 4 * 4 + 8 * 3 + 3
 
 
@@ -72,7 +72,7 @@ def test_gates_of_one_make_no_difference_but_gates_of_zero_do(tree_stack):
     answers = [network([images(), *gates]).numpy() for gates in ((ones, ones), (ones, zeros), (zeros, zeros))]
     assert not np.allclose(answers[0], answers[1])
     assert not np.allclose(answers[1], answers[2])
-    plain = tree_network(TreeGenotype.complete(2), tree_stack, seed=0)  # fresh normalisations pass on what they read
+    plain = tree_network(TreeGenotype.complete(2), tree_stack, seed=0)  # fresh normalizations pass on what they read
     plain.get_layer("logits").kernel.assign(head)
     np.testing.assert_allclose(answers[0], plain(images()).numpy(), rtol=1e-3, atol=1e-3)
 

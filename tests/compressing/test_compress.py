@@ -136,7 +136,7 @@ def test_model_that_answers_by_chance_is_refused_with_the_likely_reason(trained,
         kgrow.compress(unscaled, tiny_task, **QUICK)
 
 
-def test_scale_criterion_without_normalisation_is_refused(layers, tiny_task):
+def test_scale_criterion_without_normalization_is_refused(layers, tiny_task):
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Rescaling(1 / 128, -1), layers.Flatten()])
     model.add(layers.Dense(8, name="hidden"))
     model.add(layers.Dense(3))

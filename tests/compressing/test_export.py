@@ -146,7 +146,7 @@ def test_drop_over_what_is_allowed_names_the_layer_that_is_hurt_most(kind, wide,
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_normalisation_behind_the_last_kernel_is_part_of_it(kind, layers, digits, tmp_path):
+def test_normalization_behind_the_last_kernel_is_part_of_it(kind, layers, digits, tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Rescaling(1 / 16), layers.Flatten()])
     for layer in (layers.Dense(32, activation="relu"), layers.Dense(10), layers.BatchNormalization(momentum=0.9)):
         model.add(layer)

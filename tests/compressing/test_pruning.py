@@ -66,7 +66,7 @@ def test_gates_are_scales_where_there_are_any_and_else_kernels(groups, made):
     assert not {"stem/kernel", "pointwise/kernel", "classes/kernel"} & set(gates)
 
 
-def test_gate_without_normalisation_is_the_derivative_of_the_loss(given, groups, made, tiny_task, cross_entropy):
+def test_gate_without_normalization_is_the_derivative_of_the_loss(given, groups, made, tiny_task, cross_entropy):
     network = network_of(given)
     images, labels = tiny_task.train.images, tiny_task.train.labels
     scores = CHANNEL_CRITERIA["taylor"](0).saliency(network, groups, [(images, labels)], cross_entropy)

@@ -138,7 +138,7 @@ def test_pipe_in_place_of_a_description_is_not_waited_for(tmp_path):
         check_target(tmp_path, ExportOptions())
 
 
-def test_neighbours_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp_path):
+def test_neighbors_of_a_bundle_are_nobodys_scratch(tiny_network, tiny_task, tmp_path):
     for name in ("out.old", "out.partial"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "letter.txt").write_text("mine")
@@ -309,7 +309,7 @@ def test_device_reads_pictures_as_training_does(tmp_path):
     clear.save(tmp_path / "clear.png")
     color.quantize(16).save(tmp_path / "palette.gif", transparency=3)
     for name in ("turned.png", "clear.png", "palette.gif"):
-        np.testing.assert_array_equal(read_image(tmp_path / name), decode(tmp_path / name, is_coloured=True))
+        np.testing.assert_array_equal(read_image(tmp_path / name), decode(tmp_path / name, is_colored=True))
     deep = Image.fromarray(generator.integers(0, 65536, (8, 16), dtype=np.uint16))
     deep.save(tmp_path / "deep.png")
     np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), decode(tmp_path / "deep.png", False)[..., 0])

@@ -23,7 +23,7 @@ from kgrow.network.early_exit import FALLBACKS, ExitRule, softmax
 SCALING = Scaling((0.1, -0.2), (1.5, 0.5))
 IMAGES = np.random.default_rng(0).normal(size=(4, 9, 9, 2)).astype(np.float32)
 STEM = Cell("conv", 4)
-# The normalisation maps zero to zero, so a channel that nothing feeds is zero.
+# The normalization maps zero to zero, so a channel that nothing feeds is zero.
 WITHOUT_OFFSET = {"beta": 0.0, "moving_mean": 0.0}
 
 
@@ -40,7 +40,7 @@ def residual(filters=4, **options):
 
 
 def network_of(*blocks, size=(8, 8)):
-    """A network with a random state: every weight is kept, every normalisation has an offset."""
+    """A network with a random state: every weight is kept, every normalization has an offset."""
     architecture = of_cells((*size, 2), 3, SCALING, tuple(CellBlock(cells, Head(2)) for cells in blocks))
     network = GrowingNetwork(architecture)
     network.load_state(random_state(network.state(), np.random.default_rng(0)))

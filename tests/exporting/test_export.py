@@ -151,13 +151,13 @@ def test_nan_and_other_answers_are_errors_but_ties_are_not():
 def test_validation_images_judge_too_unless_they_decided_something(tiny_network, tiny_task, tmp_path):
     model = cut.one_head(EXPORTERS["float32"].convert(tiny_network, (1,)), 1)
 
-    def labelled_as_answered(split):
+    def labeled_as_answered(split):
         return Split(split.images, classify(model, split.images).argmax(axis=-1).astype(np.int32))
 
     def perfect(split):
         return answers(np.eye(3)[split.labels])
 
-    validation, test = (labelled_as_answered(split) for split in (tiny_task.validation, tiny_task.test))
+    validation, test = (labeled_as_answered(split) for split in (tiny_task.validation, tiny_task.test))
     wrong = test.labels.copy()
     wrong[:3] = (wrong[:3] + 1) % 3  # the network alone is right on three of 24
     task = dataclasses.replace(tiny_task, validation=validation, test=Split(test.images, wrong))

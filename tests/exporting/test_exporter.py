@@ -18,7 +18,7 @@ from kgrow.searching import SPACES
 
 @pytest.fixture(scope="module")
 def network(digits):
-    """The default architecture for digits, its batch normalisation far from the identity."""
+    """The default architecture for digits, its batch normalization far from the identity."""
     architecture = SPACES["compact"].build(digits.input_shape, digits.num_classes)
     scaling = dataclasses.replace(architecture.scaling, mean=digits.pixel_mean, std=digits.pixel_std)
     network = GrowingNetwork(dataclasses.replace(architecture, scaling=scaling), seed=1)

@@ -14,7 +14,7 @@ from kgrow.registry import DISTRIBUTIONS
 
 ROOT = Path(__file__).parents[2]
 # Logical devices must be made before TensorFlow has started, so in a process of its own. Every image comes twice, once
-# for each replica: then both normalise by the same statistics as one device does, and the results must be equal.
+# for each replica: then both normalize by the same statistics as one device does, and the results must be equal.
 LIVES = """
 import dataclasses, json, sys
 import numpy as np

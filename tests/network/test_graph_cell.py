@@ -21,7 +21,7 @@ GENOTYPES = {
 
 
 def with_statistics(network):
-    """Gives normalisations scales, offsets and statistics as after some training."""
+    """Gives normalizations scales, offsets and statistics as after some training."""
     generator = np.random.default_rng(0)
     for name, variable in network.named_variables().items():
         if name.endswith(("gamma", "moving_variance")):

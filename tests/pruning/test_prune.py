@@ -17,7 +17,7 @@ ONE_SHOT = {
     0.3: 50_816,
     0.2: 33_876,
     0.1: 16_937,
-    # The comparison with decreasing ratios; its first row is labelled 65 % there, with a count that no rounding gives.
+    # The comparison with decreasing ratios; its first row is labeled 65 % there, with a count that no rounding gives.
     0.65: 110_103,
     0.53: 89_777,
     0.43: 72_836,

@@ -82,7 +82,7 @@ def test_batches_are_averaged_before_the_absolute_value(exact_network, sensitivi
     assert any((scores < 0.9 * (8 * f + 4 * s) / 12).any() for scores, f, s in zip(sensitivity, *parts, strict=True))
 
 
-def test_normalisation_with_batch_statistics_makes_signed_scores_of_a_filter_cancel(
+def test_normalization_with_batch_statistics_makes_signed_scores_of_a_filter_cancel(
     exact_network, batches, cross_entropy
 ):
     before = exact_network.state()
@@ -101,7 +101,7 @@ def test_normalisation_with_batch_statistics_makes_signed_scores_of_a_filter_can
         sizes = np.concatenate([np.abs(values).sum(axis=(0, 1, 2)) for values in signed])
         return np.abs(sums).max() / sizes.max()
 
-    assert cancellation(training=True) < 1e-4  # not exactly 0 because of the normalisation's epsilon
+    assert cancellation(training=True) < 1e-4  # not exactly 0 because of the normalization's epsilon
     assert cancellation(training=False) > 1e-2  # why scores are made in inference mode
 
 

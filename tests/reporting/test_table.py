@@ -380,7 +380,7 @@ def test_pareto_front_is_printed_with_the_choice():
     assert re.search(r"^0001 +86\.90 +59 287 +20 000 000 +9 000 +4 096 +-$", text, re.MULTILINE)
 
 
-def test_terminal_gets_colour_unless_it_is_declined(monkeypatch):
+def test_terminal_gets_color_unless_it_is_declined(monkeypatch):
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")

@@ -157,7 +157,7 @@ def make_task(shape, name="photos"):
         ((20, 20, 1), "gray", Augmentation(2, False)),
     ],
 )
-def test_suited_augmentation_follows_size_colour_and_name(shape, name, expected):
+def test_suited_augmentation_follows_size_color_and_name(shape, name, expected):
     augmentation = Augmentation.suited_to(make_task(shape, name))
     assert augmentation == expected
     assert Augmentation(**json.loads(json.dumps(dataclasses.asdict(augmentation)))) == expected

@@ -21,8 +21,8 @@ def fill(path, classes=("blue", "red"), num_images=10, **options):
 
 
 def test_sub_folders_are_the_classes(tmp_path):
-    task = Task.of(fill(tmp_path / "colours"))
-    assert task.name == "colours"
+    task = Task.of(fill(tmp_path / "colors"))
+    assert task.name == "colors"
     assert task.class_names == ("blue", "red")
     assert task.input_shape == (10, 12, 3)
     assert task.notes == ()

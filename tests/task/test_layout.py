@@ -10,7 +10,7 @@ from kgrow.task.walk import LeftOut, list_images
 
 
 def fill(path, classes=("blue", "red"), num_images=6):
-    """Saves images of one colour, a different one in each class."""
+    """Saves images of one color, a different one in each class."""
     for name in classes:
         folder = path / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,18 +27,18 @@ def images_of(layout, role="train"):
     return {file.name for file, _ in layout.splits[role].files}
 
 
-@pytest.mark.parametrize("unlabelled", ["test", "Test", "test/test", "test/unknown", "val"])
-def test_unlabelled_images_beside_a_training_folder_are_left_out_and_named(tmp_path, unlabelled):
+@pytest.mark.parametrize("unlabeled", ["test", "Test", "test/test", "test/unknown", "val"])
+def test_unlabeled_images_beside_a_training_folder_are_left_out_and_named(tmp_path, unlabeled):
     fill(tmp_path / "train")
-    fill(tmp_path, classes=(unlabelled,))
+    fill(tmp_path, classes=(unlabeled,))
     task = Task.of(tmp_path)
     assert task.class_names == ("blue", "red")
     assert sum(map(len, (task.train, task.validation, task.test))) == 12
-    name = unlabelled.partition("/")[0]
+    name = unlabeled.partition("/")[0]
     assert f"Left out 1 folder of images without a class: '{name}'." in " ".join(task.notes)
 
 
-def test_labelled_splits_stay_when_another_one_has_no_labels(tmp_path):
+def test_labeled_splits_stay_when_another_one_has_no_labels(tmp_path):
     fill(tmp_path / "train")
     fill(tmp_path / "val")
     fill(tmp_path, classes=("test",))
@@ -130,7 +130,7 @@ def test_own_runs_among_the_classes_change_nothing(tmp_path):
     assert "Left out 2 folders of kgrow's own runs: 'kgrow_runs/photos', 'red/kgrow_runs/photos'." in task.notes
 
 
-def test_own_runs_are_recognised_by_the_list_they_keep(tmp_path):
+def test_own_runs_are_recognized_by_the_list_they_keep(tmp_path):
     from kgrow.run import Run
 
     fill(tmp_path)

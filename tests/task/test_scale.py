@@ -11,10 +11,10 @@ SCALES = {
     "fractional": RAW.astype(np.float32) * 0.999,
     "unit": UNIT,
     "signed": UNIT * 2 - 1,
-    "standardised": (RAW - RAW.mean()) / RAW.std(),
+    "standardized": (RAW - RAW.mean()) / RAW.std(),
     "16 bits": RAW.astype(np.float32) * 257,
 }
-ALIKE = {("raw", "fractional"), ("fractional", "raw"), ("signed", "standardised"), ("standardised", "signed")}
+ALIKE = {("raw", "fractional"), ("fractional", "raw"), ("signed", "standardized"), ("standardized", "signed")}
 DIFFERENT = [(one, other) for one in SCALES for other in SCALES if one != other and (one, other) not in ALIKE]
 
 
@@ -53,9 +53,9 @@ def test_raw_pixels_may_be_just_darker(share):
     ("train", "test"),
     [
         (UNIT, UNIT * 0.3),  # darker, or divided twice
-        (SCALES["standardised"] * 2, SCALES["signed"]),
+        (SCALES["standardized"] * 2, SCALES["signed"]),
         (RAW, (RAW > 99).astype(np.uint8)),  # masks of 0 and 1 beside pixels to 255
-        (SCALES["standardised"], UNIT[:2]),  # too few to be sure that 0 is their black
+        (SCALES["standardized"], UNIT[:2]),  # too few to be sure that 0 is their black
     ],
 )
 def test_what_may_be_another_scale_is_said(train, test):

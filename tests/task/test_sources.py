@@ -11,7 +11,7 @@ LABELS = np.arange(60) % 3
 
 
 class Batches:
-    """A sequence as Keras defines it, recognised by its two methods alone."""
+    """A sequence as Keras defines it, recognized by its two methods alone."""
 
     def __init__(self, batch_size=7, one_hot=False):
         self.batch_size, self.labels = batch_size, np.eye(3)[LABELS] if one_hot else LABELS
@@ -126,7 +126,7 @@ CLEAR = np.concatenate([COLOURED, np.full_like(GRAY, 255)], axis=3)
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
 @pytest.mark.parametrize("container", ["list", "sequence", "small cache"])
-def test_colour_wins_whatever_comes_first(order, container):
+def test_color_wins_whatever_comes_first(order, container):
     kinds = [(GRAY, COLOURED, CLEAR)[kind] for kind in order]
     images = [kinds[index // 3 % 3][index] for index in range(60)]
     options = {"cache_bytes": 1000} if container == "small cache" else {}
@@ -143,7 +143,7 @@ def test_colour_wins_whatever_comes_first(order, container):
     assert task.fingerprint == fingerprint((COLOURED, LABELS))
 
 
-def test_colour_wins_in_data_sets_too():
+def test_color_wins_in_data_sets_too():
     from kgrow._keras import tf
 
     def examples():
@@ -170,7 +170,7 @@ def test_images_that_all_have_four_channels_keep_them():
     assert Task.of((list(CLEAR), LABELS)).input_shape == (6, 7, 4)
 
 
-def test_coloured_test_images_do_not_change_gray_training_images():
+def test_colored_test_images_do_not_change_gray_training_images():
     with pytest.raises(
         ValueError, match="`test_data` must hold images that all have the shape of the first one, 6x7x1"
     ):

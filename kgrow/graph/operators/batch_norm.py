@@ -1,4 +1,4 @@
-"""`BatchNorm`: batch normalisation."""
+"""`BatchNorm`: batch normalization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kgrow.graph.operators.rescale import Rescale
 
 @dataclasses.dataclass(frozen=True)
 class BatchNorm(Operator):
-    """Normalisation of each channel, by the batch in training and by moving statistics in inference.
+    """Normalization of each channel, by the batch in training and by moving statistics in inference.
 
     Keras' defaults (momentum 0.99, epsilon 1e-3) leave the moving statistics of a short growth stage far behind the
     weights.

@@ -74,7 +74,7 @@ class Operator(abc.ABC):
 
         Args:
             inputs: Tensors with a batch axis.
-            weights: Tensors by name, with normalisation folded in.
+            weights: Tensors by name, with normalization folded in.
         """
         layer = self.layer(self.kind, 0)
         return layer(list(inputs) if self.is_variadic else inputs[0])

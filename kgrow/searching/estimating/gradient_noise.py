@@ -54,7 +54,7 @@ def gradient_moments(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Returns mean and unbiased variance of the gradients of single examples in every kernel.
 
-    Batch normalisation is in inference mode: in training mode the examples of a batch are not independent.
+    Batch normalization is in inference mode: in training mode the examples of a batch are not independent.
 
     Args:
         network: Network to examine; it is not changed.

@@ -27,7 +27,7 @@ class Supernet(Estimator):
     pruned while it grows, so its connections are not those of any candidate: it is approximate, unlike shared prefixes.
 
     Args:
-        epochs: Number of training epochs after the pruning. With 0 only the batch normalisation statistics are
+        epochs: Number of training epochs after the pruning. With 0 only the batch normalization statistics are
             recomputed, in a pass over the training images.
     """
 
