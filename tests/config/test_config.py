@@ -123,8 +123,8 @@ def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, mo
         ("pruning: {keep_ratio: half}", "`pruning.keep_ratio` must be in .* but got 'half'"),
         ("pruning: snop", "`pruning.criterion` must be one of .* Did you mean 'snip'?"),
         (
-            "pruning: {criterion: {name: snip, reinitialize: true}}",
-            "`pruning.criterion.reinitialize` .*'reinitialize'?",
+            "pruning: {criterion: {name: snip, reinitalize: true}}",
+            "`pruning.criterion.reinitalize` .*'reinitialize'?",
         ),
         ("pruning: {criterion: {name: snop}}", "`pruning.criterion.name` must be one of .* Did you mean 'snip'?"),
         ("pruning: {criterion: {seed: 3}}", "`pruning.criterion` must be a name, or a mapping with a `name`"),
