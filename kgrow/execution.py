@@ -16,6 +16,7 @@ from kgrow.exporting import Artefact, ExportError, ExportOptions, classify
 from kgrow.exporting.companions import write_companions
 from kgrow.exporting.export import export_to
 from kgrow.exporting.verify import lost_images, standard_error
+from kgrow.graph.values import digest_of
 from kgrow.lifecycle import BEST, Settings, Snapshot
 from kgrow.network import GrowingNetwork
 from kgrow.recorded import read_result, record_of
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 MEASURED = "measured.tflite"
 # Largest loss of validation accuracy by 8 bits; if it is larger, the network is fine-tuned for these epochs.
 LARGEST_DROP, FINE_TUNE_EPOCHS = 0.01, 3
+FINE_TUNING = "fine_tuning"  # folder of its checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,12 +239,11 @@ class Search:
             self.observer.note(f"{cost}; no time is left to train it with them")
             return artefact
         self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
-        options, folder = (
-            dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS),
-            self.run.child(f"fine_tuning/{trial}"),
-        )
+        options = dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS)
+        # A trial that went on since has another network.
+        folder = self.run.child(f"{FINE_TUNING}/{digest_of(network.state())[:16]}")
         artefact = export_to(network, self.task, target, options, folder, self.observer)
-        folder.clear()
+        self.run.child(FINE_TUNING).clear()
         return artefact
 
     def _lost_in_validation(self, network: GrowingNetwork, file: Path) -> np.ndarray:

@@ -84,6 +84,7 @@ class Recovery(ResumableLoop):
     def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
         """See `EpochLoop.train_epoch`."""
         plan, steps = self.plan, self.num_epochs * self.num_steps
+        self.network.start_draws(self.step.number)
         loss = self.step.epoch(
             self.task.train.batches(self.batch_size, shuffle_seed=(plan.seed, epoch), drop_remainder=True),
             lambda number: plan.learning_rate * half_cosine((epoch * self.num_steps + number) / steps),

@@ -18,7 +18,7 @@ from kgrow.network import GrowingNetwork
 from kgrow.pruning import Criterion
 from kgrow.pruning.batches import saliency_batches
 from kgrow.pruning.criterion import scored
-from kgrow.registry import broken
+from kgrow.registry import blamed, broken
 from kgrow.run import Run
 from kgrow.structure import Change, Decisions, Scoring, settled_since
 from kgrow.structure.decisions import told
@@ -164,16 +164,19 @@ class Lifecycle(EpochLoop):
         def look() -> tuple[int, Architecture, Events, Statistics]:
             return epoch, self.network.architecture, told(self.events), self.statistics(epoch)
 
-        for number, change in enumerate(self.decisions.changes(look)):
+        for number, (policy, change) in enumerate(self.decisions.changes(look)):
             if number == 0 and epoch:
                 self._on_fork(self.snapshot(epoch))
-            self._apply(epoch, change)
+            with blamed(policy):
+                self._apply(epoch, change)
         if not self.network.blocks:
             raise broken(self.decisions.policies[0], "append a block before the first epoch", "appends none")
 
     def _apply(self, epoch: int, change: Change) -> None:
         architecture, weight_map = change.apply(self.network.architecture)
-        if architecture != self.network.architecture:
+        if any(name.endswith("/mask") for name in weight_map.given):
+            raise broken(change, "leave masks to `remask`", "gives some with its values")
+        if architecture != self.network.architecture or weight_map.given or weight_map.taken:
             with self._scope():
                 state, slots = self.network.state(), self.trainer.momentum()
                 self.network.become(architecture)
@@ -188,12 +191,10 @@ class Lifecycle(EpochLoop):
             if not change.revives and any(np.any(mask > masks[name]) for name, mask in self._masks().items()):
                 raise broken(change, "leave pruned connections pruned", "revives some")
             self.trainer.mask_momentum()
-        kernels, blocks = self.network.architecture.kernel_params, range(len(architecture.blocks))
-        counts = {
-            "kept_params": [self.network.kept_params(block) for block in blocks],
-            "prunable_params": [kernels(block) for block in blocks],
-        }
-        self.log({**change.entry(epoch), **counts})
+        self.run.remove(BEST)  # of another network
+        blocks = range(len(architecture.blocks))
+        kept, sizes = zip(*((self.network.kept_params(b), architecture.kernel_params(b)) for b in blocks), strict=True)
+        self.log({**change.entry(epoch), "kept_params": kept, "prunable_params": sizes})
 
     def _masks(self) -> dict[str, np.ndarray]:
         return {kernel.name: kernel.mask.numpy() for kernel in self.network.kernels()}
@@ -246,9 +247,8 @@ class Lifecycle(EpochLoop):
         return exit_weights(self.network.architecture, epoch + 1, preset.epochs, preset.exit_weights)
 
     def _training_weights(self, epoch: int) -> np.ndarray:
-        weights = self._head_weights(epoch)
-        weights[:-1] *= self.settings.preset.exit_scale
-        return weights
+        weights, scale = self._head_weights(epoch), self.settings.preset.exit_scale
+        return np.append(weights[:-1] * np.float32(scale), weights[-1:])
 
     @property
     def num_steps(self) -> int:

@@ -127,6 +127,7 @@ class Trainer:
             on_step: Function called with the number of batches done.
             has_grown: Whether a block was appended before; see `Preset.learning_rate_at`.
         """
+        self.network.start_draws(self.step.number)
 
         def rate(number: int) -> float:
             return self.preset.learning_rate_at(epoch, number / num_batches, has_grown=has_grown)

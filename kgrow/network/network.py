@@ -95,6 +95,12 @@ class GrowingNetwork(keras.Model):
         """Sets every pruned weight to zero, because an optimizer step may have changed it."""
         apply_masks(self.kernels())
 
+    def start_draws(self, number: int) -> None:
+        """Sets the number of training steps made so far, from which dropout draws go on."""
+        for layer in (layer for block in self.blocks for layer in block.layers):
+            if hasattr(layer, "draws"):
+                layer.draws.assign(number)
+
     def named_variables(self) -> dict[str, Any]:
         """Returns weights, masks and normalization statistics by names that are the same in every process."""
         return {name: variable for block in self.blocks for name, variable in block.named_variables().items()}

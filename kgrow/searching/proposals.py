@@ -58,11 +58,15 @@ class Proposal:
         candidate: Candidate to train.
         values: Hyper-parameters of the candidate, by name.
         footprint: Predicted costs.
+        quantization: Format of the file that the footprint is about.
+        input_dtype: Type of the pixels that the file reads.
     """
 
     candidate: Candidate
     values: dict[str, float | int | str]
     footprint: Footprint
+    quantization: str = "int8"
+    input_dtype: str = "uint8"
 
 
 class Proposals:
@@ -150,7 +154,8 @@ class Proposals:
         values: dict[str, float | int | str] = {"depth": depth, "width": width, "links": links}
         values |= {f"block_{index}/keep_ratio": ratio for index, ratio in enumerate(ratios)}
         candidate = Candidate(architecture, ratios, started_by(self.space, architecture))
-        return Proposal(candidate, values, known.footprint(ratios, self.scope))
+        footprint = known.footprint(ratios, self.scope)
+        return Proposal(candidate, values, footprint, self.quantization, self.input_dtype)
 
     def declare(self, hp: HyperParameters) -> None:
         """Registers every choice that any candidate may need: a later addition would change the space."""

@@ -21,10 +21,11 @@ from kgrow._files import read_file
 from kgrow.lifecycle import LAST
 from kgrow.run import Run
 from kgrow.searching.engine import Ray
+from kgrow.searching.prefixes import log_of
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.ray_task import Files, Progress, SearchContext, train_remotely
 from kgrow.searching.trial import Trial
-from kgrow.searching.trials import OUTCOME, Trials, log_of
+from kgrow.searching.trials import OUTCOME, Trials
 
 # Seconds within which the head of a cluster must answer.
 REACHED_S = 10
@@ -106,7 +107,7 @@ class RayTrials:
 
     def _files(self, index: int, proposal: Proposal) -> Files:
         run, folder = self.trials.run, self.directory(index)
-        prefix = self.trials.deepest_prefix(proposal.candidate)
+        prefix = self.trials.prefixes.deepest(proposal.candidate)
         names = [f"trials/{index:04d}/{name}" for name in folder.files()]
         names += [prefix, log_of(prefix)] if prefix else []
         return {name: read_file(run.path / name) for name in names}

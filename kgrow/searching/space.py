@@ -131,6 +131,8 @@ def started_by(space: SearchSpace, architecture: Architecture) -> Mapping[str, n
     for name, value in values.items():
         if name.rpartition("/")[0] not in architecture.by_name:
             raise broken(space, "give values of variables of the network", f"gives one of {name!r}")
+        if name.endswith("/mask"):
+            raise broken(space, "leave masks to pruning", f"gives {name!r}")
         shape, dtype = np.shape(value), np.asarray(value).dtype
         if shape != kernels.get(name, shape) or dtype != np.float32 or not np.isfinite(value).all():
             wanted = f"finite float32 values of the shape {kernels.get(name, shape)} for {name!r}"

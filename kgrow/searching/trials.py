@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from kgrow.lifecycle import BEST, LAST, Lifecycle, Settings, Snapshot, TrainerPool
 from kgrow.run import Run
 from kgrow.searching.choice import ACCURATE, Choice, mean_figures
+from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Objective
+from kgrow.searching.prefixes import Prefixes
 from kgrow.searching.proposals import Proposal
-from kgrow.searching.space import Candidate
 from kgrow.searching.trial import Trial, check_same_proposal
-from kgrow.structure import Decisions
-from kgrow.structure.decisions import told
 from kgrow.task import Task
 from kgrow.training import Observer, OutOfTimeError, TrainingDivergedError
 
 Stop = Callable[[Lifecycle], bool]
 
 OUTCOME, FORK = "outcome.json", "fork.json"
-PREFIXES, SNAPSHOT, LOG = "prefixes", ".npz", {"events": [dict[str, Any]]}
 FORKED = {"epoch": int, "values": dict[str, float | int | str]}
 # If the file of the best breaks a limit, the next one is tried, up to this number; they stay on disk.
 NETWORKS_KEPT = 3
-PREFIXES_KEPT = 32
 
 
 class Trials:
@@ -65,6 +59,7 @@ class Trials:
         self.pool = TrainerPool()
         # Before it, with fixed growth epochs, all trials of an architecture are equal.
         self.first_event = min(settings.preset.prune_epochs, default=settings.preset.epochs)
+        self.prefixes = Prefixes(run, settings, self.first_event)
 
     def train(
         self,
@@ -162,14 +157,14 @@ class Trials:
             self.pool,
             candidate.initial,
         )
-        start = self._deepest_prefix(candidate)
+        start = self.prefixes.load(candidate)
         if directory.has(FORK):  # a resumed trial may find prefixes that it stored itself
             check_same_proposal(directory.path.name, directory.read_json(FORK, FORKED)["values"], proposal.values)
         else:
             directory.write_json(FORK, {"epoch": start.epoch if start else 0, "values": proposal.values})
         status, error, trace = "done", None, None
         try:
-            ended = lifecycle.train(start, self._keep, deadline, stop=stop, needs_checkpoint=not self.ranked())
+            ended = lifecycle.train(start, self.prefixes.keep, deadline, stop=stop, needs_checkpoint=not self.ranked())
             status, epochs = ("cut", ended) if ended < epochs else ("done", epochs)
         except OutOfTimeError:
             status = "stopped"
@@ -184,11 +179,18 @@ class Trials:
         self.observer.trial_finished(directory.path.name, dataclasses.asdict(trial))
         return trial
 
-    def _judged(self, trial: Trial, lifecycle: Lifecycle) -> Trial:
+    def _judged(self, trial: Trial, proposal: Proposal, lifecycle: Lifecycle) -> Trial:
         """Returns a trial with a checkpoint, with its means over epochs and the actual counts of its network."""
-        kept, architecture = lifecycle.network.kept_params(), lifecycle.network.architecture
-        size, macs = architecture.kernel_params(), architecture.macs()
-        trial = dataclasses.replace(trial, kept_params=kept, prunable_params=size, macs=macs)
+        architecture = lifecycle.network.architecture
+        known = costs(architecture, proposal.quantization, proposal.input_dtype)
+        trial = dataclasses.replace(
+            trial,
+            kept_params=lifecycle.network.kept_params(),
+            prunable_params=architecture.kernel_params(),
+            macs=known.macs,
+            flash_bytes=known.flash_bytes,
+            ram_bytes=known.ram_bytes,
+        )
         means = mean_figures(lifecycle.events, lifecycle.settled_since)
         if means is None:
             return trial
@@ -199,13 +201,14 @@ class Trials:
     def _outcome(self, index: int, proposal: Proposal, lifecycle: Lifecycle, status: str, epochs: int) -> Trial:
         """Returns the outcome of a candidate, without its errors."""
         directory, events = lifecycle.run, lifecycle.events
-        bests = [event["val_accuracy"][-1] for event in events if event.get("is_best")]
-        # The best epoch of a prefix from an earlier version is known, but not its weights.
+        since = lifecycle.settled_since
+        epochs_since = [e for e in events if e["event"] == "epoch" and since is not None and e["epoch"] >= since]
+        bests = [event["val_accuracy"][-1] for event in epochs_since if event["is_best"]]
         accuracy = bests[-1] if bests and status != "failed" and directory.has(BEST) else None
         trained = sum(event["event"] == "epoch" for event in events) - directory.read_json(FORK, FORKED)["epoch"]
         trial = dataclasses.replace(self._trial(index, proposal, status, accuracy, epochs), epochs_trained=trained)
         if accuracy is not None:
-            return self._judged(trial, lifecycle)
+            return self._judged(trial, proposal, lifecycle)
         return self._as_it_stands(directory, trial) if status == "stopped" and directory.has(LAST) else trial
 
     def _as_it_stands(self, directory: Run, trial: Trial) -> Trial:
@@ -246,55 +249,8 @@ class Trials:
             self.directory(index).remove(LAST)
             if index not in kept:
                 self.directory(index).remove(BEST)
-        prefixes = self.run.child(PREFIXES)
-        snapshots = [name for name in prefixes.files() if name.endswith(SNAPSHOT)]
-        for name in [name for name in snapshots if not name.startswith(f"{self.first_event:04d}-")][:-PREFIXES_KEPT]:
-            prefixes.remove(name)
-            prefixes.remove(log_of(name))
+        self.prefixes.clean()
 
     def finish(self) -> None:
         """Removes files that only further trials would need."""
-        self.run.child(PREFIXES).clear()
-
-    def deepest_prefix(self, candidate: Candidate) -> str | None:
-        """Returns the name of the latest snapshot from which a candidate may start, None if there is none.
-
-        Its log has the same name with another extension.
-        """
-        policies, epochs, prefixes = self.settings.policies, self.settings.preset.epochs, self.run.child(PREFIXES)
-        decisions = Decisions(policies, candidate.architecture, candidate.keep_ratios, epochs, candidate.initial)
-        for name in sorted(filter(prefixes.has, map(_snapshot_of, prefixes.files())), reverse=True):
-            if prefixes.has(log_of(name)) and decisions.agree_with(prefixes.read_json(log_of(name), LOG)["events"]):
-                return f"{PREFIXES}/{name}"
-        return None
-
-    def _deepest_prefix(self, candidate: Candidate) -> Snapshot | None:
-        name = self.deepest_prefix(candidate)
-        if name is None:
-            return None
-        self.run.touch(name)  # `_clean` keeps the most recently used ones
-        return Snapshot.load(self.run, name)
-
-    def _keep(self, snapshot: Snapshot) -> None:
-        """Keeps a snapshot that other candidates may share, unless it is already stored."""
-        content = json.dumps(shared(snapshot.events))
-        name = f"{snapshot.epoch:04d}-{hashlib.sha256(content.encode()).hexdigest()[:16]}{SNAPSHOT}"
-        prefixes = self.run.child(PREFIXES)
-        if not prefixes.has(name):
-            prefixes.write_json(log_of(name), {"events": told(snapshot.events)})
-            snapshot.save(prefixes, name)
-
-
-def shared(events: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Returns the events that determine a network's state: two runs of equal settings differ by nothing else."""
-    keys = ("event", "epoch", "change", "is_settled")
-    return [[event.get(key) for key in keys] for event in told(events)]
-
-
-def _snapshot_of(name: str) -> str:
-    return name.rpartition(".")[0] + SNAPSHOT
-
-
-def log_of(name: str) -> str:
-    """Returns the name of a snapshot's log."""
-    return name.rpartition(".")[0] + ".json"
+        self.prefixes.clear()

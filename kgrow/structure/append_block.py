@@ -28,7 +28,13 @@ class AppendBlock(Change):
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""
-        return architecture.grow(self.block), WeightMap(given=self.initial)
+        try:
+            return architecture.grow(self.block), WeightMap(given=self.initial)
+        except ValueError as error:
+            raise ValueError(
+                f"`block` must fit the network that it is appended to: {error}. Change the channels that later blocks "
+                "read only when all blocks are there."
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """See `Change.to_json`."""

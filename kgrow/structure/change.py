@@ -89,6 +89,10 @@ class WeightMap:
             fresh: State of a new network of the changed architecture.
         """
         found = {}
+        for name, given in self.given.items():
+            if name not in fresh or np.shape(given) != np.shape(fresh[name]):
+                wanted = f"the shape {np.shape(fresh[name])}" if name in fresh else "a name of the network's variables"
+                raise ValueError(f"The value given for {name!r}, {np.shape(given)}, must have {wanted}.")
         for name, value in fresh.items():
             node, _, kind = name.rpartition("/")
             if name in self.given:

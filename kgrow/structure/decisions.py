@@ -43,8 +43,10 @@ class Decisions:
     num_epochs: int
     initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
-    def changes(self, look: Callable[[], tuple[int, Architecture, Events, Statistics]]) -> Iterator[Change]:
-        """Yields the changes that are due, one by one; each is made before the next one is requested.
+    def changes(
+        self, look: Callable[[], tuple[int, Architecture, Events, Statistics]]
+    ) -> Iterator[tuple[StructurePolicy, Change]]:
+        """Yields policies with their changes that are due; each is made before the next one is requested.
 
         Args:
             look: Function that returns current epoch, architecture, log and statistics.
@@ -60,7 +62,7 @@ class Decisions:
                     break
                 if not isinstance(change, Change):
                     raise broken(policy, "propose a `Change` or None", f"proposes {change!r}")
-                yield change
+                yield policy, change
             else:
                 raise broken(policy, "propose None when it has enough", f"proposes {MOST_CHANGES} changes at an epoch")
 
@@ -96,7 +98,7 @@ class Decisions:
 
         try:
             while position < len(relevant):
-                for change in self.changes(look):
+                for _, change in self.changes(look):
                     if position == len(relevant) or not says(relevant[position], change.entry(epoch)):
                         return False
                     architecture, _ = change.apply(architecture)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from kgrow._checks import check_positive_int
 from kgrow.graph import Architecture, Block, Node
 from kgrow.graph.operators import Conv
 from kgrow.structure.change import Change, WeightMap
@@ -32,9 +34,14 @@ class InsertIdentity(Change):
     side: int = 3
     event: ClassVar[str] = "inserted"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "side", check_positive_int(self.side, "side"))
+        if not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_./-]*", self.name):
+            raise ValueError(f"`name` must be letters, digits, '_', '.', '-' and '/', but got {self.name!r}.")
+
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""
-        shape = architecture.shapes.get(self.after, ())
+        shape = architecture.shapes[self.after] if self.after in architecture.by_name else ()
         if len(shape) != 3 or self.side % 2 == 0:
             raise ValueError(
                 f"`after` must give a map and `side` be odd, but {self.after} gives {shape}, and the side is "

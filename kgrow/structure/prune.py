@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from kgrow._checks import check_keep_ratio
 from kgrow.pruning import prune, prune_channels
 from kgrow.pruning.criterion import priced
 from kgrow.structure.change import Change, Scoring
@@ -29,8 +30,19 @@ class Prune(Change):
     price_share: float = 1.0
     event: ClassVar[str] = "pruned"
 
+    def __post_init__(self) -> None:
+        for field in ("keep_ratios", "channel_keep_ratios"):
+            ratios = {int(block): check_keep_ratio(ratio, field) for block, ratio in getattr(self, field).items()}
+            object.__setattr__(self, field, ratios)
+        object.__setattr__(self, "price_share", check_keep_ratio(self.price_share, "price_share"))
+
     def remask(self, network: GrowingNetwork, scoring: Scoring) -> None:
         """See `Change.remask`."""
+        missing = [block for block in self.keep_ratios if not 0 <= block < len(network.blocks)]
+        if missing:
+            raise ValueError(
+                f"`keep_ratios` must be of blocks 0 to {len(network.blocks) - 1}, but got block {missing[0]}."
+            )
         if self.channel_keep_ratios and scoring.channel_criterion is not None:
             channels = priced(scoring.channel_criterion, self.price_share)
             ratios, multiple = self.channel_keep_ratios, scoring.channel_multiple

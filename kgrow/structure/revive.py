@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from kgrow._checks import plain
 from kgrow._tfmot import revive_connections
 from kgrow.structure.change import Change, Scoring
 
@@ -26,6 +27,13 @@ class Revive(Change):
     connections: Mapping[str, tuple[int, ...]]
     event: ClassVar[str] = "revived"
     revives: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name, indices in self.connections.items():
+            if any(isinstance(plain(index), bool) or not isinstance(plain(index), int) for index in indices):
+                raise ValueError(f"`connections` must be whole numbers, but got {indices} for {name!r}.")
+            if len(set(indices)) < len(indices):
+                raise ValueError(f"`connections` must name each connection once, but got {indices} for {name!r}.")
 
     def remask(self, network: GrowingNetwork, scoring: Scoring) -> None:
         """See `Change.remask`.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kgrow._checks import check_bool, check_positive_int
 from kgrow.graph import IMAGE, Architecture
 from kgrow.graph.channels import NO_CHANNEL, channel_labels
 from kgrow.graph.operators import Operator, Shape
@@ -41,11 +42,11 @@ class Widen(Change):
     def __post_init__(self) -> None:
         if self.outgoing not in OUTGOING:
             raise ValueError(f"`outgoing` must be 'split' or 'zero', but got {self.outgoing!r}.")
+        copies = tuple(check_positive_int(count, "copies") for count in self.copies)
+        object.__setattr__(self, "copies", copies)
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""
-        if min(self.copies, default=0) < 1:
-            raise ValueError(f"`copies` must be at least 1 for each channel of {self.node}, but got {self.copies}.")
         return _resized(architecture, {self.node: self.copies}, "copies", self.outgoing)
 
     def to_json(self) -> dict[str, Any]:
@@ -65,6 +66,10 @@ class RemoveChannels(Change):
 
     kept: Mapping[str, tuple[bool, ...]]
     event: ClassVar[str] = "removed"
+
+    def __post_init__(self) -> None:
+        kept = {name: tuple(check_bool(stays, "kept") for stays in own) for name, own in self.kept.items()}
+        object.__setattr__(self, "kept", kept)
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""

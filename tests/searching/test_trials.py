@@ -367,7 +367,7 @@ def log_of_decisions(decisions, end):
     events = []
     architecture = dataclasses.replace(decisions.target, blocks=())
     for epoch in range(end):
-        for change in decisions.changes(lambda: (epoch, architecture, tuple(events), not_at_hand)):  # noqa: B023
+        for _, change in decisions.changes(lambda: (epoch, architecture, tuple(events), not_at_hand)):  # noqa: B023
             events.append(change.entry(epoch))
             architecture, _ = change.apply(architecture)
         state = decisions.state(epoch, architecture, tuple(events))

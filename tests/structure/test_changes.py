@@ -14,6 +14,7 @@ from kgrow.graph.channels import NO_CHANNEL, channel_labels
 from kgrow.graph.removal import remove_dead
 from kgrow.graph.values import Weighted
 from kgrow.network import GrowingNetwork
+from kgrow.registry import SPACES
 from kgrow.structure import AppendBlock, InsertIdentity, Prune, RemoveChannels, Revive, Widen
 from kgrow.testing import samples
 from kgrow.testing.operator import network_around
@@ -230,7 +231,6 @@ def test_what_cannot_be_is_refused(varied_network):
     concat = "block_1/cell_2/concat"
     num_channels = architecture.shapes[concat][-1]
     for change, message in (
-        (Widen(first, (2, 0, 1, 1)), "`copies` must be at least 1 for each channel of block_0/cell_0/first"),
         (Widen(first, (2, 1)), r"`copies` must hold one value for each of 4 channels of block_0/cell_0/first, not"),
         (Widen("nowhere", (2,)), "`copies` must be of a node of the network, but there is no 'nowhere'"),
         (Widen("image", (2, 1, 1)), "`copies` must be of a node of the network, but there is no 'image'"),
@@ -245,3 +245,41 @@ def test_what_cannot_be_is_refused(varied_network):
             change.apply(architecture)
     with pytest.raises(ValueError, match="`outgoing` must be 'split' or 'zero', but got 'both'"):
         Widen(first, (2, 1, 1, 1), "both")
+    for make, message in (
+        (lambda: Widen(first, (2, 0, 1, 1)), "`copies` must be a positive integer, but got 0"),
+        (lambda: Widen(first, (1.9,)), "`copies` must be a positive integer, but got 1.9"),
+        (lambda: RemoveChannels({first: (2, 1)}), "`kept` must be True or False, but got 2"),
+        (lambda: Prune({0: float("nan")}), "`keep_ratios` must be in"),
+        (lambda: Prune({0: 2.0}), "`keep_ratios` must be in"),
+        (lambda: InsertIdentity(first, "new", side=3.0), "`side` must be a positive integer"),
+        (lambda: InsertIdentity(first, "n\u00e9w"), "`name` must be letters"),
+        (lambda: Revive({first: (1.5,)}), "`connections` must be whole numbers"),
+        (lambda: Revive({first: (1, 1)}), "`connections` must name each connection once"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            make()
+    assert Prune({np.int64(0): np.float32(0.25)}).to_json()["keep_ratios"] == {"0": 0.25}
+    with pytest.raises(ValueError, match="`keep_ratios` must be of blocks 0 to 2, but got block 7"):
+        Prune({7: 0.5}).remask(varied_network, None)
+
+
+def test_block_that_reads_channels_which_were_changed_is_refused_with_what_to_do():
+    architecture = SPACES["seed_plain"].build((32, 32, 3), 10)
+    first, second, *_ = architecture.blocks
+    name = "block_0/cell_0/first"
+    wider, _ = Widen(name, (2,) * architecture.shapes[name][-1]).apply(
+        dataclasses.replace(architecture, blocks=(first,))
+    )
+    with pytest.raises(ValueError, match=r"`block` must fit the network .* only when all blocks are there"):
+        AppendBlock(second).apply(wider)
+
+
+def test_given_values_must_have_names_and_shapes_of_the_network():
+    architecture = samples.varied_architecture()
+    *others, last = architecture.blocks
+    shorter = dataclasses.replace(architecture, blocks=tuple(others))
+    fresh = GrowingNetwork(architecture).state()
+    for name, message in (("block_2/cell_3/kernl", "must have a name of"), ("block_2/head/dense/bias", "the shape")):
+        _, weight_map = AppendBlock(last, {name: np.zeros(7, np.float32)}).apply(shorter)
+        with pytest.raises(ValueError, match=message):
+            weight_map.values({}, fresh)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from kgrow._plugins import PluginError
+from kgrow.graph import Block, Node
+from kgrow.graph.operators import Dropout
 from kgrow.lifecycle import BEST, Lifecycle, Snapshot
 from kgrow.pruning import Magnitude
 from kgrow.run import Run
-from kgrow.structure import AppendBlock, Change, Decisions, FixedGrowth, StructurePolicy, Widen
+from kgrow.structure import AppendBlock, Change, Decisions, FixedGrowth, StructurePolicy, WeightMap, Widen
 from kgrow.structure.decisions import settled_since
 from kgrow.training import Observer
 
@@ -123,6 +125,23 @@ def test_best_epoch_of_a_network_that_changed_its_mind_is_one_after_the_change(l
     assert best == 6
 
 
+def test_network_that_changes_after_it_was_settled_loses_its_best_epochs(live, tmp_path):
+    def late(state):
+        first = state.architecture.kernels()[0].name
+        is_due = state.epoch == 5 and state.architecture.shapes[first][-1] == 4
+        return Widen(first, (2, 2, 2, 2)) if is_due else None
+
+    @dataclasses.dataclass(frozen=True)
+    class Unsettled(Scripted):
+        def is_settled(self, state):
+            return state.epoch < 5
+
+    life, best = live(Unsettled(late))
+    assert any(event["is_best"] for event in life.events if event["event"] == "epoch")
+    assert best is None
+    assert life.settled_since is None
+
+
 def test_network_that_is_never_settled_has_no_best(live):
     _, best = live(Scripted(lambda state: None, settled=False))
     assert best is None
@@ -142,6 +161,17 @@ class Resurrecting(Change):
         return {}
 
 
+class Masking(Change):
+    event = "masked"
+
+    def apply(self, architecture):
+        name = architecture.kernels()[0].name
+        return architecture, WeightMap(given={f"{name}/mask": np.ones(architecture.kernels()[0].kernel_shape)})
+
+    def to_json(self):
+        return {}
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
@@ -152,6 +182,10 @@ class Resurrecting(Change):
         (
             lambda state: Widen("block_0/cell_0/first", (1, 1, 1, 1)),
             "must propose None when it has enough, but proposes 100 changes",
+        ),
+        (
+            lambda state: Masking() if state.epoch == 4 else None,
+            "Masking` must leave masks to `remask`, but gives some with its values",
         ),
         (
             lambda state: Resurrecting() if state.epoch == 4 else None,
@@ -171,3 +205,21 @@ def test_network_without_a_block_is_not_trained(live):
 
     with pytest.raises(PluginError, match="Idle` must append a block before the first epoch, but appends none"):
         live(Idle(None))
+
+
+def test_interrupted_training_goes_on_with_the_same_dropout(tmp_path, tiny_task, tiny_architecture, tiny_settings):
+    first, *others = tiny_architecture.blocks
+    (last,) = (node for node in first.nodes if node.name == first.head[0].inputs[0])
+    drop = Node("block_0/dropout", Dropout(0.3), (last.name,))
+    head = tuple(dataclasses.replace(n, inputs=("block_0/dropout",)) if n is first.head[0] else n for n in first.head)
+    target = dataclasses.replace(tiny_architecture, blocks=(Block((*first.nodes, drop), head), *others))
+
+    def lived(name, *ends):
+        with Run.open(tmp_path / name, {}) as run:
+            for end in ends:
+                Lifecycle(tiny_task, target, RATIOS, tiny_settings, run, Observer()).train(epochs=end)
+            return Snapshot.load(run, "last.npz").arrays
+
+    unbroken, broken = lived("unbroken", 6), lived("broken", 2, 5, 6)
+    assert unbroken.keys() == broken.keys()
+    assert all(np.array_equal(broken[name], value) for name, value in unbroken.items())

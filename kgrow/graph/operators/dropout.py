@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kgrow.graph.operators._tensorflow import keras
+from kgrow.graph.operators._tensorflow import keras, tf
 from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Part, Shape, Weights
 
 
@@ -62,7 +62,7 @@ class Dropout(_Dropout):
 
     def layer(self, name: str, seed: int) -> Any:
         """See `Operator.layer`."""
-        return keras.layers.Dropout(self.rate, seed=seed, name=name)
+        return _layer(name, self.rate, seed, lambda shape: shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +79,27 @@ class ChannelDropout(_Dropout):
 
     def layer(self, name: str, seed: int) -> Any:
         """See `Operator.layer`."""
-        layer = keras.layers.SpatialDropout2D(self.rate, name=name)
-        layer.seed = seed  # its constructor takes none
-        return layer
+        return _layer(name, self.rate, seed, lambda shape: tf.concat([shape[:1], [1, 1], shape[3:]], axis=0))
+
+
+def _layer(name: str, rate: float, seed: int, noise_shape: Any) -> Any:
+    """Returns a layer whose draws depend on the seed and the number of its calls in training, `layer.draws`.
+
+    Keras' own layers draw from a generator that no checkpoint holds. A loop that resumes sets the number; see
+    `GrowingNetwork.start_draws`.
+    """
+
+    class SeededDropout(keras.layers.Layer):  # here, because the base class loads TensorFlow
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            if not training or not rate:
+                return inputs
+            draws = tf.random.stateless_uniform(noise_shape(tf.shape(inputs)), tf.stack([seed, self.draws]))
+            self.draws.assign_add(1)
+            return inputs * tf.cast(draws >= rate, inputs.dtype) / (1 - rate)
+
+    layer = SeededDropout(name=name)
+    once = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    layer.__dict__["draws"] = tf.Variable(
+        0, trainable=False, dtype=tf.int32, aggregation=once
+    )  # no weight of the layer
+    return layer
