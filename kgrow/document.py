@@ -68,8 +68,9 @@ def pareto_document(
     front = [trials[index] for index in pareto_front(list(map(vars, trials)))]
     networks = [proposals.network(trial.values) for trial in front]
     latencies: dict[Architecture, float] = {}
-    # Without channel pruning a trained network takes as long as an untrained one.
-    if len(set(networks)) > 1 and settings.channels is None and time.monotonic() < deadline:
+    # Unless channels are pruned or a policy changes it, a trained network takes as long as an untrained one.
+    is_fixed = settings.channels is None and settings.growth is None
+    if len(set(networks)) > 1 and is_fixed and time.monotonic() < deadline:
         observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
         latencies = {n: untrained_latency_ms(task, proposals.quantization, n) for n in set(networks)}
     return [
