@@ -8,17 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from kgrow.bayes import Curvature, MonteCarloFisher
-from kgrow.bayes.recursion import check_curvature
 from kgrow.network import GrowingNetwork
 from kgrow.pruning.bayes_models import LinkModel, as_growing, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
-from kgrow.pruning.fisher import FisherPruning, check_price
+from kgrow.pruning.evidence import ByEvidence
+from kgrow.pruning.fisher import FisherPruning
 from kgrow.pruning.links import Links
 
 
 @dataclasses.dataclass(frozen=True)
-class BayesLink(Criterion):
+class BayesLink(ByEvidence, Criterion):
     r"""Keeps the links between cells that the data support, and then the weights as `FisherPruning` does.
 
     A link is one entry of `Cell.inputs`. Its gate z = 1 multiplies its contribution to the cell that reads it, and its
@@ -47,19 +46,7 @@ class BayesLink(Criterion):
         https://arxiv.org/abs/1905.04919, where the gates are on the operations between the nodes of one cell.
     """
 
-    min_saliency: float = 0.0
-    curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
     empties_kernels: ClassVar[bool] = True
-    in_nats: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_price(self.min_saliency)
-        check_curvature(self.curvature)
-
-    @classmethod
-    def drawing(cls, seed: int) -> BayesLink:
-        """Returns the criterion with a seed for the draws of its curvature estimate."""
-        return cls(curvature=MonteCarloFisher(seed=seed))
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""

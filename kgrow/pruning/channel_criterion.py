@@ -10,12 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from kgrow.bayes import Curvature, MonteCarloFisher
-from kgrow.bayes.recursion import check_curvature
 from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss, Prunable, check_scores, held
-from kgrow.pruning.fisher import check_price
+from kgrow.pruning.evidence import ByEvidence
 from kgrow.pruning.gradients import mean_gradients
 from kgrow.pruning.snip import SNIP
 from kgrow.registry import broken, is_foreign
@@ -85,7 +83,7 @@ class TaylorChannel(ChannelCriterion):
 
 
 @dataclasses.dataclass(frozen=True)
-class FisherChannel(ChannelCriterion):
+class FisherChannel(ByEvidence, ChannelCriterion):
     r"""The evidence of the data for a channel: the curvature of the loss in its gate, in nats per example.
 
     The gate z = 1 multiplies the channel as in `TaylorChannel`, and is off if :math:`z^2 H` is below the price of a
@@ -103,19 +101,6 @@ class FisherChannel(ChannelCriterion):
         Zhou, Yang, Wang and Pan, "BayesNAS: A Bayesian Approach for Neural Architecture Search", ICML 2019,
         https://arxiv.org/abs/1905.04919.
     """
-
-    min_saliency: float = 0.0
-    curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
-    in_nats: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_price(self.min_saliency)
-        check_curvature(self.curvature)
-
-    @classmethod
-    def drawing(cls, seed: int) -> FisherChannel:
-        """Returns the criterion with a seed for the draws of its curvature estimate."""
-        return cls(curvature=MonteCarloFisher(seed=seed))
 
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""

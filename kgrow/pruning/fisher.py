@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
-from kgrow.bayes import Curvature, MonteCarloFisher
-from kgrow.bayes.recursion import check_curvature
 from kgrow.pruning.bayes_models import KernelModel, as_growing, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
+from kgrow.pruning.evidence import ByEvidence
 
 
 @dataclasses.dataclass(frozen=True)
-class FisherPruning(Criterion):
+class FisherPruning(ByEvidence, Criterion):
     r"""Keeps the weights for which the data have the most evidence: :math:`w^2 H`, in nats per example.
 
     Under the prior N(0, gamma) with gamma learned from the data, gamma ends at
@@ -41,19 +38,6 @@ class FisherPruning(Criterion):
         https://arxiv.org/abs/1905.04919; LeCun, Denker and Solla, "Optimal Brain Damage", NIPS 1989.
     """
 
-    min_saliency: float = 0.0
-    curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
-    in_nats: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_price(self.min_saliency)
-        check_curvature(self.curvature)
-
-    @classmethod
-    def drawing(cls, seed: int) -> FisherPruning:
-        """Returns the criterion with a seed for the draws of its curvature estimate."""
-        return cls(curvature=MonteCarloFisher(seed=seed))
-
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
         growing = as_growing(network)
@@ -63,12 +47,3 @@ class FisherPruning(Criterion):
             np.square(weight.numpy(), dtype=np.float64) * np.maximum(diagonal, 0.0)  # an estimate may be negative
             for weight, diagonal in zip(model.parameters, diagonals, strict=True)
         ]
-
-
-def check_price(min_saliency: float) -> None:
-    """Raises ValueError unless it is an allowed price of a connection or a channel."""
-    if not 0 <= min_saliency < math.inf:
-        raise ValueError(
-            f"`min_saliency` must be finite and not negative, but got {min_saliency!r}. It is a price in nats per "
-            "example, such as 1 / (number of training images)."
-        )
