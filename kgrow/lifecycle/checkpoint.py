@@ -14,7 +14,7 @@ from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
 from kgrow.run import Run
 
-MOMENTUM, BEST_ARRAYS = "momentum/", "best/"
+MOMENTUM = "momentum/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +28,6 @@ class Snapshot:
         arrays: Weights, masks and BN statistics by name, and the optimizer's slots under `momentum/`.
         step_number: Number of optimizer steps taken.
         events: Log of the run so far.
-        best: Snapshot at the end of the best epoch so far, for resuming; None if there is none, or if it is stored
-            beside this one.
     """
 
     epoch: int
@@ -38,7 +36,6 @@ class Snapshot:
     arrays: dict[str, np.ndarray]
     step_number: int
     events: tuple[dict[str, Any], ...]
-    best: Snapshot | None = None
 
     @staticmethod
     def take(trainer: Trainer, epoch: int, events: tuple[dict[str, Any], ...]) -> Snapshot:
@@ -73,11 +70,7 @@ class Snapshot:
             "step_number": self.step_number,
             "events": list(self.events),
         }
-        if self.best is None:
-            return self.arrays, metadata
-        arrays, best = self.best._parts()
-        named = {BEST_ARRAYS + name: value for name, value in arrays.items()}
-        return {**self.arrays, **named}, {**metadata, "best": best}
+        return self.arrays, metadata
 
     @staticmethod
     def load(run: Run, name: str) -> Snapshot:
@@ -99,23 +92,20 @@ class Metadata:
     seed: int
     step_number: int
     events: tuple[dict[str, Any], ...]
-    best: Metadata | None = None
 
     def __post_init__(self) -> None:
         for index, event in enumerate(self.events):
             decoded({"event": str}, event, f"events[{index}]")
             if event["event"] == "epoch":
-                decoded({"epoch": int, "val_accuracy": [float]}, event, f"events[{index}]")
+                decoded({"epoch": int, "val_accuracy": [float], "is_settled": bool}, event, f"events[{index}]")
 
 
 def _of(arrays: dict[str, np.ndarray], metadata: Metadata) -> Snapshot:
-    best = {n.removeprefix(BEST_ARRAYS): value for n, value in arrays.items() if n.startswith(BEST_ARRAYS)}
     return Snapshot(
         epoch=metadata.epoch,
         architecture=metadata.architecture,
         seed=metadata.seed,
-        arrays={name: value for name, value in arrays.items() if not name.startswith(BEST_ARRAYS)},
+        arrays=arrays,
         step_number=metadata.step_number,
         events=metadata.events,
-        best=_of(best, metadata.best) if metadata.best else None,
     )

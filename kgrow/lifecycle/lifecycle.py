@@ -127,8 +127,6 @@ class Lifecycle(EpochLoop):
             self.run.truncate(0)
             for event in self.events:
                 self.run.append(event)
-            if snapshot.best is not None:
-                snapshot.best.save(self.run, BEST)
         for event in self.events:
             self.observer.event(self.run.path.name, event)
         waiting = self.pool.take(snapshot.architecture)
@@ -193,7 +191,8 @@ class Lifecycle(EpochLoop):
             self.trainer.mask_momentum()
         self.run.remove(BEST)  # of another network
         blocks = range(len(architecture.blocks))
-        kept, sizes = zip(*((self.network.kept_params(b), architecture.kernel_params(b)) for b in blocks), strict=True)
+        kept = [self.network.kept_params(block) for block in blocks]
+        sizes = [architecture.kernel_params(block) for block in blocks]
         self.log({**change.entry(epoch), "kept_params": kept, "prunable_params": sizes})
 
     def _masks(self) -> dict[str, np.ndarray]:

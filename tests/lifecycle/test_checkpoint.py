@@ -8,7 +8,7 @@ import pytest
 from kgrow._encoding import encode_arrays
 from kgrow.lifecycle import Snapshot
 
-EVENTS = [{"event": "grew"}, {"event": "epoch", "epoch": 0, "val_accuracy": [0.5]}]
+EVENTS = [{"event": "grew"}, {"event": "epoch", "epoch": 0, "val_accuracy": [0.5], "is_settled": False}]
 
 
 @pytest.fixture
