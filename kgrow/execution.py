@@ -149,6 +149,7 @@ class Search:
             self.observer.note(baseline(document["best"], len(self.task.test)))
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.rename(MEASURED, MODEL)
+        self.run.child(FINE_TUNING).clear()
         write_companions(self.run, MODEL, measured, self.observer)
         document["files"] = record_of(self.run.path, winner.trial)
         self.run.write_json(RESULT, document | {"wall_s": round(time.monotonic() - started, 3)})
@@ -243,7 +244,6 @@ class Search:
         # A trial that went on since has another network.
         folder = self.run.child(f"{FINE_TUNING}/{digest_of(network.state())[:16]}")
         artefact = export_to(network, self.task, target, options, folder, self.observer)
-        self.run.child(FINE_TUNING).clear()
         return artefact
 
     def _lost_in_validation(self, network: GrowingNetwork, file: Path) -> np.ndarray:

@@ -348,6 +348,37 @@ def test_a_network_that_8_bits_cost_too_much_is_trained_with_them(tiny_task, tin
     assert (tmp_path / "tiny" / "model.tflite").stat().st_size == artefact["bytes"]
 
 
+@pytest.mark.parametrize("is_same", [True, False])
+def test_interrupted_fine_tuning_goes_on_for_the_same_network_only(
+    is_same, tiny_task, tiny_space, tmp_path, monkeypatch
+):
+    from kgrow.exporting.fine_tuning import _Rounded
+
+    original, trained = _Rounded.train_epoch, []
+    monkeypatch.setattr("kgrow.execution.LARGEST_DROP", -1.0)
+    options = {"space": tiny_space, "pruning": {"keep_ratio": 0.5}, "epochs": 2, "verbose": 0}
+    unbroken = kgrow.search(tiny_task, config={"export": "int8"}, directory=tmp_path / "unbroken", **options)
+
+    def until_second(self, epoch, on_step):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        original(self, epoch, on_step)
+
+    monkeypatch.setattr(_Rounded, "train_epoch", until_second)
+    with pytest.raises(KeyboardInterrupt):
+        kgrow.search(tiny_task, config={"export": "int8"}, directory=tmp_path / "broken", **options)
+    run = tmp_path / "broken" / "tiny"
+    (checkpoint,) = run.glob("fine_tuning/*/checkpoint.npz")
+    if not is_same:  # a trial that went on since has other weights, and their digest
+        checkpoint.parent.rename(checkpoint.parent.with_name("0" * 16))
+    monkeypatch.setattr(_Rounded, "train_epoch", lambda *told: trained.append(told[1]) or original(*told))
+    result = kgrow.search(tiny_task, config={"export": "int8"}, directory=tmp_path / "broken", **options)
+    assert trained == ([1, 2] if is_same else [0, 1, 2])
+    assert (run / "model.tflite").read_bytes() == (tmp_path / "unbroken" / "tiny" / "model.tflite").read_bytes()
+    assert not list(run.glob("fine_tuning/*/*.npz")) or not is_same
+    assert result.test_accuracy == unbroken.test_accuracy
+
+
 def test_limit_that_no_network_keeps_to_trains_nothing(tmp_path):
     with pytest.raises(kgrow.LimitError, match=r"the quickest one breaks latency_ms .* > 1e-06 on this machine"):
         kgrow.search("digits", limits=kgrow.Limits(latency_ms=1e-6), epochs=2, directory=tmp_path, verbose=0)

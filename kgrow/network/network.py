@@ -95,7 +95,7 @@ class GrowingNetwork(keras.Model):
         """Sets every pruned weight to zero, because an optimizer step may have changed it."""
         apply_masks(self.kernels())
 
-    def start_draws(self, number: int) -> None:
+    def start_draws(self, number: Any) -> None:
         """Sets the number of training steps made so far, from which dropout draws go on."""
         for layer in (layer for block in self.blocks for layer in block.layers):
             if hasattr(layer, "draws"):

@@ -52,7 +52,9 @@ class CompressibleNetwork:
 
     def outputs(self, images: Any) -> tuple[Any, ...]:
         """See `Compressible.outputs`."""
-        seed = tf.stack([self.seed, self._step.assign_add(1)])
+        step = self._step.assign_add(1)
+        seed = tf.stack([self.seed, step])
+        self.network.start_draws(step)
         return self.network.call_scaled(self.augmentation.augment(self.network.scale(images), seed), training=True)
 
     def connected(self, masks: Sequence[np.ndarray]) -> list[np.ndarray]:

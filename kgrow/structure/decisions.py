@@ -114,7 +114,7 @@ class Decisions:
 
 def told(events: Sequence[Mapping[str, Any]]) -> Events:
     """Returns the log entries for policies: changes and epochs, without the notes of estimators."""
-    return tuple(event for event in events if "change" in event or event["event"] == "epoch")
+    return tuple(event for event in events if "change" in event or event.get("event") == "epoch")
 
 
 def settled_since(events: Sequence[Mapping[str, Any]]) -> int | None:

@@ -78,7 +78,7 @@ class StructureState:
         return AppendBlock(block, {name: v for name, v in self.initial.items() if name.rpartition("/")[0] in own})
 
     def has_made(self, change: Change) -> bool:
-        """Returns whether an equal change was made before this epoch."""
+        """Returns whether an equal change was made already since the last epoch."""
         return any(says(event, change.entry(self.epoch)) for event in self.changes)
 
     def masks(self) -> dict[str, np.ndarray]:

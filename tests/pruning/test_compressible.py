@@ -7,7 +7,8 @@ import pytest
 
 from kgrow.bayes import Compression, CompressionSettings, CrossEntropy
 from kgrow.exporting import compact
-from kgrow.graph import Block, Cell, CellBlock, Head, Scaling, of_cells
+from kgrow.graph import Block, Cell, CellBlock, Head, Node, Scaling, of_cells
+from kgrow.graph.operators import Dropout
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import CompressibleNetwork
 from kgrow.task import Augmentation
@@ -124,3 +125,19 @@ def test_compression_removes_what_the_data_do_not_support(compressible, tiny_tas
     assert twin.train(images, labels) == work.train(images, labels)
     for name, value in work.state().items():
         np.testing.assert_array_equal(twin.state()[name], value, err_msg=name)
+
+
+def test_draws_of_dropout_go_on_with_the_variables(tiny_architecture, tiny_task):
+    first, *others = tiny_architecture.blocks
+    drop = Node("block_0/dropout", Dropout(0.5), first.head[0].inputs)
+    head = (dataclasses.replace(first.head[0], inputs=("block_0/dropout",)), *first.head[1:])
+    architecture = dataclasses.replace(tiny_architecture, blocks=(Block((*first.nodes, drop), head), *others))
+    network, images = GrowingNetwork(architecture, seed=0), tiny_task.train.images[:8]
+    one = CompressibleNetwork(network)
+    earlier = one.outputs(images)[0].numpy()
+    twin = CompressibleNetwork(network.copy())
+    for variable, value in zip(twin.variables, one.variables, strict=True):
+        variable.assign(value)
+    expected = one.outputs(images)[0].numpy()
+    np.testing.assert_array_equal(twin.outputs(images)[0], expected)
+    assert not np.array_equal(earlier, expected)

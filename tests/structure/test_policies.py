@@ -11,7 +11,7 @@ from kgrow.graph.operators import Dropout
 from kgrow.lifecycle import BEST, Lifecycle, Snapshot
 from kgrow.pruning import Magnitude
 from kgrow.run import Run
-from kgrow.structure import AppendBlock, Change, Decisions, FixedGrowth, StructurePolicy, WeightMap, Widen
+from kgrow.structure import AppendBlock, Change, Decisions, FixedGrowth, Revive, StructurePolicy, WeightMap, Widen
 from kgrow.structure.decisions import settled_since
 from kgrow.training import Observer
 
@@ -205,6 +205,15 @@ def test_network_without_a_block_is_not_trained(live):
 
     with pytest.raises(PluginError, match="Idle` must append a block before the first epoch, but appends none"):
         live(Idle(None))
+
+
+def test_change_of_a_network_without_blocks_ends_with_the_same_words(live):
+    class Empty(Scripted):
+        def propose(self, state):
+            return None if state.changes else Revive({})
+
+    with pytest.raises(PluginError, match="Empty` must append a block before the first epoch, but appends none"):
+        live(Empty(None))
 
 
 def test_interrupted_training_goes_on_with_the_same_dropout(tmp_path, tiny_task, tiny_architecture, tiny_settings):
