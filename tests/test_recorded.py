@@ -47,13 +47,11 @@ def edit(run, change, name="result.json"):
 
 
 def places(value, path=()):
-    """Yields the path of every value in a document; of a list only those of the first and the last part."""
+    """Yields the path of every value in a document."""
     yield path
-    keys = (
-        value if isinstance(value, dict) else sorted({0, len(value) - 1}) if isinstance(value, list) and value else ()
-    )
-    for key in keys:
-        yield from places(value[key], (*path, key))
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from places(part, (*path, key))
 
 
 def parent_of(document, path):

@@ -178,7 +178,7 @@ def pruned_state(state, generator):
 
 
 @given(seed=st.integers(0, 2**32 - 1), data=st.data())
-@settings(max_examples=10)
+@settings(max_examples=18)
 def test_logits_stay_and_a_second_time_removes_nothing(seed, data):
     generator = np.random.default_rng(seed)
     network = GrowingNetwork(random_architecture(generator))

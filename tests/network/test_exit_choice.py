@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrow.network.early_exit import FALLBACKS, ExitRule, answering_head
@@ -49,7 +49,6 @@ def test_chosen_rule_is_the_cheapest_that_loses_no_more_than_is_sure(seed, max_l
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=25)
 def test_no_threshold_of_a_priced_rule_could_be_better_by_itself(seed):
     logits, labels = random_logits(seed), np.zeros(20, int)
     per_head = [rule for rule in candidates(logits, labels, MACS) if isinstance(rule.threshold, tuple)]

@@ -239,6 +239,6 @@ def test_what_links_in_kerastuners_folder_lead_to_stays(search, tmp_path):
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_trials_are_added_as_if_all_had_been_asked_for_at_first(search, oracle):
     few = search(oracle, trials=4, directory="more")
-    more, whole = search(oracle, trials=9, directory="more"), search(oracle, trials=9, directory="whole")
+    more, whole = search(oracle, trials=18, directory="more"), search(oracle, trials=18, directory="whole")
     assert more.outcomes == whole.outcomes
     assert more.calls == whole.calls[len(few.calls) :]

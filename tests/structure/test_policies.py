@@ -71,6 +71,17 @@ def test_trials_of_other_weights_share_nothing_that_has_them(tiny_architecture):
     assert not logs[0][0].agree_with(logs[2][1])
 
 
+# Fixed epochs
+
+
+def test_a_target_of_more_blocks_than_epochs_of_growth_is_refused(varied_network):
+    target = varied_network.architecture
+    decisions = Decisions((FixedGrowth((1,)),), target, (1.0,) * 3, 6)
+    state = decisions.state(0, dataclasses.replace(target, blocks=()), ())
+    with pytest.raises(ValueError, match=r"`epochs` must hold an epoch for every block .* \(2\), but got \(1,\)"):
+        decisions.policies[0].propose(state)
+
+
 # What is shared
 
 
