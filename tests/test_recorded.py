@@ -93,6 +93,7 @@ def test_result_of_another_minor_version_is_refused_with_both_versions(received)
         kgrow.load(received)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_every_field_of_a_wrong_type_and_every_missing_one_is_named(finished, received, name):
     original = json.loads((received / name).read_text())

@@ -143,6 +143,7 @@ def test_deep_nets_agree_with_the_recursion_written_out_for_one_example(double, 
         close(found, expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_every_kind_of_node_agrees_with_the_recursion_written_out_in_jacobians(relu_net, images):
     """For one example at a time, with the Jacobian of every node in all that it reads: bends of ReLUs are 0."""
     totals = {id(parameter): np.zeros(parameter.shape) for parameter in relu_net.parameters}

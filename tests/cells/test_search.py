@@ -220,6 +220,7 @@ def interrupt(search, epoch):
     search.train_epoch = train_epoch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "moments"), [(cell_search, (2, 3)), (gradient_search, (1,)), (tree_search, (1,))])
 def test_an_interrupted_search_ends_as_an_unbroken_one(make, moments, tiny_stack, tiny_task, tmp_path):
     unbroken = make(tiny_stack, tiny_task)
@@ -244,6 +245,7 @@ def test_an_interrupted_search_ends_as_an_unbroken_one(make, moments, tiny_stack
     assert again.seconds == work.seconds
 
 
+@pytest.mark.slow
 def test_an_epoch_that_is_interrupted_is_trained_again(tiny_stack, tiny_task, tmp_path):
     unbroken, work = cell_search(tiny_stack, tiny_task), cell_search(tiny_stack, tiny_task)
     unbroken.run()
@@ -275,6 +277,7 @@ def test_the_last_loop_leaves_no_gate_too_many():
     assert CellSearchSettings(max_gates=80).gates_after(4, 63) >= 63
 
 
+@pytest.mark.slow
 def test_a_directory_holds_one_search(tiny_stack, tiny_task, tmp_path):
     settings = CellSearchSettings(weight_epochs=0, num_loops=1, sgd=SGD_CONFIG, num_curvature_batches=1)
     CellSearch(ProxySpace(tiny_stack, num_nodes=1), tiny_task, settings).run(tmp_path)
@@ -321,6 +324,7 @@ for name, is_killed in (("unbroken", False), ("broken", True), ("broken", False)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are POSIX")
 def test_a_killed_search_ends_as_an_unbroken_one(tiny_stack, tiny_task, tmp_path):
     (tmp_path / "given").write_bytes(pickle.dumps((tiny_stack, tiny_task)))

@@ -60,6 +60,7 @@ def test_same_seed_gives_the_same_model(compressed, trained, tiny_task):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_call_that_was_interrupted_goes_on_in_its_directory(
     compressed, trained, tiny_task, tmp_path, monkeypatch, epoch

@@ -50,6 +50,7 @@ def exported(compressed, tmp_path_factory):
     return {kind: compressed.export(folder / f"{kind}.tflite", kind) for kind in ("float32", "int8")}
 
 
+@pytest.mark.slow
 def test_half_the_channels_are_nearly_as_good(compressed):
     before, after = compressed.document["before"], compressed.document["after"]
     assert before["test_accuracy"] > 0.95

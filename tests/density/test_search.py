@@ -165,6 +165,7 @@ search_density(**arguments)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 def test_killed_trial_goes_on_after_its_last_epoch(search, found, monkeypatch):
     killed, trained, original = search.folder / "killed", [], DensityTraining.train_epoch

@@ -459,6 +459,7 @@ def test_thresholds_per_head_reach_the_device(stages, tiny_task, varied_network,
         set_threshold(tmp_path / "out", (0.5, 0.6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [None, 5, "out; int x"])
 def test_threshold_of_a_folder_without_a_name_for_c_is_changed(name, tiny_task, varied_network, tmp_path):
     options = ExportOptions("int8", early_exit=EarlyExit(0.7), max_drop=1.0)

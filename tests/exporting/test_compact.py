@@ -177,6 +177,7 @@ def pruned_state(state, generator):
     return state
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1), data=st.data())
 @settings(max_examples=18)
 def test_logits_stay_and_a_second_time_removes_nothing(seed, data):

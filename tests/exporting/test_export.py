@@ -81,6 +81,7 @@ def test_every_kind_is_measured_on_its_file(quantization, varied_network, tiny_t
     assert artefact.accuracy_drop == np.mean(network == tiny_task.test.labels) - artefact.test_accuracy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantization", EXPORTERS)
 def test_pixels_fed_as_floats_are_answered_as_bytes_are(quantization, varied_network, tiny_task, tmp_path):
     answers = []
@@ -168,6 +169,7 @@ def test_validation_images_judge_too_unless_they_decided_something(tiny_network,
         write_proved(dataclasses.replace(converted, validation=None), task, tmp_path / "alone.tflite", options)
 
 
+@pytest.mark.slow
 def test_head_that_says_the_same_of_every_image_is_no_exit(varied_copy, tiny_task, tmp_path):
     state = {name: value.copy() for name, value in varied_copy.state().items()}
     state["block_1/head/dense/mask"][:] = 0

@@ -84,6 +84,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device(tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LIVES, str(tmp_path)], cwd=ROOT, capture_output=True, text=True

@@ -48,6 +48,7 @@ def test_chosen_rule_is_the_cheapest_that_loses_no_more_than_is_sure(seed, max_l
         assert other_cost >= cost - 1e-9 or other_loss + other_error > max_loss - 1e-12
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000))
 def test_no_threshold_of_a_priced_rule_could_be_better_by_itself(seed):
     logits, labels = random_logits(seed), np.zeros(20, int)

@@ -53,6 +53,7 @@ def searched_twin(network, genotype, stack):
     return keras.Model(twin.input, twin.layers[-3].output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("genotype", GENOTYPES.values(), ids=GENOTYPES)
 @pytest.mark.parametrize("size", [(8, 8, 3), (9, 7, 3)], ids=str)
 def test_it_is_the_cell_that_was_searched(genotype, size):

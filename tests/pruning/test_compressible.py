@@ -45,6 +45,7 @@ def joined(varied_network):
 DRAWN = pytest.mark.parametrize(("density", "seed"), [(0.2, 0), (0.12, 1), (0.12, 2)])
 
 
+@pytest.mark.slow
 @DRAWN
 def test_what_is_not_connected_is_gone_for_good(joined, density, seed, noise):
     small = check_removed(joined, density, seed, noise)
@@ -100,6 +101,7 @@ def test_channels_that_only_feed_each_other_are_gone():
         compressible.remove(masks)
 
 
+@pytest.mark.slow
 def test_compression_removes_what_the_data_do_not_support(compressible, tiny_task):
     categories = tuple(
         ("shape", "filter") if len(kernel.shape) == 4 else ("in_neuron", "out_neuron")

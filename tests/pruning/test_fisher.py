@@ -48,6 +48,7 @@ def test_curvature_of_kernels_is_that_of_single_examples(varied_network, batches
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6 * expected.max())
 
 
+@pytest.mark.slow
 def test_curvature_of_channels_is_that_of_gates_shared_over_places(varied_network, batches):
     groups = channel_groups(varied_network.architecture)
     named = {n: v for n, v in varied_network.named_variables().items() if n.endswith(("/gamma", "/beta"))}
@@ -109,6 +110,7 @@ def test_evidence_is_the_square_of_the_weight_times_its_curvature(unsure, batche
         assert np.median(np.abs(first[alive] / expected[alive] - 1)) < 0.15
 
 
+@pytest.mark.slow
 def test_curvature_may_be_any_estimate(varied_network, batches, cross_entropy):
     exact = FisherPruning(curvature=GaussNewton()).saliency(varied_network, batches, cross_entropy)
     model = KernelModel(varied_network)

@@ -26,6 +26,7 @@ def test_connections_and_operations_are_counted_exactly(scope):
     assert footprint.macs == architecture.macs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "shape", "width", "depth", "quantization"),
     [

@@ -71,6 +71,7 @@ def test_the_defaults_come_first(search, oracle):
     assert search(oracle, trials=2).outcomes[0].keep_ratios == (0.5, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [Limits(), Limits(params=100)], ids=["free", "tight"])
 def test_bayesian_search_goes_where_it_is_good(search, limits):
     found = search("bayesian", trials=14, limits=limits)
@@ -147,6 +148,7 @@ def test_what_is_proposed_depends_on_how_many_are_under_way_and_not_on_who_train
     assert search("bayesian", 6, "three again", at_once=3).outcomes == three.outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 2)])
 def test_run_goes_on_with_another_number_of_trials_at_once(search, before, after):
     few = search("bayesian", trials=4, at_once=before)
@@ -236,6 +238,7 @@ def test_what_links_in_kerastuners_folder_lead_to_stays(search, tmp_path):
     assert (tmp_path / "mine" / "letter.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_trials_are_added_as_if_all_had_been_asked_for_at_first(search, oracle):
     few = search(oracle, trials=4, directory="more")

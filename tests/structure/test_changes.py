@@ -73,6 +73,7 @@ def widening(data, weighted, outgoing):
     return Widen(name, tuple(per_group[int(label)] for label in labels), outgoing)
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=40)
 def test_more_channels_leave_the_logits_of_any_network(data):

@@ -65,6 +65,7 @@ def test_curve_that_promises_nothing_ends_its_trial_and_the_estimate_is_what_it_
     assert [(trial.status, trial.estimated) for trial in estimates.outcomes] == [("done", False)] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("promise", [None, np.array([0.0] * 18 + [1.0, 1.0])], ids=["nothing fits", "one in ten"])
 def test_curve_with_hope_goes_on_to_its_end(start, propose, monkeypatch, promise):
     estimates = start(Extrapolation())

@@ -57,6 +57,7 @@ def accuracies(events):
     return [event["val_accuracy"][-1] for event in events if event["event"] == "epoch"]
 
 
+@pytest.mark.slow
 def test_trial_goes_on_if_it_is_in_the_best_third_of_those_that_came_so_far(searched):
     outcomes, histories = searched
     reached = []
