@@ -1,8 +1,7 @@
 """Files for a device: a `.tflite` file that describes itself, or a folder with all companion files.
 
-Every model contains its description twice: as JSON in a metadata buffer named "kgrow", for programs on the device, and
-as a zip after its end, which `unzip` and `zipfile` read together with the labels. Interpreters ignore both. The zip's
-comment is the seal of the file: the hash of all bytes before it.
+Every model carries its description and its labels as a zip after its end, which `unzip` and `zipfile` read and
+interpreters ignore. The zip's comment is the seal of the file: the hash of all bytes before it.
 
 A folder holds `model.tflite` (or `stage_0.tflite` and further stages), `labels.txt`, `metadata.json` and `run.py`,
 which classifies images without kgrow or TensorFlow. For a single model that TensorFlow Lite Micro runs it also holds
@@ -31,7 +30,7 @@ from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL
 from kgrow._files import explained, read_file, temporary, write_atomic
 from kgrow._ownership import check_unowned
 from kgrow._version import __version__
-from kgrow.exporting.assembly import add_metadata, operation_names, pack, parse
+from kgrow.exporting.assembly import operation_names, pack, parse
 from kgrow.exporting.c_source import c_files, identifier, is_identifier
 from kgrow.exporting.measure import Artefact, gzip_size
 from kgrow.exporting.micro import check_micro
@@ -39,7 +38,6 @@ from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.standard_metadata import add_standard_metadata
 from kgrow.task import Task
 
-METADATA_NAME = b"kgrow"
 BYTECODE = "__pycache__"  # which Python creates when `run.py` is imported
 LABELS, PROGRAM = "labels.txt", "run.py"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip, so that equal contents give equal bytes
@@ -157,10 +155,9 @@ def local_of(
 
 
 def self_describing(model: bytes, description: Mapping[str, Any]) -> bytes:
-    """Returns a model with its description inside and after its end, and with its seal."""
+    """Returns a model with its standard metadata inside, its description after its end, and its seal."""
     parsed = parse(model)
     text = json.dumps(description, separators=(",", ":")).encode()
-    add_metadata(parsed, METADATA_NAME, text)
     add_standard_metadata(parsed, description, LABELS)
     appended = io.BytesIO(pack(parsed))
     appended.seek(0, io.SEEK_END)

@@ -87,9 +87,6 @@ def test_metadata_says_what_was_measured_and_is_inside_the_model_twice(bundle, v
         assert archive.testzip() is None
         assert json.loads(archive.read("metadata.json")) == document
         assert archive.read("labels.txt") == (bundle / "labels.txt").read_bytes()
-    parsed = parse((bundle / "model.tflite").read_bytes())
-    (entry,) = (entry for entry in parsed.metadata if entry.name == b"kgrow")
-    assert json.loads(bytes(bytearray(parsed.buffers[entry.buffer].data))) == document
 
 
 def test_c_array_is_the_model_without_its_zip(bundle):
@@ -413,8 +410,8 @@ def test_threshold_is_changed_in_place_as_if_it_had_been_exported_so(
     rule = description["early_exit"]
     assert (rule["threshold"], rule["mean_macs"], description["test_accuracy"]) == (0.45, None, None)
     for model in models:
-        (buffer,) = (entry.buffer for entry in parse(model).metadata if entry.name == b"kgrow")
-        assert json.loads(parse(model).buffers[buffer].data.tobytes())["early_exit"]["threshold"] == 0.45
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            assert json.loads(archive.read("metadata.json"))["early_exit"]["threshold"] == 0.45
     fresh = tmp_path / "fresh"
     exits = EarlyExit(0.45, fallback=rule["fallback"], stages=which == "staged")
     artefact = export(varied_network, tiny_task, fresh, ExportOptions("int8", early_exit=exits, max_drop=1.0))

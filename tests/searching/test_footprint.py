@@ -14,7 +14,7 @@ from kgrow.searching import SPACES
 from kgrow.searching.footprint import FORMATS, costs
 
 # What a bundle adds to each model that it writes.
-DESCRIPTION = 2_100
+DESCRIPTION = 1_400
 
 
 @pytest.mark.parametrize("scope", SCOPES)
