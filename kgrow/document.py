@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def pareto_document(
         observer: Observer that is notified when networks are timed. If there is more than one, each has its latency.
         deadline: `time.monotonic()` value after which no network is timed.
     """
-    from kgrow.exporting.latency import untrained_latency_ms
+    from kgrow.exporting.untrained import Untrained
 
     front = [trials[index] for index in pareto_front(list(map(vars, trials)))]
     networks = [proposals.network(trial.values) for trial in front]
@@ -72,7 +73,7 @@ def pareto_document(
     is_fixed = settings.channels is None and settings.growth is None
     if len(set(networks)) > 1 and is_fixed and time.monotonic() < deadline:
         observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
-        latencies = {n: untrained_latency_ms(task, proposals.quantization, n) for n in set(networks)}
+        latencies = {n: Untrained.of(task, proposals.quantization, n).latency_ms for n in set(networks)}
     return [
         {**candidate_document(trial, len(task.validation)), "latency_ms": latencies.get(network)}
         for trial, network in zip(front, networks, strict=True)
@@ -102,13 +103,57 @@ def choice_document(trials: Trials, ranked: Sequence[int], winner: Trial) -> dic
     }
 
 
-def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, task: Task) -> dict[str, Any]:
+def unpruned_document(
+    network: GrowingNetwork,
+    trial: Trial,
+    file: Path,
+    task: Task,
+    settings: Settings,
+    proposals: Proposals,
+    deadline: float,
+) -> dict[str, Any] | None:
+    """Returns the `unpruned` of a result's best: what its file would be without pruning.
+
+    Args:
+        network: Chosen network, without the channels that were pruned.
+        trial: Trial of the network.
+        file: Its file.
+        task: Data with images for the measurement.
+        settings: Training settings of the trial.
+        proposals: Source of the candidates.
+        deadline: `time.monotonic()` value after which nothing is measured.
+
+    Returns:
+        Size, memory, latency and multiply-accumulates; None if the file would be as large, if a policy of its own may
+        have changed more than pruning did, or if there is no time to measure it.
+    """
+    from kgrow.exporting.bundle import read_bundle, self_describing
+    from kgrow.exporting.untrained import Untrained
+
+    whole = proposals.network(trial.values)
+    is_smaller = network.architecture.kernel_params() < whole.kernel_params()
+    if not is_smaller or settings.growth is not None or time.monotonic() > deadline:
+        return None
+    untrained = Untrained.of(task, proposals.quantization, whole)
+    description, _ = read_bundle(file)
+    return {
+        "bytes": len(self_describing(untrained.model, description)),
+        "ram_bytes": untrained.ram_bytes,
+        "latency_ms": untrained.latency_ms,
+        "macs": whole.macs(),
+    }
+
+
+def best_document(
+    network: GrowingNetwork, trial: Trial, artefact: Artefact, unpruned: dict[str, Any] | None, task: Task
+) -> dict[str, Any]:
     """Returns the `best` of a result: all measurements of the chosen network.
 
     Args:
         network: Chosen network.
         trial: Trial of the network.
         artefact: Measurements of its file.
+        unpruned: What `unpruned_document` returned; None also if it was not measured.
         task: Data; the test split is evaluated here.
     """
     from kgrow.network.early_exit import exit_curve
@@ -125,7 +170,7 @@ def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, tas
         "unfinished": trial.unfinished,
         "architecture": architecture.to_json(),
         "keep_ratios": list(trial.keep_ratios),
-        "prunable_params": architecture.kernel_params(),
+        "prunable_params": trial.prunable_params,
         "kept_params": network.kept_params(),
         "macs_dense": architecture.macs(),
         "macs_sparse": architecture.macs(kept={kernel.name: kernel.kept for kernel in network.kernels()}),
@@ -144,6 +189,7 @@ def best_document(network: GrowingNetwork, trial: Trial, artefact: Artefact, tas
             for point in exit_curve(test, task.test.labels, costs)
         ],
         "artefacts": [dataclasses.asdict(artefact)],
+        "unpruned": unpruned,
     }
 
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kgrow._version import __version__
-from kgrow.document import best_document, candidate_document, choice_document, pareto_document, task_document
+from kgrow.document import (
+    best_document,
+    candidate_document,
+    choice_document,
+    pareto_document,
+    task_document,
+    unpruned_document,
+)
 from kgrow.exporting import Artefact, ExportError, ExportOptions, classify
 from kgrow.exporting.companions import write_companions
 from kgrow.exporting.export import export_to
@@ -127,6 +134,10 @@ class Search:
             self.observer.note(unfinished(winner.trial, network.architecture, network.kept_params(), num_blocks))
         exact = [trial for trial in outcomes if not trial.estimated and (trial.status == "done" or trial == winner)]
         complete, proposals = self.estimates.are_complete, self.plan.proposals
+        file = self.run.path / MEASURED
+        unpruned = unpruned_document(
+            network, winner, file, self.task, self.plan.settings, self.plan.proposals, started + max_time
+        )
         document: dict[str, Any] = {
             "kgrow_version": __version__,
             "task": task_document(self.task),
@@ -142,7 +153,7 @@ class Search:
                 exact, self.task, self.plan.settings, proposals, self.observer, started + max_time
             ),
             "choice": choice_document(self.trials, ranked, winner),
-            "best": best_document(network, winner, measured, self.task),
+            "best": best_document(network, winner, measured, unpruned, self.task),
             "calibration": calibration,
         }
         if not document["best"]["baseline"]["is_beaten"]:

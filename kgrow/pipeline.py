@@ -19,7 +19,7 @@ from kgrow.config import Config, Pruning, Training, Tuning, flat_rules, sectione
 from kgrow.config.removed import refusing_removed
 from kgrow.execution import Search, SearchPlan
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
-from kgrow.exporting.latency import untrained_latency_ms
+from kgrow.exporting.untrained import Untrained
 from kgrow.inventory import check_same_images, record_images
 from kgrow.planning import configuration, in_time, is_named, planned, read_task
 from kgrow.reporting.progress import check_verbose, display_for
@@ -153,8 +153,13 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             return load(path, task)
         observer = stack.enter_context(display_for(verbose))
         if plan.settings.channels is None:  # with fewer channels a file is faster than the network was
-            measure = functools.partial(untrained_latency_ms, task, plan.proposals.quantization)
-            plan = dataclasses.replace(plan, proposals=latency.measured(plan.proposals, run, measure, observer))
+            format_ = plan.proposals.quantization
+            plan = dataclasses.replace(
+                plan,
+                proposals=latency.measured(
+                    plan.proposals, run, lambda network: Untrained.of(task, format_, network).latency_ms, observer
+                ),
+            )
         seconds = told.tuning.max_time
         plan = in_time(task, plan, run, started, seconds, observer)
         return Search(task, plan, run, observer, task.origin, cluster).result(seconds, started)

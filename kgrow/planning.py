@@ -25,7 +25,7 @@ from kgrow.lifecycle.pace import pace_of
 from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, POLICIES, PRESETS, SPACES
 from kgrow.run import Run, described
 from kgrow.searching import time_limit
-from kgrow.searching.choice import check_preference
+from kgrow.searching.choice import ACCURATE, SMALL, check_preference
 from kgrow.searching.estimating import chosen_estimator, searching_share
 from kgrow.searching.estimating.calibration import NUM_CANDIDATES
 from kgrow.searching.image_size import fitting_size
@@ -55,8 +55,9 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
     """
     tuning, pruning = config.tuning, config.pruning
     goal = chosen_objective(tuning.objective)
-    check_preference(tuning.prefer, goal)
-    quantization = config.export.quantize or ("int8" if tuning.bounds.concern_the_file else "float32")
+    prefer = tuning.prefer or (ACCURATE if tuning.bounds.given or goal.counts_energy else SMALL)
+    check_preference(prefer, goal)
+    quantization = config.export.quantize or "int8"
     task = read_task(dataset, config, note)
     check_representative_dataset(task, quantization)
     preset = resolve_preset(config, task)
@@ -82,13 +83,13 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
     preset.check_num_blocks(depth, grows=_chosen_growth(config) is None)
     plan = SearchPlan(
         proposals=proposals,
-        settings=_settings(task, config, preset, len(proposals.full.blocks)),
+        settings=_settings(task, config, preset, proposals),
         objective=goal,
         oracle=tuning.oracle,
         trials=max(tuning.trials, NUM_CANDIDATES if tuning.calibrate else 1),
         estimator=chosen_estimator(tuning.estimator, tuning.calibrate),
         calibrate=tuning.calibrate,
-        prefer=tuning.prefer,
+        prefer=prefer,
     )
     return task, plan, dataclasses.replace(config, data=_how_read(task))
 
@@ -124,7 +125,7 @@ def _chosen(table: Registry, given: Any) -> Any:
     return table[given] if isinstance(given, str) else given
 
 
-def _settings(task: Task, config: Config, preset: Preset, num_blocks: int) -> Settings:
+def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) -> Settings:
     training, pruning = config.training, config.pruning
     criterion = _chosen(CRITERIA, pruning.criterion)
     settings = Settings(
@@ -133,7 +134,7 @@ def _settings(task: Task, config: Config, preset: Preset, num_blocks: int) -> Se
         scope=pruning.scope,
         augmentation=_chosen_augmentation(training.augmentation, task),
         seed=training.seed,
-        channels=channel_pruning(pruning, num_blocks, training.seed),
+        channels=channel_pruning(pruning, proposals, training.seed),
         growth=_chosen_growth(config),
         distribution=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
@@ -183,11 +184,13 @@ def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
             )
 
 
-def channel_pruning(pruning: Pruning, num_blocks: int, seed: int) -> ChannelPruning | None:
+def channel_pruning(pruning: Pruning, proposals: Proposals, seed: int) -> ChannelPruning | None:
     """Returns the settings of channel pruning, or None if channels are not pruned."""
-    if pruning.channel_keep_ratio is None:
+    ratios = pruning.channel_keep_ratio
+    if ratios is not None:
+        ratios = check_keep_ratios(ratios, len(proposals.full.blocks), "channel_keep_ratio")
+    elif not proposals.removes_channels:
         return None
-    ratios = check_keep_ratios(pruning.channel_keep_ratio, num_blocks, "channel_keep_ratio")
     given = pruning.channel_criterion
     criterion = CHANNEL_CRITERIA[given](seed) if isinstance(given, str) else given
     return ChannelPruning(ratios, criterion, pruning.channel_multiple)

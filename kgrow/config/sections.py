@@ -119,7 +119,7 @@ class Pruning:
     scope: str = option("block", "what is ranked together", names=SCOPES)
     channel_keep_ratio: float | Sequence[float] | None = option(
         None,
-        "kept fraction of the channels, one or one per block; the file becomes smaller and faster (default: all)",
+        "kept fraction of the channels, one or one per block (default: searched, or all with a keep_ratio or a limit)",
         check_keep_ratio_or_ratios,
         metavar="R",
         parse=numbers,
@@ -173,7 +173,11 @@ class Tuning:
         table=OBJECTIVES,
         metavar="NAME[:A]",
     )
-    prefer: str = option("accurate", "choice among networks that accuracy cannot tell apart", names=PREFERENCES)
+    prefer: str | None = option(
+        None,
+        "choice among networks that accuracy cannot tell apart (default: accurate within limits, small without)",
+        names=PREFERENCES,
+    )
     engine: str | Ray = option(
         LOCAL,
         "what trains the candidates: this process, or a Ray cluster, several at once",
@@ -217,7 +221,7 @@ class Export:
 
     quantize: str | None = option(
         None,
-        "format of the file (default: int8 if a limit concerns the file)",
+        "format of the file (default: int8)",
         names=PREDICTED_FORMATS,
         metavar="KIND",
     )

@@ -59,7 +59,7 @@ class _SharingBuilder(flatbuffers.Builder):
         super().__init__(1024)
         self._stored: dict[tuple[str, bytes], int] = {}
 
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802, N803 - FlatBuffers' names
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 - FlatBuffers' names
         """Returns the position of a vector."""
         return self._once((x.dtype.str, x.tobytes()), super().CreateNumpyVector, x)
 

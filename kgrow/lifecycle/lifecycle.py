@@ -177,7 +177,11 @@ class Lifecycle(EpochLoop):
         if architecture != self.network.architecture or weight_map.given or weight_map.taken:
             with self._scope():
                 state, slots = self.network.state(), self.trainer.momentum()
-                self.network.become(architecture)
+                if architecture.kernel_params() < self.network.architecture.kernel_params():
+                    self.trainer = self.pool.exchange(self.trainer, architecture)
+                    self.network = self.trainer.network
+                else:
+                    self.network.become(architecture)
                 self.network.load_state(weight_map.values(state, self.network.state()))
                 self.trainer.rebuild(weight_map.slots(slots))
             self.run.write_json("architecture.json", architecture.to_json())
@@ -289,10 +293,7 @@ class Lifecycle(EpochLoop):
             self.snapshot(epoch + 1).save(self.run, BEST)
 
     def _accuracy_to_reach(self) -> float:
-        """Returns the final head's validation accuracy that an epoch needs to replace the best checkpoint.
-
-        Only epochs since the last structural event count: an unpruned or shorter network must not win.
-        """
+        """Returns the accuracy that an epoch needs to be the best since the last change: no other network may win."""
         first = self.settled_since
         since = [e for e in self.events if e["event"] == "epoch" and first is not None and e["epoch"] >= first]
         highest = max((event["val_accuracy"][-1] for event in since), default=0.0)

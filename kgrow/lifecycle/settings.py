@@ -8,7 +8,7 @@ from typing import Any
 from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.lifecycle.preset import Preset
 from kgrow.pruning import ChannelCriterion, Criterion
-from kgrow.structure import ScheduledPruning, StructurePolicy
+from kgrow.structure import Compaction, ScheduledPruning, StructurePolicy
 from kgrow.task import Augmentation
 
 
@@ -17,17 +17,18 @@ class ChannelPruning:
     """Settings of channel pruning, at the same events as connections.
 
     Args:
-        keep_ratios: Final kept fraction of each block's channels.
+        keep_ratios: Final kept fraction of each block's channels; None for the square root of a candidate's kept
+            fraction of connections.
         criterion: Criterion of the kept channels.
         multiple_of: Number of which layer widths are multiples; 8-bit kernels are efficient with 8 or 16.
     """
 
-    keep_ratios: tuple[float, ...]
+    keep_ratios: tuple[float, ...] | None
     criterion: ChannelCriterion
     multiple_of: int = 1
 
     def __post_init__(self) -> None:
-        for ratio in self.keep_ratios:
+        for ratio in self.keep_ratios or ():
             check_keep_ratio(ratio, "channel_keep_ratio")
         check_positive_int(self.multiple_of, "multiple_of")
 
@@ -62,8 +63,9 @@ class Settings:
     def policies(self) -> tuple[StructurePolicy, ...]:
         """The policies that decide about the structure, in the order in which they are asked."""
         channels = self.channels.keep_ratios if self.channels else ()
-        pruning = ScheduledPruning(self.preset.pruning_schedule(), self.scope, channels)
-        return (self.growth or self.preset.growth_policy(), pruning)
+        schedule = self.preset.pruning_schedule()
+        pruning = ScheduledPruning(schedule, self.scope, channels)
+        return (self.growth or self.preset.growth_policy(), pruning, Compaction(schedule))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -154,3 +154,14 @@ class TrainerPool:
         self._waiting[trainer.network.architecture] = trainer
         while len(self._waiting) > MOST_WAITING:
             del self._waiting[next(iter(self._waiting))]
+
+    def exchange(self, trainer: Trainer, architecture: Architecture) -> Trainer:
+        """Keeps a trainer in the middle of a training, and returns one with equal settings for a smaller network.
+
+        Its step goes on counting; weights and slots are new. The next trial begins with the larger network again.
+        """
+        network = GrowingNetwork(architecture, seed=trainer.network.seed)
+        smaller = Trainer(network, trainer.preset, trainer.augmentation, trainer.seed, trainer.class_weights)
+        smaller.step.number = trainer.step.number
+        self.give_back(trainer)
+        return smaller

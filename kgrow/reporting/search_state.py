@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -65,7 +66,10 @@ class TrialState:
 
     def change(self, event: Mapping[str, Any]) -> list[str]:
         """Records a structural change and describes it; returns no lines if no connection was added or removed."""
-        before, self.kept = self.kept, list(zip(event["kept_params"], event["prunable_params"], strict=True))
+        before = self.kept
+        # What is pruned stays in the count when its channels are removed.
+        largest = itertools.zip_longest(event["prunable_params"], (size for _, size in before), fillvalue=0)
+        self.kept = list(zip(event["kept_params"], map(max, largest), strict=True))
         if event["event"] == "grew":
             # The loss is a sum over heads and rises when one is added: it cannot be compared with earlier values.
             loss = "" if self.num_blocks == 1 else f"; from here on the loss is that of {self.num_blocks} heads"
@@ -73,6 +77,8 @@ class TrialState:
         if event["event"] == "pruned":
             ratios = {int(block): ratio for block, ratio in event["change"]["keep_ratios"].items()}
             return [self._pruned(block, ratio) for block, ratio in ratios.items() if self.kept[block] != before[block]]
+        if event["event"] == "removed":
+            return ["took the pruned channels out of the network"]
         return [f"{one_line(event['event'])}: kept {grouped(self.kept_params)} of {grouped(self.prunable_params)}"]
 
     def _pruned(self, block: int, ratio: float) -> str:

@@ -267,5 +267,22 @@ def _artefacts(best: Document) -> Iterator[RenderableType]:
         f"Latency: one image on one thread of {runtime} on this machine. Max |diff|: largest difference of a logit "
         "from the Keras network's, over all test images."
     )
+    if best.get("unpruned"):
+        yield Paragraph(_saved(best["unpruned"], artefacts[0]))
     for artefact in artefacts:
         yield Text(one_line(artefact["path"]), overflow="fold")
+
+
+def _saved(unpruned: Document, artefact: Document) -> str:
+    """Returns what pruning saved, in words."""
+    was, now = unpruned, artefact
+    return (
+        f"Without pruning the file would have {grouped(was['bytes'])} bytes, need {grouped(was['ram_bytes'])} bytes of "
+        f"RAM and take {was['latency_ms']:.3g} ms: pruning saved {_share(was['bytes'], now['bytes'])} of the bytes, "
+        f"{_share(was['ram_bytes'], now['ram_bytes'])} of the RAM and "
+        f"{_share(was['latency_ms'], now['latency_ms'])} of the time."
+    )
+
+
+def _share(before: float, after: float) -> str:
+    return f"{100 * (before - after) / before:.0f} %"

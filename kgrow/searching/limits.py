@@ -68,11 +68,6 @@ class Limits:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
     @property
-    def concern_the_file(self) -> bool:
-        """Returns whether the exported file must be measured."""
-        return bool({"flash_bytes", "ram_bytes", "latency_ms"} & set(self.given))
-
-    @property
     def concern_the_architecture(self) -> bool:
         """Returns whether pruning single connections is not enough to satisfy them."""
         return bool(set(self.given) - {"params"})

@@ -17,10 +17,12 @@ from kgrow.searching.footprint import Costs, Footprint, costs
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built_by, started_by
 
-# Range of searched keep ratios: up to 1 if a limit lowers them all, otherwise up to a half. A block below a fifth of
-# the others' ratio is too small, which a small validation split does not always show. KerasTuner counts steps by floor
-# division: multiples of 1/16 are exact; with 0.05 it would never propose the largest.
-SMALLEST_RATIO, LARGEST_RATIO, RATIO_STEP = 3 / 16, 1 / 2, 1 / 16
+# Ranges of searched keep ratios. Under a limit on connections they reach up to 1, because the limit lowers them all; a
+# block below a fifth of the others' ratio is too small, which a small validation split does not always show. Without it
+# whole channels go. KerasTuner counts steps by floor division: multiples of 1/16 are exact; with 0.05 it would never
+# propose the largest.
+LIMITED_RATIOS = {"min_value": 3 / 16, "max_value": 1.0, "step": 1 / 16, "default": 1 / 2}
+CHANNEL_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 4, "step": 1 / 32, "default": 1 / 8}
 PRECISION = 10_000  # ratios lowered to the limits are multiples of 1 / PRECISION
 
 Variant = tuple[int, float, str]
@@ -162,6 +164,12 @@ class Proposals:
         self._variant(hp)
         self._ratios(hp, max(depth for depth, _, _ in self.variants))
 
+    @property
+    def removes_channels(self) -> bool:
+        """Whether searched keep ratios are reached by removing channels: nothing else determines what is pruned."""
+        limits = self.limits
+        return self.keep_ratios is None and limits.params is None and not limits.concern_the_architecture
+
     def network(self, values: Mapping[str, Any]) -> Architecture:
         """Returns the network of a proposal from its values."""
         architecture, _ = self.variants[values["depth"], values["width"], values["links"]]
@@ -170,10 +178,9 @@ class Proposals:
     def _ratios(self, hp: HyperParameters, depth: int) -> tuple[float, ...]:
         if self.keep_ratios is not None:
             return self.keep_ratios[:depth]
-        if self.limits.concern_the_architecture and self.limits.params is None:
-            return (1.0,) * depth  # pruning connections would not lower a limited figure
-        largest = LARGEST_RATIO if self.limits.params is None else 1.0
-        bounds = {"min_value": SMALLEST_RATIO, "max_value": largest, "step": RATIO_STEP, "default": LARGEST_RATIO}
+        if not self.removes_channels and self.limits.params is None:
+            return (1.0,) * depth  # the limits are met by depth and width, whose costs are exact before training
+        bounds = CHANNEL_RATIOS if self.removes_channels else LIMITED_RATIOS
         return tuple(hp.Float(f"block_{index}/keep_ratio", **bounds) for index in range(depth))
 
     def _variant(self, hp: HyperParameters) -> Variant:

@@ -186,7 +186,7 @@ class Trials:
         trial = dataclasses.replace(
             trial,
             kept_params=lifecycle.network.kept_params(),
-            prunable_params=architecture.kernel_params(),
+            prunable_params=max(trial.prunable_params, architecture.kernel_params()),  # a policy may widen it
             macs=known.macs,
             flash_bytes=known.flash_bytes,
             ram_bytes=known.ram_bytes,

@@ -3,6 +3,7 @@
 from kgrow.registry import POLICIES
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.change import Change, Scoring, WeightMap
+from kgrow.structure.compaction import Compaction
 from kgrow.structure.decisions import Decisions, settled_since
 from kgrow.structure.fixed_growth import FixedGrowth
 from kgrow.structure.insert import InsertIdentity
@@ -16,6 +17,7 @@ __all__ = [
     "POLICIES",
     "AppendBlock",
     "Change",
+    "Compaction",
     "Decisions",
     "FixedGrowth",
     "InsertIdentity",

@@ -13,7 +13,7 @@ from kgrow.pruning import SCOPES, kept_params
 from kgrow.pruning.select import kept_count
 from kgrow.searching import SPACES, Candidate
 from kgrow.searching.limits import LimitError, Limits
-from kgrow.searching.proposals import RATIO_STEP, Proposals
+from kgrow.searching.proposals import LIMITED_RATIOS, Proposals
 
 COLOUR = SimpleNamespace(
     input_shape=(32, 32, 3), num_classes=10, pixel_mean=(0.0,) * 3, pixel_std=(1.0,) * 3, dtype="uint8"
@@ -124,7 +124,7 @@ def test_every_candidate_keeps_to_the_connections_and_nearly_uses_them(scope, pa
     if scope == "layer":
         architecture, ratios = found.candidate.architecture, found.candidate.keep_ratios
         assert all(kept_count(ratios[op.block_index], op.kernel_params) for op in architecture.kernels())
-    was_lowered = any(ratio % RATIO_STEP for ratio in found.candidate.keep_ratios)
+    was_lowered = any(ratio % LIMITED_RATIOS["step"] for ratio in found.candidate.keep_ratios)
     assert not was_lowered or kept > 0.99 * params - 100
 
 

@@ -13,7 +13,7 @@ from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import NAME, Accuracy
 from kgrow.searching.oracles import ORACLES, make_oracle
-from kgrow.searching.proposals import LARGEST_RATIO, RATIO_STEP, SMALLEST_RATIO, Proposals
+from kgrow.searching.proposals import CHANNEL_RATIOS, LIMITED_RATIOS, Proposals
 from kgrow.searching.trials import Trials
 from kgrow.searching.tuner import AT_ONCE, FOLDER, Tuner
 from kgrow.training import Observer
@@ -106,7 +106,7 @@ def test_gaussian_process_sees_the_box_in_which_it_looks(search):
     assert points.max() < 1
     for index, outcome in found.outcomes.items():
         assert oracle.trials[f"{index}"].hyperparameters.values["block_0/keep_ratio"] == outcome.keep_ratios[0]
-    assert min(outcome.keep_ratios[0] for outcome in found.outcomes.values()) < SMALLEST_RATIO
+    assert min(outcome.keep_ratios[0] for outcome in found.outcomes.values()) < LIMITED_RATIOS["min_value"]
 
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(params=100)], ids=["free", "tight"])
@@ -115,11 +115,12 @@ def test_kerastuner_may_propose_every_ratio(tiny_space, tiny_task, limits):
 
     declared = keras_tuner.HyperParameters()
     Proposals(tiny_space, tiny_task, limits=limits).declare(declared)
-    largest = 1.0 if limits.params else LARGEST_RATIO
+    bounds = LIMITED_RATIOS if limits.params else CHANNEL_RATIOS
+    smallest, largest, step = (bounds[name] for name in ("min_value", "max_value", "step"))
     for choice in declared.space:
-        num_ratios = round((largest - SMALLEST_RATIO) / RATIO_STEP) + 1
+        num_ratios = round((largest - smallest) / step) + 1
         ratios = [choice.prob_to_value((index + 0.5) / num_ratios) for index in range(num_ratios)]
-        assert ratios == [SMALLEST_RATIO + index * RATIO_STEP for index in range(num_ratios)]
+        assert ratios == [smallest + index * step for index in range(num_ratios)]
         assert ratios[-1] == largest
         assert [choice.prob_to_value(choice.value_to_prob(ratio)) for ratio in ratios] == ratios
 

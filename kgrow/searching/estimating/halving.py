@@ -88,7 +88,7 @@ def rungs(preset: Preset, start: int, factor: int) -> set[int]:
     r"""Returns the epochs before which trials are compared.
 
     The levels are the fractions :math:`1/\eta, 1/\eta^2, \ldots` of the epochs after `start`, as long as they are at
-    least one epoch. The rung of a level is the first structural event from there on.
+    least one epoch. The rung of a level is the first structural event from there on, or itself after the last of them.
 
     Args:
         preset: Preset of all trials.
@@ -99,8 +99,8 @@ def rungs(preset: Preset, start: int, factor: int) -> set[int]:
     num_levels = int(math.log(max(span, 1), factor) + 1e-9)
     levels = [start + span / factor**level for level in range(1, num_levels + 1)]
     events = sorted({*preset.prune_epochs, *preset.grow_epochs})
-    firsts = (next((event for event in events if event >= level), None) for level in levels)
-    return {event for event in firsts if event is not None}
+    # After the last event every trial goes on from its own checkpoint.
+    return {next((event for event in events if event >= level), math.ceil(level)) for level in levels if events}
 
 
 def _accuracies(events: Sequence[dict[str, Any]]) -> list[float]:

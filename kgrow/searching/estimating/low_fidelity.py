@@ -61,7 +61,7 @@ class LowFidelity(Estimator):
             shift=round(augmentation.shift * self.resolution_ratio),
             cutout=round(augmentation.cutout * self.resolution_ratio),
         )
-        if channels is not None:
+        if channels is not None and channels.keep_ratios is not None:
             blocks = len(self._architecture(context, task, context.proposals.full, {}).blocks)
             channels = dataclasses.replace(channels, keep_ratios=at_depths(channels.keep_ratios, blocks))
         return dataclasses.replace(

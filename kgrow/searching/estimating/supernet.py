@@ -63,7 +63,7 @@ class Supernet(Estimator):
 
     def _tuning(self, settings: Settings, num_blocks: int) -> Settings:
         preset, channels = settings.preset, settings.channels
-        num_events = max(num_blocks, len(channels.keep_ratios) if channels else 0)
+        num_events = max(num_blocks, len(channels.keep_ratios or ()) if channels else 0)
         at_once = dataclasses.replace(
             preset,
             epochs=max(1, self.epochs),

@@ -93,8 +93,8 @@ def test_search_that_starts_again_compares_with_what_is_on_disk(search, searched
 @pytest.mark.parametrize(
     ("preset", "start", "expected"),
     [
-        ("default", 16, {18, 21}),  # a ninth and a third of the 14 epochs after the first pruning
-        ("default", 0, {2, 16}),
+        ("default", 8, {11, 16}),  # a ninth and a third of the 22 epochs after the first pruning
+        ("default", 0, {2, 8, 10}),
         ("grow_iter", 0, {10, 35, 85}),
         ("base", 0, set()),  # nothing changes: no prefix is kept
         ("default", 29, set()),
