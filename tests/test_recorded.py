@@ -254,7 +254,7 @@ def test_files_of_a_run_are_no_target_of_an_export(finished, received, how, monk
 
 
 def test_search_whose_file_was_replaced_claims_nothing(finished, received):
-    other = finished.export(received.parent / "int8.tflite", quantize="int8")
+    other = finished.export(received.parent / "float32.tflite", quantize="float32")
     shutil.copy(other.path, received / "model.tflite")
     with pytest.raises(ValueError, match=r"model\.tflite' must be the file that the search wrote, .* Move it away"):
         kgrow.search("digits", directory=received.parent, **SETTINGS)

@@ -68,7 +68,7 @@ def test_every_oracle_bears_ratios_that_a_limit_lowers(search, oracle):
 
 @pytest.mark.parametrize("oracle", ["bayesian", "random"])
 def test_the_defaults_come_first(search, oracle):
-    assert search(oracle, trials=2).outcomes[0].keep_ratios == (0.5, 0.5)
+    assert search(oracle, trials=2).outcomes[0].keep_ratios == (0.125, 0.125)
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_run_of_one_trial_at_a_time_remembers_nothing_of_it(search):
 
 def test_programming_error_ends_the_search_as_it_was_raised(search):
     with pytest.raises(NameError, match="no such thing"):
-        search(wrong={0.5: NameError("no such thing")})
+        search(wrong={0.125: NameError("no such thing")})
 
 
 @pytest.mark.parametrize("name", ["bayessian", "rand"])

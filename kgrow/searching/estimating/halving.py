@@ -100,7 +100,11 @@ def rungs(preset: Preset, start: int, factor: int) -> set[int]:
     levels = [start + span / factor**level for level in range(1, num_levels + 1)]
     events = sorted({*preset.prune_epochs, *preset.grow_epochs})
     # After the last event every trial goes on from its own checkpoint.
-    return {next((event for event in events if event >= level), math.ceil(level)) for level in levels if events}
+    return {
+        next((event for event in events if event >= level), math.ceil(level))
+        for level in levels
+        if events[-1:] > [start]
+    }
 
 
 def _accuracies(events: Sequence[dict[str, Any]]) -> list[float]:

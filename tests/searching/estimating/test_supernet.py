@@ -68,7 +68,7 @@ def test_one_network_is_trained_for_all_candidates_and_stays_as_it_is(context):
     assert {trial for trial, epoch in context.observer.trained if epoch > 0} == {"supernet"}
     # Connections of channels that lead nowhere go with these.
     assert 0.9 * (78 + 70) < context.observer.kept["0000"] == context.observer.kept["0003"] <= 78 + 70
-    assert context.observer.kept["0002"] == 78
+    assert 0.75 * 78 < context.observer.kept["0002"] <= 78
     assert (shallow.status, shallow.epochs) == ("done", 1)
 
 
