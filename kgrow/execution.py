@@ -38,6 +38,8 @@ from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.limits import LimitError
 from kgrow.searching.objective import Objective
+from kgrow.searching.prolonging import FOLDER as PROLONGED
+from kgrow.searching.prolonging import prolonged
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.time_limit import training_time
 from kgrow.searching.trial import Trial
@@ -127,17 +129,17 @@ class Search:
         ranked = self.trials.ranked()[:NETWORKS_KEPT]
         if not ranked:
             raise _nothing_found(self.estimates.outcomes)
-        best, network, measured = self._first_that_fits(ranked, started + max_time)
+        self.trials.outcomes[ranked[0]] = prolonged(self.trials, ranked[0], started + training_time(max_time))
+        deadline = started + max_time
+        best, network, measured = self._first_that_fits(ranked, deadline)
         outcomes, winner = self.estimates.outcomes, self.trials.outcomes[best]
         if winner.unfinished:
             num_blocks = len(self.plan.proposals.network(winner.values).blocks)
             self.observer.note(unfinished(winner.trial, network.architecture, network.kept_params(), num_blocks))
         exact = [trial for trial in outcomes if not trial.estimated and (trial.status == "done" or trial == winner)]
         complete, proposals = self.estimates.are_complete, self.plan.proposals
-        file = self.run.path / MEASURED
-        unpruned = unpruned_document(
-            network, winner, file, self.task, self.plan.settings, self.plan.proposals, started + max_time
-        )
+        file, settings = self.run.path / MEASURED, self.plan.settings
+        unpruned = unpruned_document(network, winner, file, self.task, settings, proposals, deadline)
         document: dict[str, Any] = {
             "kgrow_version": __version__,
             "task": task_document(self.task),
@@ -149,9 +151,7 @@ class Search:
             "epochs": self.plan.settings.preset.epochs,
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
             "candidates": [candidate_document(trial, len(self.task.validation)) for trial in outcomes],
-            "pareto": pareto_document(
-                exact, self.task, self.plan.settings, proposals, self.observer, started + max_time
-            ),
+            "pareto": pareto_document(exact, self.task, settings, proposals, self.observer, deadline),
             "choice": choice_document(self.trials, ranked, winner),
             "best": best_document(network, winner, measured, unpruned, self.task),
             "calibration": calibration,
@@ -160,7 +160,8 @@ class Search:
             self.observer.note(baseline(document["best"], len(self.task.test)))
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.rename(MEASURED, MODEL)
-        self.run.child(FINE_TUNING).clear()
+        for folder in (FINE_TUNING, PROLONGED):
+            self.run.child(folder).clear()
         write_companions(self.run, MODEL, measured, self.observer)
         document["files"] = record_of(self.run.path, winner.trial)
         self.run.write_json(RESULT, document | {"wall_s": round(time.monotonic() - started, 3)})

@@ -45,6 +45,15 @@ class Snapshot:
         arrays = {**network.state(), **slots}
         return Snapshot(epoch, network.architecture, network.seed, arrays, trainer.step.number, events)
 
+    def renewed(self, architecture: Architecture) -> Snapshot:
+        """Returns the start of another training: the same weights and masks, no slots, no steps and no log.
+
+        Args:
+            architecture: The same architecture, or its first blocks.
+        """
+        arrays = {name: array.copy() for name, array in self.arrays.items() if not name.startswith(MOMENTUM)}
+        return Snapshot(0, architecture, self.seed, arrays, 0, ())
+
     def network(self) -> GrowingNetwork:
         """Rebuilds the network."""
         network = GrowingNetwork(self.architecture, seed=self.seed)

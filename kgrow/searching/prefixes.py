@@ -41,6 +41,11 @@ class Prefixes:
                 return f"{FOLDER}/{name}"
         return None
 
+    def shared_epochs(self, candidate: Candidate) -> int:
+        """Returns the number of epochs that a candidate need not train again."""
+        name = self.deepest(candidate)
+        return 0 if name is None else int(name.rpartition("/")[2].partition("-")[0])
+
     def load(self, candidate: Candidate) -> Snapshot | None:
         """Returns the latest snapshot that a candidate may start from, None if there is none."""
         name = self.deepest(candidate)

@@ -79,6 +79,10 @@ class RayTrials:
         """See `Trials.num_begun`."""
         return self.trials.num_begun()
 
+    def fits(self, index: int, proposal: Proposal, deadline: float) -> bool:
+        """See `Trials.fits`; on a cluster candidates are not paced."""
+        return True
+
     def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
         """Submits a candidate to the cluster, unless it is known or an equal one is running."""
         under_way = (remote.proposal.values for remote in self._remote.values())

@@ -15,8 +15,8 @@ from kgrow.training import Observer
 SCHEDULE = "schedule.json"
 # Fraction of the allowed time for export and measurements, and its upper bound in seconds.
 EXPORT_SHARE, MOST_EXPORT_S = 0.2, 60.0
-# Fraction of a candidate's time for its epochs: the speed of steps varies.
-SAFE_SHARE = 0.9
+# Fraction of the time for the epochs of one candidate: the speed of steps varies. What is left prolongs the best one.
+SAFE_SHARE = 0.85
 
 
 def training_time(max_time: float) -> float:

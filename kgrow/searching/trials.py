@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import traceback
 from collections.abc import Callable
 
@@ -56,6 +57,7 @@ class Trials:
         self.run, self.observer = run, observer
         self.choice = Choice(prefer, len(task.validation), objective.counts_energy)
         self.outcomes: dict[int, Trial] = {}
+        self._paces: dict[int, int] = {}  # multiply-accumulates of candidates that were trained, the latest last
         self.pool = TrainerPool()
         # Before it, with fixed growth epochs, all trials of an architecture are equal.
         self.first_event = min(settings.preset.prune_epochs, default=settings.preset.epochs)
@@ -81,8 +83,30 @@ class Trials:
             ValueError: If the run contains another candidate under this number.
         """
         trial = self.known(index, proposal) or self._train(index, proposal, deadline, stop)
+        if trial.status == "done" and trial.same_as is None:
+            self._paces[index] = proposal.footprint.macs
         self.accept(index, trial)
         return trial
+
+    def fits(self, index: int, proposal: Proposal, deadline: float) -> bool:
+        """Returns whether a candidate can be trained to its end in time, at the pace of an earlier one.
+
+        The first one is always trained, and so is one that has begun.
+
+        Args:
+            index: Number of the trial.
+            proposal: Candidate to train.
+            deadline: `time.monotonic()` value at which the training ends.
+        """
+        begun = self.directory(index)
+        if deadline == float("inf") or begun.has(FORK) or begun.has(OUTCOME) or not self._paces:
+            return True
+        earlier, macs = list(self._paces.items())[-1]
+        epochs = [event for event in self.directory(earlier).events() if event["event"] == "epoch"]
+        start = self.prefixes.shared_epochs(proposal.candidate)
+        expected_s = sum(event["seconds"] for event in epochs if event["epoch"] >= start)
+        # A smaller network is not faster in proportion: its steps cost more than their arithmetic.
+        return time.monotonic() + expected_s * max(1.0, proposal.footprint.macs / macs) <= deadline
 
     def accept(self, index: int, trial: Trial) -> None:
         """Records the outcome of a trial, and removes files that are no longer needed."""

@@ -30,6 +30,9 @@ class Trainable(Protocol):
     def at_once(self) -> int:
         """The number of candidates that it trains in parallel."""
 
+    def fits(self, index: int, proposal: Proposal, deadline: float) -> bool:
+        """See `Trials.fits`."""
+
     def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
         """Starts a candidate that `train` will request later, if several are trained in parallel."""
 
@@ -76,7 +79,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             oracle.max_trials = 1  # all values are fixed
 
     def search(self) -> None:
-        """Tries candidates until the oracle has no more, or the allowed time is over.
+        """Tries candidates until the oracle has no more, or none more can be trained to its end in the allowed time.
 
         Raises:
             Exception: Any exception of a trial, as raised there.
@@ -90,7 +93,12 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
                     is_over = trial.status == TrialStatus.STOPPED
                     if trial.status != TrialStatus.RUNNING:
                         break
-                    waiting.append((trial, self._begin(trial)))
+                    proposal = self._proposal(trial)
+                    if not self.trials.fits(int(trial.trial_id), proposal, self.deadline):
+                        is_over = True
+                        break
+                    self.trials.begin(int(trial.trial_id), proposal, self.deadline)
+                    waiting.append((trial, proposal))
                 if not waiting:
                     return
                 trial, proposal = waiting.popleft()
@@ -99,12 +107,11 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
                 if outcome.status != "stopped":
                     self._end(trial, outcome)
 
-    def _begin(self, trial: Any) -> Proposal:
+    def _proposal(self, trial: Any) -> Proposal:
         proposal, values = self.proposals.sample(trial.hyperparameters), trial.hyperparameters.values
         # The oracle learns from the trained values; a grid finds its next point from the proposed one.
         if not isinstance(self.oracle, keras_tuner.oracles.GridSearchOracle):
             values |= {name: value for name, value in proposal.values.items() if name in values}
-        self.trials.begin(int(trial.trial_id), proposal, self.deadline)
         return proposal
 
     def _end(self, trial: Any, outcome: Trial) -> None:

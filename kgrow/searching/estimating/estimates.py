@@ -42,6 +42,10 @@ class Estimates:
         """See `Trainable.at_once`; one, because an estimate may depend on the earlier candidates."""
         return 1
 
+    def fits(self, index: int, proposal: Proposal, deadline: float) -> bool:
+        """See `Trials.fits`; an estimate is short."""
+        return not self.are_exact or self.trials.fits(index, proposal, deadline)
+
     def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
         """See `Trainable.begin`."""
 

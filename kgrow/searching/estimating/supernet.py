@@ -9,7 +9,6 @@ import traceback
 
 from kgrow.graph import Architecture
 from kgrow.lifecycle import LAST, Lifecycle, Settings, Snapshot
-from kgrow.lifecycle.checkpoint import MOMENTUM
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.proposals import Proposal
 from kgrow.training import OutOfTimeError, TrainingDivergedError
@@ -43,7 +42,7 @@ class Supernet(Estimator):
         settings = self._tuning(context.trials.settings, len(proposal.candidate.architecture.blocks))
         epochs = settings.preset.epochs
         try:
-            start = fork(self._supernet(proposal, context), proposal.candidate.architecture)
+            start = self._supernet(proposal, context).renewed(proposal.candidate.architecture)
             life = Lifecycle(context.trials.task, *_of(proposal), settings, folder, context.observer)
             context.observer.trial_started(folder.path.name, proposal.candidate.keep_ratios, epochs)
             life.train(start, deadline=context.deadline)
@@ -76,17 +75,6 @@ class Supernet(Estimator):
             strategy="one-shot",
         )
         return dataclasses.replace(settings, preset=at_once)
-
-
-def fork(supernet: Snapshot, architecture: Architecture) -> Snapshot:
-    """Returns the initial snapshot of a network with the first blocks of a trained one, which is not changed.
-
-    Args:
-        supernet: Snapshot of the trained network; the momentum starts at zero.
-        architecture: Architecture of its first blocks.
-    """
-    arrays = {name: array.copy() for name, array in supernet.arrays.items() if not name.startswith(MOMENTUM)}
-    return Snapshot(0, architecture, supernet.seed, arrays, 0, ())
 
 
 def _of(proposal: Proposal) -> tuple[Architecture, tuple[float, ...]]:

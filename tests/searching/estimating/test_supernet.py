@@ -12,7 +12,6 @@ from kgrow.pruning import CHANNEL_CRITERIA
 from kgrow.run import Run
 from kgrow.searching import Candidate
 from kgrow.searching.estimating import EstimationContext, Supernet
-from kgrow.searching.estimating.supernet import fork
 from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Accuracy
 from kgrow.searching.proposals import Proposal
@@ -104,7 +103,7 @@ def test_shallow_candidate_loses_its_channels_too(context):
 
 def test_fork_owns_its_arrays_and_starts_without_momentum(context):
     (supernet,) = context.kept.values()
-    forked = fork(supernet, supernet.architecture)
+    forked = supernet.renewed(supernet.architecture)
     assert not any(np.shares_memory(array, supernet.arrays[name]) for name, array in forked.arrays.items())
     assert (forked.epoch, forked.step_number, forked.events) == (0, 0, ())
     assert not any(name.startswith("momentum/") for name in forked.arrays)

@@ -1,0 +1,104 @@
+"""`Prolonging`: what is left of the allowed time trains the chosen network on."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from kgrow.lifecycle import BEST, Lifecycle, Settings, Snapshot
+from kgrow.searching.choice import mean_figures
+from kgrow.searching.trial import Trial
+from kgrow.searching.trials import Trials
+from kgrow.training import OutOfTimeError, TrainingDivergedError
+
+FOLDER, PLAN = "prolonged", "plan.json"
+# Fraction of the time left that is planned for epochs: the speed of steps varies, and the step is traced once more.
+PLANNED_SHARE = 0.8
+# The rate begins at this fraction of the schedule's: at the full one the network would lose what it has learned.
+RATE_SHARE = 0.3
+FEWEST_EPOCHS = 2
+
+
+def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
+    """Trains a finished network on, with a rate that falls to zero once more, and keeps the better of both.
+
+    The structure stays, and pruned connections stay pruned. A run decides the number of epochs once, at most that of
+    the schedule; one that was killed goes on with it.
+
+    Args:
+        trials: Trials of a search.
+        index: Number of the trial.
+        deadline: `time.monotonic()` value at which the training ends.
+
+    Returns:
+        The new outcome of the trial, or the earlier one: if it has not its final structure, if there is no time left,
+        or if the network did not become better.
+
+    References:
+        Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
+        https://arxiv.org/abs/1608.03983.
+    """
+    trial, own = trials.outcomes[index], trials.directory(index)
+    folder = trials.run.child(FOLDER)
+    if trial.status != "done" or deadline == float("inf"):
+        return trial
+    if not folder.has(PLAN):
+        epochs = min(_epochs_within(trials, index, deadline - time.monotonic()), trial.epochs)
+        folder.write_json(PLAN, {"trial": trial.trial, "epochs": epochs})
+    plan = folder.read_json(PLAN, {"trial": str, "epochs": int})
+    if plan["trial"] != trial.trial or plan["epochs"] < FEWEST_EPOCHS:
+        return trial
+    start, settings = Snapshot.load(own, BEST), _settings(trials.settings, plan["epochs"])
+    ratios = (1.0,) * len(start.architecture.blocks)
+    run, observer = folder.child(f"{trial.trial}-prolonged"), trials.observer
+    observer.note(f"training trial {trial.trial} on for {plan['epochs']} epochs in the time that is left")
+    observer.trial_started(run.path.name, trial.keep_ratios, plan["epochs"])
+    life = Lifecycle(trials.task, start.architecture, ratios, settings, run, observer)
+    try:
+        life.train(start.renewed(start.architecture), deadline=deadline)
+    except (OutOfTimeError, TrainingDivergedError):
+        return trial  # the network before it is complete
+    better = _better(trials, trial, life)
+    observer.trial_finished(run.path.name, dataclasses.asdict(better))
+    return better
+
+
+def _epochs_within(trials: Trials, index: int, seconds: float) -> int:
+    """Returns how many epochs fit, at the pace of the last ones of a trial; the slowest one was traced too."""
+    taken = [event["seconds"] for event in trials.directory(index).events() if event["event"] == "epoch"]
+    pace = max(sum(taken[-3:]) / len(taken[-3:]), 1e-3)
+    return max(0, int((PLANNED_SHARE * seconds - max(taken)) / pace))
+
+
+def _settings(settings: Settings, epochs: int) -> Settings:
+    """Returns settings of a training in which the structure stays."""
+    preset = dataclasses.replace(
+        settings.preset,
+        epochs=epochs,
+        learning_rate=RATE_SHARE * settings.preset.learning_rate,
+        milestones=(),
+        gammas=(),
+        warmup_epochs=0.0,
+        grow_epochs=(0,) * len(settings.preset.grow_epochs),
+        prune_epochs=(),
+    )
+    return dataclasses.replace(settings, preset=preset, channels=None, growth=None)
+
+
+def _better(trials: Trials, trial: Trial, life: Lifecycle) -> Trial:
+    """Keeps the network of a prolonged training if its mean accuracy over the last epochs is at least as high."""
+    means = mean_figures(life.events, life.settled_since)
+    if means is None or means[0] < (trial.mean_val_accuracy or 0.0):
+        return trial
+    best = Snapshot.load(life.run, BEST)
+    best.save(trials.directory(int(trial.trial)), BEST)
+    last = next(event for event in reversed(best.events) if event["event"] == "epoch")
+    objective = trials.objective.reward(means[0], trial.macs / trials.full_macs)
+    return dataclasses.replace(
+        trial,
+        val_accuracy=last["val_accuracy"][-1],
+        objective=objective,
+        mean_val_accuracy=means[0],
+        mean_val_loss=means[1],
+        epochs_trained=trial.epochs_trained + life.num_epochs,
+    )

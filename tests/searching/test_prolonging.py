@@ -1,0 +1,104 @@
+"""Tests of the training that goes on in the time that is left."""
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+
+from kgrow.lifecycle import BEST, Snapshot
+from kgrow.run import Run
+from kgrow.searching.choice import mean_figures
+from kgrow.searching.footprint import Footprint
+from kgrow.searching.objective import chosen_objective
+from kgrow.searching.prolonging import FOLDER, PLAN, prolonged
+from kgrow.searching.proposals import Proposal
+from kgrow.searching.space import Candidate
+from kgrow.searching.trials import Trials
+from kgrow.training import Observer
+
+
+@pytest.fixture
+def trials(tiny_task, tiny_architecture, tiny_settings, tmp_path):
+    """One finished trial in a run directory."""
+    with Run.open(tmp_path / "run", {}) as run:
+        found = Trials(tiny_task, tiny_settings, chosen_objective("accuracy"), tiny_architecture.macs(), run, Observer())
+        found.train(0, proposal(tiny_architecture, (0.5, 0.3)))
+        yield found
+
+
+def proposal(architecture, ratios, macs=None):
+    footprint = Footprint(100, macs or architecture.macs(), 5_000, 1_000)
+    values = {f"block_{block}/keep_ratio": ratio for block, ratio in enumerate(ratios)}
+    return Proposal(Candidate(architecture, ratios), values, footprint)
+
+
+def plan(trials, epochs):
+    trials.run.child(FOLDER).write_json(PLAN, {"trial": "0000", "epochs": epochs})
+
+
+def test_structure_and_masks_stay_and_the_better_network_is_kept(trials):
+    before = Snapshot.load(trials.directory(0), BEST)
+    plan(trials, 5)
+    after = prolonged(trials, 0, time.monotonic() + 600)
+    log = trials.run.child(FOLDER).child("0000-prolonged").events()
+    assert [event["event"] for event in log] == ["epoch"] * 5
+    assert all(event["is_settled"] for event in log)
+    assert trials.run.child(FOLDER).child("0000-prolonged").has(BEST)
+    means = mean_figures(log, 0)
+    best = Snapshot.load(trials.directory(0), BEST)
+    if means[0] < trials.outcomes[0].mean_val_accuracy:
+        assert after == trials.outcomes[0]
+        assert best.epoch == before.epoch
+    else:
+        assert (after.mean_val_accuracy, after.mean_val_loss) == means
+        assert after.epochs_trained == trials.outcomes[0].epochs_trained + 5
+        assert best.architecture == before.architecture
+    for name, mask in before.arrays.items():
+        if name.endswith("/mask"):
+            assert np.array_equal(best.arrays[name], mask)
+            assert np.all(best.arrays[name.replace("/mask", "/kernel")][mask == 0] == 0)
+
+
+def test_worse_network_is_not_taken(trials):
+    trials.outcomes[0] = dataclasses.replace(trials.outcomes[0], mean_val_accuracy=1.1)
+    before = trials.directory(0).path.joinpath(BEST).read_bytes()
+    plan(trials, 2)
+    assert prolonged(trials, 0, time.monotonic() + 600) == trials.outcomes[0]
+    assert trials.directory(0).path.joinpath(BEST).read_bytes() == before
+
+
+@pytest.mark.parametrize("left", [float("inf"), 0.0, -5.0])
+def test_without_a_limit_or_without_time_nothing_is_trained(trials, left):
+    assert prolonged(trials, 0, time.monotonic() + left) == trials.outcomes[0]
+    assert not trials.run.child(FOLDER).child("0000-prolonged").has(BEST)
+
+
+def test_time_that_ends_too_early_leaves_the_network_before_it(trials):
+    before = trials.directory(0).path.joinpath(BEST).read_bytes()
+    plan(trials, 1_000)
+    assert prolonged(trials, 0, time.monotonic() + 2) == trials.outcomes[0]
+    assert trials.directory(0).path.joinpath(BEST).read_bytes() == before
+
+
+def test_network_without_its_final_structure_is_left_alone(trials):
+    trials.outcomes[0] = dataclasses.replace(trials.outcomes[0], status="stopped")
+    assert prolonged(trials, 0, time.monotonic() + 600).status == "stopped"
+    assert not trials.run.child(FOLDER).has(PLAN)
+
+
+# Which trials fit
+
+
+def test_candidate_fits_if_its_own_epochs_do_at_the_pace_of_the_last(trials, tiny_architecture):
+    epochs = [event for event in trials.directory(0).events() if event["event"] == "epoch"]
+    shared = proposal(tiny_architecture, (0.5, 0.2))
+    first = trials.prefixes.shared_epochs(shared.candidate)
+    assert 0 < first < len(epochs)
+    needed = sum(event["seconds"] for event in epochs[first:])
+    assert trials.fits(1, shared, time.monotonic() + needed + 30)
+    assert not trials.fits(1, shared, time.monotonic() + needed - 0.001)
+    dear = proposal(tiny_architecture, (0.5, 0.2), macs=1_000 * tiny_architecture.macs())
+    assert not trials.fits(1, dear, time.monotonic() + needed + 30)
+    assert trials.fits(1, dear, float("inf"))
+    assert trials.fits(0, shared, time.monotonic() - 1)  # has begun
