@@ -85,6 +85,7 @@ def run_export(options: argparse.Namespace) -> int:
     _check_data(options)
     from kgrow.reporting.artefacts import print_artefact
 
+    _settle(options, options.run)
     tuning = {} if options.fine_tune_epochs is None else {"fine_tune_epochs": options.fine_tune_epochs}
     artefact = kgrow.load(options.run, options.dataset, data_dir=options.data_dir).export(
         options.out,
@@ -104,9 +105,18 @@ def run_export(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _settle(options: argparse.Namespace, directory: str) -> None:
+    """Ends an unfinished run with its best network so far, and says so."""
+    from kgrow.unfinished import is_unfinished, settle
+
+    if is_unfinished(directory):
+        _say(settle(directory, options.dataset, data_dir=options.data_dir))
+
+
 def run_benchmark(options: argparse.Namespace) -> int:
     """`kgrow benchmark`."""
     _check_data(options)
+    _settle(options, options.path)
     from kgrow.benchmark import benchmark
     from kgrow.reporting.artefacts import print_benchmark
 

@@ -34,6 +34,8 @@ from kgrow.task.arguments import RULES as DATA
 
 # Configuration file of a run.
 SETTINGS = "config.yaml"
+# Where its data are from, for a search that is ended before it has a result.
+SOURCE = "source.json"
 
 
 def _check_project_name(value: Any, name: str) -> str:
@@ -147,6 +149,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
             stack.enter_context(_connected(cluster, plan))
         run = stack.enter_context(Run.open(path, configuration(task, plan), overwrite=overwrite))
         run.write_bytes(SETTINGS, resolved.to_yaml().encode())
+        run.write_json(SOURCE, task.origin)
         record_images(run, task)
         is_whole = all(map(run.has, (RESULT, MODEL, LABELS, METADATA, PROGRAM)))
         if is_whole and _is_complete(run.path, plan.trials):

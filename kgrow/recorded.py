@@ -26,6 +26,14 @@ from kgrow.training.validation import accuracy_per_head
 # Kernels of another processor may change nearly tied answers: this fraction of the images plus one.
 SHARE_OF_TIES = 0.005
 
+SOURCE = {
+    "dataset": (str, None),
+    "data_dir": (str, None),
+    "image_size": (int, tuple[int, int], None),
+    "validation_split": (float, None),
+    "class_names": ([str], None),
+    "seed": int,
+}
 _TASK = {
     "name": str,
     "input_shape": [int],
@@ -84,14 +92,7 @@ _CALIBRATION = {
 DOCUMENT = {
     "kgrow_version": str,
     "task": _TASK,
-    "source": {
-        "dataset": (str, None),
-        "data_dir": (str, None),
-        "image_size": (int, tuple[int, int], None),
-        "validation_split": (float, None),
-        "class_names": ([str], None),
-        "seed": int,
-    },
+    "source": SOURCE,
     "seed": int,
     "complete": bool,
     "trials": int,

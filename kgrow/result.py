@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from kgrow.task import Task
 
 
+HOW_READ = ("image_size", "validation_split", "class_names")
+
+
 def _check_early_exit(value: Any, name: str) -> bool | EarlyExit:
     from kgrow.exporting import EarlyExit
 
@@ -101,7 +104,7 @@ class Result:
             path: Target path: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description
                 and a program that classifies.
             quantize: Name in `kgrow.exporting.EXPORTERS`: float32, float16, dynamic or int8. By default the format of
-                the search: int8 if a limit concerned the file, else float32.
+                the search.
             exit_index: Head that answers, or the last of them with early exits; the network's last one by default.
             early_exit: Whether it answers at the first confident head; an `EarlyExit` has the settings of the rule.
             options: Further options of `kgrow.exporting.ExportOptions`, such as `max_drop` or `fine_tune_epochs`, by
@@ -161,33 +164,20 @@ def load(
     """
     path = Path(directory).absolute()
     if not (path / RESULT).is_file():
-        raise FileNotFoundError(f"`directory` must hold a finished search, but {path} has no {RESULT}.")
+        raise FileNotFoundError(
+            f"`directory` must hold a finished search, but {path} has no {RESULT}. `kgrow.unfinished.settle` ends an "
+            "unfinished one with its best network so far."
+        )
     from kgrow._keras import pinned
     from kgrow.recorded import best_network, check_accuracy, check_model, read_result
-    from kgrow.task import Task
-    from kgrow.task.catalog import DataSetName
 
     document = read_result(path)
     if (path / MODEL).is_file():  # without it the network can still be exported
         check_model(path, document)
     with pinned():
         network = best_network(path, document)
-    source, is_named = document["source"], dataset is not None
-    if not is_named:
-        _check_source(path, source, data_dir)
-        # Folders are stored as absolute paths.
-        dataset = source["dataset"] if os.path.isabs(source["dataset"]) else DataSetName(source["dataset"])
-    task = Task.of(
-        dataset,
-        validation_data=validation_data,
-        test_data=test_data,
-        data_dir=data_dir or source["data_dir"],
-        image_size=None if isinstance(dataset, Task) else source["image_size"],
-        validation_split=None if isinstance(dataset, Task) else source["validation_split"],
-        seed=source["seed"],
-        class_names=None if isinstance(dataset, Task) else source["class_names"],
-        download=is_named,
-    )
+    given = {"validation_data": validation_data, "test_data": test_data, "data_dir": data_dir}
+    task = data_again(path, document["source"], dataset, **given)
     if task.fingerprint != document["config"]["task"]["fingerprint"]:
         changes = changed_images(path, task) or f"its pixels or labels differ: got {task!r}"
         raise ValueError(
@@ -195,6 +185,32 @@ def load(
         )
     check_accuracy(network, task, path, document)
     return Result(path, document, network, task)
+
+
+def data_again(path: Path, source: dict[str, Any], dataset: Any = None, *, data_dir: Any = None, **splits: Any) -> Task:
+    """Reads the data of a run again.
+
+    Args:
+        path: Run directory, for messages.
+        source: How they were read; see `kgrow.task.origin`.
+        dataset: See `load`.
+        data_dir: See `load`.
+        splits: Validation and test data, as given to `search`.
+
+    Raises:
+        ValueError: If they are not on this machine.
+    """
+    from kgrow.task import Task
+    from kgrow.task.catalog import DataSetName
+
+    is_named = dataset is not None
+    if not is_named:
+        _check_source(path, source, data_dir)
+        # Folders are stored as absolute paths.
+        dataset = source["dataset"] if os.path.isabs(source["dataset"]) else DataSetName(source["dataset"])
+    how = {} if isinstance(dataset, Task) else {name: source[name] for name in HOW_READ}
+    place = data_dir or source["data_dir"]
+    return Task.of(dataset, data_dir=place, seed=source["seed"], download=is_named, **how, **splits)
 
 
 def _check_source(path: Path, source: dict[str, Any], data_dir: Any) -> None:

@@ -111,7 +111,6 @@ def test_there_is_a_file_however_short_the_time_is(tmp_path, capsys):
     assert cli.main(["search", "digits", "--max-time", "0.01s", "--verbose", "2", "--out", str(run)]) == cli.DONE
     assert "epochs is shortened to 1, which fit" in capsys.readouterr().err
     document = json.loads((run / "result.json").read_text())
-    assert not document["complete"]
     assert document["epochs"] == document["best"]["epochs_trained"] == 1
     assert (run / "model.tflite").stat().st_size == document["best"]["artefacts"][0]["bytes"]
 

@@ -60,8 +60,8 @@ def parent_of(document, path):
     return document
 
 
-# Lists that are null where nothing was measured.
-MAY_BE_UNKNOWN = ("val_accuracy_interval", "recall_interval")
+# Lists and objects that are null where nothing was measured.
+MAY_BE_UNKNOWN = ("val_accuracy_interval", "recall_interval", "unpruned")
 
 
 def is_wrong(value, other):

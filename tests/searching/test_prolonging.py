@@ -22,7 +22,9 @@ from kgrow.training import Observer
 def trials(tiny_task, tiny_architecture, tiny_settings, tmp_path):
     """One finished trial in a run directory."""
     with Run.open(tmp_path / "run", {}) as run:
-        found = Trials(tiny_task, tiny_settings, chosen_objective("accuracy"), tiny_architecture.macs(), run, Observer())
+        found = Trials(
+            tiny_task, tiny_settings, chosen_objective("accuracy"), tiny_architecture.macs(), run, Observer()
+        )
         found.train(0, proposal(tiny_architecture, (0.5, 0.3)))
         yield found
 
