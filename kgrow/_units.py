@@ -8,7 +8,7 @@ from typing import Any
 
 from kgrow._checks import check_number
 
-SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+SECONDS = {"s": 1, "m": 60, "h": 3600}
 LONGEST_S = 1e9
 
 
@@ -31,7 +31,7 @@ def check_seconds(value: Any, name: str) -> float:
     """Returns a time in seconds.
 
     Args:
-        value: Number of seconds, or a text such as "90s", "10m" or "2h".
+        value: Number of seconds, or a text with a unit, such as "90s", "10m" or "2h".
         name: Argument name used in the message.
 
     Raises:
@@ -46,5 +46,6 @@ def check_seconds(value: Any, name: str) -> float:
         return check_number(seconds, name, f"(0, {LONGEST_S:.0f}]")
     except ValueError:
         raise ValueError(
-            f"`{name}` must be a positive number of seconds, or a time such as '90s', '10m' or '2h', but got {value!r}."
+            f"`{name}` must be a positive number of seconds, or a positive time with its unit, s, m or h, such as "
+            f"'90s', '10m' or '2h', but got {value!r}."
         ) from None

@@ -238,7 +238,9 @@ def in_time(
     share = searching_share(plan.estimator)
     allowed = (started + time_limit.training_time(max_time) - time.monotonic()) * (share if share == 1 else 1 - share)
     largest, _ = next(iter(plan.proposals.variants.values()))
-    settings = time_limit.fitted(plan.settings, run, allowed, lambda: pace_of(task, largest, plan.settings), observer)
+    settings = time_limit.fitted(
+        plan.settings, run, allowed, lambda: pace_of(task, largest, plan.settings), observer, max_time
+    )
     return dataclasses.replace(plan, settings=settings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ SCHEDULE = "schedule.json"
 EXPORT_SHARE, MOST_EXPORT_S = 0.2, 60.0
 # Fraction of the time for the epochs of one candidate: the speed of steps varies. What is left prolongs the best one.
 SAFE_SHARE = 0.85
+# Seconds by which the allowed time may be exceeded for the first epoch, without which there is nothing to export.
+GRACE_S = 10.0
 
 
 def training_time(max_time: float) -> float:
@@ -24,7 +27,14 @@ def training_time(max_time: float) -> float:
     return max_time - min(EXPORT_SHARE * max_time, MOST_EXPORT_S)
 
 
-def fitted(settings: Settings, run: Run, allowed_s: float, measure: Callable[[], Pace], observer: Observer) -> Settings:
+def fitted(
+    settings: Settings,
+    run: Run,
+    allowed_s: float,
+    measure: Callable[[], Pace],
+    observer: Observer,
+    max_time: float = float("inf"),
+) -> Settings:
     """Returns the settings with a schedule that is short enough for one candidate; a run decides this once.
 
     Args:
@@ -33,6 +43,10 @@ def fitted(settings: Settings, run: Run, allowed_s: float, measure: Callable[[],
         allowed_s: Seconds for one candidate; infinity for no limit.
         measure: Function that measures the pace of training.
         observer: Observer that is notified if the schedule is shortened.
+        max_time: Largest total time in seconds, for messages.
+
+    Raises:
+        ValueError: If the time is too short for one epoch; the message says how much would do.
     """
     if not run.has(SCHEDULE):
         preset, epochs = settings.preset, settings.preset.epochs
@@ -40,6 +54,14 @@ def fitted(settings: Settings, run: Run, allowed_s: float, measure: Callable[[],
             before = time.monotonic()
             pace = measure()
             left_s = allowed_s - (time.monotonic() - before)
+            missing_s = pace.starting_s + pace.epoch_s - left_s
+            if missing_s > GRACE_S:
+                least = math.ceil((max_time + missing_s) / (1 - EXPORT_SHARE))
+                raise ValueError(
+                    f"`max_time` must be at least about {least} s on this machine, but got {max_time:g} s: an epoch "
+                    f"takes {pace.epoch_s:.3g} s, after {pace.starting_s:.3g} s until the first step. Give it, fewer "
+                    "images, or a narrower space."
+                )
             epochs = min(epochs, pace.epochs_within(SAFE_SHARE * left_s))
             if epochs < preset.epochs:
                 observer.note(

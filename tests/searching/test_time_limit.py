@@ -39,14 +39,23 @@ def run(tmp_path):
         yield run
 
 
-@pytest.mark.parametrize(
-    ("allowed_s", "epochs"), [(1000.0, 30), (111.0, 9), (25.0, 1), (0.0, 1), (-5.0, 1)], ids="{:g}".format
-)
+@pytest.mark.parametrize(("allowed_s", "epochs"), [(1000.0, 30), (111.0, 9), (25.0, 1), (4.5, 1)], ids="{:g}".format)
 def test_schedule_is_shortened_to_the_epochs_that_fit_and_keeps_its_shape(run, allowed_s, epochs):
     listener = Listener()
     found = fitted(SETTINGS, run, allowed_s, lambda: Pace(starting_s=4.0, epoch_s=10.0), listener)
     assert found.preset == SETTINGS.preset.stretched(epochs)
     assert [f"shortened to {epochs}, " in note for note in listener.notes] == [True] * (epochs < 30)
+
+
+def test_time_that_is_too_short_for_an_epoch_is_refused_with_one_that_would_do(run):
+    def fit(allowed_s):
+        return fitted(SETTINGS, run, allowed_s, lambda: Pace(starting_s=4.0, epoch_s=100.0), Observer(), 30.0)
+
+    with pytest.raises(
+        ValueError, match=r"`max_time` must be at least about 134 s on this machine, but got 30 s: an epoch"
+    ):
+        fit(27.0)
+    assert fit(94.5).preset.epochs == 1  # a little more than what is allowed is taken
 
 
 def test_what_the_timing_itself_takes_is_not_left_for_training(run, monkeypatch):
