@@ -21,7 +21,6 @@ from kgrow.graph.values import digest_of
 from kgrow.lifecycle import ChannelPruning, Preset, Settings
 from kgrow.lifecycle.class_weights import chosen_class_weights
 from kgrow.lifecycle.distribute import make_strategy
-from kgrow.lifecycle.pace import pace_of
 from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, POLICIES, PRESETS, SPACES
 from kgrow.run import Run, described
 from kgrow.searching import time_limit
@@ -36,6 +35,9 @@ from kgrow.searching.space import started_by
 from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer
+
+# Multiply-accumulates from which the widths of layers decide how long a step takes.
+LARGE_MACS = 2_000_000
 
 
 def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[Task, SearchPlan, Config]:
@@ -193,7 +195,9 @@ def channel_pruning(pruning: Pruning, proposals: Proposals, seed: int) -> Channe
         return None
     given = pruning.channel_criterion
     criterion = CHANNEL_CRITERIA[given](seed) if isinstance(given, str) else given
-    return ChannelPruning(ratios, criterion, pruning.channel_multiple)
+    # Kernels compute 8 channels at a time; in the smallest networks a step costs more than its arithmetic.
+    multiple = 8 if proposals.full.macs() >= LARGE_MACS else 1
+    return ChannelPruning(ratios, criterion, pruning.channel_multiple or multiple)
 
 
 def with_prices(settings: Settings, num_train: int) -> Settings:
@@ -239,7 +243,12 @@ def in_time(
     allowed = (started + time_limit.training_time(max_time) - time.monotonic()) * (share if share == 1 else 1 - share)
     largest, _ = next(iter(plan.proposals.variants.values()))
     settings = time_limit.fitted(
-        plan.settings, run, allowed, lambda: pace_of(task, largest, plan.settings), observer, max_time
+        plan.settings,
+        run,
+        allowed,
+        lambda: time_limit.mean_pace(task, largest, plan.proposals, plan.settings),
+        observer,
+        max_time,
     )
     return dataclasses.replace(plan, settings=settings)
 

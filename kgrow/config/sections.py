@@ -125,7 +125,12 @@ class Pruning:
         parse=numbers,
     )
     channel_criterion: str | ChannelCriterion = option("taylor", "score by which channels stay", table=CHANNEL_CRITERIA)
-    channel_multiple: int = option(1, "number that layer widths become multiples of", check_rounds, parse=whole)
+    channel_multiple: int | None = option(
+        None,
+        "number that layer widths become multiples of (default: 8, or 1 in networks of less than 2 million MACs)",
+        check_rounds,
+        parse=whole,
+    )
 
     def __post_init__(self) -> None:
         check_section(self)

@@ -25,10 +25,22 @@ class Pace:
     Args:
         starting_s: Seconds to trace the network's steps, during growth and for the whole network.
         epoch_s: Seconds per epoch of the whole network, including validation.
+        tracing_s: Seconds to trace the whole network's steps once.
     """
 
     starting_s: float
     epoch_s: float
+    tracing_s: float = 0.0
+
+    def then(self, later: Pace, share: float) -> Pace:
+        """Returns the mean pace of a training whose network becomes smaller.
+
+        Args:
+            later: Pace of the smaller network.
+            share: Fraction of the epochs before that.
+        """
+        epoch_s = share * self.epoch_s + (1 - share) * min(later.epoch_s, self.epoch_s)
+        return Pace(self.starting_s + later.tracing_s, epoch_s, self.tracing_s)
 
     def epochs_within(self, seconds: float) -> int:
         """Returns how many epochs fit into a time, at least one."""
@@ -63,4 +75,5 @@ def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
         # The step is traced again whenever a block is added: for the whole network once, and for half of it on average.
         starting_s=float(tracing + tracing_validation) * (1 + len(architecture.blocks)) / 2,
         epoch_s=float(steps / len(timed) * num_steps + validating / len(images) * len(task.validation)),
+        tracing_s=float(tracing + tracing_validation),
     )

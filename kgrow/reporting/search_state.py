@@ -217,7 +217,10 @@ class SearchState:
             # No step was made for it in this process: the trial reads it from a log, with all earlier events.
             trial.held.clear()
             return []
-        kept = f"kept {grouped(event['kept_params'])} of {grouped(trial.prunable_params)}"
+        size = (
+            f" of {grouped(trial.prunable_params)}" if trial.kept else ""
+        )  # a network that is trained on has no changes
+        kept = f"kept {grouped(event['kept_params'])}{size}"
         accuracies = f"validation{trial.scope} {trial.percents}"
         heads = f" of {len(trial.accuracies)} heads" if trial.scope else ""
         parts = [accuracies, f"loss{heads} {event['loss']:.3f}", kept, f"{event['seconds']:.1f} s"]
