@@ -19,13 +19,19 @@ from kgrow._units import check_seconds
 from kgrow.config.texts import numbers
 
 
+@pytest.mark.parametrize("text", ["45", "0s", "-5m", "10d", "m", ""])
+def test_time_without_a_unit_or_that_is_none_is_answered_with_the_units(text):
+    with pytest.raises(ValueError, match="a positive time with its unit, s, m or h, such as '90s'"):
+        check_seconds(text, "max_time")
+
+
 def test_import_loads_no_tensorflow_and_is_quick_to_show_a_version():
     code = "import kgrow, sys; kgrow.Limits(params=3); print('tensorflow' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[0] == "False"
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("45", 45), ("1.5m", 90)])
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1.5m", 90)])
 def test_durations_have_units(text, seconds):
     assert check_seconds(text, "max_time") == seconds
 
@@ -202,6 +208,7 @@ def test_given_keep_ratios_are_announced_as_one_trial(tmp_path, capsys):
     assert "trial 0000 (1 of 1): keep 0.5 0.5 0.5" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_evidence_as_criterion_and_strategy_reaches_the_run(tmp_path):
     options = ["--epochs", "2", "--keep-ratio", "0.5", "--verbose", "0", "--criterion", "fisher", "--strategy", "bayes"]
     assert cli.main(["search", "digits", "--out", str(tmp_path / "run"), *options]) == cli.DONE

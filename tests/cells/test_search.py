@@ -90,6 +90,7 @@ def test_gates_are_a_group_over_the_cells_of_a_kind(small_stack):
     assert all(group.gamma.shape == (NUM_GATES,) for group in space.groups)
 
 
+@pytest.mark.slow
 def test_a_search_trains_and_closes_gates(searched):
     space, _, record = searched[0]
     genotype = space.genotype()

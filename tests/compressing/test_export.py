@@ -58,6 +58,7 @@ def test_half_the_channels_are_nearly_as_good(compressed):
     assert after["macs"] < 0.4 * before["macs"]
 
 
+@pytest.mark.slow
 def test_file_is_measured_and_answers_as_the_model(compressed, exported, digits):
     for kind, artefact in exported.items():
         logits = classify(artefact.path, digits.test.images)

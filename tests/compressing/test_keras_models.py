@@ -86,6 +86,7 @@ def _softmax_layer(x):
     return L.Softmax()(L.Dense(3, use_bias=False)(x))
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), ratio=st.sampled_from([0.2, 0.5, 0.8]))
 def test_model_as_data_and_what_is_left_of_it_compute_the_same(data, seed, ratio, tiny_task, scrambled):

@@ -248,7 +248,10 @@ def test_limits_are_a_mapping_and_amounts_are_texts_as_on_the_command_line(calls
     [
         ({"limits": {"flash": "64KB"}}, "`limits` must be one of .* Did you mean 'flash_bytes'?"),
         ({"limits": {"flash_bytes": "64X"}}, "`flash_bytes` must be a number, or a text such as '64', '64B', '64KB'"),
-        ({"max_time": "soon"}, "`max_time` must be a positive number of seconds, or a time such as '90s'"),
+        (
+            {"max_time": "soon"},
+            "`max_time` must be a positive number of seconds, or a positive time with its unit, s, m or h",
+        ),
         ({"config": {"data": {"image_size": 30_000}}}, "`data.image_size` must be a side of at most 2048 pixels"),
         ({"config": {"data": {"image_size": (8, 10**6)}}}, "`data.image_size` must be a side of at most 2048 pixels"),
         ({"trials": 10**9}, "`trials` must be at most 1000000"),

@@ -426,6 +426,7 @@ def test_threshold_is_changed_in_place_as_if_it_had_been_exported_so(
         assert ours == theirs != b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", [False, True])
 def test_thresholds_per_head_reach_the_device(stages, tiny_task, varied_network, tmp_path):
     def exits_on_device():

@@ -108,6 +108,7 @@ def test_forked_trial_ends_bitwise_as_one_trained_alone(searched, alone, same_ar
     assert same_arrays(arrays, expected_arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
 def test_networks_of_other_depth_share_what_comes_before_they_differ(
     order, tmp_path, start, tiny_architecture, unbroken, outcome_of, same_arrays
@@ -312,6 +313,7 @@ def test_stopped_search_keeps_the_best_of_the_finished_trials_for_when_it_goes_o
         assert not trials.directory(1).has(OUTCOME)
 
 
+@pytest.mark.slow
 def test_network_of_a_trial_that_ran_out_of_time_is_kept_as_it_stands(tmp_path, start, tiny_architecture, searched):
     tried = proposals_of(tiny_architecture)
     with Run.open(tmp_path / "search", {}) as run:

@@ -80,6 +80,7 @@ def test_bayesian_search_goes_where_it_is_good(search, limits):
     assert sum(guided) / len(guided) > sum(drawn) / len(drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_search_that_is_started_again_proposes_the_same_and_trains_nothing(search, oracle):
     first, again = search(oracle), search(oracle)

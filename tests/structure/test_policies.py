@@ -227,6 +227,7 @@ def test_change_of_a_network_without_blocks_ends_with_the_same_words(live):
         live(Empty(None))
 
 
+@pytest.mark.slow
 def test_interrupted_training_goes_on_with_the_same_dropout(tmp_path, tiny_task, tiny_architecture, tiny_settings):
     first, *others = tiny_architecture.blocks
     (last,) = (node for node in first.nodes if node.name == first.head[0].inputs[0])
