@@ -39,6 +39,21 @@ def digits(quick: bool) -> Iterator[Figure]:
     yield figure("digits_seconds", max(seconds for _, seconds, _ in runs), "s", "< 120", command)
 
 
+def default(quick: bool) -> Iterator[Figure]:
+    """What a search of digits without any option ends in: an int8 file without the channels that were pruned."""
+    runs = [search(["digits", "--seed", str(seed)]) for seed in range(1 if quick else 5)]
+    networks = [result["best"] for result, _, _ in runs]
+    accuracies, sizes = ([best["artefacts"][0][it] for best in networks] for it in ("test_accuracy", "bytes"))
+    saved = [1 - size / best["unpruned"]["bytes"] for size, best in zip(sizes, networks, strict=True)]
+    command = f"kgrow search digits --seed 0..{len(runs) - 1}"
+    yield figure("default_accuracy", statistics.mean(accuracies), "mean", ">= 0.98", command)
+    yield figure("default_accuracy_std", statistics.pstdev(accuracies), "std over seeds", "", command)
+    yield figure("default_bytes", statistics.mean(sizes), "bytes, mean", "<= 12000", command)
+    yield figure("default_bytes_most", max(sizes), "bytes of the largest", "", command)
+    yield figure("default_bytes_saved", statistics.mean(saved), "of the bytes, by pruning", "> 0", command)
+    yield figure("default_seconds", max(seconds for _, seconds, _ in runs), "s", "< 30", command)
+
+
 def mnist(quick: bool) -> Iterator[Figure]:
     """Accuracy at 25 000 kept parameters in 10 epochs."""
     arguments = ["mnist", "--epochs", "1" if quick else "10", "--trials", "1", "--limit", "params=25000"]
@@ -237,6 +252,7 @@ MEASURES = {
     "masked_step": masked_step,
     "retracing": retracing,
     "growth": growth,
+    "default": default,
     "digits": digits,
     "mnist": mnist,
     "cifar10_72k": cifar_72k,

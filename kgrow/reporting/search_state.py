@@ -147,9 +147,11 @@ class SearchState:
 
     def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> str:
         """Makes a trial the current one."""
-        self._begun.add(trial)
+        is_planned = trial.isdigit()  # others go on with a trial, or estimate it
+        self._begun |= {trial} if is_planned else set()
         self.trial = TrialState(one_line(trial), keep_ratios, epochs)
-        number = f" ({len(self._begun)} of {len(self._planned)})" if len(self._planned) >= len(self._begun) else ""
+        is_numbered = is_planned and len(self._planned) >= len(self._begun)
+        number = f" ({len(self._begun)} of {len(self._planned)})" if is_numbered else ""
         return f"trial {self.trial.name}{number}: keep {ratios(keep_ratios)}, {epochs} epochs"
 
     def event(self, event: Mapping[str, Any]) -> list[str]:
