@@ -202,6 +202,7 @@ def test_what_the_device_program_finds_wrong_is_said_in_one_line_too(name, tmp_p
     assert name in captured.err
 
 
+@pytest.mark.slow
 def test_given_keep_ratios_are_announced_as_one_trial(tmp_path, capsys):
     options = ["--epochs", "1", "--keep-ratio", "0.5", "--verbose", "2"]
     assert cli.main(["search", "digits", "--out", str(tmp_path / "run"), *options]) == cli.DONE

@@ -181,7 +181,7 @@ class SearchState:
 
     def trial_finished(self, trial: str, outcome: Mapping[str, Any]) -> str:
         """Records the outcome of a trial."""
-        self._begun.add(trial)
+        self._begun |= {trial} if trial.isdigit() else set()
         self.trial = None
         status, accuracy = outcome["status"], outcome["val_accuracy"]
         words = [f"trial {one_line(trial)} {status}: keep {ratios(outcome['keep_ratios'])}"]

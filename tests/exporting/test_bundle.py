@@ -395,6 +395,7 @@ def test_labels_that_do_not_match_are_an_error_on_the_device(labels, bundle, tmp
     assert "benchmark.py: `--labels` must" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["bundle", "staged", "file"])
 def test_threshold_is_changed_in_place_as_if_it_had_been_exported_so(
     which, request, tiny_task, varied_network, tmp_path

@@ -170,6 +170,7 @@ def test_widths_become_multiples():
         select_channels(groups, np.full(32, np.nan), np.ones(32, bool), {0: 0.4})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANNEL_CRITERIA)
 def test_pruned_channels_are_gone_after_compaction(name, varied_copy, batches, cross_entropy, noise):
     prune_channels(varied_copy, dict.fromkeys(range(3), 0.5), CHANNEL_CRITERIA[name](0), batches, cross_entropy)

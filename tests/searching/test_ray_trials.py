@@ -151,6 +151,7 @@ def test_worker_that_is_lost_each_time_ends_the_search(opened, fake, tiny_archit
         opened.elsewhere.train(0, proposal_of(tiny_architecture), FOREVER)
 
 
+@pytest.mark.slow
 def test_trials_are_waited_for_in_their_order_and_start_from_what_others_left(opened, fake, tiny_architecture):
     first, second = proposal_of(tiny_architecture), proposal_of(tiny_architecture, (0.5, 0.6))
     third = proposal_of(tiny_architecture, (0.25, 0.3))

@@ -142,6 +142,7 @@ def test_oracle_is_told_of_trials_in_their_order_however_many_are_under_way(sear
     assert len(found.outcomes) > 3
 
 
+@pytest.mark.slow
 def test_what_is_proposed_depends_on_how_many_are_under_way_and_not_on_who_trains_them(search):
     one, three = search("bayesian", 6, "one"), search("bayesian", 6, "three", at_once=3)
     values = [[outcome.values for outcome in found.outcomes.values()] for found in (one, three)]

@@ -183,6 +183,7 @@ class Masking(Change):
         return {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "message"),
     [
