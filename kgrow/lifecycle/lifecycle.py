@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -256,7 +257,7 @@ class Lifecycle(EpochLoop):
     @property
     def num_steps(self) -> int:
         """See `EpochLoop.num_steps`."""
-        return len(self.task.train) // self.settings.preset.batch_size
+        return self.settings.preset.num_steps(len(self.task.train))
 
     def save(self, epoch: int) -> None:
         """See `EpochLoop.save`."""
@@ -268,22 +269,21 @@ class Lifecycle(EpochLoop):
             self._train_epoch(epoch, on_step)
 
     def _train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
-        preset, seed = self.settings.preset, self.settings.seed
-        started = time.monotonic()
+        preset, seed, started = self.settings.preset, self.settings.seed, time.monotonic()
         grew = any((event["event"], event["epoch"]) == ("grew", epoch) for event in self.events)
+        batches = self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True)
         loss = self.trainer.train_epoch(
-            self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True),
+            itertools.islice(batches, self.num_steps),
             epoch,
             self._training_weights(epoch),
             self.num_steps,
             on_step,
             has_grown=epoch > 0 and grew,
         )
-        logits = self.network.logits(self.task.validation.images)
+        logits, labels = self.network.logits(self.task.validation.images), self.task.validation.labels
         check_finite(epoch, loss, logits)
-        accuracy = accuracy_per_head(logits, self.task.validation.labels)
-        event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy}
-        event["val_loss"] = loss_per_head(logits, self.task.validation.labels)
+        accuracy, losses = accuracy_per_head(logits, labels), loss_per_head(logits, labels)
+        event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy, "val_loss": losses}
         state = self.decisions.state(epoch, self.network.architecture, told(self.events))
         is_settled = self.decisions.are_settled(state)
         is_best = is_settled and accuracy[-1] >= self._accuracy_to_reach()

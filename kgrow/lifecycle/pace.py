@@ -26,11 +26,13 @@ class Pace:
         starting_s: Seconds to trace the network's steps, during growth and for the whole network.
         epoch_s: Seconds per epoch of the whole network, including validation.
         tracing_s: Seconds to trace the whole network's steps once.
+        validation_s: Part of `epoch_s` for validation.
     """
 
     starting_s: float
     epoch_s: float
     tracing_s: float = 0.0
+    validation_s: float = 0.0
 
     def then(self, later: Pace, share: float) -> Pace:
         """Returns the mean pace of a training whose network becomes smaller.
@@ -39,12 +41,24 @@ class Pace:
             later: Pace of the smaller network.
             share: Fraction of the epochs before that.
         """
-        epoch_s = share * self.epoch_s + (1 - share) * min(later.epoch_s, self.epoch_s)
-        return Pace(self.starting_s + later.tracing_s, epoch_s, self.tracing_s)
+        epoch_s, validation_s = (
+            share * now + (1 - share) * min(then, now)
+            for now, then in ((self.epoch_s, later.epoch_s), (self.validation_s, later.validation_s))
+        )
+        return Pace(self.starting_s + later.tracing_s, epoch_s, self.tracing_s, validation_s)
 
     def epochs_within(self, seconds: float) -> int:
         """Returns how many epochs fit into a time, at least one."""
         return max(1, int((seconds - self.starting_s) / self.epoch_s))
+
+    def share_within(self, seconds: float, epochs: int) -> float:
+        """Returns the fraction of each epoch's steps with which so many epochs fit into a time, at most 1."""
+        steps_s = self.epoch_s - self.validation_s
+        return min(1.0, ((seconds - self.starting_s) / epochs - self.validation_s) / steps_s)
+
+    def seconds_for(self, epochs: int, share: float) -> float:
+        """Returns the time of so many epochs with a fraction of their steps; the inverse of `share_within`."""
+        return self.starting_s + epochs * (self.validation_s + share * (self.epoch_s - self.validation_s))
 
 
 def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
@@ -71,9 +85,11 @@ def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
             moments.append(time.monotonic())
     tracing, steps, tracing_validation, validating = np.diff(moments)
     num_steps = len(task.train) // preset.batch_size
+    validation_s = float(validating) / len(images) * len(task.validation)
     return Pace(
         # The step is traced again whenever a block is added: for the whole network once, and for half of it on average.
         starting_s=float(tracing + tracing_validation) * (1 + len(architecture.blocks)) / 2,
-        epoch_s=float(steps / len(timed) * num_steps + validating / len(images) * len(task.validation)),
+        epoch_s=float(steps) / len(timed) * num_steps + validation_s,
         tracing_s=float(tracing + tracing_validation),
+        validation_s=validation_s,
     )

@@ -42,6 +42,7 @@ class Preset:
         distillation: Distillation share of the internal classifiers' loss, with the last head as teacher; see
             `joint_loss`.
         saliency_examples: Number of training images that a criterion scores on.
+        epoch_share: Fraction of the training images in an epoch, in (0, 1]; each epoch draws others.
     """
 
     epochs: int
@@ -64,6 +65,7 @@ class Preset:
     exit_scale: float = 1.0
     distillation: float = 0.0
     saliency_examples: int = 128
+    epoch_share: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "steps", "saliency_examples"):
@@ -74,6 +76,8 @@ class Preset:
             raise ValueError(
                 f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}, but got {self.strategy!r}."
             )
+        if not 0 < self.epoch_share <= 1:
+            raise ValueError(f"`epoch_share` must be in (0, 1], but got {self.epoch_share!r}.")
         if not 0 <= self.distillation <= 1:
             raise ValueError(f"`distillation` must be in [0, 1], but got {self.distillation!r}.")
         if len(self.milestones) != len(self.gammas):
@@ -89,6 +93,10 @@ class Preset:
                 )
         if max((*self.grow_epochs, *self.prune_epochs), default=0) >= self.epochs:
             raise ValueError(f"`epochs` must exceed the epochs of all events, but got {self.epochs}.")
+
+    def num_steps(self, num_examples: int) -> int:
+        """Returns the number of steps of an epoch, for a training split of so many images."""
+        return max(1, int(self.epoch_share * (num_examples // self.batch_size)))
 
     def check_batch_size(self, num_examples: int) -> None:
         """Raises ValueError if a training split has too few images for one batch."""

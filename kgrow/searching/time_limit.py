@@ -22,6 +22,8 @@ SCHEDULE = "schedule.json"
 EXPORT_SHARE, MOST_EXPORT_S = 0.2, 60.0
 # Fraction of the time for the epochs of one candidate: the speed of steps varies. What is left prolongs the best one.
 SAFE_SHARE = 0.85
+# Fewest epochs of a shortened schedule, and the smallest fraction of the images in each.
+FEWEST_EPOCHS, LEAST_SHARE = 8, 0.02
 # Seconds by which the allowed time may be exceeded for the first epoch, without which there is nothing to export.
 GRACE_S = 10.0
 
@@ -53,30 +55,47 @@ def fitted(
         ValueError: If the time is too short for one epoch; the message says how much would do.
     """
     if not run.has(SCHEDULE):
-        preset, epochs = settings.preset, settings.preset.epochs
+        preset, epochs, share = settings.preset, settings.preset.epochs, 1.0
         if allowed_s < float("inf"):
             before = time.monotonic()
             pace = measure()
             left_s = allowed_s - (time.monotonic() - before)
-            missing_s = pace.starting_s + pace.epoch_s - left_s
-            if missing_s > GRACE_S:
-                least = math.ceil((max_time + missing_s) / (1 - EXPORT_SHARE))
-                raise ValueError(
-                    f"`max_time` must be at least about {least} s on this machine, but got {max_time:g} s: an epoch "
-                    f"takes {pace.epoch_s:.3g} s, after {pace.starting_s:.3g} s until the first step. Give it, fewer "
-                    "images, or a narrower space."
-                )
-            epochs = min(epochs, pace.epochs_within(SAFE_SHARE * left_s))
-            if epochs < preset.epochs:
+            epochs, share = _shortened(pace, preset.epochs, left_s, max_time)
+            if (epochs, share) != (preset.epochs, 1.0):
+                part = "" if share == 1 else f" of {100 * share:.0f} % of the images each"
                 observer.note(
-                    f"the schedule of {preset.epochs} epochs is shortened to {epochs}, which fit into the time "
+                    f"the schedule of {preset.epochs} epochs is shortened to {epochs}{part}, which fit into the time "
                     f"allowed: an epoch takes {pace.epoch_s:.2g} s here"
                 )
-        run.write_json(SCHEDULE, {"epochs": epochs})
-    epochs = run.read_json(SCHEDULE, {"epochs": int})["epochs"]
-    if epochs == settings.preset.epochs:
+        run.write_json(SCHEDULE, {"epochs": epochs, "share": share})
+    schedule = run.read_json(SCHEDULE, {"epochs": int, "share": float})
+    if schedule == {"epochs": settings.preset.epochs, "share": 1.0}:
         return settings
-    return dataclasses.replace(settings, preset=settings.preset.stretched(epochs))
+    preset = dataclasses.replace(settings.preset.stretched(schedule["epochs"]), epoch_share=schedule["share"])
+    return dataclasses.replace(settings, preset=preset)
+
+
+def _shortened(pace: Pace, epochs: int, left_s: float, max_time: float) -> tuple[int, float]:
+    """Returns how many epochs fit into a time, and the fraction of the images in each.
+
+    A schedule of fewer epochs than `FEWEST_EPOCHS` has no room to grow, prune and recover: its epochs become shorter
+    instead.
+    """
+    fitting, fewest = pace.epochs_within(SAFE_SHARE * left_s), min(FEWEST_EPOCHS, epochs)
+    if fitting >= fewest:
+        return min(epochs, fitting), 1.0
+    share = pace.share_within(SAFE_SHARE * left_s, fewest)
+    if share >= LEAST_SHARE:
+        return fewest, share
+    if pace.seconds_for(1, 1.0) <= left_s + GRACE_S:
+        return 1, 1.0
+    missing_s = pace.seconds_for(fewest, LEAST_SHARE) / SAFE_SHARE - left_s
+    least = math.ceil(max_time + missing_s / (1 - EXPORT_SHARE))
+    raise ValueError(
+        f"`max_time` must be at least about {least} s on this machine, but got {max_time:g} s: an epoch takes "
+        f"{pace.epoch_s:.3g} s, after {pace.starting_s:.3g} s until the first step. Give it, fewer images, or a "
+        "narrower space."
+    )
 
 
 def mean_pace(task: Task, largest: Architecture, proposals: Proposals, settings: Settings) -> Pace:

@@ -329,3 +329,29 @@ def test_loss_per_head_is_the_mean_cross_entropy_also_of_large_logits():
     logits = np.array([[[0.0, 0.0], [0.0, math.log(3)]], [[1000.0, 0.0], [0.0, 1000.0]]])
     labels = np.array([0, 0], np.int32)
     assert loss_per_head(logits, labels) == pytest.approx([(math.log(2) + math.log(4)) / 2, 500.0])
+
+
+def test_epoch_of_a_part_of_the_images_draws_others_each_time(tiny_task, tiny_architecture, tiny_settings, tmp_path):
+    preset = dataclasses.replace(tiny_settings.preset, epoch_share=0.67)
+    drawn, steps = [], []
+
+    class Counting(Observer):
+        def progress(self, trial, epoch, done, total):
+            steps.append((epoch, done, total))
+
+    with Run.open(tmp_path / "run", {}) as run:
+        settings = dataclasses.replace(tiny_settings, preset=preset)
+        life = Lifecycle(tiny_task, tiny_architecture, (1.0, 1.0), settings, run, Counting())
+        life.train(epochs=2)
+        assert life.trainer.step.number == 4  # of three batches an epoch
+        for epoch in range(2):
+            batches = tiny_task.train.batches(preset.batch_size, shuffle_seed=(0, epoch), drop_remainder=True)
+            drawn.append(np.concatenate([images for images, _ in list(batches)[:2]]))
+    assert steps == [(0, 1, 2), (0, 2, 2), (1, 1, 2), (1, 2, 2)]
+    assert not np.array_equal(np.sort(drawn[0].sum((1, 2, 3))), np.sort(drawn[1].sum((1, 2, 3))))
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
+def test_epoch_is_of_a_part_of_the_images(tiny_settings, share):
+    with pytest.raises(ValueError, match=r"`epoch_share` must be in \(0, 1\]"):
+        dataclasses.replace(tiny_settings.preset, epoch_share=share)

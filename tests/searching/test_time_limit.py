@@ -1,12 +1,14 @@
 """Tests of schedules that fit the time allowed."""
 
+import dataclasses
+
 import pytest
 
 from kgrow.lifecycle import PRESETS, Settings
 from kgrow.lifecycle.pace import Pace
 from kgrow.pruning import Magnitude
 from kgrow.run import Run
-from kgrow.searching.time_limit import fitted, training_time
+from kgrow.searching.time_limit import SAFE_SHARE, fitted, training_time
 from kgrow.training import Observer
 
 SETTINGS = Settings(PRESETS["default"], Magnitude())
@@ -39,7 +41,7 @@ def run(tmp_path):
         yield run
 
 
-@pytest.mark.parametrize(("allowed_s", "epochs"), [(1000.0, 30), (111.0, 9), (25.0, 1), (4.5, 1)], ids="{:g}".format)
+@pytest.mark.parametrize(("allowed_s", "epochs"), [(1000.0, 30), (111.0, 9), (100.0, 8), (5.0, 1)], ids="{:g}".format)
 def test_schedule_is_shortened_to_the_epochs_that_fit_and_keeps_its_shape(run, allowed_s, epochs):
     listener = Listener()
     found = fitted(SETTINGS, run, allowed_s, lambda: Pace(starting_s=4.0, epoch_s=10.0), listener)
@@ -47,24 +49,34 @@ def test_schedule_is_shortened_to_the_epochs_that_fit_and_keeps_its_shape(run, a
     assert [f"shortened to {epochs}, " in note for note in listener.notes] == [True] * (epochs < 30)
 
 
-def test_time_that_is_too_short_for_an_epoch_is_refused_with_one_that_would_do(run):
-    def fit(allowed_s):
-        return fitted(SETTINGS, run, allowed_s, lambda: Pace(starting_s=4.0, epoch_s=100.0), Observer(), 30.0)
+@pytest.mark.parametrize(("allowed_s", "share"), [(90.0, 0.90), (40.0, 0.31), (20.0, 0.07)])
+def test_epochs_become_shorter_where_few_whole_ones_fit(run, allowed_s, share):
+    pace, listener = Pace(starting_s=4.0, epoch_s=10.0, validation_s=1.0), Listener()
+    preset = fitted(SETTINGS, run, allowed_s, lambda: pace, listener).preset
+    assert preset == dataclasses.replace(SETTINGS.preset.stretched(8), epoch_share=preset.epoch_share)
+    assert preset.epoch_share == pytest.approx(share, abs=0.02)
+    assert pace.seconds_for(8, preset.epoch_share) == pytest.approx(SAFE_SHARE * allowed_s, abs=0.1)
+    assert f"shortened to 8 of {100 * preset.epoch_share:.0f} % of the images each" in listener.notes[0]
+    assert preset.num_steps(12_800) == int(preset.epoch_share * 100)
 
-    with pytest.raises(
-        ValueError, match=r"`max_time` must be at least about 134 s on this machine, but got 30 s: an epoch"
-    ):
-        fit(27.0)
-    assert fit(94.5).preset.epochs == 1  # a little more than what is allowed is taken
+
+def test_time_that_is_too_short_is_refused_with_one_that_would_do(run):
+    def fit(allowed_s, max_time):
+        pace = Pace(starting_s=4.0, epoch_s=100.0, validation_s=5.0)
+        return fitted(SETTINGS, run, allowed_s, lambda: pace, Observer(), max_time)
+
+    with pytest.raises(ValueError, match=r"`max_time` must be at least about 88 s on this machine, but got 30 s"):
+        fit(24.0, 30.0)
+    assert fit(0.8 * 90.0, 90.0).preset.epochs == 8
 
 
 def test_what_the_timing_itself_takes_is_not_left_for_training(run, monkeypatch):
     def measure():
         monkeypatch.setattr("kgrow.searching.time_limit.time", Clock(60.0))
-        return Pace(starting_s=0.0, epoch_s=8.5)
+        return Pace(starting_s=0.0, epoch_s=4.25)
 
     monkeypatch.setattr("kgrow.searching.time_limit.time", Clock(10.0))
-    assert fitted(SETTINGS, run, 100.0, measure, Observer()).preset.epochs == 5
+    assert fitted(SETTINGS, run, 100.0, measure, Observer()).preset.epochs == 10
 
 
 def test_schedule_is_decided_once(run):
