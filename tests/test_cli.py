@@ -112,12 +112,19 @@ def test_an_option_is_not_abbreviated(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_there_is_a_file_however_short_the_time_is(tmp_path, capsys):
+def test_time_that_is_too_short_is_refused_and_another_ends_in_a_file(tmp_path, capsys, monkeypatch):
+    from kgrow.lifecycle.pace import Pace
+
     run = tmp_path / "run"
-    assert cli.main(["search", "digits", "--max-time", "0.01s", "--verbose", "2", "--out", str(run)]) == cli.DONE
-    assert "epochs is shortened to 1, which fit" in capsys.readouterr().err
+    command = ["search", "digits", "--verbose", "2", "--out", str(run), "--max-time"]
+    with monkeypatch.context() as slow:
+        slow.setattr("kgrow.searching.time_limit.pace_of", lambda *given: Pace(50.0, 1_000.0, 40.0, 10.0))
+        assert cli.main([*command, "40s"]) == cli.BAD_USAGE
+    assert "`max_time` must be at least about" in capsys.readouterr().err
+    assert not (run / "result.json").exists()
+    assert cli.main([*command, "40s"]) == cli.DONE
     document = json.loads((run / "result.json").read_text())
-    assert document["epochs"] == document["best"]["epochs_trained"] == 1
+    assert document["best"]["epochs_trained"] >= document["epochs"]
     assert (run / "model.tflite").stat().st_size == document["best"]["artefacts"][0]["bytes"]
 
 

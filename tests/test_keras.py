@@ -115,6 +115,7 @@ def test_search_load_and_export_follow_no_global_setting(tiny_task, tiny_space, 
         epochs=3,
         training={"batch_size": 16},
         pruning={"keep_ratio": 0.5},
+        config={"export": "float32"},
         directory=tmp_path,
         verbose=0,
     )
