@@ -37,10 +37,16 @@ def settle(
         What the network is, in words.
 
     Raises:
+        FileNotFoundError: If no epoch has ended yet.
         ValueError: If the data are not those of the search.
         ArithmeticError: If every network failed.
     """
     path = Path(directory).absolute()
+    if not any(path.glob("trials/[0-9]*/*.npz")):
+        raise FileNotFoundError(
+            f"`directory` must hold a search with a network, but in {path} not even the first epoch has ended. Give "
+            "the call that began it again."
+        )
     task = data_again(path, read_json(path / SOURCE, FIELDS), dataset, data_dir=data_dir)
     found = search(
         task, config=path / SETTINGS, max_time=AT_ONCE_S, directory=path.parent, project_name=path.name, verbose=0

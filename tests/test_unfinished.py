@@ -58,7 +58,16 @@ def test_what_is_no_unfinished_search_is_left_alone(tmp_path):
     assert not is_unfinished(tmp_path)
 
 
+def test_search_without_any_network_says_so(tmp_path):
+    for name in ("config.yaml", "source.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(FileNotFoundError, match="not even the first epoch has ended"):
+        settle(tmp_path)
+
+
 def test_damaged_origin_is_named(tmp_path):
+    (tmp_path / "trials" / "0000").mkdir(parents=True)
+    (tmp_path / "trials" / "0000" / "last.npz").touch()
     (tmp_path / "config.yaml").write_text("{}")
     (tmp_path / "source.json").write_text('{"dataset": 3}')
     assert is_unfinished(tmp_path)

@@ -60,10 +60,20 @@ class ChannelGroups:
         Args:
             masks: Masks by kernel name.
         """
+        return self._reached(self._steps(masks)) & self.read(masks)
+
+    def read(self, masks: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns from which groups a path leads to an output, bool (num_groups,); the others may hold any value.
+
+        Args:
+            masks: Masks by kernel name.
+        """
+        return self._reached([(columns, rows, matrix.T) for rows, columns, matrix in reversed(self._steps(masks))])
+
+    def _steps(self, masks: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Returns the steps from input to output groups, and which of them the masks allow, per kernel."""
         matrices = {name: np.any(mask, axis=tuple(range(mask.ndim - 2))) for name, mask in masks.items()}
-        forth = [(rows, columns, matrices[name]) for name, (rows, columns) in self.kernels.items()]
-        back = [(columns, rows, matrix.T) for rows, columns, matrix in reversed(forth)]
-        return self._reached(forth) & self._reached(back)
+        return [(rows, columns, matrices[name]) for name, (rows, columns) in self.kernels.items()]
 
     def _reached(self, steps: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
         """Returns which groups can be reached from outside, along steps between groups that the matrices allow."""

@@ -8,7 +8,7 @@ import time
 from kgrow.lifecycle import BEST, Lifecycle, Settings, Snapshot
 from kgrow.searching.choice import mean_figures
 from kgrow.searching.trial import Trial
-from kgrow.searching.trials import Trials
+from kgrow.searching.trials import OUTCOME, Trials
 from kgrow.training import OutOfTimeError, TrainingDivergedError
 
 FOLDER, PLAN = "prolonged", "plan.json"
@@ -44,8 +44,8 @@ def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
         return trial
     if not folder.has(PLAN):
         epochs = min(_epochs_within(trials, index, deadline - time.monotonic()), trial.epochs)
-        folder.write_json(PLAN, {"trial": trial.trial, "epochs": epochs})
-    plan = folder.read_json(PLAN, {"trial": str, "epochs": int})
+        folder.write_json(PLAN, {"trial": trial.trial, "epochs": epochs, "trained": trial.epochs_trained})
+    plan = folder.read_json(PLAN, {"trial": str, "epochs": int, "trained": int})
     if plan["trial"] != trial.trial or plan["epochs"] < FEWEST_EPOCHS:
         return trial
     start, settings = Snapshot.load(own, BEST), _settings(trials.settings, plan["epochs"])
@@ -58,7 +58,7 @@ def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
         life.train(start.renewed(start.architecture), deadline=deadline)
     except (OutOfTimeError, TrainingDivergedError):
         return trial  # the network before it is complete
-    better = _better(trials, trial, life)
+    better = _better(trials, dataclasses.replace(trial, epochs_trained=plan["trained"]), life)
     observer.trial_finished(run.path.name, dataclasses.asdict(better))
     return better
 
@@ -91,10 +91,11 @@ def _better(trials: Trials, trial: Trial, life: Lifecycle) -> Trial:
     if means is None or means[0] < (trial.mean_val_accuracy or 0.0):
         return trial
     best = Snapshot.load(life.run, BEST)
-    best.save(trials.directory(int(trial.trial)), BEST)
+    own = trials.directory(int(trial.trial))
+    best.save(own, BEST)
     last = next(event for event in reversed(best.events) if event["event"] == "epoch")
     objective = trials.objective.reward(means[0], trial.macs / trials.full_macs)
-    return dataclasses.replace(
+    better = dataclasses.replace(
         trial,
         val_accuracy=last["val_accuracy"][-1],
         objective=objective,
@@ -102,3 +103,5 @@ def _better(trials: Trials, trial: Trial, life: Lifecycle) -> Trial:
         mean_val_loss=means[1],
         epochs_trained=trial.epochs_trained + life.num_epochs,
     )
+    own.write_json(OUTCOME, dataclasses.asdict(better))
+    return better

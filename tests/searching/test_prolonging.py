@@ -9,12 +9,15 @@ import pytest
 from kgrow.lifecycle import BEST, Snapshot
 from kgrow.run import Run
 from kgrow.searching.choice import mean_figures
+from kgrow.searching.estimating import Full
+from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.footprint import Footprint
 from kgrow.searching.objective import chosen_objective
 from kgrow.searching.prolonging import FOLDER, PLAN, prolonged
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
-from kgrow.searching.trials import Trials
+from kgrow.searching.trial import Trial
+from kgrow.searching.trials import OUTCOME, Trials
 from kgrow.training import Observer
 
 
@@ -36,7 +39,8 @@ def proposal(architecture, ratios, macs=None):
 
 
 def plan(trials, epochs):
-    trials.run.child(FOLDER).write_json(PLAN, {"trial": "0000", "epochs": epochs})
+    trained = trials.outcomes[0].epochs_trained
+    trials.run.child(FOLDER).write_json(PLAN, {"trial": "0000", "epochs": epochs, "trained": trained})
 
 
 def test_structure_and_masks_stay_and_the_better_network_is_kept(trials):
@@ -60,6 +64,16 @@ def test_structure_and_masks_stay_and_the_better_network_is_kept(trials):
         if name.endswith("/mask"):
             assert np.array_equal(best.arrays[name], mask)
             assert np.all(best.arrays[name.replace("/mask", "/kernel")][mask == 0] == 0)
+
+
+def test_one_that_was_killed_after_its_network_was_kept_counts_its_epochs_once(trials):
+    trials.outcomes[0] = dataclasses.replace(trials.outcomes[0], mean_val_accuracy=0.0)
+    plan(trials, 3)
+    first = prolonged(trials, 0, time.monotonic() + 600)
+    assert first.epochs_trained == trials.outcomes[0].epochs_trained + 3
+    assert trials.directory(0).read_json(OUTCOME, Trial) == first
+    trials.outcomes[0] = first  # as another process reads it
+    assert prolonged(trials, 0, time.monotonic() + 600) == first
 
 
 def test_worse_network_is_not_taken(trials):
@@ -104,3 +118,11 @@ def test_candidate_fits_if_its_own_epochs_do_at_the_pace_of_the_last(trials, tin
     assert not trials.fits(1, dear, time.monotonic() + needed + 30)
     assert trials.fits(1, dear, float("inf"))
     assert trials.fits(0, shared, time.monotonic() - 1)  # has begun
+
+
+def test_search_that_leaves_a_candidate_out_is_not_complete(trials, tiny_architecture):
+    estimates = Estimates(Full(), trials, None, Observer())
+    assert estimates.fits(1, proposal(tiny_architecture, (0.5, 0.2)), time.monotonic() + 600)
+    assert estimates.are_complete
+    assert not estimates.fits(1, proposal(tiny_architecture, (0.5, 0.2)), time.monotonic())
+    assert not estimates.are_complete

@@ -7,10 +7,11 @@ import pytest
 
 from kgrow.lifecycle import Lifecycle
 from kgrow.lifecycle.settings import ChannelPruning
-from kgrow.pruning import NoPruning
-from kgrow.registry import CHANNEL_CRITERIA
+from kgrow.network import GrowingNetwork
+from kgrow.pruning import NoPruning, OneShot
+from kgrow.registry import CHANNEL_CRITERIA, SPACES
 from kgrow.run import Run
-from kgrow.structure import Compaction
+from kgrow.structure import Compaction, Decisions
 from kgrow.training import Observer
 
 
@@ -37,6 +38,31 @@ def test_channels_go_with_the_connections_and_out_of_the_network(tiny_task, tiny
     pruned = [event["change"] for event in life.events if event["event"] == "pruned"][-1]
     for block, ratio in pruned["channel_keep_ratios"].items():
         assert ratio == pytest.approx(np.sqrt(pruned["keep_ratios"][block]))
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.3, 0.6])
+def test_logits_of_any_masks_stay(kept):
+    generator = np.random.default_rng(int(100 * kept))
+    deepest = SPACES["compact"].build((8, 8, 1), 4, width=0.25)
+    target = dataclasses.replace(deepest, blocks=deepest.blocks[:2])
+    network = GrowingNetwork(target)
+    for name, variable in network.named_variables().items():
+        if name.endswith(("beta", "bias", "moving_mean")):
+            variable.assign(generator.normal(0, 1, variable.shape))
+        if name.endswith("/mask"):
+            made, read = (generator.random(size) < kept for size in variable.shape[:-3:-1])
+            variable.assign(np.broadcast_to(np.outer(read, made), variable.shape))  # some are made only, or read only
+    network.apply_masks()
+    masks = {kernel.name: kernel.mask.numpy() for kernel in network.kernels()}
+    policy = Compaction(OneShot((0, 0)))
+    state = Decisions((policy,), target, (0.5, 0.5), 1).state(0, target, (), lambda criterion: masks)
+    architecture, weight_map = policy.propose(state).apply(target)
+    assert architecture.kernel_params() < target.kernel_params()
+    smaller = GrowingNetwork(architecture)
+    smaller.load_state(weight_map.values(network.state(), smaller.state()))
+    images = generator.normal(size=(5, 8, 8, 1)).astype(np.float32)
+    for after, before in zip(smaller(images), network(images), strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
 
 
 def test_logits_stay_when_pruned_channels_are_taken_out(tiny_task, tiny_architecture, by_channels, tmp_path):

@@ -36,6 +36,7 @@ class Estimates:
         self.context = EstimationContext(trials, proposals, trials.run.child(FOLDER), ApproximateObserver(observer))
         self.found: dict[int, Trial] = {}
         self.proposals: dict[int, Proposal] = {}
+        self._are_all_begun = True
 
     @property
     def at_once(self) -> int:
@@ -44,7 +45,9 @@ class Estimates:
 
     def fits(self, index: int, proposal: Proposal, deadline: float) -> bool:
         """See `Trials.fits`; an estimate is short."""
-        return not self.are_exact or self.trials.fits(index, proposal, deadline)
+        fits = not self.are_exact or self.trials.fits(index, proposal, deadline)
+        self._are_all_begun &= fits
+        return fits
 
     def begin(self, index: int, proposal: Proposal, deadline: float) -> None:
         """See `Trainable.begin`."""
@@ -65,8 +68,10 @@ class Estimates:
 
     @property
     def are_complete(self) -> bool:
-        """Returns whether no started candidate ran out of time."""
-        return all(trial.status != "stopped" for trial in (*self.found.values(), *self.outcomes))
+        """Returns whether no candidate ran out of time or was left out for want of it."""
+        return self._are_all_begun and all(
+            trial.status != "stopped" for trial in (*self.found.values(), *self.outcomes)
+        )
 
     def train(self, index: int, proposal: Proposal, deadline: float = float("inf")) -> Trial:
         """Returns the estimate of a candidate; see `Trials.train`.

@@ -19,10 +19,10 @@ EVENT = "rung"
 class Halving(Estimator):
     r"""Continues the training of a candidate after a rung only if it is among the best :math:`1/\eta` so far.
 
-    Rungs are structural events, before which prefixes are kept, so a candidate that continues trains nothing twice. The
-    estimate of a candidate that is cut assumes that its lag stays the same: its accuracy times the gain of the most
-    advanced candidate since then. A candidate trained to its end is exact. Candidates come one after the other, so the
-    first ones have few competitors.
+    A candidate that continues trains nothing twice: rungs are structural events, before which prefixes are kept, or
+    come after the last of them, where each has its own checkpoint. The estimate of a candidate that is cut assumes that
+    its lag stays the same: its accuracy times the gain of the most advanced candidate since then. A candidate trained
+    to its end is exact. Candidates come one after the other, so the first ones have few competitors.
 
     Args:
         factor: Reduction factor :math:`\eta`, at least 2.
