@@ -32,6 +32,7 @@ from kgrow.reporting.wording import agreement, baseline, percent, unfinished
 from kgrow.result import Result
 from kgrow.run import MODEL, RESULT, Run
 from kgrow.searching.choice import ACCURATE
+from kgrow.searching.course import cost, course
 from kgrow.searching.engine import Ray
 from kgrow.searching.estimating import Estimator, Full, name_of, searching_share
 from kgrow.searching.estimating.calibration import calibration_of
@@ -194,10 +195,13 @@ class Search:
         tuner.search()
 
     def _announce(self, trials: int) -> None:
-        """Reports the number of expected epochs to the display."""
-        epochs = self.plan.settings.preset.epochs
+        """Reports the number of expected epochs, and what each costs, to the display."""
+        settings, proposals = self.plan.settings, self.plan.proposals
+        epochs, (largest, _) = settings.preset.epochs, next(iter(proposals.variants.values()))
+        costs = [cost(network, settings.preset.batch_size) for network in course(largest, proposals, settings)]
         waiting, own = trials - self.trials.num_finished(), epochs - self.trials.first_event
-        self.observer.search_started([epochs, *[own] * (waiting - 1)] if waiting == trials else [own] * waiting)
+        planned = [epochs, *[own] * (waiting - 1)] if waiting == trials else [own] * waiting
+        self.observer.search_started(planned, costs if settings.growth is None else ())
 
     def _tuner(self, trials: Trainable, deadline: float) -> Tuner:
         """Returns KerasTuner's part of the search."""

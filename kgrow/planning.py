@@ -154,7 +154,8 @@ def resolve_preset(config: Config, task: Task) -> Preset:
     """Returns the schedule of a run; schedules that are not published are adapted to the size of the data."""
     training = config.training
     preset: Preset = _chosen(PRESETS, training.preset)
-    resolved = preset.suited_to(len(task.train)) if preset in (PRESETS["default"], PRESETS["early_exit"]) else preset
+    adapts = preset in (PRESETS["default"], PRESETS["early_exit"])
+    resolved = preset.suited_to(len(task.train), min(task.input_shape[:2])) if adapts else preset
     if training.epochs is not None:
         resolved = resolved.stretched(training.epochs)
     if training.batch_size is not None:

@@ -32,6 +32,7 @@ def reported(imports, **variables):
     return variable, is_on == "True", int(num_warnings)
 
 
+@pytest.mark.slow
 def test_onednn_is_on_wherever_tensorflow_has_it():
     variable, is_on, num_warnings = reported("import kgrow._keras")
     assert (variable, num_warnings) == ("1", 0)
@@ -39,6 +40,7 @@ def test_onednn_is_on_wherever_tensorflow_has_it():
         assert is_on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["0", "1"])
 def test_what_the_user_says_about_onednn_stands(value):
     variable, is_on, num_warnings = reported("import kgrow._keras", TF_ENABLE_ONEDNN_OPTS=value)
@@ -46,6 +48,7 @@ def test_what_the_user_says_about_onednn_stands(value):
     assert not (value == "0" and is_on)
 
 
+@pytest.mark.slow
 def test_tensorflow_that_was_imported_before_without_onednn_is_told_once():
     _, is_on, num_warnings = reported("import tensorflow; import kgrow._keras; import kgrow.network")
     assert num_warnings == (0 if is_on or not sys.platform.startswith(("linux", "win")) else 1)

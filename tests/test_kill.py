@@ -57,6 +57,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_killed_life_ends_bitwise_as_an_unbroken_one(
     tmp_path, tiny_task, tiny_architecture, tiny_settings, unbroken, outcome_of, same_arrays
 ):

@@ -13,19 +13,20 @@ import numpy as np
 
 from kgrow.graph import Architecture
 from kgrow.lifecycle.checkpoint import Snapshot
+from kgrow.lifecycle.image_size import fitted, fitted_augmentation
+from kgrow.lifecycle.scoring import scoring
 from kgrow.lifecycle.settings import Settings
 from kgrow.lifecycle.trainer import Trainer, TrainerPool
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import Criterion
-from kgrow.pruning.batches import saliency_batches
 from kgrow.pruning.criterion import scored
 from kgrow.registry import blamed, broken
 from kgrow.run import Run
 from kgrow.structure import Change, Decisions, Scoring, settled_since
 from kgrow.structure.decisions import told
 from kgrow.structure.policy import Events, Statistics
-from kgrow.task import Task
-from kgrow.training import EpochLoop, Observer, accuracy_to_reach, check_finite, joint_loss
+from kgrow.task import Augmentation, Task
+from kgrow.training import EpochLoop, Observer, accuracy_to_reach, check_finite
 from kgrow.training.loss import exit_weights
 from kgrow.training.validation import accuracy_per_head, loss_per_head
 
@@ -139,8 +140,14 @@ class Lifecycle(EpochLoop):
         return snapshot.epoch
 
     def _new_trainer(self) -> Trainer:
-        settings = self.settings
-        return Trainer(self.network, settings.preset, settings.augmentation, settings.seed, settings.class_weights)
+        settings, augmentation = self.settings, self._augmentation(self.network.architecture)
+        return Trainer(self.network, settings.preset, augmentation, settings.seed, settings.class_weights)
+
+    def _augmentation(self, architecture: Architecture) -> Augmentation:
+        return fitted_augmentation(self.settings.augmentation, min(self.task.input_shape[:2]), architecture)
+
+    def _fitted(self, images: np.ndarray) -> np.ndarray:
+        return fitted(images, self.network.architecture)
 
     def _scope(self) -> contextlib.AbstractContextManager[Any]:
         """Returns a scope in which the network's variables are created, assigned and read on all replicas."""
@@ -178,13 +185,15 @@ class Lifecycle(EpochLoop):
         if architecture != self.network.architecture or weight_map.given or weight_map.taken:
             with self._scope():
                 state, slots = self.network.state(), self.trainer.momentum()
-                if architecture.kernel_params() < self.network.architecture.kernel_params():
-                    self.trainer = self.pool.exchange(self.trainer, architecture)
+                now = self.network.architecture
+                if architecture.kernel_params() < now.kernel_params() or architecture.input_shape != now.input_shape:
+                    self.trainer = self.pool.exchange(self.trainer, architecture, self._augmentation(architecture))
                     self.network = self.trainer.network
                 else:
                     self.network.become(architecture)
+                    self.trainer.rebuild({})
                 self.network.load_state(weight_map.values(state, self.network.state()))
-                self.trainer.rebuild(weight_map.slots(slots))
+                self.trainer.load_momentum(weight_map.slots(slots))
             self.run.write_json("architecture.json", architecture.to_json())
         network, masks = self._scored(), self._masks()
         change.remask(network, self._scoring(epoch))
@@ -217,24 +226,10 @@ class Lifecycle(EpochLoop):
         return answer
 
     def _scoring(self, epoch: int) -> Scoring:
-        preset, settings = self.settings.preset, self.settings
         # Pruning is permanent, so every head has the weight of the end of its ramp: under the small weights of an early
         # epoch the first heads would lose all their connections.
-        weights = self._head_weights(preset.epochs - 1)
-
-        def loss(logits: Any, labels: Any) -> Any:
-            return joint_loss(logits, labels, weights, preset.label_smoothing, class_weights=settings.class_weights)
-
-        batches = saliency_batches(self.task.train, preset.saliency_examples, (settings.seed, epoch, 1))
-        channels = settings.channels
-        return Scoring(
-            settings.criterion,
-            batches,
-            loss,
-            settings.scope,
-            channels.criterion if channels else None,
-            channels.multiple_of if channels else 1,
-        )
+        weights = self._head_weights(self.settings.preset.epochs - 1)
+        return scoring(self.task, self.settings, epoch, self.network.architecture, weights)
 
     def _scored(self) -> GrowingNetwork:
         """Returns the network for a criterion; variables of several replicas have no gradient outside of a step."""
@@ -273,14 +268,15 @@ class Lifecycle(EpochLoop):
         grew = any((event["event"], event["epoch"]) == ("grew", epoch) for event in self.events)
         batches = self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True)
         loss = self.trainer.train_epoch(
-            itertools.islice(batches, self.num_steps),
+            ((self._fitted(images), labels) for images, labels in itertools.islice(batches, self.num_steps)),
             epoch,
             self._training_weights(epoch),
             self.num_steps,
             on_step,
             has_grown=epoch > 0 and grew,
         )
-        logits, labels = self.network.logits(self.task.validation.images), self.task.validation.labels
+        validation = self.task.validation
+        logits, labels = self.network.logits(self._fitted(validation.images)), validation.labels
         check_finite(epoch, loss, logits)
         accuracy, losses = accuracy_per_head(logits, labels), loss_per_head(logits, labels)
         event = {"event": "epoch", "epoch": epoch, "loss": loss, "val_accuracy": accuracy, "val_loss": losses}

@@ -6,10 +6,12 @@ import contextlib
 import dataclasses
 import itertools
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from kgrow.graph import Architecture
+from kgrow.lifecycle.image_size import fitted
 from kgrow.lifecycle.settings import Settings
 from kgrow.lifecycle.trainer import Trainer
 from kgrow.network import GrowingNetwork
@@ -34,18 +36,20 @@ class Pace:
     tracing_s: float = 0.0
     validation_s: float = 0.0
 
-    def then(self, later: Pace, share: float) -> Pace:
-        """Returns the mean pace of a training whose network becomes smaller.
+    @staticmethod
+    def mean(parts: Sequence[tuple[float, Pace]]) -> Pace:
+        """Returns the mean pace of a training whose network, or whose images, change their size.
 
         Args:
-            later: Pace of the smaller network.
-            share: Fraction of the epochs before that.
+            parts: Fraction of the epochs and pace of each part, in their order.
         """
-        epoch_s, validation_s = (
-            share * now + (1 - share) * min(then, now)
-            for now, then in ((self.epoch_s, later.epoch_s), (self.validation_s, later.validation_s))
+        (_, first), *others = parts
+        return Pace(
+            first.starting_s + sum(pace.tracing_s for _, pace in others),
+            sum(share * pace.epoch_s for share, pace in parts),
+            first.tracing_s,
+            sum(share * pace.validation_s for share, pace in parts),
         )
-        return Pace(self.starting_s + later.tracing_s, epoch_s, self.tracing_s, validation_s)
 
     def epochs_within(self, seconds: float) -> int:
         """Returns how many epochs fit into a time, at least one."""
@@ -71,8 +75,9 @@ def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
     """
     preset, seed = settings.preset, settings.seed
     batches = task.train.batches(preset.batch_size, shuffle_seed=(seed, 0), drop_remainder=True)
-    first, *others = itertools.islice(batches, 1 + TIMED_STEPS)
-    timed, images = others or [first], task.validation.images[:TIMED_IMAGES]
+    drawn = itertools.islice(batches, 1 + TIMED_STEPS)
+    first, *others = [(fitted(images, architecture), labels) for images, labels in drawn]
+    timed, images = others or [first], fitted(task.validation.images[:TIMED_IMAGES], architecture)
     weights = np.ones(len(architecture.blocks), np.float32)
     with contextlib.nullcontext() if settings.distribution is None else settings.distribution.scope():
         trainer = Trainer(GrowingNetwork(architecture, seed=seed), preset, settings.augmentation, seed)

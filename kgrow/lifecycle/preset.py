@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from kgrow._checks import check_positive_int
 from kgrow.pruning import BayesSchedule, Iterative, NoPruning, OneShot, PruningSchedule
@@ -11,6 +12,7 @@ from kgrow.registry import STRATEGIES
 from kgrow.structure import FixedGrowth
 
 START_OF_WARMUP = 0.05
+SMALLEST_RESIZED = 24
 SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
 
 
@@ -43,6 +45,7 @@ class Preset:
             `joint_loss`.
         saliency_examples: Number of training images that a criterion scores on.
         epoch_share: Fraction of the training images in an epoch, in (0, 1]; each epoch draws others.
+        resolutions: Epochs from which images have a fraction of their sides; see `ProgressiveResolution`.
     """
 
     epochs: int
@@ -66,6 +69,7 @@ class Preset:
     distillation: float = 0.0
     saliency_examples: int = 128
     epoch_share: float = 1.0
+    resolutions: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "steps", "saliency_examples"):
@@ -157,8 +161,10 @@ class Preset:
     def stretched(self, epochs: int) -> Preset:
         """Returns the same schedule over another number of epochs; every event keeps its relative position."""
         factor = check_positive_int(epochs, "epochs") / self.epochs
+        starts = [epoch for epoch, _ in self.resolutions]
+        fractions = [fraction for _, fraction in self.resolutions]
 
-        def scaled(values: tuple[int, ...], last: int) -> tuple[int, ...]:
+        def scaled(values: Sequence[int], last: int) -> tuple[int, ...]:
             return tuple(min(last, round(value * factor)) for value in values)
 
         return dataclasses.replace(
@@ -168,14 +174,20 @@ class Preset:
             warmup_epochs=self.warmup_epochs * factor,  # a fraction of an epoch also has many steps
             grow_epochs=scaled(self.grow_epochs, epochs - 1),
             prune_epochs=scaled(self.prune_epochs, epochs - 1),
+            resolutions=tuple(zip(scaled(starts, epochs - 1), fractions, strict=True)),
         )
 
-    def suited_to(self, num_examples: int) -> Preset:
+    def suited_to(self, num_examples: int, side: int) -> Preset:
         """Returns the preset for a training split: small data sets get smaller batches and more epochs.
 
         The batch is halved until an epoch has 24 steps (not below 16 images); the run is stretched to 1000 steps, at
         most to 100 epochs. A network overfits few images and does not converge on many. Small data sets therefore get
-        label smoothing, internal classifiers of full weight and half the rate.
+        label smoothing, internal classifiers of full weight and half the rate. Images below 24 pixels keep their size:
+        details of few pixels would be lost, and their steps cost more than the arithmetic.
+
+        Args:
+            num_examples: Number of training images.
+            side: Smaller side of the images, in pixels.
         """
         batch_size = self.batch_size
         while batch_size > SMALLEST_BATCH and num_examples < STEPS_PER_EPOCH * batch_size:
@@ -184,6 +196,8 @@ class Preset:
         steps = num_examples // batch_size
         epochs = max(self.epochs, min(MOST_EPOCHS, math.ceil(STEPS_PER_RUN / steps)))
         fitted = dataclasses.replace(self.stretched(epochs), batch_size=batch_size)
+        if side < SMALLEST_RESIZED:
+            fitted = dataclasses.replace(fitted, resolutions=())
         if batch_size == self.batch_size:
             return fitted
         return dataclasses.replace(fitted, learning_rate=self.learning_rate / 2, label_smoothing=0.1, exit_scale=1.0)

@@ -8,7 +8,7 @@ from typing import Any
 from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.lifecycle.preset import Preset
 from kgrow.pruning import ChannelCriterion, Criterion
-from kgrow.structure import Compaction, ScheduledPruning, StructurePolicy
+from kgrow.structure import Compaction, ProgressiveResolution, ScheduledPruning, StructurePolicy
 from kgrow.task import Augmentation
 
 
@@ -65,7 +65,8 @@ class Settings:
         channels = self.channels.keep_ratios if self.channels else ()
         schedule = self.preset.pruning_schedule()
         pruning = ScheduledPruning(schedule, self.scope, channels)
-        return (self.growth or self.preset.growth_policy(), pruning, Compaction(schedule))
+        resolution = ProgressiveResolution(self.preset.resolutions)
+        return (self.growth or self.preset.growth_policy(), resolution, pruning, Compaction(schedule))
 
     @property
     def notes(self) -> tuple[str, ...]:

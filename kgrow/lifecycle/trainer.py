@@ -151,17 +151,19 @@ class TrainerPool:
 
     def give_back(self, trainer: Trainer) -> None:
         """Keeps a trainer whose network is no longer needed."""
+        if not trainer.network.blocks:
+            return
         self._waiting[trainer.network.architecture] = trainer
         while len(self._waiting) > MOST_WAITING:
             del self._waiting[next(iter(self._waiting))]
 
-    def exchange(self, trainer: Trainer, architecture: Architecture) -> Trainer:
-        """Keeps a trainer in the middle of a training, and returns one with equal settings for a smaller network.
+    def exchange(self, trainer: Trainer, architecture: Architecture, augmentation: Augmentation) -> Trainer:
+        """Keeps a trainer in the middle of a training, and returns one for another network.
 
-        Its step goes on counting; weights and slots are new. The next trial begins with the larger network again.
+        Its step goes on counting; weights and slots are new. The next trial begins with the first network again.
         """
         network = GrowingNetwork(architecture, seed=trainer.network.seed)
-        smaller = Trainer(network, trainer.preset, trainer.augmentation, trainer.seed, trainer.class_weights)
-        smaller.step.number = trainer.step.number
+        other = Trainer(network, trainer.preset, augmentation, trainer.seed, trainer.class_weights)
+        other.step.number = trainer.step.number
         self.give_back(trainer)
-        return smaller
+        return other

@@ -73,9 +73,9 @@ class PlainLines(Observer):
         self._stream: TextIO | None = stream
         self._state = SearchState()
 
-    def search_started(self, epochs: Sequence[int]) -> None:
+    def search_started(self, epochs: Sequence[int], costs: Sequence[float] = ()) -> None:
         """See `Observer.search_started`."""
-        self._state.search_started(epochs)
+        self._state.search_started(epochs, costs)
 
     def time_limited(self, seconds: float) -> None:
         """See `Observer.time_limited`."""
@@ -165,9 +165,9 @@ class Display(Observer):
         except OSError:  # the terminal is closed
             self._console.quiet = True
 
-    def search_started(self, epochs: Sequence[int]) -> None:
+    def search_started(self, epochs: Sequence[int], costs: Sequence[float] = ()) -> None:
         """See `Observer.search_started`."""
-        self._state.search_started(epochs)
+        self._state.search_started(epochs, costs)
 
     def time_limited(self, seconds: float) -> None:
         """See `Observer.time_limited`."""

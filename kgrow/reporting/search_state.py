@@ -79,6 +79,9 @@ class TrialState:
             return [self._pruned(block, ratio) for block, ratio in ratios.items() if self.kept[block] != before[block]]
         if event["event"] == "removed":
             return ["took the pruned channels out of the network"]
+        if event["event"] == "resized":
+            height, width = event["change"]["size"]
+            return [f"images are {height}x{width} from here on"]
         return [f"{one_line(event['event'])}: kept {grouped(self.kept_params)} of {grouped(self.prunable_params)}"]
 
     def _pruned(self, block: int, ratio: float) -> str:
@@ -133,17 +136,18 @@ class SearchState:
         self.trial: TrialState | None = None
         self._planned: tuple[int, ...] = ()
         self._begun: set[str] = set()
+        self._costs: tuple[float, ...] = ()
         self._seconds: dict[int, float] = {}
-        self._latest = 0.0
+        self._latest = 0
         self._deadline = float("inf")
 
     def time_limited(self, seconds: float) -> None:
         """See `Observer.time_limited`."""
         self._deadline = time.monotonic() + seconds
 
-    def search_started(self, epochs: Sequence[int]) -> None:
+    def search_started(self, epochs: Sequence[int], costs: Sequence[float] = ()) -> None:
         """See `Observer.search_started`."""
-        self._planned = tuple(epochs)
+        self._planned, self._costs = tuple(epochs), tuple(costs)
 
     def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> str:
         """Makes a trial the current one."""
@@ -196,7 +200,8 @@ class SearchState:
     def time_left(self) -> TimeLeft | None:
         """Estimates the rest of the search; None before the first epoch has ended and when nothing is left.
 
-        An epoch takes as long as the one of the same number in an earlier trial, or else as long as the latest.
+        An epoch takes as long as the one of the same number in an earlier trial, or else as long as the latest, in the
+        proportion of their costs.
         """
         trial = self.trial
         if trial is None or not self._seconds:
@@ -205,16 +210,23 @@ class SearchState:
         seconds = sum(self._cost(range(trial.num_epochs - own, trial.num_epochs)) for own in to_come)
         seconds += self._cost(range(trial.epoch, trial.num_epochs))
         seconds -= trial.fraction * self._cost(range(trial.epoch, min(trial.epoch + 1, trial.num_epochs)))
-        grows = trial.num_blocks < len(trial.keep_ratios) and trial.num_epochs - 1 not in self._seconds
+        is_known = bool(self._costs) or trial.num_epochs - 1 in self._seconds
+        grows = trial.num_blocks < len(trial.keep_ratios) and not is_known
         left = TimeLeft(seconds, grows, bool(self._planned)).within(self._deadline - time.monotonic())
         return left if left.seconds >= 0.5 else None
 
     def _cost(self, epochs: range) -> float:
-        return sum(self._seconds.get(epoch, self._latest) for epoch in epochs)
+        return sum(self._seconds.get(epoch, self._share(epoch) * self._seconds[self._latest]) for epoch in epochs)
+
+    def _share(self, epoch: int) -> float:
+        """Returns the expected time of an epoch in units of the latest one's."""
+        is_known = max(epoch, self._latest) < len(self._costs)
+        return self._costs[epoch] / self._costs[self._latest] if is_known else 1.0
 
     def _epoch(self, trial: TrialState, event: Mapping[str, Any]) -> list[str]:
         trial.end_epoch(event)
-        self._latest = self._seconds[event["epoch"]] = event["seconds"]
+        self._latest = event["epoch"]
+        self._seconds[self._latest] = event["seconds"]
         if not trial.is_training:
             # No step was made for it in this process: the trial reads it from a log, with all earlier events.
             trial.held.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 import time
@@ -11,8 +12,8 @@ from kgrow.graph import Architecture
 from kgrow.lifecycle import Settings
 from kgrow.lifecycle.pace import Pace, pace_of
 from kgrow.run import Run
-from kgrow.searching.proposals import CHANNEL_RATIOS, Proposals
-from kgrow.searching.space import built_by
+from kgrow.searching.course import course
+from kgrow.searching.proposals import Proposals
 from kgrow.task import Task
 from kgrow.training import Observer
 
@@ -99,9 +100,7 @@ def _shortened(pace: Pace, epochs: int, left_s: float, max_time: float) -> tuple
 
 
 def mean_pace(task: Task, largest: Architecture, proposals: Proposals, settings: Settings) -> Pace:
-    """Measures the pace of a training, which is faster once channels have left the network.
-
-    A narrower network of the space stands for what is left of the largest one.
+    """Measures the pace of a training: slower once images have their own size, faster once channels have left.
 
     Args:
         task: Data of the training.
@@ -109,10 +108,6 @@ def mean_pace(task: Task, largest: Architecture, proposals: Proposals, settings:
         proposals: Source of the candidates.
         settings: Settings of the training.
     """
-    whole = pace_of(task, largest, settings)
-    left = math.sqrt(CHANNEL_RATIOS["max_value"])
-    width = min((width for width in proposals.space.widths if width >= left), default=1.0)
-    if not proposals.removes_channels or width == 1.0:
-        return whole
-    narrow = built_by(proposals.space, task.input_shape, task.num_classes, scaling=largest.scaling, width=width)
-    return whole.then(pace_of(task, narrow, settings), max(settings.preset.prune_epochs) / settings.preset.epochs)
+    whole = [network for network in course(largest, proposals, settings) if len(network.blocks) == len(largest.blocks)]
+    counts = collections.Counter(whole)
+    return Pace.mean([(count / len(whole), pace_of(task, network, settings)) for network, count in counts.items()])

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from kgrow.graph.image_size import at_image_size
 from kgrow.lifecycle import BEST, LAST, Lifecycle, Settings, Snapshot, TrainerPool
 from kgrow.run import Run
 from kgrow.searching.choice import ACCURATE, Choice, mean_figures
@@ -238,6 +239,8 @@ class Trials:
     def _as_it_stands(self, directory: Run, trial: Trial) -> Trial:
         """Keeps the network of the last checkpoint: it is the result if no trial has one of its final structure."""
         snapshot = Snapshot.load(directory, LAST)
+        size = self.task.input_shape[:2]  # it may have been trained on smaller images so far
+        snapshot = dataclasses.replace(snapshot, architecture=at_image_size(snapshot.architecture, size))
         snapshot.save(directory, BEST)
         accuracy = next(event["val_accuracy"][-1] for event in reversed(snapshot.events) if event["event"] == "epoch")
         kept = sum(int(snapshot.arrays[f"{kernel.name}/mask"].sum()) for kernel in snapshot.architecture.kernels())

@@ -8,7 +8,9 @@ from kgrow.structure.decisions import Decisions, settled_since
 from kgrow.structure.fixed_growth import FixedGrowth
 from kgrow.structure.insert import InsertIdentity
 from kgrow.structure.policy import StructurePolicy, StructureState
+from kgrow.structure.progressive_resolution import ProgressiveResolution
 from kgrow.structure.prune import Prune
+from kgrow.structure.resize_images import ResizeImages
 from kgrow.structure.revive import Revive
 from kgrow.structure.scheduled_pruning import ScheduledPruning
 from kgrow.structure.widen import RemoveChannels, Widen
@@ -21,8 +23,10 @@ __all__ = [
     "Decisions",
     "FixedGrowth",
     "InsertIdentity",
+    "ProgressiveResolution",
     "Prune",
     "RemoveChannels",
+    "ResizeImages",
     "Revive",
     "ScheduledPruning",
     "Scoring",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kgrow.graph import Architecture
+from kgrow.graph.image_size import at_image_size
 from kgrow.pruning import Criterion
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.change import Change
@@ -69,11 +70,12 @@ class StructureState:
 
     @property
     def next_block(self) -> AppendBlock | None:
-        """The change that appends the target's next block, None if there is none left."""
+        """The change that appends the target's next block, for images of the current size; None if none is left."""
         number = len(self.architecture.blocks)
         if number >= len(self.target.blocks):
             return None
-        block = self.target.blocks[number]
+        height, width, _ = self.architecture.input_shape
+        block = at_image_size(self.target, (height, width)).blocks[number]
         own = {node.name for node in (*block.nodes, *block.head)}
         return AppendBlock(block, {name: v for name, v in self.initial.items() if name.rpartition("/")[0] in own})
 

@@ -73,6 +73,10 @@ class Augmentation:
             flip=channels >= 3 and not is_written,
         )
 
+    def at_scale(self, fraction: float) -> "Augmentation":
+        """Returns the same changes for images whose sides are this fraction of their size."""
+        return replace(self, shift=round(fraction * self.shift), cutout=round(fraction * self.cutout))
+
     def augment(self, images: Any, seed: Any, fill: Any = 0) -> Any:
         """Changes a batch at random.
 

@@ -24,12 +24,13 @@ class Observer:
     ) -> None:
         """Ends the display, also after an error or Ctrl-C."""
 
-    def search_started(self, epochs: Sequence[int]) -> None:
-        """Receives the start of a search.
+    def search_started(self, epochs: Sequence[int], costs: Sequence[float] = ()) -> None:
+        """Receives the start of a search; its arguments are used to estimate the remaining time.
 
         Args:
             epochs: Number of epochs of each trial that is still to be trained, in order, without epochs that come from
-                another trial's snapshot. It is used to estimate the remaining time.
+                another trial's snapshot.
+            costs: Expected time of each epoch of a trial, in any unit; empty if it is not known.
         """
 
     def time_limited(self, seconds: float) -> None:

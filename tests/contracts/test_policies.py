@@ -5,7 +5,15 @@ import dataclasses
 import numpy as np
 
 from kgrow.pruning import Magnitude
-from kgrow.structure import FixedGrowth, InsertIdentity, RemoveChannels, Revive, StructurePolicy, Widen
+from kgrow.structure import (
+    FixedGrowth,
+    InsertIdentity,
+    ProgressiveResolution,
+    RemoveChannels,
+    Revive,
+    StructurePolicy,
+    Widen,
+)
 from kgrow.testing import PolicyContract
 
 
@@ -59,6 +67,24 @@ class Narrowing(Whole):
 
 class TestFixedGrowth(PolicyContract):
     policy = FixedGrowth((2,))
+
+
+class Enlarging(Whole):
+    """Trains on smaller images before epoch 3."""
+
+    def later(self, state):
+        return ProgressiveResolution(((0, 0.75), (3, 1.0))).propose(state)
+
+    def is_settled(self, state):
+        return super().is_settled(state) and state.architecture.input_shape == state.target.input_shape
+
+
+class TestEnlarging(PolicyContract):
+    policy = Enlarging()
+
+    def test_images_were_smaller(self, lived):
+        sizes = [event["change"]["size"] for event in lived.events if event["event"] == "resized"]
+        assert sizes == [[6, 6], [8, 8]]
 
 
 class TestReviving(PolicyContract):

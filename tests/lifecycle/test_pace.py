@@ -18,8 +18,9 @@ def test_measuring_leaves_nothing_behind(tiny_task, tiny_architecture, tiny_sett
     np.testing.assert_array_equal(np.random.get_state()[1], state)
 
 
-def test_training_whose_network_becomes_smaller_has_the_mean_of_both_paces():
-    whole, narrow = Pace(starting_s=6.0, epoch_s=20.0, tracing_s=4.0), Pace(starting_s=3.0, epoch_s=5.0, tracing_s=2.0)
-    assert whole.then(narrow, 0.4) == Pace(starting_s=8.0, epoch_s=11.0, tracing_s=4.0)
-    slower = Pace(starting_s=3.0, epoch_s=30.0, tracing_s=2.0)  # noise of the clock: it cannot be
-    assert whole.then(slower, 0.4).epoch_s == 20.0
+def test_training_whose_network_changes_its_size_has_the_mean_pace():
+    whole = Pace(starting_s=6.0, epoch_s=20.0, tracing_s=4.0, validation_s=1.0)
+    narrow = Pace(starting_s=3.0, epoch_s=5.0, tracing_s=2.0, validation_s=0.5)
+    found = Pace.mean([(0.4, whole), (0.6, narrow)])
+    assert found == Pace(starting_s=8.0, epoch_s=pytest.approx(11.0), tracing_s=4.0, validation_s=pytest.approx(0.7))
+    assert Pace.mean([(1.0, whole)]) == whole

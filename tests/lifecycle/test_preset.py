@@ -122,12 +122,12 @@ def test_stretching_keeps_the_relative_place_of_every_event():
 
 
 def test_large_data_set_leaves_the_preset_as_it_is():
-    assert PRESETS["default"].suited_to(45_000) == PRESETS["default"]
-    assert PRESETS["early_exit"].suited_to(45_000) == PRESETS["early_exit"]
+    assert PRESETS["default"].suited_to(45_000, 32) == PRESETS["default"]
+    assert PRESETS["early_exit"].suited_to(45_000, 32) == PRESETS["early_exit"]
 
 
 def test_few_images_get_smaller_batches_and_are_not_learned_by_heart():
-    preset, suited = PRESETS["default"], PRESETS["default"].suited_to(1168)
+    preset, suited = PRESETS["default"], PRESETS["default"].suited_to(1168, 8)
     assert suited.batch_size == 32
     assert suited.learning_rate == preset.learning_rate / 2
     assert suited.label_smoothing > preset.label_smoothing
@@ -137,7 +137,7 @@ def test_few_images_get_smaller_batches_and_are_not_learned_by_heart():
 
 @given(st.integers(1, 100_000))
 def test_suited_batches_fit_the_data_and_the_run_is_not_endless(num_examples):
-    preset, suited = PRESETS["default"], PRESETS["default"].suited_to(num_examples)
+    preset, suited = PRESETS["default"], PRESETS["default"].suited_to(num_examples, 32)
     assert 1 <= suited.batch_size <= min(num_examples, preset.batch_size)
     assert preset.epochs <= suited.epochs <= 100
 

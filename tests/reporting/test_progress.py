@@ -376,6 +376,7 @@ def test_closed_stream_silences_plain_lines():
     lines.note("unheard")
 
 
+@pytest.mark.slow
 def test_process_whose_log_is_not_read_ends_well():
     script = (
         f"{SCRIPT_HEAD}\nwith display_for(1) as o:\n  for i in range(3): o.note('line'); time.sleep(0.05)\nprint('end')"
@@ -444,6 +445,7 @@ def run_in_terminal(script, press=None):
     return process.returncode, output, shown
 
 
+@pytest.mark.slow
 def test_live_display_starts_and_ends_on_a_real_terminal():
     code, output, shown = run_in_terminal(LIVE_SEARCH.replace("NUM_STEPS", "30"))
     assert (code, output) == (0, "{}\n")
@@ -456,6 +458,7 @@ def test_live_display_starts_and_ends_on_a_real_terminal():
     assert re.sub(CONTROL_CODE, "", after).strip() == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_terminal_sane():
     code, output, shown = run_in_terminal(LIVE_SEARCH.replace("NUM_STEPS", "1000"), press=("━━", b"\x03"))
     assert code != 0
@@ -477,3 +480,17 @@ def test_estimated_accuracy_is_called_approximate():
     stream = io.StringIO()
     display_for(2, stream).trial_finished("0003", outcome("0003") | {"estimated": True})
     assert "validation 81.3 % approximate, kept" in stream.getvalue()
+
+
+def test_time_left_follows_the_costs_of_the_epochs_to_come():
+    state = SearchState()
+    state.search_started([4, 2], [1.0, 2.0, 4.0, 4.0])
+    state.trial_started("0000", (1.0, 1.0), 4)
+    state.event({"event": "grew", "epoch": 0, "change": {}, "kept_params": [4], "prunable_params": [4]})
+    state.progress(0, 1, 2)
+    state.event({"event": "epoch", "epoch": 0, "seconds": 30.0, "val_accuracy": [0.5], "loss": 1.0, "kept_params": 4})
+    left = state.time_left()
+    assert left.seconds == pytest.approx(30 * (2 + 4 + 4 + 4 + 4))
+    assert not left.is_lower_bound
+    state.event({"event": "epoch", "epoch": 1, "seconds": 80.0, "val_accuracy": [0.5], "loss": 1.0, "kept_params": 4})
+    assert state.time_left().seconds == pytest.approx(40 * (4 + 4 + 4 + 4))

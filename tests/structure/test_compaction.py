@@ -65,6 +65,7 @@ def test_logits_of_any_masks_stay(kept):
         np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_logits_stay_when_pruned_channels_are_taken_out(tiny_task, tiny_architecture, by_channels, tmp_path):
     class Settings(type(by_channels)):
         @property
@@ -80,6 +81,7 @@ def test_logits_stay_when_pruned_channels_are_taken_out(tiny_task, tiny_architec
     np.testing.assert_allclose(smaller, larger, atol=0.05)
 
 
+@pytest.mark.slow
 def test_interrupted_training_goes_on_with_the_smaller_network(tiny_task, tiny_architecture, by_channels, tmp_path):
     whole = trained(tiny_task, tiny_architecture, by_channels, tmp_path / "whole")
     for epochs in (4, 5, None):

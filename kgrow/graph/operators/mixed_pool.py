@@ -27,6 +27,12 @@ class MixedPool(Pool):
 
     kind = "mixed_pool"
 
+    def at_size(self, before: Shape, after: Shape) -> MixedPool:
+        """See `Operator.at_size`; the result has as many positions as before, with windows that overlap if need be."""
+        counts = self.output_shape(before)
+        (height, down), (width, right) = (_windows(after[axis], counts[axis]) for axis in (0, 1))
+        return dataclasses.replace(self, window=(height, width), strides=(down, right))
+
     def num_weights(self, *inputs: Shape) -> tuple[int, int]:
         """See `Operator.num_weights`."""
         return 1, 0
@@ -48,3 +54,9 @@ class MixedPool(Pool):
             Part(Times(1 - mixing), (2,)),
             Part(Add(), (1, 3)),
         ]
+
+
+def _windows(side: int, count: int) -> tuple[int, int]:
+    """Returns window and stride that divide a side into a number of positions."""
+    stride = max(1, side // count)
+    return (stride if side // stride == count else max(1, side - (count - 1) * stride)), stride

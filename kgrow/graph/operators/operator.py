@@ -127,6 +127,17 @@ class Operator(abc.ABC):
         """
         return self
 
+    # Sizes of maps.
+
+    def at_size(self, before: Shape, after: Shape) -> Operator:
+        """Returns the operator for a first input of another height and width; the kernel stays the same.
+
+        Args:
+            before: Shape of the first input so far.
+            after: New shape of the first input.
+        """
+        return self
+
     # Values.
 
     def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
