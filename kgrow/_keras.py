@@ -50,6 +50,17 @@ def quiet_stderr() -> Iterator[None]:
             os.close(saved)
 
 
+def use_one_thread() -> None:
+    """Lets TensorFlow compute each operation with one thread for the rest of this process, unless it has begun.
+
+    With several, the operations of a small network wait for threads longer than they compute. A number of threads in
+    TF_NUM_INTRAOP_THREADS stands.
+    """
+    if "TF_NUM_INTRAOP_THREADS" not in os.environ:
+        with contextlib.suppress(RuntimeError):  # it has computed something already
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
 @contextlib.contextmanager
 def pinned() -> Iterator[None]:
     """Builds networks and optimizers in float32 with channels last, regardless of the Keras defaults.
@@ -88,4 +99,4 @@ if _comes_too_late and platform.machine() in ("x86_64", "AMD64") and not _pywrap
         stacklevel=2,
     )
 
-__all__ = ["keras", "pinned", "quiet_stderr", "tf"]
+__all__ = ["keras", "pinned", "quiet_stderr", "tf", "use_one_thread"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import kgrow
 from kgrow._checks import check_path
+from kgrow._process import own_process
 from kgrow.arguments import given_fields, parser
 from kgrow.config import Config
 from kgrow.config.removed import check_command
@@ -59,7 +60,8 @@ def run_search(options: argparse.Namespace) -> int:
     # Runs before TensorFlow is imported, which is slow.
     config = Config.of(options.config, given_fields(options))
     check_exists(options.dataset, config.data.data_dir, "dataset")
-    return search_and_print(options.dataset, config, options)
+    with own_process():
+        return search_and_print(options.dataset, config, options)
 
 
 def search_and_print(dataset: Any, config: Config, options: argparse.Namespace) -> int:

@@ -24,24 +24,22 @@ from kgrow.exporting.companions import write_companions
 from kgrow.exporting.export import export_to
 from kgrow.exporting.verify import lost_images, standard_error
 from kgrow.graph.values import digest_of
-from kgrow.lifecycle import BEST, Settings, Snapshot
+from kgrow.lifecycle import BEST, Snapshot
 from kgrow.network import GrowingNetwork
+from kgrow.plan import SearchPlan
 from kgrow.recorded import read_result, record_of
 from kgrow.reporting.hparams import write_hparams
 from kgrow.reporting.wording import agreement, baseline, percent, unfinished
 from kgrow.result import Result
 from kgrow.run import MODEL, RESULT, Run
-from kgrow.searching.choice import ACCURATE
 from kgrow.searching.course import cost, course
 from kgrow.searching.engine import Ray
-from kgrow.searching.estimating import Estimator, Full, name_of, searching_share
+from kgrow.searching.estimating import name_of, searching_share
 from kgrow.searching.estimating.calibration import calibration_of
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.limits import LimitError
-from kgrow.searching.objective import Objective
 from kgrow.searching.prolonging import FOLDER as PROLONGED
 from kgrow.searching.prolonging import prolonged
-from kgrow.searching.proposals import Proposals
 from kgrow.searching.time_limit import training_time
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import NETWORKS_KEPT, Trials
@@ -56,31 +54,6 @@ MEASURED = "measured.tflite"
 # Largest loss of validation accuracy by 8 bits; if it is larger, the network is fine-tuned for these epochs.
 LARGEST_DROP, FINE_TUNE_EPOCHS = 0.01, 3
 FINE_TUNING = "fine_tuning"  # folder of its checkpoints
-
-
-@dataclasses.dataclass(frozen=True)
-class SearchPlan:
-    """The candidates and settings of a search.
-
-    Args:
-        proposals: Candidates within the limits.
-        settings: Training settings.
-        objective: Objective to maximize.
-        oracle: Oracle that proposes the next trial: a name or a `keras_tuner.Oracle`.
-        trials: Largest number of candidates to try.
-        estimator: Estimator of a candidate's quality.
-        calibrate: Whether the estimates are compared with full training.
-        prefer: Preference between networks that accuracies cannot distinguish: one of `PREFERENCES`.
-    """
-
-    proposals: Proposals
-    settings: Settings
-    objective: Objective
-    oracle: Any
-    trials: int
-    estimator: Estimator = dataclasses.field(default_factory=Full)
-    calibrate: bool = False
-    prefer: str = ACCURATE
 
 
 class Search:

@@ -13,14 +13,16 @@ from typing import Any
 
 from kgrow._checks import check_bool, check_path, check_text
 from kgrow._files import read_json
-from kgrow._keras import pinned
+from kgrow._keras import pinned, use_one_thread
+from kgrow._process import is_own
 from kgrow._rules import Rule, checked, optional
 from kgrow.config import Config, Pruning, Training, Tuning, flat_rules, sectioned
 from kgrow.config.removed import refusing_removed
-from kgrow.execution import Search, SearchPlan
+from kgrow.execution import Search
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.untrained import Untrained
 from kgrow.inventory import check_same_images, record_images
+from kgrow.plan import SearchPlan
 from kgrow.planning import configuration, in_time, is_named, planned, read_task
 from kgrow.reporting.progress import check_verbose, display_for
 from kgrow.result import Result, load
@@ -127,18 +129,12 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         ('int8', True)
     """
     started = time.monotonic()
-    flat = {
-        "limits": limits,
-        "device": device,
-        "space": space,
-        "trials": trials,
-        "epochs": epochs,
-        "max_time": max_time,
-        "seed": seed,
-    }
+    first = {"limits": limits, "device": device, "space": space}
+    flat = {**first, "trials": trials, "epochs": epochs, "max_time": max_time, "seed": seed}
     told = Config.of(config, {"training": training, "pruning": pruning, "tuning": tuning}, sectioned(flat))
     note = display_for(verbose).note
     task, plan, resolved = planned(dataset, told, note)
+    _suit_process(plan)
     path = Path(directory) / (project_name or default_project_name(task))
     if not overwrite:
         again = (lambda: task) if is_named(dataset) else functools.partial(read_task, dataset, told, note)
@@ -167,6 +163,11 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         seconds = told.tuning.max_time
         plan = in_time(task, plan, run, started, seconds, observer)
         return Search(task, plan, run, observer, task.origin, cluster).result(seconds, started)
+
+
+def _suit_process(plan: SearchPlan) -> None:
+    if is_own() and plan.is_small:
+        use_one_thread()
 
 
 def _connected(engine: Ray, plan: SearchPlan) -> contextlib.AbstractContextManager[None]:

@@ -15,12 +15,12 @@ from kgrow._checks import check_keep_ratios
 from kgrow._plugins import Registry
 from kgrow.config import Config, Data, Pruning
 from kgrow.document import task_document
-from kgrow.execution import SearchPlan
 from kgrow.exporting.export import check_representative_dataset
 from kgrow.graph.values import digest_of
 from kgrow.lifecycle import ChannelPruning, Preset, Settings
 from kgrow.lifecycle.class_weights import chosen_class_weights
 from kgrow.lifecycle.distribute import make_strategy
+from kgrow.plan import SearchPlan
 from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, POLICIES, PRESETS, SPACES
 from kgrow.run import Run, described
 from kgrow.searching import time_limit
@@ -137,6 +137,7 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
         augmentation=_chosen_augmentation(training.augmentation, task),
         seed=training.seed,
         channels=channel_pruning(pruning, proposals, training.seed),
+        removes_pruned=proposals.full.macs() >= LARGE_MACS,
         growth=_chosen_growth(config),
         distribution=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),

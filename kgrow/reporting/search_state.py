@@ -139,6 +139,9 @@ class SearchState:
         self._costs: tuple[float, ...] = ()
         self._seconds: dict[int, float] = {}
         self._latest = 0
+        self._latest_s = 0.0
+        self._since = time.monotonic()
+        self._first_step = (0.0, 1)  # its seconds, and the number of steps after it
         self._deadline = float("inf")
 
     def time_limited(self, seconds: float) -> None:
@@ -151,6 +154,7 @@ class SearchState:
 
     def trial_started(self, trial: str, keep_ratios: tuple[float, ...], epochs: int) -> str:
         """Makes a trial the current one."""
+        self._since = time.monotonic()
         is_planned = trial.isdigit()  # others go on with a trial, or estimate it
         self._begun |= {trial} if is_planned else set()
         self.trial = TrialState(one_line(trial), keep_ratios, epochs)
@@ -160,7 +164,7 @@ class SearchState:
 
     def event(self, event: Mapping[str, Any]) -> list[str]:
         """Records an event of the current trial."""
-        trial = self.trial
+        trial, self._since = self.trial, time.monotonic()
         if trial is not None and event["event"] == "epoch":
             return self._epoch(trial, event)
         if trial is None or "change" not in event:
@@ -177,6 +181,8 @@ class SearchState:
         if trial is None:
             return []
         trial.epoch, trial.fraction = epoch, done / max(total, 1)
+        if done == 1 < total:  # it may have been traced
+            self._first_step = (time.monotonic() - self._since, total - 1)
         if trial.is_training:
             return []
         trial.is_training = True
@@ -200,8 +206,8 @@ class SearchState:
     def time_left(self) -> TimeLeft | None:
         """Estimates the rest of the search; None before the first epoch has ended and when nothing is left.
 
-        An epoch takes as long as the one of the same number in an earlier trial, or else as long as the latest, in the
-        proportion of their costs.
+        An epoch takes as long as the one of the same number in an earlier trial, or else as long as the latest without
+        its tracing, in the proportion of their costs.
         """
         trial = self.trial
         if trial is None or not self._seconds:
@@ -216,7 +222,7 @@ class SearchState:
         return left if left.seconds >= 0.5 else None
 
     def _cost(self, epochs: range) -> float:
-        return sum(self._seconds.get(epoch, self._share(epoch) * self._seconds[self._latest]) for epoch in epochs)
+        return sum(self._seconds.get(epoch, self._share(epoch) * self._latest_s) for epoch in epochs)
 
     def _share(self, epoch: int) -> float:
         """Returns the expected time of an epoch in units of the latest one's."""
@@ -227,6 +233,9 @@ class SearchState:
         trial.end_epoch(event)
         self._latest = event["epoch"]
         self._seconds[self._latest] = event["seconds"]
+        first_s, others = self._first_step
+        others_s = max(0.0, event["seconds"] - first_s)
+        self._latest_s, self._first_step = others_s + min(first_s, others_s / others), (0.0, 1)
         if not trial.is_training:
             # No step was made for it in this process: the trial reads it from a log, with all earlier events.
             trial.held.clear()

@@ -22,7 +22,7 @@ class Compact(ResidualSpace):
     enters the first block as 24x24.
     """
 
-    widths: tuple[float, ...] = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125)
+    widths: tuple[float, ...] = tuple(sixteenths / 16 for sixteenths in range(16, 1, -1))
 
     def plan(self, side: int) -> Stages:
         """See `ResidualSpace.plan`."""

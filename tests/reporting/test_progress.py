@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -494,3 +495,16 @@ def test_time_left_follows_the_costs_of_the_epochs_to_come():
     assert not left.is_lower_bound
     state.event({"event": "epoch", "epoch": 1, "seconds": 80.0, "val_accuracy": [0.5], "loss": 1.0, "kept_params": 4})
     assert state.time_left().seconds == pytest.approx(40 * (4 + 4 + 4 + 4))
+
+
+def test_time_left_does_not_count_tracing_again(monkeypatch):
+    state, clock = SearchState(), SimpleNamespace(now=0.0)
+    monkeypatch.setattr("kgrow.reporting.search_state.time", SimpleNamespace(monotonic=lambda: clock.now))
+    state.search_started([3])
+    state.trial_started("0000", (1.0,), 3)
+    state.event({"event": "grew", "epoch": 0, "change": {}, "kept_params": [4], "prunable_params": [4]})
+    for step, now in enumerate((10.0, 11.0, 12.0), 1):  # tracing takes nine seconds
+        clock.now = now
+        state.progress(0, step, 3)
+    state.event({"event": "epoch", "epoch": 0, "seconds": 12.0, "val_accuracy": [0.5], "loss": 1.0, "kept_params": 4})
+    assert state.time_left().seconds == pytest.approx(3.0 * 2)
