@@ -71,6 +71,7 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         scope=pruning.scope,
         quantization=quantization,
         counts_energy=goal.counts_energy,
+        wants_small=prefer == SMALL,
     )
     size = config.data.image_size
     fitting = fitting_size(task, propose, size, may_resize=is_named(dataset) and size is None)
@@ -137,7 +138,6 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
         augmentation=_chosen_augmentation(training.augmentation, task),
         seed=training.seed,
         channels=channel_pruning(pruning, proposals, training.seed),
-        removes_pruned=proposals.full.macs() >= LARGE_MACS,
         growth=_chosen_growth(config),
         distribution=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import time
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,20 +35,15 @@ class Pace:
     tracing_s: float = 0.0
     validation_s: float = 0.0
 
-    @staticmethod
-    def mean(parts: Sequence[tuple[float, Pace]]) -> Pace:
+    def changed(self, share: float, traces: int) -> Pace:
         """Returns the mean pace of a training whose network, or whose images, change their size.
 
         Args:
-            parts: Fraction of the epochs and pace of each part, in their order.
+            share: Mean time of an epoch as a fraction of this pace's.
+            traces: Number of changes, after each of which the steps are traced again.
         """
-        (_, first), *others = parts
-        return Pace(
-            first.starting_s + sum(pace.tracing_s for _, pace in others),
-            sum(share * pace.epoch_s for share, pace in parts),
-            first.tracing_s,
-            sum(share * pace.validation_s for share, pace in parts),
-        )
+        starting_s = self.starting_s + traces * self.tracing_s
+        return Pace(starting_s, share * self.epoch_s, self.tracing_s, share * self.validation_s)
 
     def epochs_within(self, seconds: float) -> int:
         """Returns how many epochs fit into a time, at least one."""

@@ -216,6 +216,7 @@ DEFAULT = Preset(
     strategy="iterative",
     exit_scale=0.3,
     saliency_examples=1024,
+    resolutions=((0, 0.625), (18, 1.0)),
 )
 EARLY_EXIT = dataclasses.replace(DEFAULT, exit_scale=1.0, distillation=0.5)
 BASE = Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1))

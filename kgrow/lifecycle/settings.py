@@ -44,8 +44,6 @@ class Settings:
         augmentation: Augmentation of training images.
         seed: Random seed of initial values, data order, augmentation and criterion.
         channels: Settings of channel pruning, before the connections inside; None for no channel pruning.
-        removes_pruned: Whether pruned channels leave the network in mid-training: steps become faster, but are traced
-            again. The exported file never contains them.
         growth: Growth policy; None for the epochs of the preset.
         distribution: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
         class_weights: Loss factor of each training image, by its class; None for 1.
@@ -57,7 +55,6 @@ class Settings:
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     seed: int = 0
     channels: ChannelPruning | None = None
-    removes_pruned: bool = True
     growth: StructurePolicy | None = None
     distribution: Any = None
     class_weights: tuple[float, ...] | None = None
@@ -69,8 +66,7 @@ class Settings:
         schedule = self.preset.pruning_schedule()
         pruning = ScheduledPruning(schedule, self.scope, channels)
         resolution = ProgressiveResolution(self.preset.resolutions)
-        compaction = (Compaction(schedule),) if self.removes_pruned else ()
-        return (self.growth or self.preset.growth_policy(), resolution, pruning, *compaction)
+        return (self.growth or self.preset.growth_policy(), resolution, pruning, Compaction(schedule))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -81,6 +81,7 @@ def _settings(settings: Settings, epochs: int) -> Settings:
         warmup_epochs=0.0,
         grow_epochs=(0,) * len(settings.preset.grow_epochs),
         prune_epochs=(),
+        resolutions=(),
     )
     return dataclasses.replace(settings, preset=preset, channels=None, growth=None)
 

@@ -23,6 +23,8 @@ from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built
 # propose the largest.
 LIMITED_RATIOS = {"min_value": 3 / 16, "max_value": 1.0, "step": 1 / 16, "default": 1 / 2}
 CHANNEL_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 4, "step": 1 / 32, "default": 1 / 8}
+# A network is not tried if another one that fits has more connections and computes more, by this factor each.
+LARGER = 1 / 0.7
 PRECISION = 10_000  # ratios lowered to the limits are multiples of 1 / PRECISION
 
 Variant = tuple[int, float, str]
@@ -86,12 +88,13 @@ class Proposals:
         scope: Scope of the ranking in pruning.
         quantization: Format of the file to which the limits apply.
         counts_energy: Whether the objective counts energy; see `Objective`.
+        wants_small: Whether small networks are worth trying where large ones fit.
 
     Raises:
         LimitError: If no candidate fits; the message names the nearest point and the limits that it breaks.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three have a default
         self,
         space: SearchSpace,
         task: Images,
@@ -101,8 +104,9 @@ class Proposals:
         scope: str = "block",
         quantization: str = "int8",
         counts_energy: bool = False,
+        wants_small: bool = False,
     ):
-        self.space, self.limits = space, limits
+        self.space, self.limits, self.wants_small = space, limits, wants_small or counts_energy
         self.scope, self.quantization, self.input_dtype = scope, quantization, str(task.dtype)
         scaling = Scaling(task.pixel_mean, task.pixel_std)
         built = {
@@ -184,14 +188,27 @@ class Proposals:
         return tuple(hp.Float(f"block_{index}/keep_ratio", **bounds) for index in range(depth))
 
     def _variant(self, hp: HyperParameters) -> Variant:
-        """Returns one of the variants that fit: one choice among names, the most expensive network first.
+        """Returns one of the variants that fit: one choice among names, by default that of the most connections.
 
         Separate choices of depth and width would mostly combine to networks that do not fit.
         """
-        if len(self.variants) == 1:
-            return next(iter(self.variants))
-        by_name = {f"{depth} x {width:g} {links}": (depth, width, links) for depth, width, links in self.variants}
-        return by_name[hp.Choice("network", list(by_name), default=next(iter(by_name)))]
+        promising = self._promising()
+        if len(promising) == 1:
+            return promising[0]
+        by_name = {f"{depth} x {width:g} {links}": (depth, width, links) for depth, width, links in promising}
+        default = max(by_name, key=lambda name: self.variants[by_name[name]][0].kernel_params())
+        return by_name[hp.Choice("network", list(by_name), default=default)]
+
+    def _promising(self) -> list[Variant]:
+        """Returns the variants to try: where only accuracy counts, those that use what the limits allow."""
+        if self.wants_small:
+            return list(self.variants)
+        sizes = {variant: (known.macs, network.kernel_params()) for variant, (network, known) in self.variants.items()}
+
+        def is_dwarfed(macs: int, params: int) -> bool:
+            return any(other >= LARGER * macs and more >= LARGER * params for other, more in sizes.values())
+
+        return [variant for variant, size in sizes.items() if not is_dwarfed(*size)]
 
     def _within_limits(self, ratios: tuple[float, ...], known: Costs) -> tuple[float, ...]:
         """Lowers ratios by the largest common factor with which the kept connections satisfy their limit."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import math
 import time
@@ -12,7 +11,7 @@ from kgrow.graph import Architecture
 from kgrow.lifecycle import Settings
 from kgrow.lifecycle.pace import Pace, pace_of
 from kgrow.run import Run
-from kgrow.searching.course import course
+from kgrow.searching.course import cost, course
 from kgrow.searching.proposals import Proposals
 from kgrow.task import Task
 from kgrow.training import Observer
@@ -20,7 +19,7 @@ from kgrow.training import Observer
 # File in the run directory: a resumed run trains for the number of epochs that was decided first.
 SCHEDULE = "schedule.json"
 # Fraction of the allowed time for export and measurements, and its upper bound in seconds.
-EXPORT_SHARE, MOST_EXPORT_S = 0.2, 60.0
+EXPORT_SHARE, MOST_EXPORT_S = 0.1, 20.0
 # Fraction of the time for the epochs of one candidate: the speed of steps varies. What is left prolongs the best one.
 SAFE_SHARE = 0.85
 # Fewest epochs of a shortened schedule, and the smallest fraction of the images in each.
@@ -100,7 +99,9 @@ def _shortened(pace: Pace, epochs: int, left_s: float, max_time: float) -> tuple
 
 
 def mean_pace(task: Task, largest: Architecture, proposals: Proposals, settings: Settings) -> Pace:
-    """Measures the pace of a training: slower once images have their own size, faster once channels have left.
+    """Measures the pace of the first whole network, and returns the mean of a training that begins with it.
+
+    The network grows until then, and its images and channels change after it, at a known relative cost.
 
     Args:
         task: Data of the training.
@@ -108,6 +109,8 @@ def mean_pace(task: Task, largest: Architecture, proposals: Proposals, settings:
         proposals: Source of the candidates.
         settings: Settings of the training.
     """
-    whole = [network for network in course(largest, proposals, settings) if len(network.blocks) == len(largest.blocks)]
-    counts = collections.Counter(whole)
-    return Pace.mean([(count / len(whole), pace_of(task, network, settings)) for network, count in counts.items()])
+    networks = course(largest, proposals, settings)
+    whole = next(network for network in networks if len(network.blocks) == len(largest.blocks))
+    costs = [cost(network, settings.preset.batch_size) for network in (whole, *networks)]
+    changes = len({network for network in networks if len(network.blocks) == len(largest.blocks)}) - 1
+    return pace_of(task, whole, settings).changed(sum(costs[1:]) / len(networks) / costs[0], changes)

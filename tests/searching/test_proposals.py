@@ -87,7 +87,6 @@ def test_limits_on_the_file_alone_search_the_architecture_alone():
     found = proposals("compact", limits=Limits(flash_bytes=40_000)).sample(hp)
     assert set(hp.asked) == {"network"}
     assert {name.split(" x ")[0] for name in hp.asked["network"]} == {"1", "2", "3", "4"}
-    assert len(hp.asked["network"]) > 12
     assert set(found.candidate.keep_ratios) == {1.0}
 
 
@@ -145,11 +144,29 @@ def test_widths_that_give_the_same_network_are_offered_once():
     assert (1, 0.875, "none") not in chosen.variants
 
 
-def test_networks_are_offered_in_the_order_of_their_cost_and_the_dearest_is_the_default():
+def test_networks_are_offered_in_the_order_of_their_cost_and_that_of_most_connections_is_the_default():
     chosen = proposals("compact", limits=Limits(flash_bytes=64_000))
     macs = [known.macs for _, known in chosen.variants.values()]
     assert macs == sorted(macs, reverse=True)
-    assert chosen.sample(Defaults(0)).footprint.macs == macs[0]
+    most = max(architecture.kernel_params() for architecture, _ in chosen.variants.values())
+    assert chosen.sample(Defaults(0)).candidate.architecture.kernel_params() == most
+
+
+def test_networks_that_leave_most_of_the_limit_unused_are_tried_only_where_small_ones_are_wanted():
+    hp, limits = Drawn(0), Limits(flash_bytes=48_000)
+    accurate, small = proposals("compact", limits=limits), proposals("compact", limits=limits, wants_small=True)
+    accurate.sample(hp)
+    tried = set(hp.asked["network"])
+    small.sample(hp)
+    assert tried < set(hp.asked["network"])
+    assert len(hp.asked["network"]) == len(small.variants) == len(accurate.variants)
+    sizes = {
+        f"{depth} x {width:g} {links}": (network.kernel_params(), known.macs)
+        for (depth, width, links), (network, known) in accurate.variants.items()
+    }
+    for name, (params, macs) in sizes.items():
+        larger = any(0.7 * most >= params and 0.7 * more >= macs for most, more in sizes.values())
+        assert (name in tried) != larger
 
 
 def test_given_ratio_that_fits_exactly_is_allowed_and_the_next_one_explained():
