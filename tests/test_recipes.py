@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-WITHOUT_DATA_SETS = ("bench_main", "bench_deploy", "bench_search", "profile_step")
+WITHOUT_DATA_SETS = ("bench_main", "bench_deploy", "bench_search", "profile_step", "profile_training")
 
 
 @pytest.mark.slow
@@ -20,6 +20,7 @@ WITHOUT_DATA_SETS = ("bench_main", "bench_deploy", "bench_search", "profile_step
     [
         ("bench_main", "masked_step"),
         ("profile_step", "step"),
+        ("profile_training", "digits"),
         ("bench_deploy", "never_exits"),
         ("bench_bayes", "lenet_300_100"),
         ("bench_bayes", "lenet_5"),

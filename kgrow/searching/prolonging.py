@@ -13,17 +13,19 @@ from kgrow.training import OutOfTimeError, TrainingDivergedError
 
 FOLDER, PLAN = "prolonged", "plan.json"
 # Fraction of the time left that is planned for epochs: the speed of steps varies, and the step is traced once more.
-PLANNED_SHARE = 0.8
-# The rate begins at this fraction of the schedule's: at the full one the network would lose what it has learned.
-RATE_SHARE = 0.3
-FEWEST_EPOCHS = 2
+PLANNED_SHARE = 0.85
+# The rate begins at this fraction of the schedule's: at the full one the network would lose what it has learned, which
+# only as many epochs as the schedule has make up for.
+LEAST_RATE_SHARE = 0.3
+# Fewest epochs, and the most as a multiple of the schedule's.
+FEWEST_EPOCHS, MOST_SCHEDULES = 2, 4
 
 
 def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
     """Trains a finished network on, with a rate that falls to zero once more, and keeps the better of both.
 
-    The structure stays, and pruned connections stay pruned. A run decides the number of epochs once, at most that of
-    the schedule; one that was killed goes on with it.
+    The structure stays, and pruned connections stay pruned. A run decides the number of epochs once, at most four times
+    that of the schedule; one that was killed goes on with it.
 
     Args:
         trials: Trials of a search.
@@ -43,7 +45,8 @@ def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
     if trial.status != "done" or deadline == float("inf"):
         return trial
     if not folder.has(PLAN):
-        epochs = min(_epochs_within(trials, index, deadline - time.monotonic()), trial.epochs)
+        fitting = _epochs_within(trials, index, deadline - time.monotonic())
+        epochs = min(fitting, MOST_SCHEDULES * trial.epochs)
         folder.write_json(PLAN, {"trial": trial.trial, "epochs": epochs, "trained": trial.epochs_trained})
     plan = folder.read_json(PLAN, {"trial": str, "epochs": int, "trained": int})
     if plan["trial"] != trial.trial or plan["epochs"] < FEWEST_EPOCHS:
@@ -56,8 +59,10 @@ def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
     life = Lifecycle(trials.task, start.architecture, ratios, settings, run, observer)
     try:
         life.train(start.renewed(start.architecture), deadline=deadline)
-    except (OutOfTimeError, TrainingDivergedError):
-        return trial  # the network before it is complete
+    except TrainingDivergedError:
+        return trial
+    except OutOfTimeError:
+        observer.note("time is up before its rate has fallen to zero")
     better = _better(trials, dataclasses.replace(trial, epochs_trained=plan["trained"]), life)
     observer.trial_finished(run.path.name, dataclasses.asdict(better))
     return better
@@ -72,13 +77,14 @@ def _epochs_within(trials: Trials, index: int, seconds: float) -> int:
 
 def _settings(settings: Settings, epochs: int) -> Settings:
     """Returns settings of a training in which the structure stays."""
+    share = min(1.0, max(LEAST_RATE_SHARE, epochs / settings.preset.epochs))
     preset = dataclasses.replace(
         settings.preset,
         epochs=epochs,
-        learning_rate=RATE_SHARE * settings.preset.learning_rate,
+        learning_rate=share * settings.preset.learning_rate,
         milestones=(),
         gammas=(),
-        warmup_epochs=0.0,
+        warmup_epochs=min(1.0, epochs / 10),
         grow_epochs=(0,) * len(settings.preset.grow_epochs),
         prune_epochs=(),
         resolutions=(),
@@ -102,7 +108,7 @@ def _better(trials: Trials, trial: Trial, life: Lifecycle) -> Trial:
         objective=objective,
         mean_val_accuracy=means[0],
         mean_val_loss=means[1],
-        epochs_trained=trial.epochs_trained + life.num_epochs,
+        epochs_trained=trial.epochs_trained + sum(event["event"] == "epoch" for event in life.events),
     )
     own.write_json(OUTCOME, dataclasses.asdict(better))
     return better

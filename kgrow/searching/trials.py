@@ -25,6 +25,8 @@ OUTCOME, FORK = "outcome.json", "fork.json"
 FORKED = {"epoch": int, "values": dict[str, float | int | str]}
 # If the file of the best breaks a limit, the next one is tried, up to this number; they stay on disk.
 NETWORKS_KEPT = 3
+# Fraction of the time left that a further candidate may take.
+LATER_SHARE = 0.5
 
 
 class Trials:
@@ -90,9 +92,10 @@ class Trials:
         return trial
 
     def fits(self, index: int, proposal: Proposal, deadline: float) -> bool:
-        """Returns whether a candidate can be trained to its end in time, at the pace of an earlier one.
+        """Returns whether there is time to train a candidate to its end, at the pace of an earlier one.
 
-        The first one is always trained, and so is one that has begun.
+        The first one is always trained, and so is one that has begun. A further one may take half of the time that is
+        left: the rest trains the best one on.
 
         Args:
             index: Number of the trial.
@@ -107,7 +110,8 @@ class Trials:
         start = self.prefixes.shared_epochs(proposal.candidate)
         expected_s = sum(event["seconds"] for event in epochs if event["epoch"] >= start)
         # A smaller network is not faster in proportion: its steps cost more than their arithmetic.
-        return time.monotonic() + expected_s * max(1.0, proposal.footprint.macs / macs) <= deadline
+        left_s = deadline - time.monotonic()
+        return expected_s * max(1.0, proposal.footprint.macs / macs) <= LATER_SHARE * left_s
 
     def accept(self, index: int, trial: Trial) -> None:
         """Records the outcome of a trial, and removes files that are no longer needed."""

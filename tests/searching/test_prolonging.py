@@ -13,12 +13,12 @@ from kgrow.searching.estimating import Full
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.footprint import Footprint
 from kgrow.searching.objective import chosen_objective
-from kgrow.searching.prolonging import FOLDER, PLAN, prolonged
+from kgrow.searching.prolonging import FOLDER, PLAN, _settings, prolonged
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import OUTCOME, Trials
-from kgrow.training import Observer
+from kgrow.training import Observer, OutOfTimeError
 
 
 @pytest.fixture
@@ -84,17 +84,38 @@ def test_worse_network_is_not_taken(trials):
     assert trials.directory(0).path.joinpath(BEST).read_bytes() == before
 
 
+class Late(Observer):
+    """A clock that runs out in an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def progress(self, trial, epoch, done, total):
+        if epoch == self.epoch:
+            raise OutOfTimeError("now")
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_what_was_trained_before_the_time_was_up_is_not_lost(trials, epoch):
+    trials.outcomes[0] = dataclasses.replace(trials.outcomes[0], mean_val_accuracy=0.0)
+    trials.observer = Late(epoch)
+    plan(trials, 5)
+    after = prolonged(trials, 0, time.monotonic() + 600)
+    assert after.epochs_trained == trials.outcomes[0].epochs_trained + epoch
+    assert (after.mean_val_accuracy > 0) == (epoch > 0)
+
+
+def test_rate_begins_where_its_epochs_can_make_up_for_it(trials):
+    rate = trials.settings.preset.learning_rate
+    epochs = trials.settings.preset.epochs
+    rates = [_settings(trials.settings, number).preset.learning_rate / rate for number in (1, epochs // 2, 3 * epochs)]
+    assert rates == pytest.approx([0.3, 0.5, 1.0])
+
+
 @pytest.mark.parametrize("left", [float("inf"), 0.0, -5.0])
 def test_without_a_limit_or_without_time_nothing_is_trained(trials, left):
     assert prolonged(trials, 0, time.monotonic() + left) == trials.outcomes[0]
     assert not trials.run.child(FOLDER).child("0000-prolonged").has(BEST)
-
-
-def test_time_that_ends_too_early_leaves_the_network_before_it(trials):
-    before = trials.directory(0).path.joinpath(BEST).read_bytes()
-    plan(trials, 1_000)
-    assert prolonged(trials, 0, time.monotonic() + 2) == trials.outcomes[0]
-    assert trials.directory(0).path.joinpath(BEST).read_bytes() == before
 
 
 def test_network_without_its_final_structure_is_left_alone(trials):
@@ -112,10 +133,10 @@ def test_candidate_fits_if_its_own_epochs_do_at_the_pace_of_the_last(trials, tin
     first = trials.prefixes.shared_epochs(shared.candidate)
     assert 0 < first < len(epochs)
     needed = sum(event["seconds"] for event in epochs[first:])
-    assert trials.fits(1, shared, time.monotonic() + needed + 30)
-    assert not trials.fits(1, shared, time.monotonic() + needed - 0.001)
+    assert trials.fits(1, shared, time.monotonic() + 2 * needed + 30)
+    assert not trials.fits(1, shared, time.monotonic() + 2 * needed - 0.001)
     dear = proposal(tiny_architecture, (0.5, 0.2), macs=1_000 * tiny_architecture.macs())
-    assert not trials.fits(1, dear, time.monotonic() + needed + 30)
+    assert not trials.fits(1, dear, time.monotonic() + 2 * needed + 30)
     assert trials.fits(1, dear, float("inf"))
     assert trials.fits(0, shared, time.monotonic() - 1)  # has begun
 
