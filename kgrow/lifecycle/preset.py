@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from kgrow._checks import check_positive_int
 from kgrow.pruning import BayesSchedule, Iterative, NoPruning, OneShot, PruningSchedule
 from kgrow.registry import STRATEGIES
-from kgrow.structure import FixedGrowth
+from kgrow.structure import FixedGrowth, ProgressiveResolution
 
 START_OF_WARMUP = 0.05
 SMALLEST_RESIZED = 24
@@ -95,7 +95,8 @@ class Preset:
                     f"`prune_epochs` must not come before a block is grown, but block {block} is due at epoch {pruned} "
                     f"and grown at {grown}."
                 )
-        if max((*self.grow_epochs, *self.prune_epochs), default=0) >= self.epochs:
+        starts = [epoch for epoch, _ in ProgressiveResolution(self.resolutions).resolutions]
+        if max((*self.grow_epochs, *self.prune_epochs, *starts), default=0) >= self.epochs:
             raise ValueError(f"`epochs` must exceed the epochs of all events, but got {self.epochs}.")
 
     def num_steps(self, num_examples: int) -> int:

@@ -18,27 +18,31 @@ class ProgressiveResolution(StructurePolicy):
     A step to a size at which the network cannot have its weights is left out.
 
     Args:
-        steps: Epoch of each step, increasing, and its fraction of the final sides, in (0, 1]. Without
-            steps it changes nothing.
+        resolutions: Epoch of each step, in order, and its fraction of the final sides, in (0, 1], the last one being 1.
+            Without any it changes nothing.
 
     References:
         Tan and Le, "EfficientNetV2: Smaller Models and Faster Training", ICML 2021, https://arxiv.org/abs/2104.00298,
         section 4.
     """
 
-    steps: tuple[tuple[int, float], ...] = ()
+    resolutions: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        epochs = [check_non_negative_int(epoch, "steps") for epoch, _ in self.steps]
+        epochs = [check_non_negative_int(epoch, "resolutions") for epoch, _ in self.resolutions]
         if sorted(epochs) != epochs:
-            raise ValueError(f"`steps` must be in the order of their epochs, but got {self.steps}.")
-        if any(not 0 < fraction <= 1 for _, fraction in self.steps):
-            raise ValueError(f"`steps` must hold fractions in (0, 1], but got {self.steps}.")
+            raise ValueError(f"`resolutions` must be in the order of their epochs, but got {self.resolutions}.")
+        if any(not 0 < fraction <= 1 for _, fraction in self.resolutions):
+            raise ValueError(f"`resolutions` must hold fractions in (0, 1], but got {self.resolutions}.")
+        if self.resolutions and self.resolutions[-1][1] != 1:
+            raise ValueError(
+                f"`resolutions` must end with the whole size, a fraction of 1, but got {self.resolutions}."
+            )
 
     def propose(self, state: StructureState) -> ResizeImages | None:
         """See `StructurePolicy.propose`."""
         size = self.size_at(state.epoch, state.target)
-        return None if not self.steps or size == state.architecture.input_shape[:2] else ResizeImages(size)
+        return None if not self.resolutions or size == state.architecture.input_shape[:2] else ResizeImages(size)
 
     def size_at(self, epoch: int, target: Architecture) -> tuple[int, int]:
         """Returns height and width of the images of an epoch.
@@ -48,7 +52,7 @@ class ProgressiveResolution(StructurePolicy):
             target: Final architecture of the network.
         """
         height, width, _ = target.input_shape
-        due = [fraction for start, fraction in self.steps if start <= epoch]
+        due = [fraction for start, fraction in self.resolutions if start <= epoch]
         if not due:
             return height, width
         size = max(1, round(due[-1] * height)), max(1, round(due[-1] * width))
@@ -60,4 +64,4 @@ class ProgressiveResolution(StructurePolicy):
 
     def is_settled(self, state: StructureState) -> bool:
         """See `StructurePolicy.is_settled`."""
-        return not self.steps or state.architecture.input_shape == state.target.input_shape
+        return not self.resolutions or state.architecture.input_shape == state.target.input_shape

@@ -90,15 +90,17 @@ def test_run_without_steps_resizes_nothing(tiny_task, tiny_architecture, tiny_se
 
 def test_size_that_the_network_cannot_have_is_left_out():
     target = SPACES["seed_plain"].build((32, 32, 3), 10)
-    policy = ProgressiveResolution(((0, 0.05), (4, 0.75)))
+    policy = ProgressiveResolution(((0, 0.05), (4, 0.75), (8, 1.0)))
     assert [policy.size_at(epoch, target) for epoch in (0, 3, 4)] == [(32, 32), (32, 32), (24, 24)]
     state = Decisions((policy,), target, (1.0,) * 4, 9).state(0, dataclasses.replace(target, blocks=()), ())
     assert policy.propose(state) is None
 
 
-@pytest.mark.parametrize("steps", [((0, 0.0),), ((0, 1.5),), ((3, 0.5), (1, 1.0)), ((-1, 0.5),)])
+@pytest.mark.parametrize(
+    "steps", [((0, 0.0), (1, 1.0)), ((0, 1.5), (1, 1.0)), ((3, 0.5), (1, 1.0)), ((-1, 0.5), (0, 1.0)), ((0, 0.5),)]
+)
 def test_steps_are_checked(steps):
-    with pytest.raises(ValueError, match="`steps` must"):
+    with pytest.raises(ValueError, match="`resolutions` must"):
         ProgressiveResolution(steps)
 
 
