@@ -80,7 +80,7 @@ def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
             cli.LIMITS_NOT_MET,
             "a uniform keep ratio of 0.0153 would fit",
         ),
-        (["--limit", "flash=1KB"], cli.LIMITS_NOT_MET, "the nearest one (1 block, width 0.25) breaks flash_bytes"),
+        (["--limit", "flash=1KB"], cli.LIMITS_NOT_MET, "the nearest one (1 block, width 0.3125) breaks flash_bytes"),
         (["--limit", "flash=64X"], cli.BAD_USAGE, "must be a number and a unit"),
         (["--limit", "ram=1KB", "--limit", "ram=2KB"], cli.BAD_USAGE, "must be given once per name"),
         (["--device", "rp2O40"], cli.BAD_USAGE, "Did you mean 'rp2040'?"),

@@ -13,7 +13,7 @@ from kgrow.training import OutOfTimeError, TrainingDivergedError
 
 FOLDER, PLAN = "prolonged", "plan.json"
 # Fraction of the time left that is planned for epochs: the speed of steps varies, and the step is traced once more.
-PLANNED_SHARE = 0.85
+PLANNED_SHARE = 0.92
 # The rate begins at this fraction of the schedule's: at the full one the network would lose what it has learned, which
 # only as many epochs as the schedule has make up for.
 LEAST_RATE_SHARE = 0.3

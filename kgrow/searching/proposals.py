@@ -188,16 +188,21 @@ class Proposals:
         return tuple(hp.Float(f"block_{index}/keep_ratio", **bounds) for index in range(depth))
 
     def _variant(self, hp: HyperParameters) -> Variant:
-        """Returns one of the variants that fit: one choice among names, by default that of the most connections.
+        """Returns one of the variants that fit: one choice among names.
 
-        Separate choices of depth and width would mostly combine to networks that do not fit.
+        By default it is the largest, connections and multiply-accumulates counting alike. Separate choices of depth and
+        width would mostly combine to networks that do not fit.
         """
         promising = self._promising()
         if len(promising) == 1:
             return promising[0]
         by_name = {f"{depth} x {width:g} {links}": (depth, width, links) for depth, width, links in promising}
-        default = max(by_name, key=lambda name: self.variants[by_name[name]][0].kernel_params())
+        default = max(by_name, key=lambda name: self._size(by_name[name]))
         return by_name[hp.Choice("network", list(by_name), default=default)]
+
+    def _size(self, variant: Variant) -> int:
+        network, known = self.variants[variant]
+        return network.kernel_params() * known.macs
 
     def _promising(self) -> list[Variant]:
         """Returns the variants to try: where only accuracy counts, those that use what the limits allow."""

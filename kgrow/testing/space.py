@@ -73,17 +73,17 @@ class SpaceContract:
         assert subject.build((32, 32, 3), 10).scaling == Scaling((0.0,) * 3, (1.0,) * 3)
 
     @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
-    def test_every_offered_network_can_be_built_and_narrower_ones_cost_less(
+    def test_every_offered_network_can_be_built_and_narrower_ones_cost_no_more(
         self, subject: SearchSpace, input_shape: Shape
     ) -> None:
-        """Widths decrease from 1, and costs with them."""
+        """Widths decrease from 1, and costs never rise with them."""
         assert subject.widths[0] == 1.0
         assert list(subject.widths) == sorted(set(subject.widths), reverse=True)
         for links in subject.links:
             sizes = [subject.build(input_shape, 10, width=width, links=links) for width in subject.widths]
             params, macs = [a.kernel_params() for a in sizes], [a.macs() for a in sizes]
-            assert params == sorted(set(params), reverse=True)
-            assert macs == sorted(set(macs), reverse=True)
+            assert params == sorted(params, reverse=True)
+            assert macs == sorted(macs, reverse=True)
 
     def test_defaults_are_the_first_of_what_is_offered(self, subject: SearchSpace) -> None:
         """The first width and links are the default."""

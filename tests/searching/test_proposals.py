@@ -144,12 +144,13 @@ def test_widths_that_give_the_same_network_are_offered_once():
     assert (1, 0.875, "none") not in chosen.variants
 
 
-def test_networks_are_offered_in_the_order_of_their_cost_and_that_of_most_connections_is_the_default():
+def test_networks_are_offered_in_the_order_of_their_cost_and_the_largest_is_the_default():
     chosen = proposals("compact", limits=Limits(flash_bytes=64_000))
     macs = [known.macs for _, known in chosen.variants.values()]
     assert macs == sorted(macs, reverse=True)
-    most = max(architecture.kernel_params() for architecture, _ in chosen.variants.values())
-    assert chosen.sample(Defaults(0)).candidate.architecture.kernel_params() == most
+    sizes = [architecture.kernel_params() * known.macs for architecture, known in chosen.variants.values()]
+    found = chosen.sample(Defaults(0)).candidate.architecture
+    assert found.kernel_params() * found.macs() == max(sizes)
 
 
 def test_networks_that_leave_most_of_the_limit_unused_are_tried_only_where_small_ones_are_wanted():

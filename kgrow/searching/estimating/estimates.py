@@ -91,10 +91,12 @@ class Estimates:
     def train_finalists(self, deadline: float = float("inf")) -> None:
         """Trains the best candidates in full, and further ones for those that fail.
 
-        A candidate whose estimate was not ready in time comes last: without any other it is the result. Candidates that
-        were trained in full anyway cost nothing.
+        A candidate whose estimate was not ready in time comes last: without any other it is the result. If candidates
+        were trained in full anyway there is nothing to do: those that ended early were behind.
         """
-        stopped = [index for index, trial in self.found.items() if trial.status == "stopped" and not self.are_exact]
+        if self.are_exact:
+            return
+        stopped = [index for index, trial in self.found.items() if trial.status == "stopped"]
         complete = 0
         for index in [*self._ranked(), *stopped]:
             if complete == FINALISTS:
@@ -164,7 +166,7 @@ class Estimates:
             self.directory(index).remove(BEST)
 
     def _cut_and_behind(self) -> Iterator[int]:
-        leading = self._ranked()[:FINALISTS]
+        leading = [] if self.are_exact else self._ranked()[:FINALISTS]
         cut = (index for index, trial in self.found.items() if trial.status == "cut" and index not in leading)
         return (index for index in cut if not self.directory(index).has(OUTCOME))
 
