@@ -56,7 +56,7 @@ def search(arguments: Sequence[str], num_images: int | None = None) -> tuple[dic
 
     Args:
         arguments: Its arguments, the data set first.
-        num_images: Number of images that it sees, the first of the training split; None for the whole data set.
+        num_images: Number of training images that it sees, drawn at random; None for the whole data set.
 
     Returns:
         Its `result.json`, its wall seconds and the command.
@@ -172,16 +172,20 @@ def _rounded(value: float) -> str:
 
 
 def _search_few(num_images: int, arguments: list[str]) -> int:
-    """Runs `kgrow search` on the first images of a data set of TensorFlow Datasets."""
+    """Runs `kgrow search` on some of the training images of a data set of TensorFlow Datasets, and its test images."""
+    import numpy as np
+
     from kgrow import cli
     from kgrow.arguments import given_fields, parser
     from kgrow.config import Config
     from kgrow.task import Task
 
     options = parser().parse_args(arguments)
-    train = Task.of(options.dataset).train
-    few = (train.images[:num_images], train.labels[:num_images])
-    return cli.search_and_print(few, Config.of(given_fields(options)), options)
+    whole = Task.of(options.dataset)
+    rows = np.random.default_rng(0).permutation(len(whole.train))[:num_images]
+    few = (whole.train.images[rows], whole.train.labels[rows])
+    task = Task.of(few, test_data=(whole.test.images, whole.test.labels), name=f"{options.dataset}-{num_images}")
+    return cli.search_and_print(task, Config.of(given_fields(options)), options)
 
 
 if __name__ == "__main__":

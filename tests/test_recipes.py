@@ -29,6 +29,7 @@ WITHOUT_DATA_SETS = ("bench_main", "bench_deploy", "bench_search", "profile_step
         ("bench_density", "claim"),
         ("bench_search", "candidates"),
         ("bench_search", "estimators"),
+        ("bench_time", "cifar10"),
         ("bench_cells", "cells"),
         ("bench_cells", "trees"),
         ("bench_cells", "grown"),
