@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from kgrow.lifecycle import BEST, Lifecycle, Settings, Snapshot
+from kgrow.graph import Architecture
+from kgrow.graph.image_size import at_image_size
+from kgrow.lifecycle import BEST, Lifecycle, Preset, Settings, Snapshot
 from kgrow.searching.choice import mean_figures
+from kgrow.searching.course import cost
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import OUTCOME, Trials
+from kgrow.structure import ProgressiveResolution
 from kgrow.training import OutOfTimeError, TrainingDivergedError
 
 FOLDER, PLAN = "prolonged", "plan.json"
@@ -45,8 +49,7 @@ def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
     if trial.status != "done" or deadline == float("inf"):
         return trial
     if not folder.has(PLAN):
-        fitting = _epochs_within(trials, index, deadline - time.monotonic())
-        epochs = min(fitting, MOST_SCHEDULES * trial.epochs)
+        epochs = _epochs_within(trials, index, deadline - time.monotonic())
         folder.write_json(PLAN, {"trial": trial.trial, "epochs": epochs, "trained": trial.epochs_trained})
     plan = folder.read_json(PLAN, {"trial": str, "epochs": int, "trained": int})
     if plan["trial"] != trial.trial or plan["epochs"] < FEWEST_EPOCHS:
@@ -72,11 +75,23 @@ def _epochs_within(trials: Trials, index: int, seconds: float) -> int:
     """Returns how many epochs fit, at the pace of the last ones of a trial; the slowest one was traced too."""
     taken = [event["seconds"] for event in trials.directory(index).events() if event["event"] == "epoch"]
     pace = max(sum(taken[-3:]) / len(taken[-3:]), 1e-3)
-    return max(0, int((PLANNED_SHARE * seconds - max(taken)) / pace))
+    whole = max(0, int((PLANNED_SHARE * seconds - max(taken)) / pace))
+    schedule, network = trials.outcomes[index].epochs, Snapshot.load(trials.directory(index), BEST).architecture
+    shorter = int(whole / _mean_cost(trials.settings.preset, network))
+    return min(shorter if shorter >= schedule else whole, MOST_SCHEDULES * schedule)
+
+
+def _mean_cost(preset: Preset, network: Architecture) -> float:
+    """Returns the mean time of an epoch while images grow, in units of that with whole images."""
+    resolution = ProgressiveResolution(preset.resolutions)
+    sizes = [resolution.size_at(epoch, network) for epoch in range(preset.epochs)]
+    costs = [cost(at_image_size(network, size), preset.batch_size) for size in sizes]
+    return sum(costs) / len(costs) / cost(network, preset.batch_size)
 
 
 def _settings(settings: Settings, epochs: int) -> Settings:
-    """Returns settings of a training in which the structure stays."""
+    """Returns settings of a training in which the structure stays; images grow once more if there is time for it."""
+    has_room = epochs >= settings.preset.epochs
     share = min(1.0, max(LEAST_RATE_SHARE, epochs / settings.preset.epochs))
     preset = dataclasses.replace(
         settings.preset,
@@ -87,7 +102,7 @@ def _settings(settings: Settings, epochs: int) -> Settings:
         warmup_epochs=min(1.0, epochs / 10),
         grow_epochs=(0,) * len(settings.preset.grow_epochs),
         prune_epochs=(),
-        resolutions=(),
+        resolutions=settings.preset.stretched(epochs).resolutions if has_room else (),
     )
     return dataclasses.replace(settings, preset=preset, channels=None, growth=None)
 

@@ -13,7 +13,7 @@ from kgrow.searching.estimating import Full
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.footprint import Footprint
 from kgrow.searching.objective import chosen_objective
-from kgrow.searching.prolonging import FOLDER, PLAN, _settings, prolonged
+from kgrow.searching.prolonging import FOLDER, PLAN, _mean_cost, _settings, prolonged
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
 from kgrow.searching.trial import Trial
@@ -103,6 +103,27 @@ def test_what_was_trained_before_the_time_was_up_is_not_lost(trials, epoch):
     after = prolonged(trials, 0, time.monotonic() + 600)
     assert after.epochs_trained == trials.outcomes[0].epochs_trained + epoch
     assert (after.mean_val_accuracy > 0) == (epoch > 0)
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_images_grow_once_more_if_there_is_time_for_a_whole_schedule(
+    tiny_task, tiny_architecture, tiny_settings, tmp_path, has_room
+):
+    preset = dataclasses.replace(tiny_settings.preset, resolutions=((0, 0.75), (3, 1.0)))
+    settings = dataclasses.replace(tiny_settings, preset=preset)
+    with Run.open(tmp_path / "run", {}) as run:
+        found = Trials(tiny_task, settings, chosen_objective("accuracy"), tiny_architecture.macs(), run, Observer())
+        found.train(0, proposal(tiny_architecture, (0.5, 0.3)))
+        found.outcomes[0] = dataclasses.replace(found.outcomes[0], mean_val_accuracy=0.0)
+        plan(found, preset.epochs if has_room else preset.epochs - 1)
+        prolonged(found, 0, time.monotonic() + 600)
+        events = found.run.child(FOLDER).child("0000-prolonged").events()
+        sizes = [event["change"]["size"] for event in events if event["event"] == "resized"]
+        assert sizes == [[6, 6], [8, 8]] * has_room
+        best = Snapshot.load(found.directory(0), BEST)
+        assert best.architecture.input_shape == (8, 8, 3)
+        assert found.outcomes[0].epochs == preset.epochs
+        assert 0.5 < _mean_cost(preset, best.architecture) < 1 == _mean_cost(tiny_settings.preset, best.architecture)
 
 
 def test_rate_begins_where_its_epochs_can_make_up_for_it(trials):
