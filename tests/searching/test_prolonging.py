@@ -20,6 +20,8 @@ from kgrow.searching.trial import Trial
 from kgrow.searching.trials import OUTCOME, Trials
 from kgrow.training import Observer, OutOfTimeError
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture
 def trials(tiny_task, tiny_architecture, tiny_settings, tmp_path):

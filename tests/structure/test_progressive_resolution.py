@@ -14,6 +14,8 @@ from kgrow.structure import Decisions, ProgressiveResolution, ResizeImages
 from kgrow.task import Augmentation
 from kgrow.training import Observer, OutOfTimeError
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 STEPS = ((0, 0.75), (3, 1.0))
 
 
