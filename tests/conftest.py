@@ -4,6 +4,7 @@ TensorFlow is imported inside the fixtures, so that tests which do not need it s
 """
 
 import importlib.util
+import os
 from types import SimpleNamespace
 
 import hypothesis
@@ -15,6 +16,10 @@ from kgrow.testing import samples
 
 hypothesis.settings.register_profile("kgrow", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("kgrow")
+
+# Several workers with several threads each would wait for one another. TensorFlow reads it when it is imported.
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 # Tests of the example of a plug-in; they run where it is installed.
 collect_ignore = [] if importlib.util.find_spec("kgrow_plugin_example") else ["plugin"]
