@@ -42,4 +42,5 @@ class SearchPlan:
     @property
     def is_small(self) -> bool:
         """Whether the steps of its largest network are so short that several threads wait more than they compute."""
-        return self.proposals.full.macs() * self.settings.preset.batch_size < SMALL_STEP_MACS
+        largest = max(known.macs for _, known in self.proposals.variants.values())
+        return largest * self.settings.preset.batch_size < SMALL_STEP_MACS

@@ -58,6 +58,7 @@ def test_only_a_small_search_that_owns_its_process_changes_the_threads(monkeypat
 @pytest.mark.parametrize(("shape", "is_small"), [((8, 8, 1), True), ((28, 28, 1), False), ((32, 32, 3), False)])
 def test_digits_are_small_and_mnist_is_not(shape, is_small):
     preset = PRESETS["default"].suited_to(1_168 if is_small else 45_000, min(shape[:2]))
-    proposals = SimpleNamespace(full=SPACES["compact"].build(shape, 10))
+    macs = SPACES["compact"].build(shape, 10).macs()
+    proposals = SimpleNamespace(variants={"whole": (None, SimpleNamespace(macs=macs))})
     plan = SearchPlan(proposals, Settings(preset, Magnitude()), chosen_objective("accuracy"), "bayesian", 1)
     assert plan.is_small == is_small

@@ -95,7 +95,8 @@ class Preset:
                     f"`prune_epochs` must not come before a block is grown, but block {block} is due at epoch {pruned} "
                     f"and grown at {grown}."
                 )
-        starts = [epoch for epoch, _ in ProgressiveResolution(self.resolutions).resolutions]
+        object.__setattr__(self, "resolutions", ProgressiveResolution(self.resolutions).resolutions)
+        starts = [epoch for epoch, _ in self.resolutions]
         if max((*self.grow_epochs, *self.prune_epochs, *starts), default=0) >= self.epochs:
             raise ValueError(f"`epochs` must exceed the epochs of all events, but got {self.epochs}.")
 

@@ -48,12 +48,14 @@ def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
     folder = trials.run.child(FOLDER)
     if trial.status != "done" or deadline == float("inf"):
         return trial
-    if not folder.has(PLAN):
+    plan = folder.read_json(PLAN, {"trial": str, "epochs": int, "trained": int}) if folder.has(PLAN) else None
+    if plan is None or plan["trial"] != trial.trial:  # another one was the best before
         epochs = _epochs_within(trials, index, deadline - time.monotonic())
-        folder.write_json(PLAN, {"trial": trial.trial, "epochs": epochs, "trained": trial.epochs_trained})
-    plan = folder.read_json(PLAN, {"trial": str, "epochs": int, "trained": int})
-    if plan["trial"] != trial.trial or plan["epochs"] < FEWEST_EPOCHS:
-        return trial
+        if epochs < FEWEST_EPOCHS:
+            return trial
+        folder.clear()
+        plan = {"trial": trial.trial, "epochs": epochs, "trained": trial.epochs_trained}
+        folder.write_json(PLAN, plan)
     start, settings = Snapshot.load(own, BEST), _settings(trials.settings, plan["epochs"])
     ratios = (1.0,) * len(start.architecture.blocks)
     run, observer = folder.child(f"{trial.trial}-prolonged"), trials.observer

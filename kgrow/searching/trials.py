@@ -18,6 +18,7 @@ from kgrow.searching.proposals import Proposal
 from kgrow.searching.trial import Trial, check_same_proposal
 from kgrow.task import Task
 from kgrow.training import Observer, OutOfTimeError, TrainingDivergedError
+from kgrow.training.validation import accuracy_per_head
 
 Stop = Callable[[Lifecycle], bool]
 
@@ -243,10 +244,12 @@ class Trials:
     def _as_it_stands(self, directory: Run, trial: Trial) -> Trial:
         """Keeps the network of the last checkpoint: it is the result if no trial has one of its final structure."""
         snapshot = Snapshot.load(directory, LAST)
-        size = self.task.input_shape[:2]  # it may have been trained on smaller images so far
-        snapshot = dataclasses.replace(snapshot, architecture=at_image_size(snapshot.architecture, size))
-        snapshot.save(directory, BEST)
         accuracy = next(event["val_accuracy"][-1] for event in reversed(snapshot.events) if event["event"] == "epoch")
+        whole = at_image_size(snapshot.architecture, self.task.input_shape[:2])
+        if whole != snapshot.architecture:  # so far it was trained and judged on smaller images
+            snapshot, validation = dataclasses.replace(snapshot, architecture=whole), self.task.validation
+            accuracy = float(accuracy_per_head(snapshot.network().logits(validation.images), validation.labels)[-1])
+        snapshot.save(directory, BEST)
         kept = sum(int(snapshot.arrays[f"{kernel.name}/mask"].sum()) for kernel in snapshot.architecture.kernels())
         reward = self.objective.reward(accuracy, trial.macs / self.full_macs)
         trial = dataclasses.replace(trial, val_accuracy=accuracy, mean_val_accuracy=accuracy, unfinished=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from kgrow._checks import check_non_negative_int
 from kgrow.graph import Architecture
@@ -29,15 +31,7 @@ class ProgressiveResolution(StructurePolicy):
     resolutions: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        epochs = [check_non_negative_int(epoch, "resolutions") for epoch, _ in self.resolutions]
-        if sorted(epochs) != epochs:
-            raise ValueError(f"`resolutions` must be in the order of their epochs, but got {self.resolutions}.")
-        if any(not 0 < fraction <= 1 for _, fraction in self.resolutions):
-            raise ValueError(f"`resolutions` must hold fractions in (0, 1], but got {self.resolutions}.")
-        if self.resolutions and self.resolutions[-1][1] != 1:
-            raise ValueError(
-                f"`resolutions` must end with the whole size, a fraction of 1, but got {self.resolutions}."
-            )
+        object.__setattr__(self, "resolutions", checked_resolutions(self.resolutions))
 
     def propose(self, state: StructureState) -> ResizeImages | None:
         """See `StructurePolicy.propose`."""
@@ -64,4 +58,23 @@ class ProgressiveResolution(StructurePolicy):
 
     def is_settled(self, state: StructureState) -> bool:
         """See `StructurePolicy.is_settled`."""
-        return not self.resolutions or state.architecture.input_shape == state.target.input_shape
+        return state.architecture.input_shape == state.target.input_shape
+
+
+def checked_resolutions(given: Any) -> tuple[tuple[int, float], ...]:
+    """Returns epochs with fractions of the final sides; see `ProgressiveResolution`.
+
+    Raises:
+        ValueError: If they are not pairs of such numbers, not in order, or do not end with the whole size.
+    """
+    is_sequence = isinstance(given, Sequence) and not isinstance(given, str)
+    if not is_sequence or any(not isinstance(step, Sequence) or len(step) != 2 for step in given):
+        raise ValueError(f"`resolutions` must be pairs of an epoch and a fraction, but got {given!r}.")
+    steps = tuple((check_non_negative_int(epoch, "resolutions"), fraction) for epoch, fraction in given)
+    if any(isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part <= 1 for _, part in steps):
+        raise ValueError(f"`resolutions` must hold fractions in (0, 1], but got {given!r}.")
+    if sorted(epoch for epoch, _ in steps) != [epoch for epoch, _ in steps]:
+        raise ValueError(f"`resolutions` must be in the order of their epochs, but got {given!r}.")
+    if steps and steps[-1][1] != 1:
+        raise ValueError(f"`resolutions` must end with the whole size, a fraction of 1, but got {given!r}.")
+    return tuple((epoch, float(part)) for epoch, part in steps)

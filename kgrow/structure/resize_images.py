@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from kgrow._checks import check_positive_int
@@ -23,6 +24,8 @@ class ResizeImages(Change):
     event: ClassVar[str] = "resized"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.size, Sequence) or len(self.size) != 2:
+            raise ValueError(f"`size` must be (height, width), but got {self.size!r}.")
         height, width = (check_positive_int(side, "size") for side in self.size)
         object.__setattr__(self, "size", (height, width))
 

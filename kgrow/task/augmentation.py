@@ -1,5 +1,6 @@
 """Random changes to training images, on whole batches inside the graph."""
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,10 @@ class Augmentation:
 
     def at_scale(self, fraction: float) -> "Augmentation":
         """Returns the same changes for images whose sides are this fraction of their size."""
-        return replace(self, shift=round(fraction * self.shift), cutout=round(fraction * self.cutout))
+        scaled = copy.copy(self)  # a subclass may be made of other arguments
+        for name in ("shift", "cutout"):
+            object.__setattr__(scaled, name, round(fraction * getattr(self, name)))
+        return scaled
 
     def augment(self, images: Any, seed: Any, fill: Any = 0) -> Any:
         """Changes a batch at random.

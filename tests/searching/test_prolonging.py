@@ -13,7 +13,7 @@ from kgrow.searching.estimating import Full
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.footprint import Footprint
 from kgrow.searching.objective import chosen_objective
-from kgrow.searching.prolonging import FOLDER, PLAN, _mean_cost, _settings, prolonged
+from kgrow.searching.prolonging import FOLDER, MOST_SCHEDULES, PLAN, _mean_cost, _settings, prolonged
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
 from kgrow.searching.trial import Trial
@@ -105,6 +105,20 @@ def test_what_was_trained_before_the_time_was_up_is_not_lost(trials, epoch):
     after = prolonged(trials, 0, time.monotonic() + 600)
     assert after.epochs_trained == trials.outcomes[0].epochs_trained + epoch
     assert (after.mean_val_accuracy > 0) == (epoch > 0)
+
+
+def test_plan_of_another_trial_is_made_anew(trials):
+    folder = trials.run.child(FOLDER)
+    folder.write_json(PLAN, {"trial": "0007", "epochs": 3, "trained": 6})
+    prolonged(trials, 0, time.monotonic() + 600)
+    found = folder.read_json(PLAN, {"trial": str, "epochs": int, "trained": int})
+    assert found["trial"] == "0000"
+    assert found["epochs"] == MOST_SCHEDULES * trials.settings.preset.epochs
+
+
+def test_plan_without_time_is_not_kept(trials):
+    prolonged(trials, 0, time.monotonic() - 5)
+    assert not trials.run.child(FOLDER).has(PLAN)
 
 
 @pytest.mark.parametrize("has_room", [True, False])

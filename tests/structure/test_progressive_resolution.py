@@ -99,7 +99,21 @@ def test_size_that_the_network_cannot_have_is_left_out():
 
 
 @pytest.mark.parametrize(
-    "steps", [((0, 0.0), (1, 1.0)), ((0, 1.5), (1, 1.0)), ((3, 0.5), (1, 1.0)), ((-1, 0.5), (0, 1.0)), ((0, 0.5),)]
+    "steps",
+    [
+        ((0, 0.0), (1, 1.0)),
+        ((0, 1.5), (1, 1.0)),
+        ((3, 0.5), (1, 1.0)),
+        ((-1, 0.5), (0, 1.0)),
+        ((0, 0.5),),
+        None,
+        0.5,
+        (0.5,),
+        ((0, "a"), (1, 1.0)),
+        ((0, 0.5, 3), (1, 1.0)),
+        ((0, True),),
+        "ab",
+    ],
 )
 def test_steps_are_checked(steps):
     with pytest.raises(ValueError, match="`resolutions` must"):
@@ -132,4 +146,22 @@ def test_network_of_an_interrupted_training_reads_whole_images(tiny_task, tiny_a
         trial = trials.train(0, proposal)
         assert (trial.status, trial.unfinished) == ("stopped", True)
         assert Snapshot.load(trials.directory(0), LAST).architecture.input_shape == (6, 6, 3)
-        assert Snapshot.load(trials.directory(0), "best.npz").network().architecture.input_shape == (8, 8, 3)
+        network = Snapshot.load(trials.directory(0), "best.npz").network()
+        assert network.architecture.input_shape == (8, 8, 3)
+        answers = network.logits(tiny_task.validation.images)[-1].argmax(axis=-1)
+        assert trial.val_accuracy == pytest.approx(np.mean(answers == tiny_task.validation.labels))
+
+
+def test_augmentation_of_another_class_is_scaled_too():
+    class Own(Augmentation):
+        def __init__(self, strength):
+            super().__init__(shift=strength, cutout=2 * strength)
+
+    scaled = Own(4).at_scale(0.5)
+    assert (type(scaled), scaled.shift, scaled.cutout) == (Own, 2, 4)
+
+
+@pytest.mark.parametrize("size", [5, (1, 2, 3), "ab", (0, 4), None])
+def test_size_of_images_is_checked(size):
+    with pytest.raises(ValueError, match="`size` must be"):
+        ResizeImages(size)

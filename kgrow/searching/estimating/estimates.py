@@ -68,9 +68,10 @@ class Estimates:
 
     @property
     def are_complete(self) -> bool:
-        """Returns whether no candidate ran out of time or was left out for want of it."""
+        """Returns whether no candidate ran out of time, was left out or ended early for want of it."""
+        hurried = {"stopped", "cut"} if self.are_exact else {"stopped"}
         return self._are_all_begun and all(
-            trial.status != "stopped" for trial in (*self.found.values(), *self.outcomes)
+            trial.status not in hurried for trial in (*self.found.values(), *self.outcomes)
         )
 
     def train(self, index: int, proposal: Proposal, deadline: float = float("inf")) -> Trial:
@@ -80,7 +81,10 @@ class Estimates:
             ValueError: If the oracle proposes another candidate than before an interruption of the search.
         """
         self.proposals[index] = proposal
-        self.found[index] = self._known(index, proposal) or self._estimated(index, proposal, deadline)
+        known = self._known(index, proposal)
+        if known is not None and self.are_exact and known.status == "cut" and deadline == float("inf"):
+            known = None  # it ended because time was limited then
+        self.found[index] = known or self._estimated(index, proposal, deadline)
         self._clean()
         return self.found[index]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,9 @@ class Full(Estimator):
 
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
-        hurries = context.deadline < float("inf") and not context.proposals.wants_small
+        # Where time is up already nothing is trained, and so nothing decided.
+        has_limit = time.monotonic() < context.deadline < float("inf")
+        hurries = has_limit and not context.proposals.wants_small
         earlier = [number for number in context.trials.ranked() if number < index] if hurries else []
         contest = _Contest(context, earlier[0]) if earlier else None
         trial = context.trials.train(index, proposal, context.deadline, contest.is_lost if contest else None)

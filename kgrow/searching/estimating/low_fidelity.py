@@ -56,11 +56,9 @@ class LowFidelity(Estimator):
     def _settings(self, settings: Settings, task: Task, context: EstimationContext) -> Settings:
         preset, augmentation, channels = settings.preset, settings.augmentation, settings.channels
         preset = preset.stretched(max(1, round(preset.epochs * self.epoch_ratio)))
-        augmentation = dataclasses.replace(
-            augmentation,
-            shift=round(augmentation.shift * self.resolution_ratio),
-            cutout=round(augmentation.cutout * self.resolution_ratio),
-        )
+        augmentation = augmentation.at_scale(self.resolution_ratio)
+        if self.resolution_ratio < 1:  # smaller still, they would show nothing
+            preset = dataclasses.replace(preset, resolutions=())
         if channels is not None and channels.keep_ratios is not None:
             blocks = len(self._architecture(context, task, context.proposals.full, {}).blocks)
             channels = dataclasses.replace(channels, keep_ratios=at_depths(channels.keep_ratios, blocks))

@@ -53,6 +53,30 @@ def test_leader_that_shares_no_middle_ends_nobody():
     assert not contest(0.9).is_lost(SimpleNamespace(events=epochs(0.1, 0.1, 0.1)))
 
 
+@pytest.mark.parametrize(("left_s", "is_held"), [(60.0, True), (-1.0, False), (float("inf"), False)])
+def test_time_that_is_up_or_has_no_limit_decides_nothing(left_s, is_held):
+    stops = []
+    outcome = SimpleNamespace(
+        status="done", unfinished=False, val_accuracy=0.5, epochs=6, epochs_trained=6, estimated=False, error=None,
+        traceback=None,
+    )  # fmt: skip
+
+    def train(index, proposal, deadline, stop):
+        stops.append(stop)
+        return outcome
+
+    trials = SimpleNamespace(
+        ranked=lambda: [0],
+        train=train,
+        directory=lambda index: SimpleNamespace(events=list),
+        settings=SimpleNamespace(preset=SimpleNamespace(epochs=EPOCHS)),
+    )
+    proposals = SimpleNamespace(wants_small=False)
+    context = SimpleNamespace(trials=trials, proposals=proposals, deadline=time.monotonic() + left_s)
+    Full().estimate(1, None, context)
+    assert (stops[0] is not None) == is_held
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("wants_small", "left_s"), [(False, 600), (True, 600), (False, float("inf"))])
 def test_only_a_search_for_accuracy_in_limited_time_ends_candidates(
@@ -81,5 +105,5 @@ def test_only_a_search_for_accuracy_in_limited_time_ends_candidates(
         assert (second.status, second.estimated) == (("cut", True) if ends else ("done", False))
         assert len(histories[1]) == (EPOCHS // 2 if ends else EPOCHS)
         assert trials.ranked()[0] == 0 or not ends
-        assert estimates.are_complete
+        assert estimates.are_complete == (not ends)  # the same call without a limit goes on with it
         assert not (ends and estimates.directory(1).has("last.npz"))
