@@ -48,6 +48,37 @@ def test_a_bench_prints_one_json_document(bench, name):
     assert "Reduced run" in done.stderr
 
 
+@pytest.mark.slow
+def test_a_tool_that_is_compared_leaves_a_file_that_is_measured():
+    command = [sys.executable, RECIPES / "bench_peers.py", "--only", "mnist", "--tools", "resnet8", "--quick", "--json"]
+    if "TFDS_DATA_DIR" not in os.environ:
+        pytest.skip("TFDS_DATA_DIR does not say where data sets are prepared")
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    found = {figure["figure"]: figure["value"] for figure in figures}
+    assert 0 < found["mnist_resnet8_accuracy"] < 1
+    assert 50_000 < found["mnist_resnet8_bytes"] < 200_000
+
+
+def test_files_of_kgrow_are_held_against_the_best_and_the_smallest_of_other_tools(monkeypatch):
+    monkeypatch.syspath_prepend(RECIPES)
+    recipe = runpy.run_path(str(RECIPES / "bench_peers.py"))
+    row, costs = recipe["Row"], dict.fromkeys(recipe["UNITS"], 1.0)
+    peers = [
+        row("resnet8", 0, {**costs, "bytes": 90, "accuracy": 0.9}),
+        row("kerastuner", 0, {**costs, "bytes": 50, "accuracy": 0.8}),
+        row("autokeras", 0, {}, "out of time"),
+    ]
+    found = {each.figure: each for each in recipe["summary"]("data", [row("kgrow", 0, {**costs, "bytes": 30}), *peers])}
+    assert {name: each.met for name, each in found.items() if each.goal} == {
+        "data_kgrow_accuracy": True,
+        "data_kgrow_bytes": False,
+    }
+    assert (found["data_kgrow_accuracy"].goal, found["data_kgrow_bytes"].goal) == (">= 0.9", "<= 25.0")
+    assert found["data_autokeras_failed"].unit == "seed 0: out of time"
+    (failed,) = [each for each in recipe["summary"]("data", [row("kgrow", 0, {}, "killed"), *peers]) if each.goal]
+    assert failed.met is False
+
+
 def test_picture_of_a_search_shows_what_stays_on_the_terminal():
     recipe = runpy.run_path(str(RECIPES / "draw_search.py"))
     output = "\r\x1b[2Kworking\r\x1b[2K\x1b[36mgrew block 1\x1b[0m\r\n\x1b[?25h\x1b[1mTrials\x1b[0m\r\n0000  done\r\n"
