@@ -82,8 +82,8 @@ class Estimates:
         """
         self.proposals[index] = proposal
         known = self._known(index, proposal)
-        if known is not None and self.are_exact and known.status == "cut" and deadline == float("inf"):
-            known = None  # it ended because time was limited then
+        if self.are_exact and (deadline == float("inf") or self.directory(index).has(OUTCOME)):
+            known = None  # what ended because time was limited then; by now it may have been trained to its end
         self.found[index] = known or self._estimated(index, proposal, deadline)
         self._clean()
         return self.found[index]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kgrow.run import Run
@@ -56,6 +56,11 @@ class Estimate:
             error=trial.error,
             traceback=trial.traceback,
         )
+
+
+def accuracies_of(events: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Returns the validation accuracy of the last head after every epoch of a log, in [0, 1]."""
+    return [event["val_accuracy"][-1] for event in events if event["event"] == "epoch"]
 
 
 @dataclasses.dataclass(frozen=True)

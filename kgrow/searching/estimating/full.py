@@ -6,10 +6,9 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from kgrow.lifecycle import Lifecycle
-from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator, accuracies_of
 from kgrow.searching.proposals import Proposal
 
 COMPARED_EPOCHS = 3
@@ -46,13 +45,13 @@ class _Contest:
     """
 
     def __init__(self, context: EstimationContext, leader: int):
-        self._leading = _accuracies(context.trials.directory(leader).events())
+        self._leading = accuracies_of(context.trials.directory(leader).events())
         self._middle = context.trials.settings.preset.epochs // 2
         self.expected: float | None = None
 
     def is_lost(self, life: Lifecycle) -> bool:
         """Returns whether a candidate ends here."""
-        own = _accuracies(life.events)
+        own = accuracies_of(life.events)
         if len(own) != self._middle or len(self._leading) < self._middle:
             return False
         before = _mean(self._leading[: self._middle])
@@ -60,10 +59,6 @@ class _Contest:
             return False
         self.expected = min(1.0, _mean(own) * _mean(self._leading) / max(before, 1e-9))
         return True
-
-
-def _accuracies(events: Sequence[dict[str, Any]]) -> list[float]:
-    return [event["val_accuracy"][-1] for event in events if event["event"] == "epoch"]
 
 
 def _mean(accuracies: Sequence[float]) -> float:

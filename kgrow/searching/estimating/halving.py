@@ -9,7 +9,7 @@ from typing import Any
 
 from kgrow._checks import check_positive_int
 from kgrow.lifecycle import Lifecycle, Preset
-from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
+from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator, accuracies_of
 from kgrow.searching.proposals import Proposal
 
 EVENT = "rung"
@@ -67,7 +67,7 @@ class _RungStopper:
 
     def is_lost(self, life: Lifecycle) -> bool:
         """Logs the objective of a trial at a rung and returns whether the trial should end there."""
-        accuracies = _accuracies(life.events)
+        accuracies = accuracies_of(life.events)
         rung = len(accuracies)
         if rung not in self._rungs:
             return False
@@ -78,7 +78,7 @@ class _RungStopper:
         ranked = sorted([objective, *(_at(rung, history)[-1] for history in rivals)], reverse=True)
         if objective >= ranked[math.ceil(len(ranked) / self._factor) - 1]:
             return False
-        farthest = max(map(_accuracies, rivals), key=len)
+        farthest = max(map(accuracies_of, rivals), key=len)
         gain = farthest[-1] / farthest[rung - 1] if farthest[rung - 1] else 1.0
         self.expected = min(1.0, accuracies[-1] * gain)
         return True
@@ -105,11 +105,6 @@ def rungs(preset: Preset, start: int, factor: int) -> set[int]:
         for level in levels
         if events[-1:] > [start]
     }
-
-
-def _accuracies(events: Sequence[dict[str, Any]]) -> list[float]:
-    """Returns the validation accuracy of the last head after every epoch."""
-    return [event["val_accuracy"][-1] for event in events if event["event"] == "epoch"]
 
 
 def _at(rung: int, events: Sequence[dict[str, Any]]) -> list[float]:

@@ -107,3 +107,8 @@ def test_only_a_search_for_accuracy_in_limited_time_ends_candidates(
         assert trials.ranked()[0] == 0 or not ends
         assert estimates.are_complete == (not ends)  # the same call without a limit goes on with it
         assert not (ends and estimates.directory(1).has("last.npz"))
+        if ends:  # without a limit it is trained to its end, and stays so in any later call
+            for left in (float("inf"), left_s):
+                again = Estimates(Full(), trials, proposals, Observer())
+                assert again.train(1, proposal, time.monotonic() + left).status == "done"
+                assert again.are_complete
