@@ -14,6 +14,7 @@ from typing import Any
 from kgrow._keras import tf
 from kgrow.bayes.curvature import Probe, tiled_probe
 from kgrow.bayes.nodes import Derivatives, Node, pull
+from kgrow.graph.operators._grids import conv2d
 from kgrow.graph.operators._squares import conv_squares, dense_squares
 
 
@@ -67,7 +68,7 @@ class Conv(Node):
         return self.kernel
 
     def _convolve(self, value: Any, kernel: Any) -> Any:
-        return tf.nn.conv2d(value, kernel, self.strides, self.padding)
+        return conv2d(value, kernel, self.strides, self.padding)
 
     def forward(self, *values: Any) -> tuple[Any, Probe | None]:
         """See `Node.forward`."""

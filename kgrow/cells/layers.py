@@ -8,7 +8,7 @@ from typing import Any
 
 from kgrow._keras import keras, tf
 from kgrow.graph.edge import Step
-from kgrow.graph.operators._dilation import differentiable
+from kgrow.graph.operators._grids import differentiable
 from kgrow.graph.operators._initial import he_normal
 from kgrow.network.block_layer import seed_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kgrow.graph.operators._dilation import differentiable, dilated_conv2d
+from kgrow.graph.operators._grids import conv2d, differentiable
 from kgrow.graph.operators._initial import he_normal
 from kgrow.graph.operators._squares import conv_squares
 from kgrow.graph.operators._tensorflow import keras, prunable, tf
@@ -71,15 +71,12 @@ class Conv(Windowed):
             kernel_initializer=he_normal(seed),
             name=name,
         )
-        return prunable(_on_grid(layer, self.dilation) if self._is_on_grid else differentiable(layer))
+        return prunable(differentiable(layer, self.dilation))
 
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
         """See `Operator.compute`."""
         (features,), kernel, padding = inputs, weights["kernel"], self.padding.upper()
-        if self.dilation > 1:
-            out = dilated_conv2d(features, kernel, (self.dilation, self.dilation), padding)
-        else:
-            out = tf.nn.conv2d(features, kernel, self.strides, padding)
+        out = conv2d(features, kernel, self.strides, padding, self.dilation)
         return tf.nn.bias_add(out, weights["bias"]) if "bias" in weights else out
 
     def lowered(self, weights: Weights, shapes: Sequence[Shape]) -> list[Part]:
@@ -91,8 +88,6 @@ class Conv(Windowed):
 
     @property
     def _is_on_grid(self) -> bool:
-        # TensorFlow has no convolution with stride and dilation. Taps as far apart as the stride lie on the grid of the
-        # positions that are read.
         is_step = self.strides == (self.dilation, self.dilation)
         return self.dilation > 1 and is_step and self.padding == "same"
 
@@ -145,13 +140,6 @@ class Conv(Windowed):
             raise ValueError(f"has another dilation in height than in width, {tuple(dilation)}")
         options = plain_options(config, window="kernel_size")
         return cls(**options, filters=config["filters"], dilation=dilation[0], use_bias=config["use_bias"])
-
-
-def _on_grid(layer: keras.layers.Layer, step: int) -> keras.layers.Layer:
-    layer.convolution_op = lambda features, kernel: tf.nn.conv2d(
-        tf.nn.max_pool2d(features, 1, step, "SAME"), kernel, 1, "SAME"
-    )
-    return layer
 
 
 def constant_sums(weights: Weights) -> np.ndarray:
