@@ -128,13 +128,13 @@ def _by_chance(scale: Scale, task: Any, seed: int, num_params: int) -> Found:
 
 
 def _found(find: Callable[[Stack], Genotype], task: Any, scale: Scale, seed: int) -> Found:
-    from kgrow.cells import Stack, cell_network
+    from kgrow.cells import CellNetwork, Stack
 
     started = time.monotonic()
     stack = Stack(task.input_shape, task.num_classes, _scaling(task), scale.cells, scale.filters)
     genotype = find(stack)
     print(json.dumps(genotype.to_json()), file=sys.stderr, flush=True)
-    accuracy = _trained(cell_network(stack, genotype, seed), task, scale, seed)
+    accuracy = _trained(CellNetwork(stack, genotype, seed), task, scale, seed)
     return Found(stack.architecture(genotype), genotype, accuracy, time.monotonic() - started)
 
 

@@ -3,7 +3,7 @@
 from kgrow.cells.drawing import genotype_svg
 from kgrow.cells.epochs import SearchRecord
 from kgrow.cells.gradient_search import GradientSearch, GradientSearchSettings
-from kgrow.cells.network import cell_network
+from kgrow.cells.network import CellNetwork
 from kgrow.cells.proxy import ProxySpace
 from kgrow.cells.proxyless import TreeSpace
 from kgrow.cells.random_cells import random_genotype
@@ -16,6 +16,7 @@ from kgrow.graph.edge import Edge
 from kgrow.graph.genotype import Genotype
 
 __all__ = [
+    "CellNetwork",
     "CellSearch",
     "CellSearchSettings",
     "Edge",
@@ -29,7 +30,6 @@ __all__ = [
     "TreeGenotype",
     "TreeSpace",
     "TreeStack",
-    "cell_network",
     "correct_answers",
     "genotype_svg",
     "random_genotype",

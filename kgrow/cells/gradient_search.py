@@ -11,7 +11,7 @@ import numpy as np
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
 from kgrow.cells.epochs import EpochSearch, SearchRecord
-from kgrow.cells.network import gated_network
+from kgrow.cells.network import CellNetwork
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import CellTrainer, Gating, SGDConfig, mean_loss
 from kgrow.graph.edge import OPERATIONS, Edge
@@ -69,7 +69,7 @@ class GradientSearch(EpochSearch[tuple[Genotype, SearchRecord]]):
         complete = Genotype.complete(num_nodes)
         self.columns = {kind: complete.edges(kind) for kind in KINDS.values()}
         self._repeats = [stack.repeats(kind) for kind in KINDS.values()]
-        self.network = gated_network(stack, complete, seed, self.columns)
+        self.network = CellNetwork(stack, complete, seed, self.columns)
         generator = np.random.default_rng(seed)
         self.alphas = [
             tf.Variable(1e-3 * generator.standard_normal((len(edges) // len(OPERATIONS), len(OPERATIONS))), dtype=float)

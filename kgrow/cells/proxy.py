@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kgrow._keras import keras
 from kgrow.cells.edges import gate_graph
-from kgrow.cells.network import gated_network
+from kgrow.cells.network import CellNetwork
 from kgrow.cells.stack import Stack
 from kgrow.cells.switches import SwitchGroup
 from kgrow.graph.genotype import KINDS, Genotype
+from kgrow.graph.genotype_cell import input_name
 
 
 class ProxySpace:
@@ -45,31 +45,30 @@ class ProxySpace:
         """See `search.Space.config`."""
         return {"stack": dataclasses.asdict(self.stack), "num_nodes": self.num_nodes, "seed": self.seed}
 
-    def network(self, previous: keras.Model | None) -> keras.Model:
+    def network(self, previous: CellNetwork | None) -> CellNetwork:
         """See `search.Space.network`."""
         genotype = self.genotype()
-        network = gated_network(self.stack, genotype, self.seed, self.columns)
+        network = CellNetwork(self.stack, genotype, self.seed, self.columns)
         if previous is not None:
             self._carry_over(previous, network, genotype)
         self._built = genotype
         return network
 
-    def _carry_over(self, previous: keras.Model, network: keras.Model, genotype: Genotype) -> None:
+    def _carry_over(self, previous: CellNetwork, network: CellNetwork, genotype: Genotype) -> None:
         """Copies weights; a layer that reads a cell with fewer nodes has fewer input channels."""
         readers = {"logits": len(self.stack.cells)}
         for cell in self.stack.used_places(genotype):
             for node, number in enumerate(cell.inputs):
-                readers[f"cell_{cell.number}/input_{node}/0"] = number
-        for layer in network.layers:
-            if not layer.weights:
-                continue
-            values = previous.get_layer(layer.name).get_weights()
-            number = readers.get(layer.name, 0)
-            if number:
-                kind = KINDS[self.stack.cells[number - 1]]
-                kept = self._kept_channels(kind, genotype, values[0].shape[-2])
-                values[0] = values[0][..., kept, :]
-            layer.set_weights(values)
+                readers[f"{input_name(f'cell_{cell.number}', node)}/0"] = number
+        before = previous.body.state()
+        state = {name: before[name] for name in network.body.named_variables()}
+        for name, number in readers.items():
+            for weight in (f"{name}/kernel", f"{name}/mask"):
+                if number and weight in state:
+                    kind = KINDS[self.stack.cells[number - 1]]
+                    kept = self._kept_channels(kind, genotype, state[weight].shape[-2])
+                    state[weight] = state[weight][..., kept, :]
+        network.body.load_state(state)
 
     def _kept_channels(self, kind: str, genotype: Genotype, num_channels: int) -> np.ndarray:
         nodes = self._built.nodes(kind)

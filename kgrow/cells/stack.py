@@ -111,8 +111,13 @@ class Stack:
                 used |= {cell.inputs[node] for node in inputs_of(genotype.edges(cell.kind))}
         return tuple(cell for cell in placed if cell.number in used)
 
-    def architecture(self, genotype: Genotype) -> Architecture:
-        """Returns the network of a genotype as one block; its nodes have the layer names of `cell_network`."""
+    def architecture(self, genotype: Genotype, *, is_gated: bool = False) -> Architecture:
+        """Returns the network of a genotype as one block.
+
+        Args:
+            genotype: Edges of the cells.
+            is_gated: See `kgrow.graph.genotype_cell.add_genotype_cell`.
+        """
         builder = Builder(self.input_shape)
         stride, filters = self.stem_stride, 3 * self.filters
         maps = {0: builder.relu("stem/relu", builder.conv_norm("stem/0", IMAGE, filters, 3, (stride, stride)))}
@@ -122,7 +127,9 @@ class Stack:
             node, source = next(iter(inputs.items()))
             height, width = (reduced(side, cell.input_strides[node]) for side in builder.shapes[source][:2])
             name, size = f"cell_{cell.number}", (height, width)
-            maps[cell.number] = add_genotype_cell(builder, name, edges, cell.filters, cell.stride, size, inputs)
+            maps[cell.number] = add_genotype_cell(
+                builder, name, edges, cell.filters, cell.stride, size, inputs, is_gated=is_gated
+            )
         nodes = builder.take()
         builder.add("logits", Dense(self.num_classes), builder.add("pool", GlobalAveragePool(), maps[len(self.cells)]))
         block = Block(nodes, builder.take())

@@ -49,7 +49,7 @@ class Builder:
         taken, self.nodes = tuple(self.nodes), []
         return taken
 
-    def conv_norm(
+    def conv(
         self,
         name: str,
         source: str,
@@ -58,11 +58,26 @@ class Builder:
         strides: tuple[int, int] = (1, 1),
         *,
         dilation: int = 1,
+    ) -> str:
+        """Appends a convolution without a bias."""
+        return self.add(name, Conv((side, side), strides, filters=filters, dilation=dilation), source)
+
+    def norm(self, name: str, source: str) -> str:
+        """Appends the normalization `NAME/norm`."""
+        return self.add(f"{name}/norm", BatchNorm(), source)
+
+    def conv_norm(
+        self,
+        name: str,
+        source: str,
+        filters: int,
+        side: int,
+        strides: tuple[int, int] = (1, 1),
+        *,
         relu: bool = False,
     ) -> str:
         """Appends a convolution without a bias, its normalization and, if requested, ReLU."""
-        self.add(name, Conv((side, side), strides, filters=filters, dilation=dilation), source)
-        last = self.add(f"{name}/norm", BatchNorm(), name)
+        last = self.norm(name, self.conv(name, source, filters, side, strides))
         return self.add(f"{name}/relu", ReLU(), last) if relu else last
 
     def depthwise(self, name: str, source: str, side: int, stride: int) -> str:

@@ -45,6 +45,13 @@ def test_it_computes_what_a_spread_kernel_computes(sides, taps, dilations, paddi
     np.testing.assert_allclose(to_kernel, taken, rtol=1e-3, atol=1e-3)
 
 
+def test_a_dilated_convolution_of_stride_two_is_every_second_position_of_the_whole():
+    draws = np.random.default_rng(0)
+    features, kernel = tf.constant(draws.normal(size=(2, 9, 8, 2))), tf.constant(draws.normal(size=(3, 3, 2, 4)))
+    reduced = conv2d(features, kernel, (2, 2), "SAME", dilation=2)
+    np.testing.assert_allclose(reduced, dilated_conv2d(features, kernel, (2, 2), "SAME")[:, ::2, ::2])
+
+
 def test_a_dilated_layer_can_be_trained_on_every_processor():
     layer = differentiable(keras.layers.Conv2D(4, 3, padding="same", dilation_rate=2, activation="relu"))
     features = tf.random.stateless_normal((2, 9, 9, 3), (0, 0))

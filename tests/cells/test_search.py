@@ -42,7 +42,7 @@ def test_gradients_of_gates_are_those_of_finite_differences(double_precision, ti
     space = ProxySpace(tiny_stack, num_nodes=1)
     network = space.network(None)
     generator = np.random.default_rng(0)
-    head = network.get_layer("logits").kernel
+    head = network.body.named_variables()["logits/kernel"]
     head.assign(generator.normal(size=head.shape))
     for group in space.groups:
         for variable in group.variables:
@@ -112,7 +112,7 @@ def test_a_search_follows_its_seed(searched):
 def test_a_network_without_closed_gates_answers_as_before(tiny_stack):
     space = ProxySpace(tiny_stack, num_nodes=2)
     before = space.network(None)
-    head = before.get_layer("logits").kernel
+    head = before.body.named_variables()["logits/kernel"]
     head.assign(np.random.default_rng(0).normal(size=head.shape))
     for group in space.groups:
         group.gamma = np.where(np.arange(len(group.gamma)) % 3 == 0, 1.0, 0.0)
