@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from _bench import Figure, figure, main
 
-REDUCTIONS = "one seed, two loops of one epoch, 12 800 images (the goals are then out of reach)"
+REDUCTIONS = "one seed, two loops of one epoch, 3 200 images (the goals are then out of reach)"
 NUM_LOOPS, RECOVERY_EPOCHS, RECOVERY_RATE = 10, 100, 0.05
-QUICK_IMAGES = 12_800
+QUICK_IMAGES = 3_200
 DENSE, CONVOLUTION = ("in_neuron", "out_neuron"), ("channel", "filter")
 NAT = 1 / 54_000  # one nat over all training images: a price that takes the prior at its word
 

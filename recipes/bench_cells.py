@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kgrow.searching import SearchSpace
 
 REDUCTIONS = (
-    "640 training and 1000 test images of half the side, two cells of 4 filters, one loop, two epochs, one random "
+    "256 training and 200 test images of half the side, two cells of 4 filters, one loop, two epochs, one random "
     "cell, one seed (the figures then say only that everything runs)"
 )
 
@@ -56,7 +56,7 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
-    640, 1000, 2, "NR", 4, 2, num_loops=1, num_epochs=2, num_searches=1, num_seeds=1, blocks=(1, 1), grown_epochs=3
+    256, 200, 2, "NR", 4, 2, num_loops=1, num_epochs=2, num_searches=1, num_seeds=1, blocks=(1, 1), grown_epochs=3
 )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
 
-REDUCTIONS = "640 training and 1000 test images, three epochs, one seed, keep ratio 0.2 (the figures then mean nothing)"
+REDUCTIONS = "256 training and 200 test images, three epochs, one seed, keep ratio 0.2 (the figures then mean nothing)"
 CRITERIA = ("snip", "fisher", "magnitude", "random")
 COMMAND = "python recipes/bench_criteria.py --only criteria"
 
@@ -41,7 +41,7 @@ class Scale:
     keep_ratios: tuple[float, ...] = (0.5, 0.2, 0.1)
 
 
-FULL, QUICK = Scale(), Scale(640, 1_000, 3, 1, (0.2,))
+FULL, QUICK = Scale(), Scale(256, 200, 3, 1, (0.2,))
 
 
 def criteria(quick: bool) -> Iterator[Figure]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kgrow.graph import Architecture
     from kgrow.task import Task
 
-REDUCTIONS = "640 training and 1000 test images, 4 filters, two loops of one epoch, one epoch of recovery"
+REDUCTIONS = "256 training and 200 test images, 4 filters, two loops of one epoch, one epoch of recovery"
 STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))  # width and stride of the first of two cells
 CONVOLUTION, DENSE = ("shape", "filter"), ("in_neuron", "out_neuron")
 
@@ -48,7 +48,7 @@ class Scale:
 
 FULL = Scale(64, None, None, num_loops=10, epochs_per_loop=10, recovery_epochs=40)
 NARROW = Scale(16, 10_000, None, num_loops=4, epochs_per_loop=4, recovery_epochs=8)
-QUICK = Scale(4, 640, 1_000, num_loops=2, epochs_per_loop=1, recovery_epochs=1)
+QUICK = Scale(4, 256, 200, num_loops=2, epochs_per_loop=1, recovery_epochs=1)
 
 
 def narrow(quick: bool) -> Iterator[Figure]:
