@@ -56,7 +56,8 @@ def search(arguments: Sequence[str], num_images: int | None = None) -> tuple[dic
 
     Args:
         arguments: Its arguments, the data set first.
-        num_images: Number of training images that it sees, drawn at random; None for the whole data set.
+        num_images: Number of training images that it sees, drawn at random, and largest number of test images; None for
+            the whole data set.
 
     Returns:
         Its `result.json`, its wall seconds and the command.
@@ -172,7 +173,7 @@ def _rounded(value: float) -> str:
 
 
 def _search_few(num_images: int, arguments: list[str]) -> int:
-    """Runs `kgrow search` on some of the training images of a data set of TensorFlow Datasets, and its test images."""
+    """Runs `kgrow search` on some training images of a data set and at most as many test images."""
     import numpy as np
 
     from kgrow import cli
@@ -184,8 +185,12 @@ def _search_few(num_images: int, arguments: list[str]) -> int:
     whole = Task.of(options.dataset)
     rows = np.random.default_rng(0).permutation(len(whole.train))[:num_images]
     few = (whole.train.images[rows], whole.train.labels[rows])
-    task = Task.of(few, test_data=(whole.test.images, whole.test.labels), name=f"{options.dataset}-{num_images}")
-    return cli.search_and_print(task, Config.of(given_fields(options)), options)
+    config = Config.of(given_fields(options))
+    how = {name: value for name, value in vars(config.data).items() if value is not None}
+    tested = (whole.test.images[:num_images], whole.test.labels[:num_images])
+    return cli.search_and_print(
+        Task.of(few, test_data=tested, name=f"{options.dataset}-{num_images}", **how), config, options
+    )
 
 
 if __name__ == "__main__":
