@@ -28,6 +28,7 @@ def parser(shows_all: bool = False) -> argparse.ArgumentParser:
     _add_search(commands, shows_all)
     _add_export(commands)
     _add_benchmark(commands)
+    _add_views(commands)
     return top
 
 
@@ -175,6 +176,16 @@ def _add_benchmark(commands: Any) -> None:
     add("path", metavar="FILE|RUN")
     add("--threads", type=int, default=1, metavar="N")
     _add_data(add)
+
+
+def _add_views(commands: Any) -> None:
+    show = commands.add_parser("show", allow_abbrev=False, help="print the final table of a run again")
+    show.add_argument("run", metavar="RUN", help="the run directory of a finished search")
+    runs = commands.add_parser("list", allow_abbrev=False, help="list the runs of a directory")
+    runs.add_argument("directory", metavar="DIR", nargs="?", default="kgrow_runs", help="default: kgrow_runs")
+    devices = commands.add_parser("devices", allow_abbrev=False, help="list the devices that --device knows")
+    for command in (show, runs, devices):
+        command.add_argument("--json", action="store_true", help="print a JSON document instead of the table")
 
 
 def _add_data(add: Callable[..., Any]) -> None:

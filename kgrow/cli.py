@@ -19,6 +19,7 @@ from kgrow._process import own_process
 from kgrow.arguments import given_fields, parser
 from kgrow.config import Config
 from kgrow.config.removed import check_command
+from kgrow.run import RESULT
 from kgrow.task.sources import check_exists
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
@@ -127,6 +128,45 @@ def run_benchmark(options: argparse.Namespace) -> int:
     return DONE
 
 
+def run_show(options: argparse.Namespace) -> int:
+    """`kgrow show`."""
+    from kgrow.recorded import placed, read_result
+    from kgrow.reporting.table import print_summary
+
+    path = Path(check_path(options.run, "RUN"))
+    if not (path / RESULT).is_file():
+        raise FileNotFoundError(
+            f"`RUN` must be the directory of a finished search, but there is no '{path / RESULT}'. `kgrow list` names "
+            "the runs of a directory; `kgrow export` ends an unfinished one with its best network so far."
+        )
+    document = read_result(path)
+    shown = placed(document, path)
+    _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_summary(shown, sys.stdout))
+    return DONE
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """`kgrow list`."""
+    from kgrow.listing import listed
+    from kgrow.reporting.listing import print_runs
+
+    runs = listed(check_path(options.directory, "DIR"))
+    _write(
+        lambda: print(json.dumps(runs, indent=2)) if options.json else print_runs(runs, options.directory, sys.stdout)
+    )
+    return DONE
+
+
+def run_devices(options: argparse.Namespace) -> int:
+    """`kgrow devices`."""
+    from kgrow.reporting.listing import print_devices
+    from kgrow.searching.limits import devices
+
+    known = devices()
+    _write(lambda: print(json.dumps(known, indent=2)) if options.json else print_devices(known, sys.stdout))
+    return DONE
+
+
 def _check_data(options: argparse.Namespace) -> None:
     """Raises an error for missing data before TensorFlow is imported, which is slow."""
     if options.dataset is not None:
@@ -151,6 +191,9 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "search": run_search,
     "export": run_export,
     "benchmark": run_benchmark,
+    "show": run_show,
+    "list": run_list,
+    "devices": run_devices,
 }
 
 

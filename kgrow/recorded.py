@@ -140,6 +140,18 @@ def read_result(directory: Path) -> dict[str, Any]:
     return document
 
 
+def placed(document: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """Returns the content of `result.json` of a run that may have been moved, for its final commands.
+
+    Args:
+        document: Content of `result.json`.
+        directory: Current directory of the run.
+    """
+    best = document["best"]
+    artefacts = [{**artefact, "path": str(directory / MODEL)} for artefact in best["artefacts"]]
+    return {**document, "best": {**best, "artefacts": artefacts}}
+
+
 def _check_together(file: Path, document: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raises ValueError if parts of a result contradict the configuration of the run, or each other."""
     if not _are_same(document["config"], config):

@@ -131,12 +131,10 @@ class Result:
         """Prints the final table."""
         import sys
 
+        from kgrow.recorded import placed
         from kgrow.reporting.table import print_summary
 
-        # Its final commands are for the run's current directory.
-        best = self.document["best"]
-        artefacts = [{**artefact, "path": str(self.directory / MODEL)} for artefact in best["artefacts"]]
-        print_summary({**self.document, "best": {**best, "artefacts": artefacts}}, sys.stdout)
+        print_summary(placed(self.document, self.directory), sys.stdout)
 
 
 @checked({**DATA, "directory": check_path, "dataset": optional(DATA["dataset"])})

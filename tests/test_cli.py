@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 from kgrow import cli
 from kgrow._units import check_seconds
 from kgrow.config.texts import numbers
+from kgrow.reporting.wording import grouped
+from kgrow.searching.limits import devices
 
 
 @pytest.mark.parametrize("text", ["45", "0s", "-5m", "10d", "m", ""])
@@ -182,6 +185,52 @@ def test_run_directory_ends_as_a_bundle_that_classifies_by_itself(finished, tmp_
     assert entry["sha256"] == hashlib.sha256(model).hexdigest()
     listed = {json.loads(line) for line in (finished / "kgrow.files").read_text().splitlines()}
     assert {"model.tflite", "run.py", "labels.txt", "metadata.json"} <= listed
+
+
+def test_runs_are_listed_and_shown_again(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    runs = tmp_path / "runs"
+    shutil.copytree(finished, runs / "0 done")
+    shutil.copytree(finished, runs / "begun")
+    (runs / "begun" / "result.json").unlink()
+    shutil.copytree(finished, runs / "damaged")
+    (runs / "damaged" / "result.json").write_text('{"kgrow_version": 2}')
+    (runs / "photos").mkdir()
+    assert cli.main(["list", str(runs)]) == cli.DONE
+    text = capsys.readouterr().out
+    assert re.search(r"^0 done +done +digits +\d+\.\d\d +[\d ]+ (float32|int8) +\d+$", text, re.MULTILINE)
+    assert re.search(r"^begun +unfinished +digits +- ", text, re.MULTILINE)
+    assert "`kgrow_version` must be" in text
+    assert "photos" not in text
+    assert cli.main(["list", str(runs), "--json"]) == cli.DONE
+    (done, *_) = json.loads(capsys.readouterr().out)
+    assert done["bytes"] == (finished / "model.tflite").stat().st_size
+    assert cli.main(["show", str(runs / "0 done")]) == cli.DONE
+    text = capsys.readouterr().out
+    assert "The best network has test accuracy" in text
+    assert str(runs / "0 done") in text.replace("\n", "")  # the commands are for where it lies now
+    assert cli.main(["show", str(runs / "0 done"), "--json"]) == cli.DONE
+    assert json.loads(capsys.readouterr().out) == json.loads((finished / "result.json").read_text())
+
+
+def test_what_is_no_run_is_neither_shown_nor_listed(tmp_path, capsys):
+    assert cli.main(["show", str(tmp_path)]) == cli.BAD_USAGE
+    assert "`RUN` must be the directory of a finished search" in capsys.readouterr().err
+    assert cli.main(["list", str(tmp_path / "none")]) == cli.BAD_USAGE
+    assert "there is no directory" in capsys.readouterr().err
+    assert cli.main(["list", str(tmp_path)]) == cli.DONE
+    assert "There is no run in" in capsys.readouterr().out
+
+
+def test_devices_are_listed_with_their_sources_without_tensorflow(capsys):
+    code = "import sys; from kgrow import cli; cli.main(['devices']); print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("False")
+    for name, device in devices().items():
+        assert re.search(
+            rf"^{name} +{grouped(device['flash_bytes'])} +{grouped(device['ram_bytes'])}$", done.stdout, re.MULTILINE
+        )
+        assert device["source"] in done.stdout.replace("\n", "")
 
 
 def test_preference_that_does_not_go_with_the_objective_is_bad_usage(tmp_path, capsys):

@@ -36,6 +36,9 @@ QUICK = {
     "search": ["--trials", "1", "--epochs", "2", "--verbose", "0"],
     "export": ["--max-drop", "100"],
     "benchmark": [],
+    "show": [],
+    "list": [],
+    "devices": [],
 }
 TINY = ("path/to/folder", "mnist", "cifar10")
 
