@@ -135,6 +135,7 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
         preset=preset,
         criterion=criterion(training.seed) if isinstance(pruning.criterion, str) else criterion,
         scope=pruning.scope,
+        regrowth=pruning.regrowth,
         augmentation=_chosen_augmentation(training.augmentation, task),
         seed=training.seed,
         channels=channel_pruning(pruning, proposals, training.seed),
@@ -142,6 +143,11 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
         distribution=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
     )
+    if settings.regrowth and settings.channels:
+        raise ValueError(
+            "`pruning.regrowth` must come with connections that are pruned one by one, but here whole channels go. "
+            "Give `keep_ratio`, or a limit on `params`, and no `channel_keep_ratio`."
+        )
     return with_prices(settings, len(task.train))
 
 
@@ -278,6 +284,7 @@ def configuration(task: Task, plan: SearchPlan) -> dict[str, Any]:
         "growth": None if settings.growth is None else described(settings.growth),
         "criterion": described(settings.criterion),
         "scope": settings.scope,
+        "regrowth": settings.regrowth,
         "channels": None if settings.channels is None else _fields(settings.channels),
         "augmentation": dataclasses.asdict(settings.augmentation),
         "class_weights": settings.class_weights,

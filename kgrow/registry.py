@@ -163,6 +163,7 @@ DISTRIBUTIONS = Registry(
 )
 # Names without an object of their own.
 SCOPES = ("layer", "block", "global")
+REGROWTHS = ("gradient", "random")
 STRATEGIES = ("one-shot", "iterative", "bayes")
 PREFERENCES = ("accurate", "small")
 PREDICTED_FORMATS = ("float32", "int8")

@@ -37,6 +37,7 @@ from kgrow.registry import (
     PREDICTED_FORMATS,
     PREFERENCES,
     PRESETS,
+    REGROWTHS,
     SCOPES,
     SPACES,
     STRATEGIES,
@@ -117,6 +118,11 @@ class Pruning:
         names=STRATEGIES,
     )
     scope: str = option("block", "what is ranked together", names=SCOPES)
+    regrowth: str | None = option(
+        None,
+        "what pruned connections come back, in place of weak ones, while the network learns (default: none)",
+        names=REGROWTHS,
+    )
     channel_keep_ratio: float | Sequence[float] | None = option(
         None,
         "kept fraction of the channels, one or one per block (default: searched, or all with a keep_ratio or a limit)",

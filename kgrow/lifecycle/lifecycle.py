@@ -195,6 +195,8 @@ class Lifecycle(EpochLoop):
                 self.network.load_state(weight_map.values(state, self.network.state()))
                 self.trainer.load_momentum(weight_map.slots(slots))
             self.run.write_json("architecture.json", architecture.to_json())
+        with self._scope():
+            self.trainer.mask_momentum()  # it has followed the gradients of pruned weights; what comes back starts anew
         network, masks = self._scored(), self._masks()
         change.remask(network, self._scoring(epoch))
         with self._scope():

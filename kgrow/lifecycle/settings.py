@@ -8,7 +8,7 @@ from typing import Any
 from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.lifecycle.preset import Preset
 from kgrow.pruning import ChannelCriterion, Criterion
-from kgrow.structure import Compaction, ProgressiveResolution, ScheduledPruning, StructurePolicy
+from kgrow.structure import Compaction, ProgressiveResolution, Regrowth, ScheduledPruning, StructurePolicy
 from kgrow.task import Augmentation
 
 
@@ -43,6 +43,8 @@ class Settings:
         scope: Scope of the ranking: `"layer"`, `"block"` or `"global"`.
         augmentation: Augmentation of training images.
         seed: Random seed of initial values, data order, augmentation and criterion.
+        regrowth: What pruned connections come back, until three quarters of the epochs: `"gradient"` or `"random"`, see
+            `Exchange`; None for none.
         channels: Settings of channel pruning, before the connections inside; None for no channel pruning.
         growth: Growth policy; None for the epochs of the preset.
         distribution: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
@@ -54,6 +56,7 @@ class Settings:
     scope: str = "block"
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     seed: int = 0
+    regrowth: str | None = None
     channels: ChannelPruning | None = None
     growth: StructurePolicy | None = None
     distribution: Any = None
@@ -66,7 +69,8 @@ class Settings:
         schedule = self.preset.pruning_schedule()
         pruning = ScheduledPruning(schedule, self.scope, channels)
         resolution = ProgressiveResolution(self.preset.resolutions)
-        return (self.growth or self.preset.growth_policy(), resolution, pruning, Compaction(schedule))
+        regrowth = [] if self.regrowth is None else [Regrowth(self.regrowth)]
+        return (self.growth or self.preset.growth_policy(), resolution, pruning, *regrowth, Compaction(schedule))
 
     @property
     def notes(self) -> tuple[str, ...]:

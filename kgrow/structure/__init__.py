@@ -5,11 +5,13 @@ from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.change import Change, Scoring, WeightMap
 from kgrow.structure.compaction import Compaction
 from kgrow.structure.decisions import Decisions, settled_since
+from kgrow.structure.exchange import Exchange
 from kgrow.structure.fixed_growth import FixedGrowth
 from kgrow.structure.insert import InsertIdentity
 from kgrow.structure.policy import StructurePolicy, StructureState
 from kgrow.structure.progressive_resolution import ProgressiveResolution
 from kgrow.structure.prune import Prune
+from kgrow.structure.regrowth import Regrowth
 from kgrow.structure.resize_images import ResizeImages
 from kgrow.structure.revive import Revive
 from kgrow.structure.scheduled_pruning import ScheduledPruning
@@ -21,10 +23,12 @@ __all__ = [
     "Change",
     "Compaction",
     "Decisions",
+    "Exchange",
     "FixedGrowth",
     "InsertIdentity",
     "ProgressiveResolution",
     "Prune",
+    "Regrowth",
     "RemoveChannels",
     "ResizeImages",
     "Revive",

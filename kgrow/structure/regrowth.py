@@ -1,0 +1,52 @@
+"""`Regrowth`: exchanges connections after they were pruned."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from kgrow._checks import check_name
+from kgrow.registry import REGROWTHS
+from kgrow.structure.exchange import Exchange
+from kgrow.structure.policy import StructurePolicy, StructureState
+
+
+@dataclasses.dataclass(frozen=True)
+class Regrowth(StructurePolicy):
+    """Exchanges connections before each epoch, from the first pruning event on.
+
+    The exchanged fraction falls on a cosine to zero. With a schedule of several events this is gradual pruning with
+    regrowth after each (Liu et al., "Sparse Training via Boosting Pruning Plasticity with Neuroregeneration", NeurIPS
+    2021, https://arxiv.org/abs/2106.10404).
+
+    Args:
+        grown_by: What comes back; see `Exchange`.
+        fraction: Fraction of the connections that would be exchanged at the start of the training, in (0, 1).
+        until: Fraction of the epochs after which nothing is exchanged any more, in (0, 1).
+
+    References:
+        See `Exchange`. The fractions are those of RigL, which exchanges every 100 steps.
+    """
+
+    grown_by: str = "gradient"
+    fraction: float = 0.3
+    until: float = 0.75
+
+    def __post_init__(self) -> None:
+        check_name(REGROWTHS, self.grown_by, "grown_by")
+        for name in ("fraction", "until"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be in (0, 1), but got {getattr(self, name)!r}.")
+
+    def propose(self, state: StructureState) -> Exchange | None:
+        """See `StructurePolicy.propose`."""
+        if self.is_settled(state) or not any(event["event"] == "pruned" for event in state.changes):
+            return None
+        progress = state.epoch / (self.until * state.num_epochs)
+        fraction = self.fraction * (1 + math.cos(math.pi * progress)) / 2
+        change = Exchange(fraction, self.grown_by, state.epoch)
+        return None if state.has_made(change) else change
+
+    def is_settled(self, state: StructureState) -> bool:
+        """See `StructurePolicy.is_settled`."""
+        return state.epoch >= self.until * state.num_epochs
