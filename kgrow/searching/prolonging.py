@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 
 from kgrow.graph import Architecture
@@ -74,9 +75,10 @@ def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
 
 
 def _epochs_within(trials: Trials, index: int, seconds: float) -> int:
-    """Returns how many epochs fit, at the pace of the last ones of a trial; the slowest one was traced too."""
+    """Returns how many epochs fit, at the usual pace of the last third of a trial; the slowest one was traced too."""
     taken = [event["seconds"] for event in trials.directory(index).events() if event["event"] == "epoch"]
-    pace = max(sum(taken[-3:]) / len(taken[-3:]), 1e-3)
+    # The median: other work on the machine during a few epochs must not cost the time that is left.
+    pace = max(statistics.median(taken[-max(3, len(taken) // 3) :]), 1e-3)
     whole = max(0, int((PLANNED_SHARE * seconds - max(taken)) / pace))
     schedule, network = trials.outcomes[index].epochs, Snapshot.load(trials.directory(index), BEST).architecture
     shorter = int(whole / _mean_cost(trials.settings.preset, network))

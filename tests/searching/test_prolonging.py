@@ -13,7 +13,7 @@ from kgrow.searching.estimating import Full
 from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.footprint import Footprint
 from kgrow.searching.objective import chosen_objective
-from kgrow.searching.prolonging import FOLDER, MOST_SCHEDULES, PLAN, _mean_cost, _settings, prolonged
+from kgrow.searching.prolonging import FOLDER, MOST_SCHEDULES, PLAN, _epochs_within, _mean_cost, _settings, prolonged
 from kgrow.searching.proposals import Proposal
 from kgrow.searching.space import Candidate
 from kgrow.searching.trial import Trial
@@ -184,3 +184,15 @@ def test_search_that_leaves_a_candidate_out_is_not_complete(trials, tiny_archite
     assert estimates.are_complete
     assert not estimates.fits(1, proposal(tiny_architecture, (0.5, 0.2)), time.monotonic())
     assert not estimates.are_complete
+
+
+def test_other_work_during_the_last_epochs_does_not_cost_the_time_that_is_left(trials, monkeypatch):
+    def epochs_of(seconds):
+        events = [{"event": "epoch", "seconds": each} for each in seconds]
+        monkeypatch.setattr(type(trials.directory(0)), "events", lambda run: events)
+        return _epochs_within(trials, 0, 200.0)
+
+    usual = epochs_of([20.0] + 11 * [10.0])
+    assert usual == 16  # 0.92 of 200 s, less the slowest epoch, by 10
+    assert epochs_of([20.0] + 10 * [10.0] + [20.0]) == usual
+    assert epochs_of([20.0] + 3 * [10.0] + 8 * [20.0]) == 8
