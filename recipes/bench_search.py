@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import kgrow
 
 REDUCTIONS = (
-    "two or three trials of digits, one of MNIST in two epochs, CIFAR-10 with 512 images (goals are out of reach)"
+    "two or three trials of digits, one of MNIST in two epochs, CIFAR-10 with 256 images (goals are out of reach)"
 )
 RESAMPLES, CONFIDENCE = 10_000, 95
 FIRST_TRIAL = "trials/0000"
@@ -96,7 +96,7 @@ def cifar10(quick: bool) -> Iterator[Figure]:
     its first trial is that ratio, so it pays for the others with time alone, and nothing is trained for the comparison
     unless the first trial was the worst. Differences are paired by level and seed.
     """
-    plan = Comparison((0.1,), seeds=2, trials=2, epochs=2, images=512) if quick else Comparison()
+    plan = Comparison((0.1,), seeds=1, trials=2, epochs=2, images=256) if quick else Comparison()
     command = "python recipes/bench_search.py --only cifar10"
     differences = []
     for level in plan.levels:
@@ -127,7 +127,7 @@ def _pair(plan: Comparison, level: float, seed: int) -> tuple[float, float]:
 
     allowed = int(level * SPACES["compact"].build((32, 32, 3), 10).kernel_params())
     with tempfile.TemporaryDirectory() as folder:
-        searched = _searched(plan, allowed, seed, folder, trials=plan.trials, oracle="bayesian")
+        searched = _searched(plan, allowed, seed, folder, trials=plan.trials, tuning="bayesian")
         uniform = _first_trial(searched)
     if uniform is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -166,7 +166,7 @@ def _first_trial(result: kgrow.Result) -> float | None:
 
 
 def _cifar10(num_images: int, seed: int) -> Any:
-    """Returns CIFAR-10 with as many training images of each class; the other splits are whole."""
+    """Returns CIFAR-10 with as many training images of each class, and at most as many images in each other split."""
     from kgrow.task import Task
 
     task = Task.of("cifar10")
@@ -175,8 +175,8 @@ def _cifar10(num_images: int, seed: int) -> Any:
     rows = np.concatenate([order[labels == label][: num_images // task.num_classes] for label in range(10)])
     return Task.of(
         (np.asarray(task.train.images)[rows], task.train.labels[rows]),
-        validation_data=(task.validation.images, task.validation.labels),
-        test_data=(task.test.images, task.test.labels),
+        validation_data=(task.validation.images[:num_images], task.validation.labels[:num_images]),
+        test_data=(task.test.images[:num_images], task.test.labels[:num_images]),
         name=f"cifar10-{num_images}",
     )
 
