@@ -7,7 +7,6 @@ import dataclasses
 from kgrow._checks import lookup
 
 NUM_INPUTS = 2
-CONVOLUTIONS = ("conv", "depthwise")
 
 
 @dataclasses.dataclass(frozen=True)
