@@ -33,12 +33,13 @@ def listed(directory: str | os.PathLike[str]) -> list[dict[str, Any]]:
         raise FileNotFoundError(f"`directory` must hold runs, but there is no directory '{path}'.")
     found = []
     for folder in sorted(path.iterdir()):
-        if (folder / RESULT).is_file() or is_unfinished(folder):
-            try:
-                described = _finished(folder) if (folder / RESULT).is_file() else _unfinished(folder)
-            except (ValueError, OSError) as error:
-                described = {"state": "unreadable", "error": str(error)}
-            found.append({"name": folder.name, **described})
+        try:
+            if (folder / RESULT).is_file():
+                found.append({"name": folder.name, **_finished(folder)})
+            elif is_unfinished(folder):
+                found.append({"name": folder.name, **_unfinished(folder)})
+        except (ValueError, OSError) as error:
+            found.append({"name": folder.name, "state": "unreadable", "error": str(error)})
     return found
 
 

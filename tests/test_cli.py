@@ -127,7 +127,7 @@ def test_time_that_is_too_short_is_refused_and_another_ends_in_a_file(tmp_path, 
     assert not (run / "result.json").exists()
     assert cli.main([*command, "40s"]) == cli.DONE
     document = json.loads((run / "result.json").read_text())
-    assert document["best"]["epochs_trained"] > 0  # all of them, unless the machine has become slower meanwhile
+    assert document["best"]["epochs_trained"] >= document["epochs"]
     assert (run / "model.tflite").stat().st_size == document["best"]["artefacts"][0]["bytes"]
 
 

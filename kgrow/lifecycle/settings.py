@@ -69,7 +69,7 @@ class Settings:
         schedule = self.preset.pruning_schedule()
         pruning = ScheduledPruning(schedule, self.scope, channels)
         resolution = ProgressiveResolution(self.preset.resolutions)
-        regrowth = [] if self.regrowth is None else [Regrowth(self.regrowth)]
+        regrowth = [] if self.regrowth is None else [Regrowth(self.regrowth, seed=self.seed)]
         return (self.growth or self.preset.growth_policy(), resolution, pruning, *regrowth, Compaction(schedule))
 
     @property

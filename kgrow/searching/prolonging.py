@@ -108,7 +108,7 @@ def _settings(settings: Settings, epochs: int) -> Settings:
         prune_epochs=(),
         resolutions=settings.preset.stretched(epochs).resolutions if has_room else (),
     )
-    return dataclasses.replace(settings, preset=preset, channels=None, growth=None)
+    return dataclasses.replace(settings, preset=preset, channels=None, growth=None, regrowth=None)
 
 
 def _better(trials: Trials, trial: Trial, life: Lifecycle) -> Trial:

@@ -23,6 +23,7 @@ class Regrowth(StructurePolicy):
         grown_by: What comes back; see `Exchange`.
         fraction: Fraction of the connections that would be exchanged at the start of the training, in (0, 1).
         until: Fraction of the epochs after which nothing is exchanged any more, in (0, 1).
+        seed: Random seed of what is drawn.
 
     References:
         See `Exchange`. The fractions are those of RigL, which exchanges every 100 steps.
@@ -31,6 +32,7 @@ class Regrowth(StructurePolicy):
     grown_by: str = "gradient"
     fraction: float = 0.3
     until: float = 0.75
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_name(REGROWTHS, self.grown_by, "grown_by")
@@ -44,7 +46,7 @@ class Regrowth(StructurePolicy):
             return None
         progress = state.epoch / (self.until * state.num_epochs)
         fraction = self.fraction * (1 + math.cos(math.pi * progress)) / 2
-        change = Exchange(fraction, self.grown_by, state.epoch)
+        change = Exchange(fraction, self.grown_by, self.seed * state.num_epochs + state.epoch)
         return None if state.has_made(change) else change
 
     def is_settled(self, state: StructureState) -> bool:

@@ -9,6 +9,8 @@ from kgrow._keras import tf
 from kgrow.cells import CellNetwork, correct_answers, train_cells
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import SGDConfig
+from kgrow.exporting.export import export
+from kgrow.exporting.options import ExportOptions
 from kgrow.graph import IMAGE
 from kgrow.graph.edge import OPERATIONS, Edge
 from kgrow.graph.genotype import Genotype
@@ -81,3 +83,19 @@ def test_a_network_of_cells_learns(small_stack, varied_genotype, tiny_task):
     losses = train_cells(network, tiny_task, num_epochs=8, seed=0, sgd=SGDConfig(batch_size=8))
     assert losses[-1] < 0.5 * losses[0]
     assert correct_answers(network, tiny_task.test).mean() >= 0.9
+
+
+@pytest.mark.slow
+def test_a_network_of_cells_becomes_a_file_that_costs_no_more_than_expected(
+    small_stack, varied_genotype, architecture, tiny_task, tmp_path
+):
+    network = CellNetwork(small_stack, varied_genotype)
+    train_cells(network, tiny_task, num_epochs=20, seed=0, sgd=SGDConfig(batch_size=8))
+    artefact = export(
+        network.body, tiny_task, tmp_path / "model.tflite", ExportOptions(quantization="int8", max_drop=0.05)
+    )
+    assert artefact.test_accuracy >= 0.9
+    expected = costs(architecture, "int8")
+    # ReLUs that the converter makes part of a convolution count as operations.
+    assert 0.75 < artefact.bytes / expected.flash_bytes <= 1.0
+    assert 0.7 < artefact.ram_bytes / expected.ram_bytes <= 1.0

@@ -196,3 +196,7 @@ def test_other_work_during_the_last_epochs_does_not_cost_the_time_that_is_left(t
     assert usual == 16  # 0.92 of 200 s, less the slowest epoch, by 10
     assert epochs_of([20.0] + 10 * [10.0] + [20.0]) == usual
     assert epochs_of([20.0] + 3 * [10.0] + 8 * [20.0]) == 8
+
+
+def test_connections_stay_as_they_are_though_they_came_back_before(tiny_settings):
+    assert _settings(dataclasses.replace(tiny_settings, regrowth="gradient"), 8).regrowth is None

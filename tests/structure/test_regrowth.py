@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kgrow.lifecycle import Lifecycle
 from kgrow.run import Run
-from kgrow.structure import Exchange, Regrowth, Scoring
+from kgrow.structure import Decisions, Exchange, Regrowth, Scoring
 from kgrow.structure.exchange import exchanged
 from kgrow.testing import PolicyContract, samples
 from kgrow.training import Observer
@@ -136,3 +136,15 @@ def test_whole_channels_do_not_come_back(tmp_path):
             (images, labels), config={"pruning": {"regrowth": "gradient"}}, trials=1, epochs=6, directory=tmp_path
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_draws_differ_between_epochs_and_seeds(tiny_architecture):
+    pruned = {"event": "pruned", "epoch": 1, "change": {}}
+    draws = {
+        Regrowth("random", seed=seed)
+        .propose(Decisions((), tiny_architecture, (0.4, 0.4), 6).state(epoch, tiny_architecture, (pruned,)))
+        .draw
+        for seed in range(3)
+        for epoch in range(2, 5)
+    }
+    assert len(draws) == 9
