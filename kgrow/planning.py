@@ -82,7 +82,7 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         height, width, _ = task.input_shape
         note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
     proposals = propose(task)
-    depth = max(depth for depth, _, _ in proposals.variants)
+    depth = max(depth for depth, _ in proposals.variants)
     preset.check_num_blocks(depth, grows=_chosen_growth(config) is None)
     plan = SearchPlan(
         proposals=proposals,
@@ -272,6 +272,7 @@ def configuration(task: Task, plan: SearchPlan) -> dict[str, Any]:
         "architecture": proposals.full.to_json(),
         "initial": digest_of(started_by(proposals.space, proposals.full)),
         "variants": [list(variant) for variant in proposals.variants],
+        "choices": {name: list(values) for name, values in proposals.choices.items()},
         "keep_ratios": proposals.keep_ratios,
         "limits": dataclasses.asdict(proposals.limits),
         "quantization": proposals.quantization,

@@ -44,6 +44,7 @@ SPACES = Registry(
     "kgrow.searching.space:SearchSpace",
     {
         "compact": "kgrow.searching.compact:Compact",
+        "flexible": "kgrow.searching.flexible:Flexible",
         "cascade": "kgrow.searching.cascade:Cascade",
         "large": "kgrow.searching.large:Large",
         "cells": "kgrow.searching.cells:Cells",

@@ -181,6 +181,36 @@ def _cifar10(num_images: int, seed: int) -> Any:
     )
 
 
+def space(quick: bool) -> Iterator[Figure]:
+    """Whether a wider space earns what its search costs: as many trials of `flexible` and of `compact`, paired."""
+    command, seeds = "python recipes/bench_search.py --only space", range(1 if quick else 3)
+    gains = []
+    for seed in seeds:
+        found = {name: _in_space(name, seed, quick) for name in ("flexible", "compact")}
+        print(f"seed {seed}: {found}", file=sys.stderr, flush=True)
+        gains.append(found["flexible"] - found["compact"])
+    unit = f"of the test accuracy, mean of {len(gains)} seeds, {min(gains):+.4f} to {max(gains):+.4f}"
+    yield figure("space_gain", statistics.mean(gains), unit, ">= 0", command)
+
+
+def _in_space(name: str, seed: int, quick: bool) -> float:
+    """Returns the test accuracy of the best network of a space for a small microcontroller."""
+    import kgrow
+
+    with tempfile.TemporaryDirectory() as folder:
+        result = kgrow.search(
+            _cifar10(200 if quick else 10_000, 0),
+            space=name,
+            limits={"flash_bytes": "40KB", "ram_bytes": "16KB"},
+            trials=2 if quick else 12,
+            epochs=2 if quick else 16,
+            seed=seed,
+            directory=folder,
+            verbose=2,
+        )
+        return result.test_accuracy
+
+
 def estimators(quick: bool) -> Iterator[Figure]:
     """How far the order in which an estimator puts ten networks of several sizes agrees with that of full training.
 
@@ -236,15 +266,16 @@ def candidates(quick: bool) -> Iterator[Figure]:
 
 
 def _drawn(count: int) -> list[tuple[Any, tuple[float, ...]]]:
-    """Draws architectures of every width, depth and kind of links, and ratios."""
+    """Draws architectures of every width and depth, with up to one other choice, and ratios."""
     from kgrow.searching import SPACES
+    from kgrow.searching.space import deviations
 
     generator = random.Random(0)
     built = [
-        SPACES[space].build((32, 32, 3), 10, width=width, links=links)
-        for space in ("compact", "seed")
+        SPACES[space].build((32, 32, 3), 10, width=width, **choices)
+        for space in ("flexible", "seed")
         for width in SPACES[space].widths
-        for links in SPACES[space].links
+        for choices in deviations(SPACES[space].choices((32, 32, 3)))
     ]
     shortened = [
         dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
@@ -264,4 +295,4 @@ MEASURES = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__.partition("\n")[0], MEASURES, REDUCTIONS, lengthy={"estimators": estimators}))
+    sys.exit(main(__doc__.partition("\n")[0], MEASURES, REDUCTIONS, lengthy={"estimators": estimators, "space": space}))

@@ -51,7 +51,7 @@ def tiny_space(tiny_architecture):
     from kgrow.searching import SearchSpace
 
     class Tiny(SearchSpace):
-        def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
+        def build(self, input_shape, num_classes, scaling=None, *, width=1.0, **choices):
             return tiny_architecture
 
     return Tiny()

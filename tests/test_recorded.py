@@ -20,7 +20,7 @@ WRONG = (None, True, 3, 2.5, "text", [], {}, [[]], {"a": {"b": None}}, [None], 1
 class Small(SearchSpace):
     """Of one architecture that is trained in a second."""
 
-    def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
+    def build(self, input_shape, num_classes, scaling=None, *, width=1.0, **choices):
         blocks = CellBlock((Cell("conv", 8, stride=2),), Head(4)), CellBlock((Cell("conv", 8, inputs=(0,)),), Head(4))
         return of_cells(input_shape, num_classes, scaling, blocks)
 

@@ -75,12 +75,12 @@ class Raising(Criterion):
 
 
 class Elsewhere(SearchSpace):
-    def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
+    def build(self, input_shape, num_classes, scaling=None, *, width=1.0, **choices):
         return SPACES["compact"].build(input_shape, num_classes + 1, scaling)
 
 
 class Nowhere(SearchSpace):
-    def build(self, input_shape, num_classes, scaling=None, *, width=1.0, links=None):
+    def build(self, input_shape, num_classes, scaling=None, *, width=1.0, **choices):
         return None
 
 

@@ -17,7 +17,7 @@ from kgrow.graph.operators import Add, Concat, Conv
 from kgrow.graph.operators.operator import reduced
 from kgrow.graph.scaling import Scaling
 
-CELL_KINDS = ("conv", "residual", "graph")
+CELL_KINDS = ("conv", "residual", "inverted", "graph")
 JOINS = ("none", "add", "concat")
 SHORTCUTS = ("identity", "projection", "none")
 
@@ -37,25 +37,29 @@ def _check_counts(**counts: int) -> None:
 class Cell:
     """The repeated unit of a block; it reads feature maps and makes one.
 
-    A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. A `graph` cell
-    is that of a genotype: each input after Conv-BN is a node, each further node the sum of its edges, and the output is
-    the concatenation of these further nodes, then ReLU. Feature maps are numbered over the whole network: map `j` is
-    the output of the `j`-th cell, the stem being cell 0. No feature map has negative values.
+    A `conv` cell is Conv-BN-ReLU. A `residual` cell is Conv-BN-ReLU-Conv-BN plus a shortcut, then ReLU. An `inverted`
+    cell widens its input by a 1x1 convolution, convolves each channel alone, and narrows it again without ReLU, plus
+    its input if that has the same shape (Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+    CVPR 2018, Table 1 and Figure 4). A `graph` cell is that of a genotype: each input after Conv-BN is a node, each
+    further node the sum of its edges, and the output is the concatenation of these further nodes, then ReLU. Feature
+    maps are numbered over the whole network: map `j` is the output of the `j`-th cell, the stem being cell 0. Only maps
+    of inverted cells have negative values.
 
     Args:
-        kind: Kind of cell: `"conv"`, `"residual"` or `"graph"`.
+        kind: Kind of cell: `"conv"`, `"residual"`, `"inverted"` or `"graph"`.
         filters: Number of output channels.
         inputs: Numbers of the feature maps read, the newest last; empty for the image. In a graph cell the last one is
             node 0, and the other, if there is one, node 1.
-        hidden_filters: Number of channels between the two convolutions of a residual cell, or of each node of a graph
-            cell; 0 for a conv cell.
+        hidden_filters: Number of channels between the two convolutions of a residual cell, of the depthwise convolution
+            of an inverted cell, or of each node of a graph cell; 0 for a conv cell.
         kernel_size: Side of the square kernels, odd; edges have their own.
-        stride: Down-sampling factor of the first convolution. In a graph cell, stride of the edges that read an input,
-            1 or 2.
+        stride: Down-sampling factor of the first convolution, in an inverted cell of the depthwise one. In a graph
+            cell, stride of the edges that read an input, 1 or 2.
         join: Combination of several inputs: `"concat"`, `"add"` (every earlier map through its own 1x1 convolution to
             the newest one's channels), or `"none"` for a single input. Maps of a higher resolution are average-pooled.
             A graph cell does not join: the 1x1 convolutions on its inputs have strides.
         shortcut: `"identity"`, `"projection"` (1x1 convolution and BN) or `"none"`; for a stride it is average-pooled.
+            An inverted cell has `"identity"` without a stride, or `"none"`.
         edges: Edges of a graph cell, in any order; several may join two nodes.
         input_stride: Stride of the 1x1 convolution on the only input of a graph cell.
     """
@@ -84,6 +88,8 @@ class Cell:
             raise ValueError("`hidden_filters` and `shortcut` do not belong to a conv cell.")
         if self.kind != "conv":
             _check_counts(hidden_filters=self.hidden_filters)
+        if self.kind == "inverted" and self.shortcut != "none" and (self.shortcut, self.stride) != ("identity", 1):
+            raise ValueError(f"`shortcut` of an inverted cell is its unchanged input or 'none', but got {self}.")
         if self.kind == "graph":
             self._check_edges()
         elif self.edges or self.input_stride > 1:
@@ -204,9 +210,31 @@ def _add_cell(builder: Builder, name: str, cell: Cell, maps: Sequence[str]) -> s
     strides = (cell.stride, cell.stride)
     if cell.kind == "conv":
         return builder.conv_norm(f"{name}/first", source, cell.filters, cell.kernel_size, strides, relu=True)
+    if cell.kind == "inverted":
+        return _add_inverted(builder, name, cell, source)
     first = builder.conv_norm(f"{name}/first", source, cell.hidden_filters, cell.kernel_size, strides, relu=True)
     second = builder.conv_norm(f"{name}/second", first, cell.filters, cell.kernel_size, relu=cell.shortcut == "none")
     return second if cell.shortcut == "none" else _with_shortcut(builder, name, cell, source, second)
+
+
+def _add_inverted(builder: Builder, name: str, cell: Cell, source: str) -> str:
+    wide = builder.conv_norm(f"{name}/first", source, cell.hidden_filters, 1, relu=True)
+    inner = builder.depthwise(f"{name}/depthwise", wide, cell.kernel_size, cell.stride)
+    inner = builder.relu(f"{name}/depthwise/relu", builder.norm(f"{name}/depthwise", inner))
+    narrow = builder.conv_norm(f"{name}/second", inner, cell.filters, 1)
+    if cell.shortcut == "none":
+        return narrow
+    _check_identity(builder, cell, source)
+    return builder.add(f"{name}/sum", Add(), narrow, source)
+
+
+def _check_identity(builder: Builder, cell: Cell, source: str) -> None:
+    if builder.shapes[source][2] != cell.filters:
+        other = "none" if cell.kind == "inverted" else "projection"
+        raise ValueError(
+            f"`shortcut` must be {other!r}, not 'identity': it joins {builder.shapes[source][2]} channels to "
+            f"{cell.filters}."
+        )
 
 
 def _with_shortcut(builder: Builder, name: str, cell: Cell, source: str, branch: str) -> str:
@@ -215,11 +243,8 @@ def _with_shortcut(builder: Builder, name: str, cell: Cell, source: str, branch:
         source = builder.pool(f"{name}/shortcut_pool", "average", source, strides, strides)
     if cell.shortcut == "projection":
         source = builder.conv_norm(f"{name}/projection", source, cell.filters, 1)
-    elif builder.shapes[source][2] != cell.filters:
-        raise ValueError(
-            f"`shortcut` must be 'projection', not 'identity': it joins {builder.shapes[source][2]} channels to "
-            f"{cell.filters}."
-        )
+    else:
+        _check_identity(builder, cell, source)
     return builder.relu(f"{name}/relu", builder.add(f"{name}/sum", Add(), branch, source))
 
 

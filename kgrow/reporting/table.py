@@ -161,10 +161,10 @@ def _status(trial: Document) -> str:
 
 
 def _network(trial: Document) -> str:
-    """Returns the blocks and the factor on their filters, such as "4 x 0.5"."""
+    """Returns the blocks and the factor on their filters, such as "4 x 0.5", and what was chosen by a name."""
     values = trial["values"]
-    links = f" {values['links']}" if values["links"] != "none" else ""
-    return f"{values['depth']} x {values['width']:g}{links}"
+    named = "".join(f" {value}" for name, value in values.items() if isinstance(value, str) and value != "none")
+    return f"{values['depth']} x {values['width']:g}{named}"
 
 
 def _heads(best: Document) -> Iterator[RenderableType]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from kgrow.graph import Architecture, Cell, Scaling, of_cells
 from kgrow.graph.edge import inputs_of, nodes_of, reading_newest
@@ -73,7 +74,7 @@ class Cells(SearchSpace):
         scaling: Scaling | None = None,
         *,
         width: float = 1.0,
-        links: str | None = None,
+        **choices: Any,
     ) -> Architecture:
         """See `SearchSpace.build`."""
         side, filters = max(input_shape[:2]), scaled_filters(self.filters, width)

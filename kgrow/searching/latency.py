@@ -46,7 +46,7 @@ def _num_too_slow(proposals: Proposals, measure: Measure, observer: Observer) ->
 
     def is_quick(index: int) -> bool:
         found[index] = measure(architectures[index])
-        depth, width, _ = names[index]
+        depth, width = names[index]
         observer.note(f"before any training, {depth} blocks of width {width:g} take {found[index]:.3g} ms per image")
         return found[index] <= SHARE * limit
 

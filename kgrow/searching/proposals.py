@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from kgrow._checks import check_keep_ratios
 from kgrow.graph import Architecture, Scaling
-from kgrow.searching.footprint import Costs, Footprint, costs
-from kgrow.searching.limits import LimitError, Limits
-from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built_by, started_by
+from kgrow.searching.fit import Fit, Variant
+from kgrow.searching.footprint import Costs, Footprint
+from kgrow.searching.limits import Limits
+from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built_by, deviations, started_by
 
 # Ranges of searched keep ratios. Under a limit on connections they reach up to 1, because the limit lowers them all; a
 # block below a fifth of the others' ratio is too small, which a small validation split does not always show. Without it
@@ -25,9 +25,7 @@ LIMITED_RATIOS = {"min_value": 3 / 16, "max_value": 1.0, "step": 1 / 16, "defaul
 CHANNEL_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 4, "step": 1 / 32, "default": 1 / 8}
 # A network is not tried if another one that fits has more connections and computes more, by this factor each.
 LARGER = 1 / 0.7
-PRECISION = 10_000  # ratios lowered to the limits are multiples of 1 / PRECISION
-
-Variant = tuple[int, float, str]
+Variants = dict[Variant, tuple[Architecture, Costs]]
 
 
 class Images(Protocol):
@@ -76,9 +74,11 @@ class Proposal:
 class Proposals:
     """The candidates of a space that fit on a device.
 
-    Keep ratios are searched if connections are limited or nothing is; depth, width and links if a limit concerns the
-    architecture or the objective counts energy. Only networks that fit are offered, and keep ratios are lowered by a
-    common factor until they fit, before anything is trained.
+    Keep ratios are searched if connections are limited or nothing is; depth, width and the choices of the space if a
+    limit concerns the architecture or the objective counts energy. Only networks that fit are offered, and keep ratios
+    are lowered by a common factor until they fit, before anything is trained. Where a choice deviates from the first
+    one that fits, the width is the largest that fits with it; no network computes more than the largest of `variants`,
+    by which a training's time is planned.
 
     Args:
         space: Search space.
@@ -89,6 +89,11 @@ class Proposals:
         quantization: Format of the file to which the limits apply.
         counts_energy: Whether the objective counts energy; see `Objective`.
         wants_small: Whether small networks are worth trying where large ones fit.
+
+    Attributes:
+        choices: What is searched apart from depth, width and keep ratios; see `SearchSpace.choices`.
+        chosen: First value of each choice, or the nearest ones with which a network fits.
+        variants: Networks that fit with these choices, by depth and width, the dearest first.
 
     Raises:
         LimitError: If no candidate fits; the message names the nearest point and the limits that it breaks.
@@ -108,35 +113,34 @@ class Proposals:
     ):
         self.space, self.limits, self.wants_small = space, limits, wants_small or counts_energy
         self.scope, self.quantization, self.input_dtype = scope, quantization, str(task.dtype)
-        scaling = Scaling(task.pixel_mean, task.pixel_std)
-        built = {
-            (width, links): built_by(
-                space, task.input_shape, task.num_classes, scaling=scaling, width=width, links=links
-            )
-            for width, links in itertools.product(space.widths, space.links)
-        }
-        self.full = built[space.widths[0], space.links[0]]
-        blocks = len(self.full.blocks)
-        self.keep_ratios = None if keep_ratio is None else check_keep_ratios(keep_ratio, blocks)
-        offered = dict(_shortened(built))
-        if not (limits.concern_the_architecture or counts_energy):
-            offered = {variant: architecture for variant, architecture in offered.items() if architecture == self.full}
-        fitting = {
-            variant: (architecture, costs(architecture, quantization, self.input_dtype))
-            for variant, architecture in offered.items()
-            if not limits.exceeded(self._least(architecture))
-        }
-        distinct = {architecture: (variant, known) for variant, (architecture, known) in reversed(fitting.items())}
-        ordered = sorted(distinct.items(), key=lambda item: -item[1][1].macs)
-        self.variants = {variant: (architecture, known) for architecture, (variant, known) in ordered}
+        self._read = task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std)
+        every = space.choices(task.input_shape)
+        self.full = self._built(space.widths[0], next(deviations(every)))
+        self.keep_ratios = None if keep_ratio is None else check_keep_ratios(keep_ratio, len(self.full.blocks))
+        self._fit = Fit(limits, self.keep_ratios, scope, quantization, self.input_dtype)
+        self._is_whole = not (limits.concern_the_architecture or counts_energy)
+        self.choices = {name: values[:1] for name, values in every.items()} if self._is_whole else every
+        misses = []
+        for choices in deviations(self.choices):
+            offered = self._offered(choices)
+            fitting = self._fitting(offered)
+            if fitting:
+                break
+            misses += list(offered.items())
+        else:
+            raise self._fit.nearest_miss(misses, self.full.kernel_params())
+        self.chosen, self.variants = choices, fitting
         self.num_offered = len(set(offered.values()))
-        if not self.variants:
-            raise LimitError(self._nearest_miss(offered))
+        self._known: dict[tuple[Any, ...], Variants] = {}
 
     @property
     def num_infeasible(self) -> int:
         """Number of networks of the space that break a limit at any keep ratio and are never trained."""
         return self.num_offered - len(self.variants)
+
+    def _built(self, width: float, choices: Mapping[str, Any]) -> Architecture:
+        input_shape, num_classes, scaling = self._read
+        return built_by(self.space, input_shape, num_classes, scaling=scaling, width=width, **choices)
 
     def without_dearest(self, num_variants: int) -> Proposals:
         """Returns the proposals without the networks of the most multiply-accumulates.
@@ -154,10 +158,10 @@ class Proposals:
         Args:
             hp: Hyper-parameters that propose values.
         """
-        depth, width, links = variant = self._variant(hp)
-        architecture, known = self.variants[variant]
-        ratios = self._within_limits(self._ratios(hp, depth), known)
-        values: dict[str, float | int | str] = {"depth": depth, "width": width, "links": links}
+        (depth, width), choices = self._network(hp)
+        architecture, known = self._variants(choices)[depth, width]
+        ratios = self._fit.lowered(self._ratios(hp, depth), known)
+        values: dict[str, float | int | str] = {"depth": depth, "width": width, **choices}
         values |= {f"block_{index}/keep_ratio": ratio for index, ratio in enumerate(ratios)}
         candidate = Candidate(architecture, ratios, started_by(self.space, architecture))
         footprint = known.footprint(ratios, self.scope)
@@ -165,8 +169,8 @@ class Proposals:
 
     def declare(self, hp: HyperParameters) -> None:
         """Registers every choice that any candidate may need: a later addition would change the space."""
-        self._variant(hp)
-        self._ratios(hp, max(depth for depth, _, _ in self.variants))
+        self._network(hp)
+        self._ratios(hp, max(depth for depth, _ in self.variants))
 
     @property
     def removes_channels(self) -> bool:
@@ -176,8 +180,46 @@ class Proposals:
 
     def network(self, values: Mapping[str, Any]) -> Architecture:
         """Returns the network of a proposal from its values."""
-        architecture, _ = self.variants[values["depth"], values["width"], values["links"]]
+        choices = {name: values[name] for name in self.choices}
+        architecture, _ = self._variants(choices)[values["depth"], values["width"]]
         return architecture
+
+    @property
+    def is_one_network(self) -> bool:
+        """Whether all candidates have the same network."""
+        return len(self.variants) == 1 and all(len(values) == 1 for values in self.choices.values())
+
+    def _offered(self, choices: Mapping[str, Any]) -> dict[Variant, Architecture]:
+        """Returns every network with some choices: all growth stages of each width, as a network may end at any."""
+        if self._is_whole:
+            return {(len(self.full.blocks), self.space.widths[0]): self.full}
+        return {
+            (depth, width): dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
+            for width in self.space.widths
+            for deepest in [self._built(width, choices)]
+            for depth in range(len(deepest.blocks), 0, -1)
+        }
+
+    def _fitting(self, offered: Mapping[Variant, Architecture]) -> Variants:
+        """Returns the networks that fit, each once, the dearest first."""
+        fitting = {
+            variant: (architecture, self._fit.costs(architecture))
+            for variant, architecture in offered.items()
+            if self._fit.is_possible(architecture)
+        }
+        distinct = {architecture: (variant, known) for variant, (architecture, known) in reversed(fitting.items())}
+        ordered = sorted(distinct.items(), key=lambda item: -item[1][1].macs)
+        return {variant: (architecture, known) for architecture, (variant, known) in ordered}
+
+    def _variants(self, choices: Mapping[str, Any]) -> Variants:
+        """Returns the networks that fit with some choices and compute no more than the largest of `variants`."""
+        if choices == self.chosen:
+            return self.variants
+        key = tuple(choices.values())
+        if key not in self._known:
+            self._known[key] = self._fitting(self._offered(choices))
+        most = max(known.macs for _, known in self.variants.values())
+        return {variant: found for variant, found in self._known[key].items() if found[1].macs <= most}
 
     def _ratios(self, hp: HyperParameters, depth: int) -> tuple[float, ...]:
         if self.keep_ratios is not None:
@@ -187,8 +229,26 @@ class Proposals:
         bounds = CHANNEL_RATIOS if self.removes_channels else LIMITED_RATIOS
         return tuple(hp.Float(f"block_{index}/keep_ratio", **bounds) for index in range(depth))
 
+    def _network(self, hp: HyperParameters) -> tuple[Variant, dict[str, Any]]:
+        """Returns depth and width, and the other choices, of a network that fits."""
+        depth, width = self._variant(hp)
+        choices = {
+            name: hp.Choice(name, list(values), default=self.chosen[name]) if len(values) > 1 else values[0]
+            for name, values in self.choices.items()
+        }
+        choices |= {name: self.chosen[name] for name in choices if _block_of(name) >= depth}
+        for name in reversed(choices):
+            widths = [fitting for found, fitting in self._variants(choices) if found == depth]
+            if widths:
+                break
+            choices[name] = self.chosen[name]  # what does not fit gives way to what does, a choice at a time
+        if choices != self.chosen:
+            narrow = [fitting for fitting in widths if fitting <= width]
+            width = max(narrow, default=min(widths)) if self.wants_small else max(widths)
+        return (depth, width), choices
+
     def _variant(self, hp: HyperParameters) -> Variant:
-        """Returns one of the variants that fit: one choice among names.
+        """Returns depth and width of one of the variants: one choice among names.
 
         By default it is the largest, connections and multiply-accumulates counting alike. Separate choices of depth and
         width would mostly combine to networks that do not fit.
@@ -196,7 +256,7 @@ class Proposals:
         promising = self._promising()
         if len(promising) == 1:
             return promising[0]
-        by_name = {f"{depth} x {width:g} {links}": (depth, width, links) for depth, width, links in promising}
+        by_name = {f"{depth} x {width:g}": (depth, width) for depth, width in promising}
         default = max(by_name, key=lambda name: self._size(by_name[name]))
         return by_name[hp.Choice("network", list(by_name), default=default)]
 
@@ -215,61 +275,8 @@ class Proposals:
 
         return [variant for variant, size in sizes.items() if not is_dwarfed(*size)]
 
-    def _within_limits(self, ratios: tuple[float, ...], known: Costs) -> tuple[float, ...]:
-        """Lowers ratios by the largest common factor with which the kept connections satisfy their limit."""
-        most = self.limits.given.get("params")
-        if most is None or known.footprint(ratios, self.scope).params <= most:
-            return ratios
-        floors = self._smallest_ratios(known)
-        low, high = 0, PRECISION
-        while high - low > 1:
-            middle = (low + high) // 2
-            fits = known.footprint(_lowered(ratios, middle, floors), self.scope).params <= most
-            low, high = (middle, high) if fits else (low, middle)
-        return _lowered(ratios, low, floors)
 
-    def _smallest_ratios(self, known: Costs) -> tuple[float, ...]:
-        """Returns the ratio per block that leaves each kernel a connection; one without any cuts the network in two."""
-        shares = (1 / min(sizes) if self.scope == "layer" else len(sizes) / sum(sizes) for sizes in known.kernels)
-        return tuple(math.ceil(share * PRECISION) / PRECISION for share in shares)
-
-    def _least(self, architecture: Architecture) -> dict[str, int]:
-        """Returns the smallest footprint of an architecture."""
-        known = costs(architecture, self.quantization, self.input_dtype)
-        given = self.keep_ratios and self.keep_ratios[: len(architecture.blocks)]
-        return dataclasses.asdict(known.footprint(given or self._smallest_ratios(known), self.scope))
-
-    def _nearest_miss(self, offered: Mapping[Variant, Architecture]) -> str:
-        given = self.limits.given
-
-        def excess(figures: dict[str, int]) -> float:
-            return max(figures[name] / limit for name, limit in given.items() if name in figures)
-
-        least = {variant: self._least(architecture) for variant, architecture in offered.items()}
-        depth, width, _ = variant = min(least, key=lambda variant: excess(least[variant]))
-        nearest = least[variant]
-        broken = ", ".join(f"{name} {nearest[name]} > {given[name]}" for name in self.limits.exceeded(nearest))
-        message = (
-            f"`limits` must allow a candidate of the space, but the nearest one ({depth} "
-            f"{'block' if depth == 1 else 'blocks'}, width {width:g}) breaks {broken}. "
-        )
-        message += "Loosen them, or choose smaller images or another space."
-        most = self.limits.given.get("params")
-        if self.keep_ratios is not None and min(self.keep_ratios) < 1 and most is not None:
-            size = self.full.kernel_params()
-            uniform = int(min(1.0, most / size) * PRECISION) / PRECISION
-            message += f" Of its {size} connections a uniform keep ratio of {uniform:.4f} would fit."
-        return message
-
-
-def _shortened(built: dict[tuple[float, str], Architecture]) -> Iterator[tuple[Variant, Architecture]]:
-    """Yields every architecture and all its growth stages, because a network may also end at one of them."""
-    for (width, links), deepest in built.items():
-        for depth in range(len(deepest.blocks), 0, -1):
-            yield (depth, width, links), dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
-
-
-def _lowered(ratios: Sequence[float], factor: int, floors: Sequence[float]) -> tuple[float, ...]:
-    """Returns ratios times factor / PRECISION, rounded down to multiples of 1 / PRECISION, none below its floor."""
-    lowered = (int(ratio * factor + 1e-9) / PRECISION for ratio in ratios)
-    return tuple(map(max, lowered, floors))
+def _block_of(name: str) -> int:
+    """Returns the number of the block that a choice belongs to, 0 for one of the whole network."""
+    number = name.partition("/")[0].removeprefix("block_")
+    return int(number) if number.isdecimal() else 0

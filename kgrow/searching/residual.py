@@ -1,9 +1,10 @@
-"""Networks of a stem and a chain of residual cells: the base of several spaces."""
+"""Networks of a stem and a chain of cells: the base of several spaces."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kgrow.graph import Architecture, Cell, Scaling, of_cells
 from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscaled, with_heads
@@ -11,12 +12,24 @@ from kgrow.searching.space import SearchSpace, scaled_filters, stem_cell, unscal
 # Images up to this side are not reduced before the first cell.
 SMALL_SIDE = 16
 STEM_FILTERS = 16
+# Channels of an inverted cell's depthwise convolution per channel that it reads.
+WIDENING = 4
 
 Stages = Sequence[Sequence[tuple[int, int]]]
 
 
 class ResidualSpace(SearchSpace):
-    """Networks of residual cells, each of which reads the one before; a subclass defines their blocks."""
+    """Networks of residual cells, each of which reads the one before; a subclass defines their blocks.
+
+    A subclass may offer as `choices`:
+
+    - `cell`: `"residual"` or `"inverted"`; see `Cell`;
+    - `expansion`: factor on the inner width of each cell, which is that of its output in a residual cell, and four
+      times that of its input in an inverted one;
+    - `kernel_size`: side of the cells' kernels, odd;
+    - `stem_stride`: factor on the stride of the stem;
+    - `block_N/width`: factor on the filters of block N.
+    """
 
     @abc.abstractmethod
     def plan(self, side: int) -> Stages:
@@ -33,23 +46,34 @@ class ResidualSpace(SearchSpace):
         scaling: Scaling | None = None,
         *,
         width: float = 1.0,
-        links: str | None = None,
+        **choices: Any,
     ) -> Architecture:
         """See `SearchSpace.build`."""
         side = max(input_shape[:2])
         filters, least = self.stem(side)
-        cells = [stem_cell(scaled_filters(filters, width), side, least)]
+        cells = [stem_cell(scaled_filters(filters, width), side, least, choices.get("stem_stride", 1))]
         blocks: list[list[Cell]] = []
-        for block in self.plan(side):
-            first = len(cells) if blocks else 0
-            cells += list(_residuals([(scaled_filters(filters, width), stride) for filters, stride in block], cells))
+        for index, block in enumerate(self.plan(side)):
+            first, factor = len(cells) if blocks else 0, width * choices.get(f"block_{index}/width", 1.0)
+            for filters, stride in block:
+                cells.append(_cell(cells, scaled_filters(filters, factor), stride, choices))
             blocks.append(cells[first:])
         return of_cells(input_shape, num_classes, scaling or unscaled(input_shape[2]), with_heads(blocks))
 
 
-def _residuals(block: Sequence[tuple[int, int]], before: Sequence[Cell]) -> Iterator[Cell]:
-    filters_before, source = before[-1].filters, len(before) - 1
-    for filters, stride in block:
-        shortcut = "identity" if filters == filters_before else "projection"
-        yield Cell("residual", filters, (source,), hidden_filters=filters, stride=stride, shortcut=shortcut)
-        filters_before, source = filters, source + 1
+def _cell(before: Sequence[Cell], filters: int, stride: int, choices: Mapping[str, Any]) -> Cell:
+    """Returns the cell that follows others."""
+    read, kind = before[-1].filters, choices.get("cell", "residual")
+    if kind == "inverted":
+        shortcut, inner = "identity" if (read, stride) == (filters, 1) else "none", WIDENING * read
+    else:
+        shortcut, inner = "identity" if read == filters else "projection", filters
+    return Cell(
+        kind,
+        filters,
+        (len(before) - 1,),
+        hidden_filters=scaled_filters(inner, choices.get("expansion", 1.0)),
+        kernel_size=choices.get("kernel_size", 3),
+        stride=stride,
+        shortcut=shortcut,
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
@@ -20,7 +22,8 @@ class Seed(SearchSpace):
     or after the activation), the network does not down-sample and classifies the output of the last ReLU.
 
     Args:
-        links: `"concat"` or `"add"`: each cell reads the stem's and all earlier cells' maps; `"none"`: the last map.
+        links: What may join the cells, the default first: with `"concat"` or `"add"` each cell reads the stem's and all
+            earlier cells' maps, with `"none"` the last map; see `Cell.join`.
         widths: Width factors; see `SearchSpace`.
     """
 
@@ -44,11 +47,11 @@ class Seed(SearchSpace):
         scaling: Scaling | None = None,
         *,
         width: float = 1.0,
-        links: str | None = None,
+        **choices: Any,
     ) -> Architecture:
         """See `SearchSpace.build`."""
         blocks = []
-        join, filters, number = links or self.links[0], scaled_filters(FILTERS, width), 1
+        join, filters, number = choices.get("links", self.links[0]), scaled_filters(FILTERS, width), 1
         for index, count in enumerate(CELLS_PER_BLOCK):
             cells = [Cell("conv", filters)] if index == 0 else []
             for _ in range(count):
@@ -58,6 +61,10 @@ class Seed(SearchSpace):
                 cells.append(Cell("conv", filters, **_reads(number, join)))
             blocks.append(CellBlock(tuple(cells), Head(grid=4)))
         return of_cells(input_shape, num_classes, scaling or unscaled(input_shape[2]), blocks)
+
+    def choices(self, input_shape: tuple[int, int, int]) -> Mapping[str, Sequence[Any]]:
+        """See `SearchSpace.choices`."""
+        return {"links": self.links} if len(self.links) > 1 else {}
 
 
 def _reads(number: int, join: str) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,11 +59,9 @@ class SearchSpace(abc.ABC):
 
     Attributes:
         widths: Factors on all numbers of filters, decreasing from 1.
-        links: Kinds of links between cells, the default first; see `Cell.join`.
     """
 
     widths: tuple[float, ...] = (1.0,)
-    links: tuple[str, ...] = ("none",)
 
     @abc.abstractmethod
     def build(
@@ -73,7 +71,7 @@ class SearchSpace(abc.ABC):
         scaling: Scaling | None = None,
         *,
         width: float = 1.0,
-        links: str | None = None,
+        **choices: Any,
     ) -> Architecture:
         """Returns the deepest architecture of the space for this input.
 
@@ -82,8 +80,18 @@ class SearchSpace(abc.ABC):
             num_classes: Number of classes.
             scaling: Scaling of raw pixels; none by default.
             width: Width factor, one of `widths`.
-            links: Kind of links, one of `links`; the first by default.
+            choices: Values of what else may be chosen, by the names of `choices`; the first of each by default.
         """
+
+    def choices(self, input_shape: tuple[int, int, int]) -> Mapping[str, Sequence[Any]]:
+        """Returns what may be chosen apart from depth and width: the values by name, the default first.
+
+        Names such as `block_2/width` are of a block and have no effect on a network that ends before it.
+
+        Args:
+            input_shape: Shape of the images, (height, width, channels).
+        """
+        return {}
 
     def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
         """Returns initial values that replace a network's random ones; none by default.
@@ -97,14 +105,29 @@ class SearchSpace(abc.ABC):
         return {}
 
 
+def deviations(choices: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Yields the default of each choice together, and then what differs from it in one choice."""
+    default = {name: values[0] for name, values in choices.items()}
+    yield default
+    for name, values in choices.items():
+        yield from (default | {name: value} for value in values[1:])
+
+
 def scaled_filters(filters: int, width: float) -> int:
     """Returns a number of filters times a width: a multiple of 4, which 8-bit kernels prefer, and at least 4."""
     return filters if width == 1.0 else max(4, 4 * round(filters * width / 4))
 
 
-def stem_cell(filters: int, side: int, least: int) -> Cell:
-    """Returns the cell that reads the image, for its larger side; its stride is `least` for sides up to 40."""
-    stride = max(least, 2 ** math.ceil(math.log2(side / STEM_SIDE)))
+def stem_cell(filters: int, side: int, least: int, factor: int = 1) -> Cell:
+    """Returns the cell that reads the image, for its larger side.
+
+    Args:
+        filters: Number of filters.
+        side: Larger side of the images.
+        least: Stride for sides up to 40.
+        factor: Factor on the stride.
+    """
+    stride = factor * max(least, 2 ** math.ceil(math.log2(side / STEM_SIDE)))
     return Cell("conv", filters, kernel_size=max(3, 2 * stride - 1), stride=stride)
 
 

@@ -60,7 +60,7 @@ class Tiny(SearchSpace):
         scaling: Any = None,
         *,
         width: float = 1.0,
-        links: str | None = None,
+        **choices: Any,
     ) -> Architecture:
         """See `SearchSpace.build`."""
         return dataclasses.replace(samples.tiny_architecture(), input_shape=input_shape, scaling=scaling)
@@ -91,10 +91,10 @@ def make(run: Run, estimator: Estimator, observer: Observer | None = None) -> Es
 
 def tried(estimates: Estimates, all_ratios: Sequence[tuple[float, ...]] = RATIOS) -> list[Proposal]:
     """Returns the candidates that the tests try."""
-    (known,) = (known for (depth, *_), (_, known) in estimates.context.proposals.variants.items() if depth == 2)
+    (known,) = (known for (depth, _), (_, known) in estimates.context.proposals.variants.items() if depth == 2)
     full = estimates.context.proposals.full
     return [
-        Proposal(Candidate(full, ratios), {"keep": str(ratios), "width": 1.0, "links": "none"}, known.footprint(ratios))
+        Proposal(Candidate(full, ratios), {"keep": str(ratios), "width": 1.0}, known.footprint(ratios))
         for ratios in all_ratios
     ]
 

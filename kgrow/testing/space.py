@@ -12,7 +12,7 @@ import pytest
 from kgrow.graph import Architecture, Scaling
 from kgrow.network import GrowingNetwork
 from kgrow.searching import SearchSpace
-from kgrow.searching.space import started_by
+from kgrow.searching.space import deviations, started_by
 
 Shape = tuple[int, int, int]
 SHAPES: list[Shape] = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3), (100, 60, 3)]
@@ -79,22 +79,23 @@ class SpaceContract:
         """Widths decrease from 1, and costs never rise with them."""
         assert subject.widths[0] == 1.0
         assert list(subject.widths) == sorted(set(subject.widths), reverse=True)
-        for links in subject.links:
-            sizes = [subject.build(input_shape, 10, width=width, links=links) for width in subject.widths]
+        for choices in deviations(subject.choices(input_shape)):
+            sizes = [subject.build(input_shape, 10, width=width, **choices) for width in subject.widths]
             params, macs = [a.kernel_params() for a in sizes], [a.macs() for a in sizes]
             assert params == sorted(params, reverse=True)
             assert macs == sorted(macs, reverse=True)
 
     def test_defaults_are_the_first_of_what_is_offered(self, subject: SearchSpace) -> None:
-        """The first width and links are the default."""
-        first = subject.build((28, 28, 1), 10, width=subject.widths[0], links=subject.links[0])
+        """The first width and the first of each choice are the default."""
+        choices = {name: values[0] for name, values in subject.choices((28, 28, 1)).items()}
+        first = subject.build((28, 28, 1), 10, width=subject.widths[0], **choices)
         assert subject.build((28, 28, 1), 10) == first
 
     @pytest.mark.parametrize("input_shape", SHAPES[:2], ids=str)
     def test_initial_values_fit_the_network(self, subject: SearchSpace, input_shape: Shape) -> None:
         """A network with given initial values is built as usual."""
-        for width, links in itertools.product(subject.widths, subject.links):
-            architecture = subject.build(input_shape, 10, width=width, links=links)
+        for width, choices in itertools.product(subject.widths, deviations(subject.choices(input_shape))):
+            architecture = subject.build(input_shape, 10, width=width, **choices)
             values = started_by(subject, architecture)
             if values:
                 network = GrowingNetwork(architecture)

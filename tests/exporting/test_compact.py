@@ -112,15 +112,17 @@ def random_cells(generator, size):
         chosen = [i for i in earlier if generator.random() < 0.7] if join != "none" else []
         inputs = (*chosen, newest)
         joined = sum(cells[i].filters for i in (inputs if join == "concat" else inputs[-1:]))
-        kind = str(generator.choice(["conv", "residual"], p=[0.3, 0.7]))
+        kind = str(generator.choice(["conv", "residual", "inverted"], p=[0.3, 0.5, 0.2]))
         shortcut = str(generator.choice(["identity", "projection", "none"])) if kind == "residual" else "none"
         stride = 2 if generator.random() < 0.3 and may_shrink else 1
+        if kind == "inverted" and stride == 1 and generator.random() < 0.5:
+            shortcut = "identity"
         cells.append(
             Cell(
                 kind,
                 joined if shortcut == "identity" else int(generator.integers(3, 6)),
                 inputs,
-                hidden_filters=int(generator.integers(2, 5)) if kind == "residual" else 0,
+                hidden_filters=int(generator.integers(2, 5)) if kind != "conv" else 0,
                 kernel_size=1 if generator.random() < 0.3 else 3,
                 stride=stride,
                 join=join,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kgrow._keras import keras
 from kgrow.graph import Architecture, Block, Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.graph.edge import Edge
 from kgrow.searching import SPACES
@@ -219,6 +220,23 @@ def test_skips_over_two_down_samplings_of_an_odd_side_fit():
     check_against_network(chain((5, 13, 1), (2, 2)))
 
 
+@pytest.mark.parametrize(("stride", "filters", "block"), [(1, 24, "block_2"), (2, 32, "block_3")])
+def test_inverted_cell_is_that_of_mobilenet_v2(stride, filters, block):
+    shortcut = "identity" if stride == 1 else "none"
+    cells = (Cell("conv", 24), Cell("inverted", filters, (0,), hidden_filters=144, stride=stride, shortcut=shortcut))
+    architecture = of_cells((16, 16, 3), 5, Scaling((0.0,) * 3, (1.0,) * 3), (CellBlock(cells),))
+    network = keras.applications.MobileNetV2((32, 32, 3), weights=None, include_top=False)
+    expected = [network.get_layer(f"{block}_{part}").weights[0].shape for part in ("expand", "depthwise", "project")]
+    parts = ("first", "depthwise", "second")
+    kernels = [architecture.by_name[f"block_0/cell_1/{part}"] for part in parts]
+    shapes = {kernel.name: kernel.kernel_shape for kernel in architecture.kernels()}
+    assert [shapes[kernel.name] for kernel in kernels] == [tuple(shape) for shape in expected]
+    last = "block_0/cell_1/sum" if stride == 1 else "block_0/cell_1/second/norm"
+    assert architecture.shapes[last] == (16 // stride, 16 // stride, filters)
+    kinds = [node.operator.kind for name, node in architecture.by_name.items() if "cell_1" in name]
+    assert kinds.count("relu") == 2  # the narrow end is linear
+
+
 # Bad input
 
 
@@ -234,7 +252,7 @@ GRAPH = {
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "dense"}, "`kind` must be one of 'conv', 'residual', 'graph', but got 'dense'"),
+        ({"kind": "dense"}, "`kind` must be one of 'conv', 'residual', 'inverted', 'graph', but got 'dense'"),
         ({"join": "multiply"}, "`join` must be one of 'none', 'add', 'concat', but got 'multiply'"),
         ({"shortcut": "skip"}, "`shortcut` must be one of 'identity', 'projection', 'none', but got 'skip'"),
         ({"filters": 0}, "`filters` must be a positive integer, but got 0"),
@@ -244,6 +262,15 @@ GRAPH = {
         ({"kind": "residual"}, "`hidden_filters` must be a positive integer, but got 0"),
         ({"hidden_filters": 3}, "`hidden_filters` and `shortcut` do not belong to a conv cell"),
         ({"shortcut": "identity"}, "`hidden_filters` and `shortcut` do not belong to a conv cell"),
+        ({"kind": "inverted"}, "`hidden_filters` must be a positive integer, but got 0"),
+        (
+            {"kind": "inverted", "hidden_filters": 8, "shortcut": "projection"},
+            "`shortcut` of an inverted cell is its unchanged input or 'none'",
+        ),
+        (
+            {"kind": "inverted", "hidden_filters": 8, "stride": 2, "shortcut": "identity"},
+            "`shortcut` of an inverted cell is its unchanged input or 'none'",
+        ),
         ({"inputs": (0, 1)}, r"`inputs` must be a single map when `join` is 'none', but got \(0, 1\)"),
         (
             {"edges": (Edge(2, 0, "sep3"),)},
@@ -295,6 +322,10 @@ def test_part_that_makes_no_sense_is_refused(make, message):
         (
             (STEM, Cell("residual", 6, inputs=(0,), hidden_filters=6, shortcut="identity")),
             "Cell 1 cannot be: `shortcut` must be 'projection', not 'identity': it joins 4 channels to 6",
+        ),
+        (
+            (STEM, Cell("inverted", 6, inputs=(0,), hidden_filters=6, shortcut="identity")),
+            "Cell 1 cannot be: `shortcut` must be 'none', not 'identity': it joins 4 channels to 6",
         ),
         (
             (STEM, Cell("conv", 6, inputs=(0,), stride=2), Cell("conv", 6, inputs=(1, 0), join="concat")),

@@ -25,7 +25,7 @@ def trial(name, ratio, accuracy, status="done", error=None):
     return {
         "trial": name,
         "keep_ratios": [ratio] * 4,
-        "values": {"depth": 4, "width": 0.5, "links": "none"},
+        "values": {"depth": 4, "width": 0.5},
         "same_as": None,
         "macs": 20_000_000,
         "val_accuracy": accuracy,

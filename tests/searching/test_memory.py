@@ -13,18 +13,21 @@ from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.network import GrowingNetwork
 from kgrow.searching import SPACES
 from kgrow.searching.footprint import FORMATS, costs
+from kgrow.searching.space import deviations
 
 SHAPES = [(8, 8, 1), (12, 12, 3), (28, 28, 1), (32, 32, 3), (30, 45, 3), (64, 64, 3), (96, 96, 3)]
 # Every space, small and large images, both formats and both types of pixels, pooled and plain heads.
 SAMPLE = [
-    ("compact", (64, 64, 3), 0.875, 2, "none", "int8", "uint8"),
-    ("compact", (8, 8, 1), 0.25, 1, "none", "int8", "float32"),
-    ("cascade", (12, 12, 3), 0.25, 2, "none", "float32", "float32"),
-    ("large", (28, 28, 1), 0.25, 1, "none", "int8", "uint8"),
-    ("cells", (8, 8, 1), 0.25, 2, "none", "int8", "uint8"),
-    ("seed", (8, 8, 1), 0.25, 1, "concat", "float32", "uint8"),
-    ("seed", (8, 8, 1), 0.25, 1, "add", "int8", "uint8"),
-    ("seed_plain", (8, 8, 1), 0.5, 1, "none", "int8", "uint8"),
+    ("compact", (64, 64, 3), 0.875, 2, (), "int8", "uint8"),
+    ("compact", (8, 8, 1), 0.25, 1, (), "int8", "float32"),
+    ("flexible", (28, 28, 1), 0.5, 2, (("cell", "inverted"), ("kernel_size", 5)), "int8", "uint8"),
+    ("flexible", (32, 32, 3), 0.25, 1, (("cell", "inverted"), ("stem_stride", 2)), "float32", "float32"),
+    ("cascade", (12, 12, 3), 0.25, 2, (), "float32", "float32"),
+    ("large", (28, 28, 1), 0.25, 1, (), "int8", "uint8"),
+    ("cells", (8, 8, 1), 0.25, 2, (), "int8", "uint8"),
+    ("seed", (8, 8, 1), 0.25, 1, (("links", "concat"),), "float32", "uint8"),
+    ("seed", (8, 8, 1), 0.25, 1, (("links", "add"),), "int8", "uint8"),
+    ("seed_plain", (8, 8, 1), 0.5, 1, (), "int8", "uint8"),
 ]
 
 
@@ -34,18 +37,18 @@ def everything():
         for shape in (shape for shape in SHAPES if max(shape) <= 32 or not name.startswith("seed")):
             depths = range(1, len(space.build(shape, 10).blocks) + 1)
             for width in space.widths:
-                for links in space.links:
+                for choices in deviations(space.choices(shape)):
                     for depth in depths:
                         yield from (
-                            (name, shape, width, depth, links, quantization, dtype)
+                            (name, shape, width, depth, tuple(choices.items()), quantization, dtype)
                             for quantization in FORMATS
                             for dtype in ("uint8", "float32")
                         )
 
 
-def predicted_and_measured(space, shape, width, depth, links, quantization, dtype):
+def predicted_and_measured(space, shape, width, depth, choices, quantization, dtype):
     scaling = Scaling((100.0,) * shape[2], (60.0,) * shape[2])
-    deepest = SPACES[space].build(shape, 10, scaling, width=width, links=links)
+    deepest = SPACES[space].build(shape, 10, scaling, width=width, **dict(choices))
     architecture = dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
     return costs(architecture, quantization, dtype).ram_bytes, measured(architecture, quantization, dtype)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kgrow.pruning import SCOPES, kept_params
 from kgrow.pruning.select import kept_count
 from kgrow.searching import SPACES, Candidate
+from kgrow.searching.footprint import costs
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.proposals import LIMITED_RATIOS, Proposals
 
@@ -93,7 +94,7 @@ def test_limits_on_the_file_alone_search_the_architecture_alone():
 def test_links_are_searched_where_the_space_offers_them():
     hp = Drawn(0)
     proposals("seed", limits=Limits(macs=30_000_000)).sample(hp)
-    assert {name.split(" ")[-1] for name in hp.asked["network"]} == {"concat", "add", "none"}
+    assert hp.asked["links"] == ("concat", "add", "none")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,52 @@ def test_given_ratios_are_taken_as_they_are(given, ratios):
     hp = Drawn(0)
     assert proposals(keep_ratio=given).sample(hp).candidate.keep_ratios == tuple(ratios)
     assert hp.asked == {}
+
+
+@given(seed=st.integers(0, 10**6), ram=st.integers(12_000, 40_000), small=st.booleans())
+def test_every_choice_of_a_space_is_searched_and_what_it_gives_fits(seed, ram, small):
+    hp, limits = Drawn(seed), Limits(flash_bytes=40_000, ram_bytes=ram)
+    chosen = proposals("flexible", limits=limits, wants_small=small)
+    found = chosen.sample(hp)
+    assert set(hp.asked) == {"network", *chosen.choices}
+    assert not limits.exceeded(dataclasses.asdict(found.footprint))
+    assert chosen.network(found.values) == found.candidate.architecture
+    assert found.footprint.macs <= max(known.macs for _, known in chosen.variants.values())
+    depth = found.values["depth"]
+    later = {name: value for name, value in found.values.items() if name.startswith("block_") and int(name[6]) >= depth}
+    assert later.items() <= chosen.chosen.items()  # a block that is not there has one name
+
+
+def test_width_is_the_largest_that_fits_with_what_was_chosen():
+    limits = Limits(flash_bytes=40_000)
+    chosen = proposals("flexible", limits=limits)
+    for seed in range(20):
+        found = chosen.sample(Drawn(seed))
+        wider = [width for width in chosen.space.widths if width > found.values["width"]]
+        if {name: found.values[name] for name in chosen.choices} == chosen.chosen or not wider:
+            continue
+        most = max(known.macs for _, known in chosen.variants.values())
+        named = {name: found.values[name] for name in chosen.choices}
+        built = chosen.space.build((32, 32, 3), 10, chosen.full.scaling, width=min(wider), **named)
+        known = costs(dataclasses.replace(built, blocks=built.blocks[: found.values["depth"]]))
+        same = dataclasses.replace(built, blocks=built.blocks[: found.values["depth"]]) == found.candidate.architecture
+        assert same or known.flash_bytes > 40_000 or known.macs > most
+
+
+def test_a_choice_is_made_where_nothing_fits_without_it():
+    limits = Limits(ram_bytes=7_000)
+    with pytest.raises(LimitError):
+        proposals("compact", limits=limits)
+    chosen = proposals("flexible", limits=limits)
+    assert chosen.chosen["stem_stride"] == 2
+    assert chosen.sample(Defaults(0)).values["stem_stride"] == 2
+
+
+def test_choices_are_their_defaults_where_only_connections_are_limited():
+    hp = Drawn(0)
+    chosen = proposals("flexible", limits=Limits(params=20_000))
+    assert chosen.sample(hp).candidate.architecture == chosen.full
+    assert set(hp.asked) == {f"block_{index}/keep_ratio" for index in range(4)}
 
 
 # What fits
@@ -140,8 +187,8 @@ def test_widths_that_give_the_same_network_are_offered_once():
     chosen = proposals("compact", gray, limits=Limits(flash_bytes=12_988))
     architectures = [architecture for architecture, _ in chosen.variants.values()]
     assert len(set(architectures)) == len(architectures)
-    assert (1, 1.0, "none") in chosen.variants
-    assert (1, 0.875, "none") not in chosen.variants
+    assert (1, 1.0) in chosen.variants
+    assert (1, 0.875) not in chosen.variants
 
 
 def test_networks_are_offered_in_the_order_of_their_cost_and_the_largest_is_the_default():
@@ -162,8 +209,8 @@ def test_networks_that_leave_most_of_the_limit_unused_are_tried_only_where_small
     assert tried < set(hp.asked["network"])
     assert len(hp.asked["network"]) == len(small.variants) == len(accurate.variants)
     sizes = {
-        f"{depth} x {width:g} {links}": (network.kernel_params(), known.macs)
-        for (depth, width, links), (network, known) in accurate.variants.items()
+        f"{depth} x {width:g}": (network.kernel_params(), known.macs)
+        for (depth, width), (network, known) in accurate.variants.items()
     }
     for name, (params, macs) in sizes.items():
         larger = any(0.7 * most >= params and 0.7 * more >= macs for most, more in sizes.values())

@@ -61,7 +61,7 @@ class _RungStopper:
         self._energy = proposal.footprint.macs / context.trials.full_macs
         self._histories = [context.trials.directory(earlier).events() for earlier in range(index)]
         # Candidates of one network are equal until the first connections are pruned.
-        start = 0 if len(context.proposals.variants) > 1 else context.trials.first_event
+        start = context.trials.first_event if context.proposals.is_one_network else 0
         self._rungs = rungs(context.trials.settings.preset, start, factor)
         self.expected: float | None = None
 

@@ -82,8 +82,9 @@ class LowFidelity(Estimator):
         if self.resolution_ratio == 1:
             return dataclasses.replace(architecture, scaling=scaling)
         space = context.proposals.space
-        width, links = values.get("width", space.widths[0]), values.get("links", space.links[0])
-        built = space.build(task.input_shape, task.num_classes, scaling, width=width, links=links)
+        names = space.choices(task.input_shape).keys() & values.keys()
+        choices = {name: values[name] for name in names | {"width"} & values.keys()}
+        built = space.build(task.input_shape, task.num_classes, scaling, **choices)
         return dataclasses.replace(built, blocks=built.blocks[: len(architecture.blocks)])
 
 

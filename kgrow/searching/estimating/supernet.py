@@ -22,8 +22,9 @@ RATE_RATIO = 0.1
 class Supernet(Estimator):
     """Prunes a copy of one trained network to the candidate's keep ratios, in one shot, and trains it for a few epochs.
 
-    The network is the deepest of the candidate's width and links; shallower candidates are its first blocks. Nothing is
-    pruned while it grows, so its connections are not those of any candidate: it is approximate, unlike shared prefixes.
+    The network is the deepest of the candidate's width and other choices; shallower candidates are its first blocks.
+    Nothing is pruned while it grows, so its connections are not those of any candidate: it is approximate, unlike
+    shared prefixes.
 
     Args:
         epochs: Number of training epochs after the pruning. With 0 only the batch normalization statistics are

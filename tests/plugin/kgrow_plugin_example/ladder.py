@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Ladder(SearchSpace):
         scaling: Scaling | None = None,
         *,
         width: float = 1.0,
-        links: str | None = None,
+        **choices: Any,
     ) -> Architecture:
         """See `SearchSpace.build`."""
         first, *others = [scaled_filters(filters, width) for filters in FILTERS]

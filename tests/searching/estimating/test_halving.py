@@ -33,7 +33,7 @@ def search(tiny_task, tiny_settings, tiny_architecture):
     def search(run, num_trials):
         settings = dataclasses.replace(tiny_settings, preset=preset)
         trials = Trials(tiny_task, settings, Accuracy(), tiny_architecture.macs(), run, Observer())
-        estimates = Estimates(Halving(FACTOR), trials, SimpleNamespace(variants={}), Observer())
+        estimates = Estimates(Halving(FACTOR), trials, SimpleNamespace(is_one_network=True), Observer())
         for index, ratio in enumerate(RATIOS[:num_trials]):
             candidate = Candidate(tiny_architecture, (ratio, ratio))
             footprint = costs(tiny_architecture).footprint(candidate.keep_ratios)

@@ -40,14 +40,14 @@ def context(tmp_path_factory, tiny_task, tiny_settings, tiny_architecture):
     preset = dataclasses.replace(tiny_settings.preset, epochs=3, grow_epochs=(1,), prune_epochs=(1, 2))
     settings = dataclasses.replace(tiny_settings, preset=preset)
     shallow = dataclasses.replace(tiny_architecture, blocks=tiny_architecture.blocks[:1])
-    known = {(len(a.blocks), 1.0, "none"): (a, costs(a)) for a in (tiny_architecture, shallow)}
+    known = {(len(a.blocks), 1.0): (a, costs(a)) for a in (tiny_architecture, shallow)}
     with Run.open(tmp_path_factory.mktemp("supernet") / "run", {}) as run:
         trials = Trials(tiny_task, settings, Accuracy(), tiny_architecture.macs(), run, Observer())
         yield EstimationContext(trials, SimpleNamespace(variants=known), run.child("estimates"), Recorder())
 
 
 def proposal_of(context, ratios):
-    architecture, known = context.proposals.variants[len(ratios), 1.0, "none"]
+    architecture, known = context.proposals.variants[len(ratios), 1.0]
     return Proposal(Candidate(architecture, ratios), {"keep": str(ratios)}, known.footprint(ratios))
 
 
