@@ -58,7 +58,12 @@ SPACES = Registry(
 POLICIES = Registry(
     "policy",
     "kgrow.structure.policy:StructurePolicy",
-    {"fixed": "kgrow.structure.fixed_growth:FixedGrowth"},
+    {
+        "fixed": "kgrow.structure.fixed_growth:FixedGrowth",
+        "plateau": "kgrow.structure.loss_plateau:LossPlateau",
+        "noise": "kgrow.structure.gradient_noise:GradientNoise",
+        "depth": "kgrow.structure.depth_search:DepthSearch",
+    },
     group="kgrow.policies",
     made=instance,
 )

@@ -1,5 +1,6 @@
 """A search that is killed with SIGKILL and started again ends as one that was left alone."""
 
+import dataclasses
 import json
 import os
 import pickle
@@ -58,13 +59,28 @@ print("done")
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("growth", ["fixed", "plateau", "noise", "depth"])
 def test_killed_life_ends_bitwise_as_an_unbroken_one(
-    tmp_path, tiny_task, tiny_architecture, tiny_settings, unbroken, outcome_of, same_arrays
+    tmp_path, tiny_task, tiny_architecture, tiny_settings, outcome_of, same_arrays, growth
 ):
+    from kgrow.lifecycle import Lifecycle
     from kgrow.run import Run
+    from kgrow.structure import DepthSearch, GradientNoise, LossPlateau
+    from kgrow.training import Observer
 
+    # Those that decide by what they see grow or cut before epoch 3, near which they are killed.
+    policies = {
+        "plateau": LossPlateau(1, tolerance=0.999, until=0.7),
+        "noise": GradientNoise(threshold=-1e6, num_examples=8),
+        "depth": DepthSearch(1),
+    }
+    settings = dataclasses.replace(tiny_settings, growth=policies.get(growth))
+    arguments = (tiny_task, tiny_architecture, (0.5, 0.3), settings)
+    with Run.open(tmp_path / "unbroken", {}) as run:
+        unbroken = Lifecycle(*arguments, run.child("0000"), Observer())
+        unbroken.train()
     given = tmp_path / "given.pickle"
-    given.write_bytes(pickle.dumps((tiny_task, tiny_architecture, unbroken.keep_ratios, tiny_settings)))
+    given.write_bytes(pickle.dumps(arguments))
     command = [sys.executable, "-c", LIVES, str(tmp_path / "run"), str(given), "3", "7"]
     done = subprocess.run(command, cwd=ROOT, env=quiet(), capture_output=True, text=True, timeout=10 * MINUTES)
     assert done.stdout == "done\n", done.stderr

@@ -93,7 +93,9 @@ class Growth:
         table=SPACES,
         brief="compact (default), cascade, large, cells, ...",
     )
-    policy: str | StructurePolicy = option("fixed", "what decides when they grow, and how", table=POLICIES)
+    policy: str | StructurePolicy = option(
+        "fixed", "what decides when they grow, and how far", flag="--growth", table=POLICIES
+    )
 
     def __post_init__(self) -> None:
         check_section(self)

@@ -16,15 +16,15 @@ from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.image_size import fitted, fitted_augmentation
 from kgrow.lifecycle.scoring import scoring
 from kgrow.lifecycle.settings import Settings
+from kgrow.lifecycle.statistics import LiveStatistics
 from kgrow.lifecycle.trainer import Trainer, TrainerPool
 from kgrow.network import GrowingNetwork
-from kgrow.pruning import Criterion
-from kgrow.pruning.criterion import scored
 from kgrow.registry import blamed, broken
 from kgrow.run import Run
 from kgrow.structure import Change, Decisions, Scoring, settled_since
 from kgrow.structure.decisions import told
-from kgrow.structure.policy import Events, Statistics
+from kgrow.structure.policy import Events
+from kgrow.structure.statistics import Statistics
 from kgrow.task import Augmentation, Task
 from kgrow.training import EpochLoop, Observer, accuracy_to_reach, check_finite
 from kgrow.training.loss import exit_weights
@@ -215,17 +215,8 @@ class Lifecycle(EpochLoop):
         return {kernel.name: kernel.mask.numpy() for kernel in self.network.kernels()}
 
     def statistics(self, epoch: int) -> Statistics:
-        """Returns statistics of the current network; see `StructureState`."""
-
-        def answer(criterion: Criterion | None) -> dict[str, np.ndarray]:
-            if criterion is None:
-                return self._masks()
-            network, scoring = self._scored(), self._scoring(epoch)
-            network.apply_masks()
-            scores = scored(criterion, network, scoring.batches, scoring.loss)
-            return dict(zip((kernel.name for kernel in network.kernels()), scores, strict=True))
-
-        return answer
+        """Returns statistics of the current network, before an epoch."""
+        return LiveStatistics(self.task, self.settings, epoch, self._scored, lambda: self._scoring(epoch))
 
     def _scoring(self, epoch: int) -> Scoring:
         # Pruning is permanent, so every head has the weight of the end of its ramp: under the small weights of an early

@@ -66,11 +66,11 @@ class Settings:
     def policies(self) -> tuple[StructurePolicy, ...]:
         """The policies that decide about the structure, in the order in which they are asked."""
         channels = self.channels.keep_ratios if self.channels else ()
-        schedule = self.preset.pruning_schedule()
-        pruning = ScheduledPruning(schedule, self.scope, channels)
+        growth = self.growth or self.preset.growth_policy()
+        pruning = ScheduledPruning(self.preset.pruning_schedule(), self.scope, channels)
         resolution = ProgressiveResolution(self.preset.resolutions)
         regrowth = [] if self.regrowth is None else [Regrowth(self.regrowth, seed=self.seed)]
-        return (self.growth or self.preset.growth_policy(), resolution, pruning, *regrowth, Compaction(schedule))
+        return (growth, resolution, pruning, *regrowth, Compaction((growth, pruning)))
 
     @property
     def notes(self) -> tuple[str, ...]:

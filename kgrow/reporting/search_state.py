@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,8 +67,9 @@ class TrialState:
         """Records a structural change and describes it; returns no lines if no connection was added or removed."""
         before = self.kept
         # What is pruned stays in the count when its channels are removed.
-        largest = itertools.zip_longest(event["prunable_params"], (size for _, size in before), fillvalue=0)
-        self.kept = list(zip(event["kept_params"], map(max, largest), strict=True))
+        sizes = [size for _, size in before] + [0] * len(event["kept_params"])
+        largest = map(max, event["prunable_params"], sizes)
+        self.kept = list(zip(event["kept_params"], largest, strict=True))
         if event["event"] == "grew":
             # The loss is a sum over heads and rises when one is added: it cannot be compared with earlier values.
             loss = "" if self.num_blocks == 1 else f"; from here on the loss is that of {self.num_blocks} heads"
@@ -77,6 +77,9 @@ class TrialState:
         if event["event"] == "pruned":
             ratios = {int(block): ratio for block, ratio in event["change"]["keep_ratios"].items()}
             return [self._pruned(block, ratio) for block, ratio in ratios.items() if self.kept[block] != before[block]]
+        if event["event"] == "cut":
+            blocks = "block" if self.num_blocks == 1 else "blocks"
+            return [f"ends after {self.num_blocks} {blocks}: what came later answered no better"]
         if event["event"] == "removed":
             return ["took the pruned channels out of the network"]
         if event["event"] == "resized":

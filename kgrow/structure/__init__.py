@@ -4,10 +4,14 @@ from kgrow.registry import POLICIES
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.change import Change, Scoring, WeightMap
 from kgrow.structure.compaction import Compaction
+from kgrow.structure.cut import Cut
 from kgrow.structure.decisions import Decisions, settled_since
+from kgrow.structure.depth_search import DepthSearch
 from kgrow.structure.exchange import Exchange
 from kgrow.structure.fixed_growth import FixedGrowth
+from kgrow.structure.gradient_noise import GradientNoise
 from kgrow.structure.insert import InsertIdentity
+from kgrow.structure.loss_plateau import LossPlateau
 from kgrow.structure.policy import StructurePolicy, StructureState
 from kgrow.structure.progressive_resolution import ProgressiveResolution
 from kgrow.structure.prune import Prune
@@ -15,6 +19,7 @@ from kgrow.structure.regrowth import Regrowth
 from kgrow.structure.resize_images import ResizeImages
 from kgrow.structure.revive import Revive
 from kgrow.structure.scheduled_pruning import ScheduledPruning
+from kgrow.structure.statistics import Statistics
 from kgrow.structure.widen import RemoveChannels, Widen
 
 __all__ = [
@@ -22,10 +27,14 @@ __all__ = [
     "AppendBlock",
     "Change",
     "Compaction",
+    "Cut",
     "Decisions",
+    "DepthSearch",
     "Exchange",
     "FixedGrowth",
+    "GradientNoise",
     "InsertIdentity",
+    "LossPlateau",
     "ProgressiveResolution",
     "Prune",
     "Regrowth",
@@ -34,6 +43,7 @@ __all__ = [
     "Revive",
     "ScheduledPruning",
     "Scoring",
+    "Statistics",
     "StructurePolicy",
     "StructureState",
     "WeightMap",

@@ -13,13 +13,11 @@ from kgrow.registry import blamed, broken
 from kgrow.structure.change import Change
 from kgrow.structure.policy import (
     Events,
-    NotAtHandError,
-    Statistics,
     StructurePolicy,
     StructureState,
-    not_at_hand,
     says,
 )
+from kgrow.structure.statistics import NotAtHand, NotAtHandError, Statistics
 
 # Largest number of changes of one policy before one epoch; more mean a policy that does not terminate.
 MOST_CHANGES = 100
@@ -75,11 +73,11 @@ class Decisions:
         return all(settled)
 
     def state(
-        self, epoch: int, architecture: Architecture, events: Events, statistics: Statistics = not_at_hand
+        self, epoch: int, architecture: Architecture, events: Events, statistics: Statistics | None = None
     ) -> StructureState:
         """Returns the state that policies may read."""
-        target, ratios = self.target, self.keep_ratios
-        return StructureState(epoch, self.num_epochs, architecture, target, ratios, events, self.initial, statistics)
+        target, ratios, found = self.target, self.keep_ratios, statistics or NotAtHand()
+        return StructureState(epoch, self.num_epochs, architecture, target, ratios, events, self.initial, found)
 
     def agree_with(self, events: Sequence[Mapping[str, Any]]) -> bool:
         """Returns whether this run would have made exactly the changes in the log of another one.
@@ -94,7 +92,7 @@ class Decisions:
         architecture, position, epoch = dataclasses.replace(self.target, blocks=()), 0, 0
 
         def look() -> tuple[int, Architecture, Events, Statistics]:
-            return epoch, architecture, relevant[:position], not_at_hand
+            return epoch, architecture, relevant[:position], NotAtHand()
 
         try:
             while position < len(relevant):

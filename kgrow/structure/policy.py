@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from kgrow.graph import Architecture
 from kgrow.graph.image_size import at_image_size
-from kgrow.pruning import Criterion
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.change import Change
+from kgrow.structure.statistics import NotAtHand, Statistics
 
 Events = tuple[Mapping[str, Any], ...]
-Statistics = Callable[[Criterion | None], dict[str, np.ndarray]]
 
 
 def says(event: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Returns whether an event of a log has all wanted fields."""
     return all(event.get(key) == value for key, value in wanted.items())
-
-
-class NotAtHandError(RuntimeError):
-    """An error for statistics of a network that is not available."""
-
-
-def not_at_hand(criterion: Criterion | None) -> dict[str, np.ndarray]:
-    """Stands for the statistics of a network of which only the log is available."""
-    raise NotAtHandError(f"There is no network to ask for {criterion or 'its masks'}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +36,7 @@ class StructureState:
         events: Log of the run so far, oldest first: changes, and an event `epoch` after each epoch, with `loss`,
             `val_accuracy` and `val_loss` of every head.
         initial: Initial values of the target's variables, by name; variables without one are initialized at random.
-        statistics: Function for `masks` and `saliency`.
+        statistics: Measurements of the current network.
     """
 
     epoch: int
@@ -56,7 +46,7 @@ class StructureState:
     keep_ratios: tuple[float, ...]
     events: Events = ()
     initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    statistics: Statistics = not_at_hand
+    statistics: Statistics = dataclasses.field(default_factory=NotAtHand)
 
     @property
     def epochs(self) -> Events:
@@ -67,6 +57,17 @@ class StructureState:
     def changes(self) -> Events:
         """The events of all changes so far."""
         return tuple(event for event in self.events if "change" in event)
+
+    @property
+    def births(self) -> tuple[int, ...]:
+        """The epoch before which each block was appended."""
+        grown: list[int] = []
+        for event in self.changes:
+            if event["event"] == "grew":
+                grown.append(event["epoch"])
+            elif event["event"] == "cut":
+                del grown[event["change"]["num_blocks"] :]
+        return tuple(grown)
 
     @property
     def next_block(self) -> AppendBlock | None:
@@ -82,20 +83,6 @@ class StructureState:
     def has_made(self, change: Change) -> bool:
         """Returns whether an equal change was made already since the last epoch."""
         return any(says(event, change.entry(self.epoch)) for event in self.changes)
-
-    def masks(self) -> dict[str, np.ndarray]:
-        """Returns the {0, 1} mask of every kernel, by name."""
-        return self.statistics(None)
-
-    def saliency(self, criterion: Criterion) -> dict[str, np.ndarray]:
-        """Scores the connections of the current network on training images.
-
-        It costs as much as the criterion does, and trials that ask for it share no training from here on.
-
-        Returns:
-            An array of the kernel's shape per kernel, by name; see `Criterion.saliency`.
-        """
-        return self.statistics(criterion)
 
 
 class StructurePolicy(abc.ABC):

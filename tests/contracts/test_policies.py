@@ -6,8 +6,11 @@ import numpy as np
 
 from kgrow.pruning import Magnitude
 from kgrow.structure import (
+    DepthSearch,
     FixedGrowth,
+    GradientNoise,
     InsertIdentity,
+    LossPlateau,
     ProgressiveResolution,
     RemoveChannels,
     Revive,
@@ -37,7 +40,7 @@ class Reviving(Whole):
     def later(self, state):
         if state.epoch != 4 or any(event["event"] == "revived" for event in state.changes):
             return None
-        gone = {name: np.flatnonzero(mask == 0) for name, mask in state.masks().items()}
+        gone = {name: np.flatnonzero(mask == 0) for name, mask in state.statistics.masks().items()}
         return Revive({name: tuple(places[: len(places) // 3].tolist()) for name, places in gone.items()})
 
 
@@ -61,12 +64,24 @@ class Narrowing(Whole):
         if state.epoch != 2 or any(event["event"] == "removed" for event in state.changes):
             return None
         name = state.architecture.kernels()[0].name
-        scores = state.saliency(Magnitude())[name].sum(axis=(0, 1, 2))
+        scores = state.statistics.saliency(Magnitude())[name].sum(axis=(0, 1, 2))
         return RemoveChannels({name: tuple(bool(stays) for stays in np.arange(len(scores)) != scores.argmin())})
 
 
 class TestFixedGrowth(PolicyContract):
     policy = FixedGrowth((2,))
+
+
+class TestLossPlateau(PolicyContract):
+    policy = LossPlateau(1, tolerance=0.5)
+
+
+class TestGradientNoise(PolicyContract):
+    policy = GradientNoise(threshold=-1e6, num_examples=8)
+
+
+class TestDepthSearch(PolicyContract):
+    policy = DepthSearch(2)
 
 
 class Enlarging(Whole):

@@ -11,7 +11,8 @@ from kgrow.network import GrowingNetwork
 from kgrow.pruning import NoPruning, OneShot
 from kgrow.registry import CHANNEL_CRITERIA, SPACES
 from kgrow.run import Run
-from kgrow.structure import Compaction, Decisions
+from kgrow.structure import Compaction, Decisions, FixedGrowth, ScheduledPruning
+from kgrow.structure.statistics import NotAtHand
 from kgrow.training import Observer
 
 
@@ -40,6 +41,14 @@ def test_channels_go_with_the_connections_and_out_of_the_network(tiny_task, tiny
         assert ratio == pytest.approx(np.sqrt(pruned["keep_ratios"][block]))
 
 
+class Masks(NotAtHand):
+    def __init__(self, masks):
+        self._masks = masks
+
+    def masks(self):
+        return self._masks
+
+
 @pytest.mark.parametrize("kept", [0.1, 0.3, 0.6])
 def test_logits_of_any_masks_stay(kept):
     generator = np.random.default_rng(int(100 * kept))
@@ -54,8 +63,9 @@ def test_logits_of_any_masks_stay(kept):
             variable.assign(np.broadcast_to(np.outer(read, made), variable.shape))  # some are made only, or read only
     network.apply_masks()
     masks = {kernel.name: kernel.mask.numpy() for kernel in network.kernels()}
-    policy = Compaction(OneShot((0, 0)))
-    state = Decisions((policy,), target, (0.5, 0.5), 1).state(0, target, (), lambda criterion: masks)
+    policy = Compaction((FixedGrowth((0,)), ScheduledPruning(OneShot((0, 0)))))
+    pruned = ({"event": "pruned", "epoch": 0, "change": {}},)
+    state = Decisions((policy,), target, (0.5, 0.5), 1).state(0, target, pruned, Masks(masks))
     architecture, weight_map = policy.propose(state).apply(target)
     assert architecture.kernel_params() < target.kernel_params()
     smaller = GrowingNetwork(architecture)
@@ -94,4 +104,5 @@ def test_nothing_is_taken_out_where_nothing_was_pruned(tiny_task, tiny_architect
     unpruned = dataclasses.replace(tiny_settings, preset=dataclasses.replace(tiny_settings.preset, prune_epochs=()))
     life = trained(tiny_task, tiny_architecture, unpruned, tmp_path / "run")
     assert life.network.architecture == tiny_architecture
-    assert Compaction(NoPruning()).is_settled(life.decisions.state(0, tiny_architecture, ()))
+    compaction = Compaction((FixedGrowth((0,)), ScheduledPruning(NoPruning())))
+    assert compaction.is_settled(life.decisions.state(0, tiny_architecture, ()))

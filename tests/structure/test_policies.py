@@ -105,7 +105,7 @@ def test_log_of_less_of_more_or_of_something_else_is_not_agreed_with(tiny_archit
 
 
 def test_policy_that_asks_for_statistics_agrees_with_no_log(tiny_architecture):
-    asking = Scripted(lambda state: state.saliency(Magnitude()) and None)
+    asking = Scripted(lambda state: state.statistics.saliency(Magnitude()) and None)
     decisions = Decisions((asking,), tiny_architecture, RATIOS, 6)
     grew = [AppendBlock(block).entry(0) for block in tiny_architecture.blocks]
     assert not decisions.agree_with([*grew, {"event": "epoch", "epoch": 0, "is_settled": True}])

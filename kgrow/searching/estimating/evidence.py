@@ -5,15 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
 from kgrow._checks import check_positive_int
 from kgrow.lifecycle import Lifecycle
-from kgrow.pruning.batches import saliency_batches
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
-from kgrow.searching.estimating.gradient_noise import gradient_moments, noise_statistic
 from kgrow.searching.proposals import Proposal
-from kgrow.training.loss import exit_weights
 
 EVENT = "evidence"
 SMOOTHING = 0.9
@@ -21,7 +16,7 @@ SMOOTHING = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Evidence(Estimator):
-    """Trains the candidate until its gradients are indistinguishable from noise; see `noise_statistic`.
+    """Trains the candidate until its gradients are noise; see `Statistics.gradient_noise`.
 
     The estimate is the accuracy at that point; a candidate trained to its end is exact. The statistic is smoothed over
     epochs and counts from the last structural event on. It is derived for plain gradient descent without momentum and
@@ -51,21 +46,11 @@ class Evidence(Estimator):
         epoch = life.events[-1]["epoch"]
         if life.settled_since is None:
             return False
-        life.log({"event": EVENT, "epoch": epoch, "statistic": self._statistic(life, epoch)})
+        blocks = range(len(life.network.blocks))
+        statistic = life.statistics(epoch).gradient_noise(blocks, self.num_examples)
+        life.log({"event": EVENT, "epoch": epoch, "statistic": statistic})
         values = smoothed([event["statistic"] for event in life.events if event["event"] == EVENT])
         return len(values) >= self.patience and all(value > 0 for value in values[-self.patience :])
-
-    def _statistic(self, life: Lifecycle, epoch: int) -> float:
-        settings, network = life.settings, life.network
-        preset = settings.preset
-        batches = saliency_batches(life.task.train, self.num_examples, (settings.seed, epoch, 2))
-        weights = exit_weights(network.architecture, preset.epochs, preset.epochs, preset.exit_weights)
-        means, variances = gradient_moments(network, batches, weights, preset.label_smoothing, settings.class_weights)
-        kernels = network.kernels()
-        # At the optimum the gradient of the loss balances the weight decay; pruned connections cannot move.
-        decayed = [mean + preset.l2 * kernel.weight.numpy() for mean, kernel in zip(means, kernels, strict=True)]
-        kept = np.concatenate([kernel.mask.numpy().ravel() > 0 for kernel in kernels])
-        return noise_statistic(_flat(decayed)[kept], _flat(variances)[kept], sum(len(labels) for _, labels in batches))
 
 
 def smoothed(values: Sequence[float]) -> list[float]:
@@ -74,7 +59,3 @@ def smoothed(values: Sequence[float]) -> list[float]:
     for value in values:
         averages.append(SMOOTHING * averages[-1] + (1 - SMOOTHING) * value if averages else value)
     return averages
-
-
-def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([array.ravel() for array in arrays])

@@ -60,7 +60,7 @@ def test_names_are_those_of_the_entry_points():
 def test_options_take_the_names(tmp_path, capsys):
     run, options = (
         tmp_path / "run",
-        ["--criterion", "lamp", "--space", "ladder", "--policy", "broaden", "--keep-ratio", "0.5"],
+        ["--criterion", "lamp", "--space", "ladder", "--growth", "broaden", "--keep-ratio", "0.5"],
     )
     assert cli.main(["search", "digits", "--epochs", "3", "--trials", "1", *options, "--out", str(run)]) == cli.DONE
     config = json.loads((run / "config.json").read_text())["config"]

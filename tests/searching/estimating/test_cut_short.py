@@ -21,7 +21,7 @@ from kgrow.training import Observer
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 
-CURVES, NOISE = "kgrow.searching.estimating.extrapolation.extrapolate", "kgrow.searching.estimating.evidence"
+CURVES, NOISE = "kgrow.searching.estimating.extrapolation.extrapolate", "kgrow.lifecycle.statistics"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
-from kgrow.searching.estimating.gradient_noise import gradient_moments, noise_statistic
+from kgrow.lifecycle.gradient_noise import gradient_moments, noise_statistic
 from kgrow.training.loss import joint_loss
 
 EXAMPLES, PARAMETERS = 64, 4000

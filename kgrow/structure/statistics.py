@@ -1,0 +1,66 @@
+"""`Statistics`: what a policy may ask of the network in training."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrow.pruning import Criterion
+
+
+class NotAtHandError(RuntimeError):
+    """An error for statistics of a network of which only the log is available."""
+
+
+class Statistics(abc.ABC):
+    """Measurements of the current network; asking changes nothing.
+
+    They cost time, and trials that ask for any share no training from there on: their decisions are not in the log.
+    """
+
+    @abc.abstractmethod
+    def masks(self) -> dict[str, np.ndarray]:
+        """Returns the {0, 1} mask of every kernel, by name."""
+
+    @abc.abstractmethod
+    def saliency(self, criterion: Criterion) -> dict[str, np.ndarray]:
+        """Scores the connections on training images.
+
+        Returns:
+            An array of the kernel's shape per kernel, by name; see `Criterion.saliency`.
+        """
+
+    @abc.abstractmethod
+    def answers(self) -> np.ndarray:
+        """Returns whether each head classifies each validation image correctly, bool (heads, num_images)."""
+
+    @abc.abstractmethod
+    def gradient_noise(self, blocks: Sequence[int], num_examples: int) -> float:
+        """Returns the statistic of Mahsereci et al. for the kept connections of some blocks: above 0 if all is noise.
+
+        Args:
+            blocks: Numbers of the blocks, from 0.
+            num_examples: Number of training images whose single gradients are computed, at least 8.
+        """
+
+
+class NotAtHand(Statistics):
+    """Stands for the statistics of a network of which only the log is available."""
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """See `Statistics.masks`."""
+        raise NotAtHandError("There is no network to ask for its masks.")
+
+    def saliency(self, criterion: Criterion) -> dict[str, np.ndarray]:
+        """See `Statistics.saliency`."""
+        raise NotAtHandError(f"There is no network to ask for {criterion}.")
+
+    def answers(self) -> np.ndarray:
+        """See `Statistics.answers`."""
+        raise NotAtHandError("There is no network to ask for its answers.")
+
+    def gradient_noise(self, blocks: Sequence[int], num_examples: int) -> float:
+        """See `Statistics.gradient_noise`."""
+        raise NotAtHandError("There is no network to ask for its gradients.")
