@@ -20,7 +20,7 @@ from kgrow.config import Config, Pruning, Training, Tuning, flat_rules, sectione
 from kgrow.config.removed import refusing_removed
 from kgrow.execution import Search
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
-from kgrow.exporting.untrained import Untrained
+from kgrow.exporting.untrained import Untrained, check_expressible
 from kgrow.inventory import check_same_images, record_images
 from kgrow.plan import SearchPlan
 from kgrow.planning import configuration, in_time, is_named, planned, read_task
@@ -140,6 +140,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         again = (lambda: task) if is_named(dataset) else functools.partial(read_task, dataset, told, note)
         check_same_images(path, task, again)
     check_environment(os.environ)
+    check_expressible(task, plan.proposals.quantization, plan.proposals.full)
     cluster = told.tuning.cluster
     with contextlib.ExitStack() as stack:
         if cluster is not None:
