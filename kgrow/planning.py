@@ -142,6 +142,7 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
         growth=_chosen_growth(config),
         distribution=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
+        budget=proposals.limits.given,
     )
     if settings.regrowth and settings.channels:
         raise ValueError(

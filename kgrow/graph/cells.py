@@ -211,21 +211,44 @@ def _add_cell(builder: Builder, name: str, cell: Cell, maps: Sequence[str]) -> s
     if cell.kind == "conv":
         return builder.conv_norm(f"{name}/first", source, cell.filters, cell.kernel_size, strides, relu=True)
     if cell.kind == "inverted":
-        return _add_inverted(builder, name, cell, source)
+        is_added = cell.shortcut == "identity"
+        if is_added:
+            _check_identity(builder, cell, source)
+        sizes = (cell.filters, cell.hidden_filters, cell.kernel_size, cell.stride)
+        return add_inverted(builder, name, source, *sizes, is_added=is_added)
     first = builder.conv_norm(f"{name}/first", source, cell.hidden_filters, cell.kernel_size, strides, relu=True)
     second = builder.conv_norm(f"{name}/second", first, cell.filters, cell.kernel_size, relu=cell.shortcut == "none")
     return second if cell.shortcut == "none" else _with_shortcut(builder, name, cell, source, second)
 
 
-def _add_inverted(builder: Builder, name: str, cell: Cell, source: str) -> str:
-    wide = builder.conv_norm(f"{name}/first", source, cell.hidden_filters, 1, relu=True)
-    inner = builder.depthwise(f"{name}/depthwise", wide, cell.kernel_size, cell.stride)
+def add_inverted(  # noqa: PLR0913 - the parts of a cell
+    builder: Builder,
+    name: str,
+    source: str,
+    filters: int,
+    hidden_filters: int,
+    kernel_size: int,
+    stride: int = 1,
+    *,
+    is_added: bool,
+) -> str:
+    """Appends an inverted cell and returns the name of its output.
+
+    Args:
+        builder: List of nodes to append to.
+        name: Prefix of the nodes' names.
+        source: Name of the map that it reads.
+        filters: Number of output channels.
+        hidden_filters: Number of channels of the depthwise convolution.
+        kernel_size: Side of its kernels.
+        stride: Stride of it.
+        is_added: Whether the input is added to the output.
+    """
+    wide = builder.conv_norm(f"{name}/first", source, hidden_filters, 1, relu=True)
+    inner = builder.depthwise(f"{name}/depthwise", wide, kernel_size, stride)
     inner = builder.relu(f"{name}/depthwise/relu", builder.norm(f"{name}/depthwise", inner))
-    narrow = builder.conv_norm(f"{name}/second", inner, cell.filters, 1)
-    if cell.shortcut == "none":
-        return narrow
-    _check_identity(builder, cell, source)
-    return builder.add(f"{name}/sum", Add(), narrow, source)
+    narrow = builder.conv_norm(f"{name}/second", inner, filters, 1)
+    return builder.add(f"{name}/sum", Add(), narrow, source) if is_added else narrow
 
 
 def _check_identity(builder: Builder, cell: Cell, source: str) -> None:

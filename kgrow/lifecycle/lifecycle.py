@@ -66,7 +66,9 @@ class Lifecycle(EpochLoop):
         self.run = run
         self.task, self.target, self.keep_ratios, self.settings = task, target, keep_ratios, settings
         self.pool, self._on_fork = pool or TrainerPool(), lambda snapshot: None
-        self.decisions = Decisions(settings.policies, target, tuple(keep_ratios), self.num_epochs, initial or {})
+        self.decisions = Decisions(
+            settings.policies, target, tuple(keep_ratios), self.num_epochs, initial or {}, settings.budget
+        )
         self.events: list[dict[str, Any]] = []
 
     def train(

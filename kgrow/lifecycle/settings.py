@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from kgrow._checks import check_keep_ratio, check_positive_int
@@ -49,6 +50,7 @@ class Settings:
         growth: Growth policy; None for the epochs of the preset.
         distribution: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
         class_weights: Loss factor of each training image, by its class; None for 1.
+        budget: Limits of the search, which policies may read; see `StructureState`.
     """
 
     preset: Preset
@@ -61,6 +63,7 @@ class Settings:
     growth: StructurePolicy | None = None
     distribution: Any = None
     class_weights: tuple[float, ...] | None = None
+    budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def policies(self) -> tuple[StructurePolicy, ...]:

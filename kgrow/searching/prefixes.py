@@ -33,7 +33,9 @@ class Prefixes:
     def deepest(self, candidate: Candidate) -> str | None:
         """Returns the name of the latest snapshot that a candidate may start from, None if there is none."""
         policies, epochs = self.settings.policies, self.settings.preset.epochs
-        decisions = Decisions(policies, candidate.architecture, candidate.keep_ratios, epochs, candidate.initial)
+        decisions = Decisions(
+            policies, candidate.architecture, candidate.keep_ratios, epochs, candidate.initial, self.settings.budget
+        )
         snapshots = {name.rpartition(".")[0] + SNAPSHOT for name in self._folder.files()}
         for name in sorted(filter(self._folder.has, snapshots), reverse=True):
             log = log_of(name)

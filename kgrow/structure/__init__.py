@@ -10,7 +10,7 @@ from kgrow.structure.depth_search import DepthSearch
 from kgrow.structure.exchange import Exchange
 from kgrow.structure.fixed_growth import FixedGrowth
 from kgrow.structure.gradient_noise import GradientNoise
-from kgrow.structure.insert import InsertIdentity
+from kgrow.structure.insert import InsertCell, InsertIdentity
 from kgrow.structure.loss_plateau import LossPlateau
 from kgrow.structure.policy import StructurePolicy, StructureState
 from kgrow.structure.progressive_resolution import ProgressiveResolution
@@ -33,6 +33,7 @@ __all__ = [
     "Exchange",
     "FixedGrowth",
     "GradientNoise",
+    "InsertCell",
     "InsertIdentity",
     "LossPlateau",
     "ProgressiveResolution",

@@ -33,6 +33,7 @@ class Decisions:
         keep_ratios: Keep ratios; see `StructureState`.
         num_epochs: Number of epochs of the run.
         initial: Initial values; see `StructureState`.
+        budget: Limits; see `StructureState`.
     """
 
     policies: tuple[StructurePolicy, ...]
@@ -40,6 +41,7 @@ class Decisions:
     keep_ratios: tuple[float, ...]
     num_epochs: int
     initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def changes(
         self, look: Callable[[], tuple[int, Architecture, Events, Statistics]]
@@ -76,8 +78,17 @@ class Decisions:
         self, epoch: int, architecture: Architecture, events: Events, statistics: Statistics | None = None
     ) -> StructureState:
         """Returns the state that policies may read."""
-        target, ratios, found = self.target, self.keep_ratios, statistics or NotAtHand()
-        return StructureState(epoch, self.num_epochs, architecture, target, ratios, events, self.initial, found)
+        return StructureState(
+            epoch,
+            self.num_epochs,
+            architecture,
+            self.target,
+            self.keep_ratios,
+            events,
+            self.initial,
+            statistics or NotAtHand(),
+            self.budget,
+        )
 
     def agree_with(self, events: Sequence[Mapping[str, Any]]) -> bool:
         """Returns whether this run would have made exactly the changes in the log of another one.

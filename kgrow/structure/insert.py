@@ -1,16 +1,18 @@
-"""`InsertIdentity`: makes the network deeper without changing its outputs."""
+"""`InsertIdentity` and `InsertCell`: make the network deeper without changing its outputs."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow.graph import Architecture, Block, Node
+from kgrow.graph.builder import Builder
+from kgrow.graph.cells import add_inverted
 from kgrow.graph.operators import Conv
 from kgrow.structure.change import Change, WeightMap
 
@@ -36,8 +38,7 @@ class InsertIdentity(Change):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "side", check_positive_int(self.side, "side"))
-        if not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_./-]*", self.name):
-            raise ValueError(f"`name` must be letters, digits, '_', '.', '-' and '/', but got {self.name!r}.")
+        check_node_name(self.name)
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""
@@ -50,21 +51,77 @@ class InsertIdentity(Change):
         kernel = np.zeros((self.side, self.side, shape[2], shape[2]), np.float32)
         kernel[self.side // 2, self.side // 2] = np.eye(shape[2])
         inserted = Node(self.name, Conv((self.side, self.side), filters=shape[2]), (self.after,))
-        blocks = (
-            Block(self._moved(block.nodes, inserted), self._moved(block.head, inserted))
-            for block in architecture.blocks
-        )
-        return dataclasses.replace(architecture, blocks=tuple(blocks)), WeightMap(given={f"{self.name}/kernel": kernel})
-
-    def _moved(self, nodes: Sequence[Node], inserted: Node) -> tuple[Node, ...]:
-        found: list[Node] = []
-        for node in nodes:
-            inputs = tuple(self.name if source == self.after else source for source in node.inputs)
-            found.append(dataclasses.replace(node, inputs=inputs))
-            if node.name == self.after:
-                found.append(inserted)
-        return tuple(found)
+        return inserted_after(architecture, self.after, (inserted,)), WeightMap(given={f"{self.name}/kernel": kernel})
 
     def to_json(self) -> dict[str, Any]:
         """See `Change.to_json`."""
         return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class InsertCell(Change):
+    """Inserts an inverted residual cell that returns its input: the scale of its last normalization is zero.
+
+    Unlike an identity convolution it starts without any symmetry: its branch is initialized as usual, and the scale is
+    the first to learn.
+
+    Args:
+        after: Name of a node that returns a map; all its readers read the cell's sum instead.
+        name: Prefix of the names of the cell's nodes.
+        hidden_filters: Number of channels of the depthwise convolution.
+        kernel_size: Side of its kernels, odd.
+
+    References:
+        Goyal et al., "Accurate, Large Minibatch SGD", 2017, https://arxiv.org/abs/1706.02677, section 5.1, start
+        residual branches with a zero scale. The cell is that of MobileNetV2; see `kgrow.graph.Cell`.
+    """
+
+    after: str
+    name: str
+    hidden_filters: int
+    kernel_size: int = 3
+
+    event: ClassVar[str] = "inserted_cell"
+
+    def __post_init__(self) -> None:
+        for field in ("hidden_filters", "kernel_size"):
+            object.__setattr__(self, field, check_positive_int(getattr(self, field), field))
+        check_node_name(self.name)
+
+    def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
+        """See `Change.apply`."""
+        shape = architecture.shapes[self.after] if self.after in architecture.by_name else ()
+        if len(shape) != 3 or self.kernel_size % 2 == 0:
+            raise ValueError(
+                f"`after` must give a map and `kernel_size` be odd, but {self.after} gives {shape}, and it is "
+                f"{self.kernel_size}."
+            )
+        builder = Builder(architecture.input_shape)
+        builder.shapes[self.after] = shape
+        add_inverted(builder, self.name, self.after, shape[2], self.hidden_filters, self.kernel_size, is_added=True)
+        scale = {f"{self.name}/second/norm/gamma": np.zeros(shape[2], np.float32)}
+        return inserted_after(architecture, self.after, builder.take()), WeightMap(given=scale)
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Change.to_json`."""
+        return dataclasses.asdict(self)
+
+
+def inserted_after(architecture: Architecture, after: str, inserted: Sequence[Node]) -> Architecture:
+    """Returns an architecture in which whatever read a node reads the last one of the inserted nodes instead."""
+
+    def moved(nodes: Sequence[Node]) -> Iterator[Node]:
+        for node in nodes:
+            inputs = tuple(inserted[-1].name if source == after else source for source in node.inputs)
+            yield dataclasses.replace(node, inputs=inputs)
+            if node.name == after:
+                yield from inserted
+
+    blocks = (Block(tuple(moved(block.nodes)), tuple(moved(block.head))) for block in architecture.blocks)
+    return dataclasses.replace(architecture, blocks=tuple(blocks))
+
+
+def check_node_name(name: str) -> None:
+    """Checks the name of a node or the prefix of such names."""
+    if not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_./-]*", name):
+        raise ValueError(f"`name` must be letters, digits, '_', '.', '-' and '/', but got {name!r}.")

@@ -37,6 +37,7 @@ class StructureState:
             `val_accuracy` and `val_loss` of every head.
         initial: Initial values of the target's variables, by name; variables without one are initialized at random.
         statistics: Measurements of the current network.
+        budget: Limits on the final network, by name: `params`, `macs`, `flash_bytes`, `ram_bytes`, `latency_ms`.
     """
 
     epoch: int
@@ -47,6 +48,7 @@ class StructureState:
     events: Events = ()
     initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     statistics: Statistics = dataclasses.field(default_factory=NotAtHand)
+    budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def epochs(self) -> Events:

@@ -15,7 +15,7 @@ from kgrow.graph.removal import remove_dead
 from kgrow.graph.values import Weighted
 from kgrow.network import GrowingNetwork
 from kgrow.registry import SPACES
-from kgrow.structure import AppendBlock, InsertIdentity, Prune, RemoveChannels, Revive, Widen
+from kgrow.structure import AppendBlock, Cut, InsertCell, InsertIdentity, Prune, RemoveChannels, Revive, Widen
 from kgrow.testing import samples
 from kgrow.testing.operator import network_around
 from tests.graph import numpy_oracle
@@ -231,6 +231,8 @@ def test_equal_changes_say_the_same_also_from_a_file():
     changes = (
         AppendBlock(samples.varied_architecture().blocks[0]),
         InsertIdentity("a", "b"),
+        InsertCell("a", "b", 6),
+        Cut(2),
         Prune({1: 0.5, 0: 0.25}, {0: 0.5}),
         RemoveChannels({"b": (True, False), "a": (np.bool_(True),)}),
         Revive({"b": (1, 2), "a": (np.int64(3),)}),
@@ -258,6 +260,8 @@ def test_what_cannot_be_is_refused(varied_network):
         (RemoveChannels({"block_0/head/dense": (False, True, True)}), "must be of a node with channels of its own"),
         (InsertIdentity("block_0/head/dense", "new"), "must give a map and `side` be odd"),
         (InsertIdentity(concat, "new", side=2), "must give a map and `side` be odd"),
+        (InsertCell("block_0/head/dense", "new", 4), "must give a map and `kernel_size` be odd"),
+        (InsertCell(concat, "new", 4, kernel_size=2), "must give a map and `kernel_size` be odd"),
     ):
         with pytest.raises(ValueError, match=message):
             change.apply(architecture)
@@ -271,6 +275,8 @@ def test_what_cannot_be_is_refused(varied_network):
         (lambda: Prune({0: 2.0}), "`keep_ratios` must be in"),
         (lambda: InsertIdentity(first, "new", side=3.0), "`side` must be a positive integer"),
         (lambda: InsertIdentity(first, "n\u00e9w"), "`name` must be letters"),
+        (lambda: InsertCell(first, "n\u00e9w", 4), "`name` must be letters"),
+        (lambda: InsertCell(first, "new", 0), "`hidden_filters` must be a positive integer"),
         (lambda: Revive({first: (1.5,)}), "`connections` must be whole numbers"),
         (lambda: Revive({first: (1, 1)}), "`connections` must name each connection once"),
     ):

@@ -273,6 +273,23 @@ def test_a_block_that_adds_nothing_is_rejected_and_the_others_answers_stay(tmp_p
     assert np.array_equal(logits["cut", 2], logits["epoch", 1][:1])
 
 
+# Budget
+
+
+def test_policies_see_the_limits_of_a_search(tmp_path, tiny_task, tiny_settings):
+    seen = []
+
+    class Looking(LossPlateau):
+        def propose(self, state):
+            seen.append(dict(state.budget))
+            return super().propose(state)
+
+    with Run.open(tmp_path / "0000", {}) as run:
+        settings = dataclasses.replace(tiny_settings, growth=Looking(), budget={"params": 300, "ram_bytes": 4096})
+        Lifecycle(tiny_task, samples.tiny_architecture(), (0.5, 0.4), settings, run, Observer()).train(epochs=1)
+    assert {tuple(each.items()) for each in seen} == {(("params", 300), ("ram_bytes", 4096))}
+
+
 # Pruning goes with growth
 
 
