@@ -243,7 +243,7 @@ def test_equal_changes_say_the_same_also_from_a_file():
         assert json.loads(json.dumps(entry)) == entry
         assert (entry["event"], entry["epoch"]) == (change.event, 3)
     assert len({change.event for change in changes}) == len(changes)
-    assert Prune({0: 0.25, 1: 0.5}, {0: 0.5}).entry(3) == changes[2].entry(3)
+    assert Prune({0: 0.25, 1: 0.5}, {0: 0.5}).entry(3) == changes[4].entry(3)
 
 
 def test_what_cannot_be_is_refused(varied_network):
