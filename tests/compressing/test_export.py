@@ -173,3 +173,12 @@ def test_error_of_a_layer_is_that_of_the_model_with_it_alone_rounded(branched, t
         assert errors[kernel.name] == pytest.approx(expected, rel=1e-3, abs=1e-9)
     assert set(errors) == {kernel.name for kernel in network.kernels()}
     assert min(errors.values()) > 0
+
+
+@pytest.mark.slow
+def test_a_model_of_one_classifier_has_no_early_exits(compressed, tmp_path):
+    from kgrow.exporting import EarlyExit
+
+    with pytest.raises(ValueError, match="`early_exit` must be left out: a compressed model has one classifier"):
+        compressed.export(tmp_path / "model.tflite", early_exit=EarlyExit(0.5))
+    assert not list(tmp_path.iterdir())
