@@ -40,7 +40,12 @@ def task_document(task: Task) -> dict[str, Any]:
 
 
 def candidate_document(trial: Trial, num_validation: int) -> dict[str, Any]:
-    """Returns one of the `candidates` of a result; estimated accuracies have no interval."""
+    """Returns one of the `candidates` of a result; estimated accuracies have no interval.
+
+    Args:
+        trial: Outcome of the candidate.
+        num_validation: Number of validation images by which its epochs were judged.
+    """
     is_exact = trial.val_accuracy is not None and not trial.estimated
     found = list(interval(trial.val_accuracy or 0.0, num_validation)) if is_exact else None
     return {**dataclasses.asdict(trial), "val_accuracy_interval": found}
@@ -65,7 +70,9 @@ def pareto_document(
         deadline: `time.monotonic()` value after which no network is timed.
     """
     from kgrow.exporting.untrained import Untrained
+    from kgrow.lifecycle.judged import judged_images
 
+    num_judged = len(judged_images(task, settings.preset))
     front = [trials[index] for index in pareto_front(list(map(vars, trials)))]
     networks = [proposals.network(trial.values) for trial in front]
     latencies: dict[Architecture, float] = {}
@@ -75,7 +82,7 @@ def pareto_document(
         observer.note(f"timing the {len(set(networks))} networks of the Pareto front")
         latencies = {n: Untrained.of(task, proposals.quantization, n).latency_ms for n in set(networks)}
     return [
-        {**candidate_document(trial, len(task.validation)), "latency_ms": latencies.get(network)}
+        {**candidate_document(trial, num_judged), "latency_ms": latencies.get(network)}
         for trial, network in zip(front, networks, strict=True)
     ]
 

@@ -124,7 +124,7 @@ class Search:
             "trials": self.num_trials,
             "epochs": self.plan.settings.preset.epochs,
             "networks": {"offered": proposals.num_offered, "infeasible": proposals.num_infeasible},
-            "candidates": [candidate_document(trial, len(self.task.validation)) for trial in outcomes],
+            "candidates": [candidate_document(trial, self.trials.num_judged) for trial in outcomes],
             "pareto": pareto_document(exact, self.task, settings, proposals, self.observer, deadline),
             "choice": choice_document(self.trials, ranked, winner),
             "best": best_document(network, winner, measured, unpruned, self.task),

@@ -14,6 +14,7 @@ import numpy as np
 from kgrow.graph import Architecture
 from kgrow.lifecycle.checkpoint import Snapshot
 from kgrow.lifecycle.image_size import fitted, fitted_augmentation
+from kgrow.lifecycle.judged import judged_images
 from kgrow.lifecycle.scoring import scoring
 from kgrow.lifecycle.settings import Settings
 from kgrow.lifecycle.statistics import LiveStatistics
@@ -69,6 +70,7 @@ class Lifecycle(EpochLoop):
         self.decisions = Decisions(
             settings.policies, target, tuple(keep_ratios), self.num_epochs, initial or {}, settings.budget
         )
+        self.judged = judged_images(task, settings.preset)
         self.events: list[dict[str, Any]] = []
 
     def train(
@@ -270,7 +272,7 @@ class Lifecycle(EpochLoop):
             on_step,
             has_grown=epoch > 0 and grew,
         )
-        validation = self.task.validation
+        validation = self.judged
         logits, labels = self.network.logits(self._fitted(validation.images)), validation.labels
         check_finite(epoch, loss, logits)
         accuracy, losses = accuracy_per_head(logits, labels), loss_per_head(logits, labels)
@@ -288,4 +290,4 @@ class Lifecycle(EpochLoop):
         first = self.settled_since
         since = [e for e in self.events if e["event"] == "epoch" and first is not None and e["epoch"] >= first]
         highest = max((event["val_accuracy"][-1] for event in since), default=0.0)
-        return accuracy_to_reach(highest, len(self.task.validation))
+        return accuracy_to_reach(highest, len(self.judged))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from kgrow.graph.image_size import at_image_size
 from kgrow.lifecycle import BEST, LAST, Lifecycle, Settings, Snapshot, TrainerPool
+from kgrow.lifecycle.judged import judged_images
 from kgrow.run import Run
 from kgrow.searching.choice import ACCURATE, Choice, mean_figures
 from kgrow.searching.footprint import costs
@@ -59,7 +60,8 @@ class Trials:
     ):
         self.task, self.settings, self.objective, self.full_macs = task, settings, objective, full_macs
         self.run, self.observer = run, observer
-        self.choice = Choice(prefer, len(task.validation), objective.counts_energy)
+        self.num_judged = len(judged_images(task, settings.preset))
+        self.choice = Choice(prefer, self.num_judged, objective.counts_energy)
         self.outcomes: dict[int, Trial] = {}
         self._paces: dict[int, int] = {}  # multiply-accumulates of candidates that were trained, the latest last
         self.pool = TrainerPool()

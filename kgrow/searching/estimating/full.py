@@ -28,12 +28,12 @@ class Full(Estimator):
         has_limit = time.monotonic() < context.deadline < float("inf")
         hurries = has_limit and not context.proposals.wants_small
         earlier = [number for number in context.trials.ranked() if number < index] if hurries else []
-        contest = _Contest(context, earlier[0]) if earlier else None
-        trial = context.trials.train(index, proposal, context.deadline, contest.is_lost if contest else None)
-        return Estimate.of(trial, contest.expected if contest else None)
+        stopper = _LeaderStopper(context, earlier[0]) if earlier else None
+        trial = context.trials.train(index, proposal, context.deadline, stopper.is_lost if stopper else None)
+        return Estimate.of(trial, stopper.expected if stopper else None)
 
 
-class _Contest:
+class _LeaderStopper:
     """Compares a candidate with the best one before it, in the middle of the schedule.
 
     Args:

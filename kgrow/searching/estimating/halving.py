@@ -41,9 +41,9 @@ class Halving(Estimator):
 
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
-        contest = _RungStopper(self.factor, index, proposal, context)
-        trial = context.trials.train(index, proposal, context.deadline, stop=contest.is_lost)
-        return Estimate.of(trial, contest.expected)
+        stopper = _RungStopper(self.factor, index, proposal, context)
+        trial = context.trials.train(index, proposal, context.deadline, stop=stopper.is_lost)
+        return Estimate.of(trial, stopper.expected)
 
 
 class _RungStopper:
