@@ -46,7 +46,7 @@ def _spelled_object(value: Any, table: Registry | None) -> dict[str, Any]:
     if type(value) is table.base:
         return {name: spelled(each, None) for name, each in fields.items()}
     for name in _names_of(type(value), table):
-        usual = vars(_made(table, name))
+        usual = vars(_made(table, name, table.what))
         kept = {key: spelled(each, None) for key, each in fields.items() if _is_plain(each)}
         if all(key in kept or each == usual[key] for key, each in fields.items()):
             return {NAME: name, **kept}
@@ -70,7 +70,7 @@ def built(value: Mapping[str, Any], table: Registry, path: str) -> Any:
         )
     fields = {key: _tupled(each) for key, each in value.items() if key != NAME}
     if NAME in value:
-        usual = _made(table, check_name(table, value[NAME], f"{path}.{NAME}"))
+        usual = _made(table, check_name(table, value[NAME], f"{path}.{NAME}"), path)
         make = usual if isinstance(usual, type) else functools.partial(dataclasses.replace, usual)
         return _with_fields(lambda: make(**fields), usual, fields, path)
     if not dataclasses.is_dataclass(table.base):
@@ -92,13 +92,22 @@ def _with_fields(make: Any, kind: Any, fields: Mapping[str, Any], path: str) -> 
         raise ValueError(f"`{path}`: {error}") from error
 
 
-def _made(table: Registry, name: str) -> Any:
-    """Returns an instance of the class of a name."""
+def _made(table: Registry, name: str, path: str) -> Any:
+    """Returns an instance of the class of a name, or the class if it has required fields.
+
+    Args:
+        table: Registry of the objects.
+        name: Name in it.
+        path: Name used in messages.
+
+    Raises:
+        ValueError: If the object of the name depends on the data.
+    """
     thing = table[name]
     if isinstance(thing, table.base):
         return thing
     if not inspect.isabstract(table.base):  # an entry that depends on the data has no fields until they are read
-        raise ValueError(f"`{table.what}` must be a name or a mapping of fields, but got both, {name!r} and fields.")
+        raise ValueError(f"`{path}` must be a name or a mapping of fields, but got both, {name!r} and fields.")
     needed = [p for p in inspect.signature(thing).parameters.values() if p.default is p.empty]
     if inspect.isclass(thing) and needed:
         return thing  # its fields are required
@@ -111,7 +120,7 @@ def _names_of(kind: type, table: Registry) -> list[str]:
     for name, (entry, *_) in table.entries.items():
         if entry.target.startswith(f"{kind.__module__}:"):
             with contextlib.suppress(PluginError):
-                names += [name] if kind in (made := _made(table, name), type(made)) else []
+                names += [name] if kind in (made := _made(table, name, name), type(made)) else []
     return names
 
 

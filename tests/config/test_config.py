@@ -15,6 +15,7 @@ from kgrow import arguments, cli
 from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
 from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS, spelled_now
 from kgrow.pruning import SNIP
+from kgrow.registry import PRESETS
 from kgrow.searching.estimating import LowFidelity
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +81,7 @@ def test_what_is_written_gives_the_configuration_again(layer, tmp_path):
 def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
     from kgrow.bayes import GaussNewton
     from kgrow.pruning import SNIP, FisherPruning
-    from kgrow.registry import PRESETS, SPACES
+    from kgrow.registry import SPACES
     from kgrow.searching.estimating import Halving, LowFidelity
     from kgrow.searching.objective import Mixed
 
@@ -130,7 +131,7 @@ def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, mo
         ("pruning: {criterion: {seed: 3}}", "`pruning.criterion` must be a name, or a mapping with a `name`"),
         (
             "training: {augmentation: {name: cutout, flip: true}}",
-            "`augmentation` must be a name or a mapping of fields",
+            "`training.augmentation` must be a name or a mapping of fields, but got both, 'cutout'",
         ),
         ("training: {preset: {}}", "`training.preset` must have all fields that are needed"),
         ("training: {preset: {epochs: 0}}", "`training.preset`: `epochs` must be a positive integer"),
@@ -160,6 +161,14 @@ def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, mo
         ("training: {seed: null}", "`training.seed` must be 0 or a positive integer, but got None"),
         ("tuning: {calibrate: 'yes'}", "`tuning.calibrate` must be True or False, but got 'yes'"),
         ("tuning: {limits: {flash: 64KB}}", "`tuning.limits` must be one of .* Did you mean 'flash_bytes'?"),
+        (
+            "tuning: {limits: {flash_bytes: -1}}",
+            "`tuning.limits.flash_bytes` must be a positive integer, but got -1",
+        ),
+        (
+            "tuning: {limits: {latency_ms: 5KB}}",
+            "`tuning.limits.latency_ms` must be a number, or a text such as .* but got '5KB'",
+        ),
         ("tuning: {limits: 64}", "`tuning.limits` must be `Limits`, or a mapping"),
         ("tuning: {objective: mixed}", "`tuning.objective` must be 'accuracy', or a name and a fraction"),
         ("tuning: {engine: rya}", "`tuning.engine` must be one of .* Did you mean 'ray'?"),
