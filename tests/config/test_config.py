@@ -14,6 +14,7 @@ import kgrow
 from kgrow import arguments, cli
 from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
 from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS, spelled_now
+from kgrow.config.yaml_file import read_yaml
 from kgrow.pruning import SNIP
 from kgrow.registry import PRESETS
 from kgrow.searching.estimating import LowFidelity
@@ -346,3 +347,17 @@ def test_file_says_what_it_cannot_give_again():
     assert "python:" not in partly.to_yaml()
     own = Config.of({"tuning": {"estimator": LowFidelity()}})
     assert own.to_yaml().startswith("# What stands under `python` is the text of an object")
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e-2", 0.01), ("5E3", 5000.0), ("-1.5e1", -15.0), (".5e+1", 5.0)])
+def test_numbers_with_an_exponent_are_numbers(text, number, tmp_path):
+    given = read_yaml(written(tmp_path, f"training: {{preset: {{name: base, learning_rate: {text}}}}}"))
+    assert given["training"]["preset"]["learning_rate"] == number
+    assert read_yaml(written(tmp_path, f"data: {{data_dir: '{text}', other: 1e-2x}}"))["data"]["data_dir"] == text
+
+
+def test_texts_that_look_like_numbers_with_an_exponent_are_written_as_texts(tmp_path):
+    config = Config.of(
+        {"data": {"data_dir": "1e3"}, "training": {"class_weight": {"2e1": 3.0}, "preset": PRESETS["base"]}}
+    )
+    assert Config.of(written(tmp_path, config.to_yaml())) == config
