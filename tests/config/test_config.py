@@ -13,7 +13,8 @@ import yaml
 import kgrow
 from kgrow import arguments, cli
 from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
-from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS, spelled_now
+from kgrow.config.refusing import spelled_now
+from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS
 from kgrow.config.yaml_file import read_yaml
 from kgrow.pruning import SNIP
 from kgrow.registry import PRESETS
