@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kgrow._checks import check_positive_int
-from kgrow._rules import check_fields, instance_of
+from kgrow._rules import check_fields
 from kgrow.graph import Architecture, Cell, Scaling, of_cells
 from kgrow.graph.edge import inputs_of, nodes_of, reading_newest
 from kgrow.graph.genotype import KINDS, Genotype
@@ -40,6 +40,22 @@ FOUND = Genotype.from_json(
         ],
     }
 )
+
+
+def check_genotype(value: Any, name: str) -> Genotype:
+    """Returns a genotype; also accepts what `Genotype.to_json` returns.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(value, Genotype):
+        return value
+    try:
+        if isinstance(value, Mapping):
+            return Genotype.from_json(value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be a `Genotype`, or the edges of one, but got {value!r}: {error}") from error
+    raise ValueError(f"`{name}` must be a `Genotype`, or a mapping of its edges, but got {value!r}.")
 
 
 def check_blocks(value: Any, name: str) -> tuple[str, ...]:
@@ -77,7 +93,7 @@ class Cells(SearchSpace):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rules = {"genotype": instance_of(Genotype), "blocks": check_blocks, "filters": check_positive_int}
+        rules = {"genotype": check_genotype, "blocks": check_blocks, "filters": check_positive_int}
         check_fields(self, rules)
 
     def build(

@@ -12,13 +12,30 @@ import yaml
 
 import kgrow
 from kgrow import arguments, cli
+from kgrow.bayes import DiagonalRecursion, GaussNewton
 from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
 from kgrow.config.refusing import spelled_now
 from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS
+from kgrow.config.spelling import built, spelled
 from kgrow.config.yaml_file import read_yaml
-from kgrow.pruning import SNIP
-from kgrow.registry import PRESETS
-from kgrow.searching.estimating import LowFidelity
+from kgrow.graph.genotype import Genotype
+from kgrow.lifecycle import Preset
+from kgrow.pruning import SNIP, BayesLink, FisherChannel, FisherPruning
+from kgrow.registry import (
+    CHANNEL_CRITERIA,
+    CRITERIA,
+    CURVATURES,
+    ESTIMATORS,
+    EXPERIMENTAL,
+    OBJECTIVES,
+    POLICIES,
+    PRESETS,
+    SPACES,
+)
+from kgrow.searching.cells import Cells
+from kgrow.searching.estimating import Halving, LowFidelity
+from kgrow.searching.objective import Mixed
+from kgrow.task import Augmentation
 
 ROOT = Path(__file__).parents[2]
 ALL = [(name, field) for name, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
@@ -81,12 +98,6 @@ def test_what_is_written_gives_the_configuration_again(layer, tmp_path):
 
 
 def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
-    from kgrow.bayes import GaussNewton
-    from kgrow.pruning import SNIP, FisherPruning
-    from kgrow.registry import SPACES
-    from kgrow.searching.estimating import Halving, LowFidelity
-    from kgrow.searching.objective import Mixed
-
     config = Config.of(
         {
             "training": PRESETS["base"],
@@ -97,10 +108,67 @@ def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
     )
     assert yaml.safe_load(config.to_yaml())["pruning"]["criterion"] == {"name": "snip", "reinitialize": True, "seed": 3}
     assert Config.of(written(tmp_path, config.to_yaml())) == config
-    nested, experimental = {"pruning": FisherPruning(1e-4, GaussNewton())}, {"tuning": Tuning(estimator=LowFidelity())}
-    for layer, name in ((nested, "pruning.criterion"), (experimental, "tuning.estimator")):
-        with pytest.raises(ValueError, match=f"`{name}` must be given in Python, but is only the text"):
-            Config.of(written(tmp_path, Config.of(layer).to_yaml()))
+
+
+NAMED = [
+    (section, field, table, name)
+    for section, field, tables in (
+        ("training", "preset", (PRESETS,)),
+        ("growth", "space", (SPACES,)),
+        ("growth", "policy", (POLICIES,)),
+        ("pruning", "criterion", (CRITERIA,)),
+        ("pruning", "channel_criterion", (CHANNEL_CRITERIA,)),
+        ("tuning", "estimator", (ESTIMATORS, EXPERIMENTAL)),
+    )
+    for table in tables
+    for name in table.own
+]
+
+
+@pytest.mark.parametrize(("section", "field", "table", "name"), NAMED, ids=lambda it: it if type(it) is str else "")
+def test_every_named_object_is_written_and_read_again(section, field, table, name, tmp_path):
+    thing = table[name](3) if table in (CRITERIA, CHANNEL_CRITERIA) else table[name]
+    assert reread({section: {field: thing}}, tmp_path)[section][field] == thing
+
+
+@pytest.mark.parametrize("name", CURVATURES.own)
+def test_curvature_of_a_criterion_is_written_by_its_name(name, tmp_path):
+    curvature = CURVATURES[name](3)
+    for field, kind in (("criterion", FisherPruning), ("criterion", BayesLink), ("channel_criterion", FisherChannel)):
+        if isinstance(curvature, DiagonalRecursion):  # which these do not take
+            assert built(spelled(curvature, CURVATURES), CURVATURES, "curvature") == curvature
+            continue
+        criterion = kind(min_saliency=1e-4, curvature=curvature)
+        assert reread({"pruning": {field: criterion}}, tmp_path)["pruning"][field] == criterion
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "thing"),
+    [
+        ("training", "augmentation", Augmentation(1, True, 2)),
+        ("training", "preset", Preset(7, exit_weights=(0.5,), resolutions=((0, 0.5), (1, 1.0)))),
+        ("growth", "space", Cells(Genotype.complete(1), ("N",), 8, (1.0,))),
+        ("tuning", "estimator", LowFidelity(0.25)),
+        *(("tuning", "objective", OBJECTIVES[name](0.25)) for name in OBJECTIVES.own if name != "accuracy"),
+        ("tuning", "objective", OBJECTIVES["accuracy"]()),
+    ],
+)
+def test_objects_with_fields_of_their_own_are_written_and_read_again(section, field, thing, tmp_path):
+    assert reread({section: {field: thing}}, tmp_path)[section][field] == thing
+
+
+def reread(layer, folder):
+    """The sections of a configuration that was written to a file; what is written gives the same file again."""
+    text = Config.of(layer).to_yaml()
+    assert "python:" not in text
+    again = Config.of(written(folder, text))
+    assert again.to_yaml() == text
+    return {name: vars(section) for name, section in vars(again).items()}
+
+
+def test_curvature_may_be_a_name(tmp_path):
+    path = written(tmp_path, "pruning: {criterion: {name: fisher, curvature: gauss_newton}}")
+    assert Config.of(path).pruning.criterion == FisherPruning(curvature=GaussNewton())
 
 
 def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, monkeypatch):
@@ -150,7 +218,10 @@ def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, mo
         ),
         ("growth: {space: {name: seed, links: [cat]}}", "`growth.space`: `links` must be one of .* but got 'cat'"),
         ("growth: {space: {name: seed, links: []}}", "`growth.space`: `links` must be one or more of 'concat'"),
-        ("growth: {space: {name: cells, genotype: 3}}", "`growth.space`: `genotype` must be a `Genotype`, but got 3"),
+        (
+            "growth: {space: {name: cells, genotype: 3}}",
+            "`growth.space`: `genotype` must be a `Genotype`, .* got 3",
+        ),
         ("growth: {space: {name: cells, blocks: 3}}", "`growth.space`: `blocks` must hold a text .* but got 3"),
         ("growth: {space: {name: cells, filters: 0}}", "`growth.space`: `filters` must be a positive integer"),
         ("growth: {policy: {name: fixed, epochs: abc}}", "`growth.policy`: `epochs` must be a sequence, but got 'abc'"),
@@ -342,12 +413,25 @@ def test_fields_of_a_criterion_are_held_against_their_types(criterion):
         Config.of({"pruning": {"criterion": criterion}})
 
 
-def test_file_says_what_it_cannot_give_again():
+class Halved(Halving):
+    """An estimator of a user, which has no name."""
+
+
+class Averaged(GaussNewton):
+    """A curvature of a user, which has no name."""
+
+
+def test_file_says_what_it_cannot_give_again(tmp_path):
     whole, partly = Config.of({"pruning": "snip"}), Config.of({"pruning": Pruning(SNIP())})
     assert whole.to_yaml().startswith("# `kgrow search DATA --config FILE` with this file gives the run again.")
     assert "python:" not in partly.to_yaml()
-    own = Config.of({"tuning": {"estimator": LowFidelity()}})
+    own = Config.of({"tuning": {"estimator": Halved()}})
     assert own.to_yaml().startswith("# What stands under `python` is the text of an object")
+    with pytest.raises(ValueError, match=r"`tuning.estimator` must be given in Python, but is only the text"):
+        Config.of(written(tmp_path, own.to_yaml()))
+    nested = Config.of({"pruning": FisherPruning(curvature=Averaged())})
+    with pytest.raises(ValueError, match=r"`pruning.criterion.curvature` must be given in Python, but is only"):
+        Config.of(written(tmp_path, nested.to_yaml()))
 
 
 @pytest.mark.parametrize(("text", "number"), [("1e-2", 0.01), ("5E3", 5000.0), ("-1.5e1", -15.0), (".5e+1", 5.0)])
