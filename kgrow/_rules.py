@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from kgrow._checks import check_name
+from kgrow._checks import check_name, check_number
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,6 +68,23 @@ def optional(rule: Rule) -> Rule:
 def one_of(names: Iterable[str]) -> Rule:
     """Returns a rule that accepts one of the given names."""
     return lambda value, name: check_name(names, value, name)
+
+
+def within(interval: str) -> Rule:
+    """Returns a rule that accepts the numbers of an interval, such as "(0, 1]", and returns them as floats."""
+    return lambda value, name: check_number(value, name, interval)
+
+
+def several(rule: Rule) -> Rule:
+    """Returns a rule that accepts a sequence, each value of which satisfies another rule, and returns a tuple."""
+
+    def check(value: Any, name: str) -> tuple[Any, ...]:
+        is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        if not is_sequence and getattr(value, "ndim", 0) != 1:
+            raise ValueError(f"`{name}` must be a sequence, but got {value!r}.")
+        return tuple(rule(each, name) for each in value)
+
+    return check
 
 
 def instance_of(*kinds: type, as_said: str | None = None) -> Rule:

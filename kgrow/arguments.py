@@ -70,7 +70,8 @@ def _add_search(commands: Any, shows_all: bool) -> None:
     usual("--overwrite", action="store_true", help="start over where DIR holds a run")
     usual("--json", action="store_true", help="print result.json instead of the table")
     usual("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
-    usual("-h", "--help", action="help", help="show this")
+    # Whoever reads the short help has found it: its line is left to the prompt.
+    usual("-h", "--help", action="help", help="show the options used most" if shows_all else argparse.SUPPRESS)
     usual("--help-all", action=_HelpAll, help="show all options in groups")
     for flag, now in REMOVED.items():
         add(flag, action=_Removed, const=now, nargs="?", help=argparse.SUPPRESS)

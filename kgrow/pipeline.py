@@ -17,7 +17,7 @@ from kgrow._keras import pinned, use_one_thread
 from kgrow._process import is_own
 from kgrow._rules import Rule, checked, optional
 from kgrow.config import Config, Pruning, Training, Tuning, flat_rules, sectioned
-from kgrow.config.removed import refusing_removed
+from kgrow.config.refusing import refusing_removed
 from kgrow.execution import Search
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.untrained import Untrained, check_expressible

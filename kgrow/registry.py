@@ -39,6 +39,20 @@ CHANNEL_CRITERIA = Registry(
     },
     made=seeded,
 )
+CURVATURES = Registry(
+    "curvature",
+    "kgrow.bayes.curvature:Curvature",
+    {
+        "monte_carlo_fisher": "kgrow.bayes.monte_carlo_fisher:MonteCarloFisher",
+        "gauss_newton": "kgrow.bayes.gauss_newton:GaussNewton",
+        "empirical_fisher": "kgrow.bayes.empirical_fisher:EmpiricalFisher",
+        "hutchinson": "kgrow.bayes.hutchinson:Hutchinson",
+        "exact": "kgrow.bayes.exact:ExactDiagonal",
+        "recursion": "kgrow.bayes.recursion:DiagonalRecursion",
+        "recursion_thesis": "kgrow.bayes.recursion:DiagonalRecursion.of_thesis",
+    },
+    made=seeded,
+)
 SPACES = Registry(
     "space",
     "kgrow.searching.space:SearchSpace",
@@ -118,8 +132,8 @@ ESTIMATORS = Registry(
     },
     made=instance,
 )
-# Estimators that no benchmark has shown to rank candidates like full training at a lower cost: available in Python
-# only.
+# Estimators that no benchmark has shown to rank candidates like full training at a lower cost: available in Python, and
+# in a file by name and fields, so that the file of a run gives the run again.
 EXPERIMENTAL = Registry(
     "estimator",
     "kgrow.searching.estimating.estimator:Estimator",

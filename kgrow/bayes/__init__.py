@@ -1,7 +1,5 @@
 """Bayesian pruning: curvature estimates, and a prior that switches off parts the data do not support."""
 
-from collections.abc import Callable
-
 from kgrow.bayes.compressible import Compressible
 from kgrow.bayes.compression import Compression, CompressionSettings
 from kgrow.bayes.counting import LayerSize, executed_flops, layer_sizes, published_flops, widths
@@ -30,17 +28,7 @@ from kgrow.bayes.prior import (
 )
 from kgrow.bayes.proximal import shrunk
 from kgrow.bayes.recursion import DiagonalRecursion
-
-# Estimators by name; each takes the run's seed. The first one is the default.
-CURVATURES: dict[str, Callable[[int], Curvature]] = {
-    "monte_carlo_fisher": lambda seed: MonteCarloFisher(seed=seed),
-    "gauss_newton": lambda seed: GaussNewton(),
-    "empirical_fisher": lambda seed: EmpiricalFisher(),
-    "hutchinson": lambda seed: Hutchinson(seed=seed),
-    "exact": lambda seed: ExactDiagonal(),
-    "recursion": lambda seed: DiagonalRecursion(),
-    "recursion_thesis": lambda seed: DiagonalRecursion("thesis"),
-}
+from kgrow.registry import CURVATURES
 
 __all__ = [
     "CURVATURES",

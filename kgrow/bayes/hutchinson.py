@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
+from kgrow._checks import check_positive_int, check_seed
 from kgrow._keras import tf
+from kgrow._rules import check_fields
 from kgrow.bayes.curvature import Batch, Curvature, Model
 from kgrow.bayes.hessian import gradients
 from kgrow.bayes.likelihood import Likelihood
@@ -28,7 +29,7 @@ class Hutchinson(Curvature):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive_int(self.num_probes, "num_probes")
+        check_fields(self, {"num_probes": check_positive_int, "seed": check_seed})
 
     def diagonal(self, model: Model, likelihood: Likelihood, batches: Sequence[Batch]) -> list[np.ndarray]:
         """See `Curvature.diagonal`."""

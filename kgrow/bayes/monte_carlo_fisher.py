@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
+from kgrow._checks import check_positive_int, check_seed
+from kgrow._rules import check_fields
 from kgrow.bayes.curvature import Batch, Curvature, Model
 from kgrow.bayes.likelihood import Likelihood
 from kgrow.bayes.outer_products import mean_squares
@@ -32,7 +33,7 @@ class MonteCarloFisher(Curvature):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive_int(self.num_draws, "num_draws")
+        check_fields(self, {"num_draws": check_positive_int, "seed": check_seed})
 
     def diagonal(self, model: Model, likelihood: Likelihood, batches: Sequence[Batch]) -> list[np.ndarray]:
         """See `Curvature.diagonal`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from kgrow._checks import check_name, check_positive, plain
 from kgrow.config.option import named
-from kgrow.config.spelling import built
+from kgrow.config.spelling import NAME, built
 from kgrow.registry import ESTIMATORS, EXPERIMENTAL, OBJECTIVES, ORACLES
 from kgrow.searching.limits import devices
 from kgrow.searching.objective import chosen_objective
@@ -32,13 +32,19 @@ def check_device(value: Any, name: str) -> str:
 
 
 def check_estimator(value: Any, name: str) -> Any:
-    """Returns the name of an estimator, or an estimator; experimental estimators have no name here."""
+    """Returns the name of an estimator, or an estimator.
+
+    Raises:
+        ValueError: If it is neither, or the name of an experimental estimator; these are told by a mapping of fields.
+    """
     if isinstance(value, str) and value in EXPERIMENTAL:
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, ESTIMATORS))}, but got {value!r}, which is experimental: no "
             "bench has shown that it ranks candidates as full training does. In Python pass "
             f"`kgrow.searching.estimating.{EXPERIMENTAL[value]!r}`."
         )
+    if isinstance(value, Mapping) and value.get(NAME) in tuple(EXPERIMENTAL):
+        return built(value, EXPERIMENTAL, name)
     return named(ESTIMATORS)(value, name)
 
 

@@ -163,6 +163,7 @@ class Tuning:
         "device whose flash and RAM, half of each, are limits, such as rp2040",
         check_device,
         brief="limits of a device such as rp2040",
+        metavar="NAME",
     )
     limits: Limits | Mapping[str, float | str] | None = option(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ HEAD = "# `kgrow search DATA --config FILE` with this file gives the run again.\
 # Stands for an object that only Python can provide.
 PYTHON = "python"
 PARTLY = f"# What stands under `{PYTHON}` is the text of an object, which only Python can give again.\n"
+# A number of YAML 1.2 such as 1e-2.
+EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,6 +33,14 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would not read as text."""
+
+
+for _kind in (_Loader, _Dumper):  # YAML 1.1, which PyYAML follows, takes an exponent only after a point and with a sign
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+.0123456789"))
 
 
 def read_yaml(path: str | os.PathLike[str]) -> dict[Any, Any]:
@@ -60,5 +71,5 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[Any, Any]:
 
 def to_yaml(sections: dict[str, dict[str, Any]]) -> str:
     """Returns the text of a file."""
-    text = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
+    text = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
     return (PARTLY if f"{PYTHON}:" in text else HEAD) + text

@@ -4,16 +4,58 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from kgrow._checks import check_positive_int
+from kgrow._checks import check_bool, check_non_negative_int, check_positive, check_positive_int, check_rounds
+from kgrow._rules import Rule, check_fields, one_of, optional, several, within
 from kgrow.pruning import BayesSchedule, Iterative, NoPruning, OneShot, PruningSchedule
+from kgrow.pruning.schedule import PATHS
 from kgrow.registry import STRATEGIES
-from kgrow.structure import FixedGrowth, ProgressiveResolution
+from kgrow.structure import FixedGrowth
+from kgrow.structure.progressive_resolution import checked_resolutions
 
 START_OF_WARMUP = 0.05
 SMALLEST_RESIZED = 24
 SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
+
+
+def check_clip_norm(value: Any, name: str) -> float | None:
+    """Returns a bound of a norm as a float, or None.
+
+    Raises:
+        ValueError: If it is neither None nor positive and finite.
+    """
+    try:
+        return None if value is None else check_positive(value, name)
+    except ValueError:
+        raise ValueError(f"`{name}` must be positive, or None for no bound, but got {value!r}.") from None
+
+
+RULES: Mapping[str, Rule] = {
+    "epochs": check_rounds,
+    "batch_size": check_positive_int,
+    "learning_rate": within("[0, inf)"),
+    "momentum": within("[0, 1)"),
+    "nesterov": check_bool,
+    "l2": within("[0, inf)"),
+    "clip_norm": check_clip_norm,
+    "label_smoothing": within("[0, 1)"),
+    "milestones": several(check_non_negative_int),  # a short run may have them before its first epoch
+    "gammas": several(check_positive),
+    "warmup_epochs": within("[0, inf)"),
+    "grow_epochs": several(check_non_negative_int),
+    "prune_epochs": several(check_non_negative_int),
+    "strategy": one_of(STRATEGIES),
+    "steps": check_positive_int,
+    "path": one_of(PATHS),
+    "exit_weights": optional(several(within("[0, inf)"))),
+    "exit_scale": within("[0, inf)"),
+    "distillation": within("[0, 1]"),
+    "saliency_examples": check_positive_int,
+    "epoch_share": within("(0, 1]"),
+    "resolutions": checked_resolutions,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +65,8 @@ class Preset:
     Args:
         epochs: Number of epochs of the run.
         batch_size: Images per step; a last, smaller batch is left out.
-        learning_rate: Peak rate of SGD with momentum.
-        momentum: Momentum of SGD.
+        learning_rate: Peak rate of SGD with momentum; with 0 only the normalization statistics change.
+        momentum: Momentum of SGD, in [0, 1).
         nesterov: Whether Nesterov momentum is used.
         l2: Coupled weight decay: the gradient gains `l2 * weight`.
         clip_norm: Largest norm of the gradient of all weights together, decay included; a longer gradient is scaled
@@ -72,18 +114,7 @@ class Preset:
     resolutions: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "steps", "saliency_examples"):
-            check_positive_int(getattr(self, name), name)
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"`clip_norm` must be positive, or None for no bound, but got {self.clip_norm!r}.")
-        if self.strategy not in STRATEGIES:
-            raise ValueError(
-                f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}, but got {self.strategy!r}."
-            )
-        if not 0 < self.epoch_share <= 1:
-            raise ValueError(f"`epoch_share` must be in (0, 1], but got {self.epoch_share!r}.")
-        if not 0 <= self.distillation <= 1:
-            raise ValueError(f"`distillation` must be in [0, 1], but got {self.distillation!r}.")
+        check_fields(self, RULES)
         if len(self.milestones) != len(self.gammas):
             raise ValueError(f"`gammas` must match `milestones`, but got {self.gammas} for {self.milestones}.")
         self._check_events()
@@ -95,7 +126,6 @@ class Preset:
                     f"`prune_epochs` must not come before a block is grown, but block {block} is due at epoch {pruned} "
                     f"and grown at {grown}."
                 )
-        object.__setattr__(self, "resolutions", ProgressiveResolution(self.resolutions).resolutions)
         starts = [epoch for epoch, _ in self.resolutions]
         if max((*self.grow_epochs, *self.prune_epochs, *starts), default=0) >= self.epochs:
             raise ValueError(f"`epochs` must exceed the epochs of all events, but got {self.epochs}.")
@@ -112,7 +142,7 @@ class Preset:
             )
 
     def check_num_blocks(self, num_blocks: int, *, grows: bool = True) -> None:
-        """Raises ValueError unless the schedule has a growth epoch and a pruning event for every block.
+        """Raises ValueError unless every block has a growth epoch, a pruning event and a loss weight.
 
         Args:
             num_blocks: Largest number of blocks.
@@ -122,6 +152,11 @@ class Preset:
             raise ValueError(
                 f"`preset` must have `grow_epochs` and `prune_epochs` for networks of {num_blocks} blocks, but has "
                 f"{self.grow_epochs} and {self.prune_epochs}. Pass one with more of them, or a space of fewer blocks."
+            )
+        if self.exit_weights is not None and len(self.exit_weights) < num_blocks - 1:
+            raise ValueError(
+                f"`preset` must have `exit_weights` for the first {num_blocks - 1} of {num_blocks} heads, or None, but "
+                f"has {self.exit_weights}."
             )
 
     def learning_rate_at(self, epoch: int, fraction: float = 0.0, *, has_grown: bool = False) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, ClassVar, TypeVar
 
+from kgrow._checks import check_number
+from kgrow._rules import check_fields
 from kgrow.bayes import Curvature, MonteCarloFisher
 from kgrow.bayes.recursion import check_curvature
 
@@ -26,7 +27,7 @@ class ByEvidence:
     in_nats: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_price(self.min_saliency)
+        check_fields(self, {"min_saliency": check_price})
         check_curvature(self.curvature)
 
     @classmethod
@@ -35,10 +36,16 @@ class ByEvidence:
         return cls(curvature=MonteCarloFisher(seed=seed))
 
 
-def check_price(min_saliency: Any) -> None:
-    """Raises ValueError unless it is an allowed price of a connection or a channel."""
-    if not 0 <= min_saliency < math.inf:
+def check_price(value: Any, name: str) -> float:
+    """Returns the price of a connection or a channel.
+
+    Raises:
+        ValueError: If it is not finite, or is negative.
+    """
+    try:
+        return check_number(value, name, "[0, inf)")
+    except ValueError:
         raise ValueError(
-            f"`min_saliency` must be finite and not negative, but got {min_saliency!r}. It is a price in nats per "
-            "example, such as 1 / (number of training images)."
-        )
+            f"`{name}` must be finite and not negative, but got {value!r}. It is a price in nats per example, such as "
+            "1 / (number of training images)."
+        ) from None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kgrow._checks import check_positive_int
+from kgrow._rules import check_fields
 from kgrow.graph import Architecture, Cell, Scaling, of_cells
 from kgrow.graph.edge import inputs_of, nodes_of, reading_newest
 from kgrow.graph.genotype import KINDS, Genotype
@@ -40,6 +42,36 @@ FOUND = Genotype.from_json(
 )
 
 
+def check_genotype(value: Any, name: str) -> Genotype:
+    """Returns a genotype; also accepts what `Genotype.to_json` returns.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(value, Genotype):
+        return value
+    try:
+        if isinstance(value, Mapping):
+            return Genotype.from_json(value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be a `Genotype`, or the edges of one, but got {value!r}: {error}") from error
+    raise ValueError(f"`{name}` must be a `Genotype`, or a mapping of its edges, but got {value!r}.")
+
+
+def check_blocks(value: Any, name: str) -> tuple[str, ...]:
+    """Returns the cells of each block, one letter each.
+
+    Raises:
+        ValueError: If there is no block, or one is not a text of the letters N and R.
+    """
+    blocks = tuple(value) if isinstance(value, list | tuple) else ()  # a plain text would give one block per letter
+    if not blocks or not all(isinstance(block, str) and block and not set(block) - set(KINDS) for block in blocks):
+        raise ValueError(
+            f"`{name}` must hold a text of the letters N and R per block, such as ('N', 'RN'), but got {value!r}."
+        )
+    return blocks
+
+
 @dataclasses.dataclass(frozen=True)
 class Cells(SearchSpace):
     """Blocks of normal and reduction cells, each ending in an internal classifier.
@@ -60,12 +92,9 @@ class Cells(SearchSpace):
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
 
     def __post_init__(self) -> None:
-        is_text = isinstance(self.blocks, str)  # a plain text would give one block per letter
-        if is_text or not self.blocks or not all(self.blocks) or set("".join(self.blocks)) - set(KINDS):
-            raise ValueError(
-                f"`blocks` must hold a text of the letters N and R per block, such as ('N', 'RN'), but got "
-                f"{self.blocks!r}."
-            )
+        super().__post_init__()
+        rules = {"genotype": check_genotype, "blocks": check_blocks, "filters": check_positive_int}
+        check_fields(self, rules)
 
     def build(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
-from kgrow._checks import check_positive, check_positive_int, lookup
+from kgrow._checks import check_name, check_positive, check_positive_int, lookup
 from kgrow._rules import check_fields, optional
 from kgrow._units import parse_amount
 
@@ -91,14 +91,16 @@ class Limits:
         """Returns limits; also accepts a mapping such as `{"flash_bytes": "64KB"}`.
 
         Raises:
-            ValueError: If it is neither, or a limit is unknown or invalid.
+            ValueError: If it is neither, or a limit is unknown or invalid; the message names it, such as
+                `tuning.limits.flash_bytes`.
         """
         if isinstance(value, Limits):
             return value
         if not isinstance(value, Mapping):
             raise ValueError(f"`{name}` must be `Limits`, or a mapping of the limits by name, but got {value!r}.")
-        fields = {field: field for field, _ in NAMES.values()}
-        return Limits(**{lookup(fields, key, name): amount for key, amount in value.items()})
+        fields = [field for field, _ in NAMES.values()]
+        given = {check_name(fields, key, name): amount for key, amount in value.items()}
+        return Limits(**{field: optional(_amount)(amount, f"{name}.{field}") for field, amount in given.items()})
 
     @staticmethod
     def of_device(name: str) -> Limits:
@@ -144,14 +146,15 @@ def _parsed(text: str) -> tuple[str, float]:
     return field, _amount(value, field)
 
 
-def _amount(value: Any, field: str) -> float:
-    """Returns a limit in the unit of its field."""
+def _amount(value: Any, name: str) -> float:
+    """Returns a limit in the unit of its field, which a name such as `limits.flash_bytes` ends with."""
+    field = name.rpartition(".")[2]
     units = next(units for known, units in NAMES.values() if known == field)
     number = _in_units(value, units) if isinstance(value, str) else value
     if number is None:
         examples = ", ".join(f"'64{unit}'" for unit in units)
-        raise ValueError(f"`{field}` must be a number, or a text such as {examples}, but got {value!r}.")
-    return check_positive(number, field) if field == "latency_ms" else check_positive_int(number, field)
+        raise ValueError(f"`{name}` must be a number, or a text such as {examples}, but got {value!r}.")
+    return check_positive(number, name) if field == "latency_ms" else check_positive_int(number, name)
 
 
 def _in_units(text: str, units: Mapping[str, float]) -> float | None:

@@ -6,11 +6,27 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kgrow._rules import check_fields, one_of, several
 from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.searching.space import SearchSpace, scaled_filters, unscaled
 
 FILTERS = 16
 CELLS_PER_BLOCK = (3, 3, 2, 1)
+LINKS = ("concat", "add", "none")
+
+
+def check_links(value: Any, name: str) -> tuple[str, ...]:
+    """Returns what may join cells.
+
+    Raises:
+        ValueError: If there is nothing, a value that is not in `LINKS`, or one of them twice.
+    """
+    links = several(one_of(LINKS))(value, name)
+    if not links or len(set(links)) < len(links):
+        raise ValueError(
+            f"`{name}` must be one or more of {', '.join(map(repr, LINKS))}, once each, but got {value!r}."
+        )
+    return links
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +43,12 @@ class Seed(SearchSpace):
         widths: Width factors; see `SearchSpace`.
     """
 
-    links: tuple[str, ...] = ("concat", "add", "none")
+    links: tuple[str, ...] = LINKS
     widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, {"links": check_links})
 
     @classmethod
     def densely_linked(cls) -> Seed:

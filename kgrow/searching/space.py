@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kgrow._checks import check_keep_ratio
+from kgrow._rules import check_fields, several, within
 from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling
 from kgrow.registry import blamed, broken, is_foreign
 
@@ -54,14 +56,29 @@ class Candidate:
             check_keep_ratio(ratio)
 
 
+def check_widths(value: Any, name: str) -> tuple[float, ...]:
+    """Returns width factors.
+
+    Raises:
+        ValueError: If they do not decrease from 1, or are not positive.
+    """
+    widths = several(within("(0, 1]"))(value, name)
+    if widths[:1] != (1.0,) or any(after >= before for before, after in itertools.pairwise(widths)):
+        raise ValueError(f"`{name}` must decrease from 1, such as (1.0, 0.5), but got {value!r}.")
+    return widths
+
+
 class SearchSpace(abc.ABC):
-    """A family of architectures.
+    """A family of architectures. Those that are dataclasses have their widths checked.
 
     Attributes:
         widths: Factors on all numbers of filters, decreasing from 1.
     """
 
     widths: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"widths": check_widths})
 
     @abc.abstractmethod
     def build(

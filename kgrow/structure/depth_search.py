@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from kgrow._checks import check_positive_int
+from kgrow._rules import check_fields, within
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.cut import Cut
 from kgrow.structure.policy import StructurePolicy, StructureState
@@ -38,12 +39,13 @@ class DepthSearch(StructurePolicy):
     significance: float = SIGNIFICANCE
 
     def __post_init__(self) -> None:
-        check_positive_int(self.epochs, "epochs")
-        check_positive_int(self.patience, "patience")
-        if not 0 <= self.gain < 1:
-            raise ValueError(f"`gain` must be in [0, 1), but got {self.gain!r}.")
-        if not 0 < self.significance <= 1:
-            raise ValueError(f"`significance` must be in (0, 1], but got {self.significance!r}.")
+        rules = {
+            "epochs": check_positive_int,
+            "gain": within("[0, 1)"),
+            "patience": check_positive_int,
+            "significance": within("(0, 1]"),
+        }
+        check_fields(self, rules)
 
     def propose(self, state: StructureState) -> AppendBlock | Cut | None:
         """See `StructurePolicy.propose`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from kgrow._checks import check_non_negative_int
+from kgrow._rules import check_fields, several
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.policy import StructurePolicy, StructureState
 
@@ -17,6 +19,9 @@ class FixedGrowth(StructurePolicy):
     """
 
     epochs: tuple[int, ...] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"epochs": several(check_non_negative_int)})
 
     def propose(self, state: StructureState) -> AppendBlock | None:
         """See `StructurePolicy.propose`."""

@@ -6,6 +6,7 @@ import dataclasses
 import statistics
 
 from kgrow._checks import check_positive_int
+from kgrow._rules import check_fields, within
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.policy import StructurePolicy, StructureState
 
@@ -32,11 +33,8 @@ class LossPlateau(StructurePolicy):
     until: float = 0.5
 
     def __post_init__(self) -> None:
-        check_positive_int(self.patience, "patience")
-        if not 0 <= self.tolerance < 1:
-            raise ValueError(f"`tolerance` must be in [0, 1), but got {self.tolerance!r}.")
-        if not 0 < self.until < 1:
-            raise ValueError(f"`until` must be in (0, 1), but got {self.until!r}.")
+        rules = {"patience": check_positive_int, "tolerance": within("[0, 1)"), "until": within("(0, 1)")}
+        check_fields(self, rules)
 
     def propose(self, state: StructureState) -> AppendBlock | None:
         """See `StructurePolicy.propose`."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgrow._checks import check_non_negative_int
+from kgrow._rules import check_fields
 from kgrow.graph import Architecture
 from kgrow.graph.image_size import at_image_size
 from kgrow.structure.policy import StructurePolicy, StructureState
@@ -31,7 +32,7 @@ class ProgressiveResolution(StructurePolicy):
     resolutions: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "resolutions", checked_resolutions(self.resolutions))
+        check_fields(self, {"resolutions": checked_resolutions})
 
     def propose(self, state: StructureState) -> ResizeImages | None:
         """See `StructurePolicy.propose`."""
@@ -61,7 +62,7 @@ class ProgressiveResolution(StructurePolicy):
         return state.architecture.input_shape == state.target.input_shape
 
 
-def checked_resolutions(given: Any) -> tuple[tuple[int, float], ...]:
+def checked_resolutions(given: Any, name: str = "resolutions") -> tuple[tuple[int, float], ...]:
     """Returns epochs with fractions of the final sides; see `ProgressiveResolution`.
 
     Raises:
@@ -69,12 +70,12 @@ def checked_resolutions(given: Any) -> tuple[tuple[int, float], ...]:
     """
     is_sequence = isinstance(given, Sequence) and not isinstance(given, str)
     if not is_sequence or any(not isinstance(step, Sequence) or len(step) != 2 for step in given):
-        raise ValueError(f"`resolutions` must be pairs of an epoch and a fraction, but got {given!r}.")
-    steps = tuple((check_non_negative_int(epoch, "resolutions"), fraction) for epoch, fraction in given)
+        raise ValueError(f"`{name}` must be pairs of an epoch and a fraction, but got {given!r}.")
+    steps = tuple((check_non_negative_int(epoch, name), fraction) for epoch, fraction in given)
     if any(isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part <= 1 for _, part in steps):
-        raise ValueError(f"`resolutions` must hold fractions in (0, 1], but got {given!r}.")
+        raise ValueError(f"`{name}` must hold fractions in (0, 1], but got {given!r}.")
     if sorted(epoch for epoch, _ in steps) != [epoch for epoch, _ in steps]:
-        raise ValueError(f"`resolutions` must be in the order of their epochs, but got {given!r}.")
+        raise ValueError(f"`{name}` must be in the order of their epochs, but got {given!r}.")
     if steps and steps[-1][1] != 1:
-        raise ValueError(f"`resolutions` must end with the whole size, a fraction of 1, but got {given!r}.")
+        raise ValueError(f"`{name}` must end with the whole size, a fraction of 1, but got {given!r}.")
     return tuple((epoch, float(part)) for epoch, part in steps)

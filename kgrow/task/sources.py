@@ -14,7 +14,7 @@ from kgrow.task.arrays import open_arrays
 from kgrow.task.datasets import class_names_of, is_dataset, open_dataset
 from kgrow.task.folder import check_folder, open_class_folders, open_folder, suggest
 from kgrow.task.layout import holds_classes
-from kgrow.task.split import Split
+from kgrow.task.split import Divided, Split
 from kgrow.task.stream import Chunk, Options, Source, Stream, as_chunk
 from kgrow.task.wording import list_some
 
@@ -36,8 +36,6 @@ def check_source(value: Any, name: str) -> Any:
         ValueError: If it is a text or a path that cannot be a name.
         FileNotFoundError: If it begins with "~" and the name of an unknown user.
     """
-    from kgrow.task.task import Task  # its module imports this one
-
     if isinstance(value, str | os.PathLike):
         try:
             Path(check_path(value, name)).expanduser()
@@ -45,7 +43,7 @@ def check_source(value: Any, name: str) -> Any:
             raise ValueError(f"`{name}` must be {ACCEPTED}, but got {value!r}.") from None
         except RuntimeError:
             raise FileNotFoundError(f"`{name}` must be {ACCEPTED}, but got {str(value)!r}: no such user.") from None
-    elif not isinstance(value, Task) and not any(is_of_kind(value) for _, is_of_kind, _ in _kinds()):
+    elif not isinstance(value, Divided) and not any(is_of_kind(value) for _, is_of_kind, _ in _kinds()):
         raise _unknown(value, name)
     return value
 

@@ -33,6 +33,10 @@ def digests_of(images: np.ndarray) -> np.ndarray:
     return np.frombuffer(b"".join(hashed), "<u8").astype(np.uint64)
 
 
+class Divided:
+    """Base of `Task`, by which modules that a task is made with recognize one: data divided into splits."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """The images and labels of one part (train, validation or test) of a data set.

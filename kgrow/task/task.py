@@ -17,7 +17,7 @@ from kgrow.task.origin import origin_of
 from kgrow.task.overview import describe
 from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
 from kgrow.task.sources import add_split, open_source
-from kgrow.task.split import Split, slices
+from kgrow.task.split import Divided, Split, slices
 from kgrow.task.stream import Options, Source
 from kgrow.task.wording import printable, times
 
@@ -25,7 +25,7 @@ DEFAULT_CACHE_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Task(Divided):
     """An image classification task: three splits of raw pixels with their class indices.
 
     `Task.of` makes one from almost any data. The test split is for the final figures and decides nothing.

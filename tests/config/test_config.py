@@ -12,10 +12,30 @@ import yaml
 
 import kgrow
 from kgrow import arguments, cli
+from kgrow.bayes import DiagonalRecursion, GaussNewton
 from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
-from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS, spelled_now
-from kgrow.pruning import SNIP
-from kgrow.searching.estimating import LowFidelity
+from kgrow.config.refusing import spelled_now
+from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS
+from kgrow.config.spelling import built, spelled
+from kgrow.config.yaml_file import read_yaml
+from kgrow.graph.genotype import Genotype
+from kgrow.lifecycle import Preset
+from kgrow.pruning import SNIP, BayesLink, FisherChannel, FisherPruning
+from kgrow.registry import (
+    CHANNEL_CRITERIA,
+    CRITERIA,
+    CURVATURES,
+    ESTIMATORS,
+    EXPERIMENTAL,
+    OBJECTIVES,
+    POLICIES,
+    PRESETS,
+    SPACES,
+)
+from kgrow.searching.cells import Cells
+from kgrow.searching.estimating import Halving, LowFidelity
+from kgrow.searching.objective import Mixed
+from kgrow.task import Augmentation
 
 ROOT = Path(__file__).parents[2]
 ALL = [(name, field) for name, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
@@ -78,12 +98,6 @@ def test_what_is_written_gives_the_configuration_again(layer, tmp_path):
 
 
 def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
-    from kgrow.bayes import GaussNewton
-    from kgrow.pruning import SNIP, FisherPruning
-    from kgrow.registry import PRESETS, SPACES
-    from kgrow.searching.estimating import Halving, LowFidelity
-    from kgrow.searching.objective import Mixed
-
     config = Config.of(
         {
             "training": PRESETS["base"],
@@ -94,10 +108,67 @@ def test_objects_are_written_by_the_names_and_fields_of_their_classes(tmp_path):
     )
     assert yaml.safe_load(config.to_yaml())["pruning"]["criterion"] == {"name": "snip", "reinitialize": True, "seed": 3}
     assert Config.of(written(tmp_path, config.to_yaml())) == config
-    nested, experimental = {"pruning": FisherPruning(1e-4, GaussNewton())}, {"tuning": Tuning(estimator=LowFidelity())}
-    for layer, name in ((nested, "pruning.criterion"), (experimental, "tuning.estimator")):
-        with pytest.raises(ValueError, match=f"`{name}` must be given in Python, but is only the text"):
-            Config.of(written(tmp_path, Config.of(layer).to_yaml()))
+
+
+NAMED = [
+    (section, field, table, name)
+    for section, field, tables in (
+        ("training", "preset", (PRESETS,)),
+        ("growth", "space", (SPACES,)),
+        ("growth", "policy", (POLICIES,)),
+        ("pruning", "criterion", (CRITERIA,)),
+        ("pruning", "channel_criterion", (CHANNEL_CRITERIA,)),
+        ("tuning", "estimator", (ESTIMATORS, EXPERIMENTAL)),
+    )
+    for table in tables
+    for name in table.own
+]
+
+
+@pytest.mark.parametrize(("section", "field", "table", "name"), NAMED, ids=lambda it: it if type(it) is str else "")
+def test_every_named_object_is_written_and_read_again(section, field, table, name, tmp_path):
+    thing = table[name](3) if table in (CRITERIA, CHANNEL_CRITERIA) else table[name]
+    assert reread({section: {field: thing}}, tmp_path)[section][field] == thing
+
+
+@pytest.mark.parametrize("name", CURVATURES.own)
+def test_curvature_of_a_criterion_is_written_by_its_name(name, tmp_path):
+    curvature = CURVATURES[name](3)
+    for field, kind in (("criterion", FisherPruning), ("criterion", BayesLink), ("channel_criterion", FisherChannel)):
+        if isinstance(curvature, DiagonalRecursion):  # which these do not take
+            assert built(spelled(curvature, CURVATURES), CURVATURES, "curvature") == curvature
+            continue
+        criterion = kind(min_saliency=1e-4, curvature=curvature)
+        assert reread({"pruning": {field: criterion}}, tmp_path)["pruning"][field] == criterion
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "thing"),
+    [
+        ("training", "augmentation", Augmentation(1, True, 2)),
+        ("training", "preset", Preset(7, exit_weights=(0.5,), resolutions=((0, 0.5), (1, 1.0)))),
+        ("growth", "space", Cells(Genotype.complete(1), ("N",), 8, (1.0,))),
+        ("tuning", "estimator", LowFidelity(0.25)),
+        *(("tuning", "objective", OBJECTIVES[name](0.25)) for name in OBJECTIVES.own if name != "accuracy"),
+        ("tuning", "objective", OBJECTIVES["accuracy"]()),
+    ],
+)
+def test_objects_with_fields_of_their_own_are_written_and_read_again(section, field, thing, tmp_path):
+    assert reread({section: {field: thing}}, tmp_path)[section][field] == thing
+
+
+def reread(layer, folder):
+    """The sections of a configuration that was written to a file; what is written gives the same file again."""
+    text = Config.of(layer).to_yaml()
+    assert "python:" not in text
+    again = Config.of(written(folder, text))
+    assert again.to_yaml() == text
+    return {name: vars(section) for name, section in vars(again).items()}
+
+
+def test_curvature_may_be_a_name(tmp_path):
+    path = written(tmp_path, "pruning: {criterion: {name: fisher, curvature: gauss_newton}}")
+    assert Config.of(path).pruning.criterion == FisherPruning(curvature=GaussNewton())
 
 
 def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, monkeypatch):
@@ -130,14 +201,47 @@ def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, mo
         ("pruning: {criterion: {seed: 3}}", "`pruning.criterion` must be a name, or a mapping with a `name`"),
         (
             "training: {augmentation: {name: cutout, flip: true}}",
-            "`augmentation` must be a name or a mapping of fields",
+            "`training.augmentation` must be a name or a mapping of fields, but got both, 'cutout'",
         ),
         ("training: {preset: {}}", "`training.preset` must have all fields that are needed"),
         ("training: {preset: {epochs: 0}}", "`training.preset`: `epochs` must be a positive integer"),
+        (
+            "training: {preset: {name: base, learning_rate: -1}}",
+            r"`training.preset`: `learning_rate` must be .* but got -1",
+        ),
+        ("growth: {space: {name: compact, widths: 2}}", "`growth.space`: `widths` must be a sequence, but got 2"),
+        ("growth: {space: {name: compact, widths: []}}", r"`growth.space`: `widths` must decrease from 1, .* got \(\)"),
+        ("growth: {space: {name: large, widths: [-1]}}", r"`growth.space`: `widths` must be in \(0, 1\], but got -1"),
+        (
+            "growth: {space: {name: seed, widths: [0.5, 1]}}",
+            "`growth.space`: `widths` must decrease from 1, .* got .0.5, 1",
+        ),
+        ("growth: {space: {name: seed, links: [cat]}}", "`growth.space`: `links` must be one of .* but got 'cat'"),
+        ("growth: {space: {name: seed, links: []}}", "`growth.space`: `links` must be one or more of 'concat'"),
+        (
+            "growth: {space: {name: cells, genotype: 3}}",
+            "`growth.space`: `genotype` must be a `Genotype`, .* got 3",
+        ),
+        ("growth: {space: {name: cells, blocks: 3}}", "`growth.space`: `blocks` must hold a text .* but got 3"),
+        ("growth: {space: {name: cells, filters: 0}}", "`growth.space`: `filters` must be a positive integer"),
+        ("growth: {policy: {name: fixed, epochs: abc}}", "`growth.policy`: `epochs` must be a sequence, but got 'abc'"),
+        ("growth: {policy: {name: plateau, until: a}}", r"`growth.policy`: `until` must be in \(0, 1\), but got 'a'"),
+        (
+            "pruning: {criterion: {name: fisher, min_saliency: a}}",
+            "`pruning.criterion`: `min_saliency` must be finite and not negative, but got 'a'",
+        ),
         ("training: {epochs: 3.5}", "`training.epochs` must be a positive integer, but got 3.5"),
         ("training: {seed: null}", "`training.seed` must be 0 or a positive integer, but got None"),
         ("tuning: {calibrate: 'yes'}", "`tuning.calibrate` must be True or False, but got 'yes'"),
         ("tuning: {limits: {flash: 64KB}}", "`tuning.limits` must be one of .* Did you mean 'flash_bytes'?"),
+        (
+            "tuning: {limits: {flash_bytes: -1}}",
+            "`tuning.limits.flash_bytes` must be a positive integer, but got -1",
+        ),
+        (
+            "tuning: {limits: {latency_ms: 5KB}}",
+            "`tuning.limits.latency_ms` must be a number, or a text such as .* but got '5KB'",
+        ),
         ("tuning: {limits: 64}", "`tuning.limits` must be `Limits`, or a mapping"),
         ("tuning: {objective: mixed}", "`tuning.objective` must be 'accuracy', or a name and a fraction"),
         ("tuning: {engine: rya}", "`tuning.engine` must be one of .* Did you mean 'ray'?"),
@@ -183,9 +287,10 @@ def test_help_fits_one_screen_and_names_the_help_for_all(capsys):
     with pytest.raises(SystemExit):
         cli.main(["search", "--help"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 24
+    assert len(lines) <= 23  # of 24 rows the prompt takes one
     assert max(map(len, lines)) <= 80
     assert any("--help-all" in line for line in lines)
+    assert any("--device NAME " in line for line in lines)
 
 
 def test_help_for_all_has_every_option_in_its_section(capsys):
@@ -309,9 +414,36 @@ def test_fields_of_a_criterion_are_held_against_their_types(criterion):
         Config.of({"pruning": {"criterion": criterion}})
 
 
-def test_file_says_what_it_cannot_give_again():
+class Halved(Halving):
+    """An estimator of a user, which has no name."""
+
+
+class Averaged(GaussNewton):
+    """A curvature of a user, which has no name."""
+
+
+def test_file_says_what_it_cannot_give_again(tmp_path):
     whole, partly = Config.of({"pruning": "snip"}), Config.of({"pruning": Pruning(SNIP())})
     assert whole.to_yaml().startswith("# `kgrow search DATA --config FILE` with this file gives the run again.")
     assert "python:" not in partly.to_yaml()
-    own = Config.of({"tuning": {"estimator": LowFidelity()}})
+    own = Config.of({"tuning": {"estimator": Halved()}})
     assert own.to_yaml().startswith("# What stands under `python` is the text of an object")
+    with pytest.raises(ValueError, match=r"`tuning.estimator` must be given in Python, but is only the text"):
+        Config.of(written(tmp_path, own.to_yaml()))
+    nested = Config.of({"pruning": FisherPruning(curvature=Averaged())})
+    with pytest.raises(ValueError, match=r"`pruning.criterion.curvature` must be given in Python, but is only"):
+        Config.of(written(tmp_path, nested.to_yaml()))
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e-2", 0.01), ("5E3", 5000.0), ("-1.5e1", -15.0), (".5e+1", 5.0)])
+def test_numbers_with_an_exponent_are_numbers(text, number, tmp_path):
+    given = read_yaml(written(tmp_path, f"training: {{preset: {{name: base, learning_rate: {text}}}}}"))
+    assert given["training"]["preset"]["learning_rate"] == number
+    assert read_yaml(written(tmp_path, f"data: {{data_dir: '{text}', other: 1e-2x}}"))["data"]["data_dir"] == text
+
+
+def test_texts_that_look_like_numbers_with_an_exponent_are_written_as_texts(tmp_path):
+    config = Config.of(
+        {"data": {"data_dir": "1e3"}, "training": {"class_weight": {"2e1": 3.0}, "preset": PRESETS["base"]}}
+    )
+    assert Config.of(written(tmp_path, config.to_yaml())) == config

@@ -247,7 +247,10 @@ def test_limits_are_a_mapping_and_amounts_are_texts_as_on_the_command_line(calls
     ("options", "message"),
     [
         ({"limits": {"flash": "64KB"}}, "`limits` must be one of .* Did you mean 'flash_bytes'?"),
-        ({"limits": {"flash_bytes": "64X"}}, "`flash_bytes` must be a number, or a text such as '64', '64B', '64KB'"),
+        (
+            {"limits": {"flash_bytes": "64X"}},
+            "`limits.flash_bytes` must be a number, or a text such as '64', '64B', '64KB'",
+        ),
         (
             {"max_time": "soon"},
             "`max_time` must be a positive number of seconds, or a positive time with its unit, s, m or h",

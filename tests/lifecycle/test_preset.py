@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrow.lifecycle import PRESETS, Preset
-from kgrow.lifecycle.preset import STRATEGIES
+from kgrow.lifecycle.preset import RULES, STRATEGIES
 
 PRUNING = [name for name, preset in PRESETS.items() if preset.prune_epochs]
 
@@ -157,12 +157,38 @@ def test_suited_batches_fit_the_data_and_the_run_is_not_endless(num_examples):
         ({"milestones": (5,)}, r"`gammas` must match `milestones`, but got \(\) for \(5,\)"),
         ({"grow_epochs": (5,), "prune_epochs": (1, 3)}, "block 1 is due at epoch 3 and grown at 5"),
         ({"distillation": 1.5}, r"`distillation` must be in \[0, 1\], but got 1.5"),
+        ({"learning_rate": -1}, r"`learning_rate` must be in \[0, inf\), but got -1"),
+        ({"learning_rate": "1e-2"}, r"`learning_rate` must be in \[0, inf\), but got '1e-2'"),
+        ({"momentum": 5}, r"`momentum` must be in \[0, 1\), but got 5"),
+        ({"l2": float("nan")}, r"`l2` must be in \[0, inf\), but got nan"),
+        ({"label_smoothing": 1.0}, r"`label_smoothing` must be in \[0, 1\), but got 1.0"),
+        ({"warmup_epochs": -2}, r"`warmup_epochs` must be in \[0, inf\), but got -2"),
+        ({"path": "round"}, "`path` must be one of 'linear', 'geometric', but got 'round'"),
+        ({"exit_weights": (1.0, -1.0)}, r"`exit_weights` must be in \[0, inf\), but got -1.0"),
+        ({"exit_weights": 2}, "`exit_weights` must be a sequence, but got 2"),
+        ({"exit_scale": "1"}, r"`exit_scale` must be in \[0, inf\), but got '1'"),
+        ({"milestones": 5, "gammas": (0.1,)}, "`milestones` must be a sequence, but got 5"),
+        ({"milestones": (2.5,), "gammas": (0.1,)}, "`milestones` must be 0 or a positive integer, but got 2.5"),
+        ({"milestones": (5,), "gammas": (0,)}, "`gammas` must be positive and finite, but got 0"),
+        ({"grow_epochs": (-1,)}, "`grow_epochs` must be 0 or a positive integer, but got -1"),
+        ({"prune_epochs": ("a",)}, "`prune_epochs` must be 0 or a positive integer, but got 'a'"),
+        ({"epoch_share": 0}, r"`epoch_share` must be in \(0, 1\], but got 0"),
+        ({"clip_norm": "3"}, "`clip_norm` must be positive, or None for no bound, but got '3'"),
         ({"prune_epochs": (10,)}, "`epochs` must exceed the epochs of all events, but got 10"),
     ],
 )
 def test_schedule_that_makes_no_sense_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Preset(**{"epochs": 10, **options})
+
+
+def test_truth_value_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="`nesterov` must be True or False, but got 'yes'"):
+        Preset(epochs=10, nesterov="yes")
+
+
+def test_every_field_of_a_schedule_has_a_rule():
+    assert [field.name for field in dataclasses.fields(Preset)] == list(RULES)
 
 
 @pytest.mark.parametrize("epochs", [0, -1, 2.5])
@@ -187,3 +213,10 @@ def test_every_schedule_is_for_up_to_four_blocks(name):
         ValueError, match="`preset` must have `grow_epochs` and `prune_epochs` for networks of 5 blocks"
     ):
         PRESETS[name].check_num_blocks(5)
+
+
+def test_weights_of_fewer_heads_than_there_are_is_refused():
+    preset = Preset(epochs=10, exit_weights=(0.5, 0.5))
+    preset.check_num_blocks(3)
+    with pytest.raises(ValueError, match="`preset` must have `exit_weights` for the first 3 of 4 heads, or None"):
+        preset.check_num_blocks(4)

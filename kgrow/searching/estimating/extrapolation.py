@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from kgrow._checks import check_fraction
+from kgrow._rules import check_fields
 from kgrow.lifecycle import Lifecycle, Preset
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.estimating.learning_curve import extrapolate
@@ -30,8 +32,7 @@ class Extrapolation(Estimator):
     probability: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"`probability` must be in [0, 1], but got {self.probability!r}.")
+        check_fields(self, {"probability": check_fraction})
 
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
+from kgrow._checks import check_number
+from kgrow._rules import check_fields
 from kgrow.graph import Architecture, Scaling
 from kgrow.lifecycle import Settings
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
@@ -35,10 +38,8 @@ class LowFidelity(Estimator):
     epoch_ratio: float = 0.5
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not 0 < value <= 1:
-                raise ValueError(f"`{field.name}` must be in (0, 1], but got {value!r}. 1 is that of full training.")
+        rule = functools.partial(check_number, interval="(0, 1]", hint="1 is that of full training.")
+        check_fields(self, dict.fromkeys(("data_ratio", "resolution_ratio", "epoch_ratio"), rule))
 
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
