@@ -22,6 +22,7 @@ from kgrow.registry import (
     PRESETS,
     SPACES,
     broken,
+    origin,
 )
 
 PACKAGE = "the package 'plugged 1.5'"
@@ -84,6 +85,14 @@ class Nowhere(SearchSpace):
         return None
 
 
+def made_nowhere():
+    return Nowhere()
+
+
+class Within(Nowhere):
+    pass
+
+
 class Textual(Exporter):
     def convert(self, network, exit_indices, input_dtype="uint8", representative_dataset=None):
         return "a model"
@@ -114,6 +123,7 @@ alien = plugged:Elsewhere
 [kgrow.spaces]
 elsewhere = plugged:Elsewhere
 nowhere = plugged:Nowhere
+made = plugged:made_nowhere
 [kgrow.exporters]
 textual = plugged:Textual
 trampling = plugged:Trampling
@@ -261,6 +271,14 @@ def test_exporter_that_breaks_its_contract_is_named_with_its_package(name, probl
     with pytest.raises(PluginError, match=problem) as error:
         converted_by(EXPORTERS[name], varied_copy, (2,), "uint8", np.zeros((1, 8, 8, 3), np.uint8))
     assert PACKAGE in str(error.value)
+
+
+@plugged
+def test_object_is_named_by_the_entry_point_of_its_own_group_or_by_its_package_alone():
+    assert "`kgrow.spaces: elsewhere = plugged:Elsewhere`" in origin(SPACES["elsewhere"])  # a criterion has that target
+    assert "`kgrow.spaces: made = plugged:made_nowhere`" in origin(SPACES["made"])
+    other = sys.modules["plugged"].Within()
+    assert str(broken(other, "be", "is not")) == f"`Within` of {PACKAGE} must be, but is not."
 
 
 def test_object_of_no_package_is_named_by_its_class():
