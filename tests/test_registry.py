@@ -17,7 +17,6 @@ from kgrow.registry import (
     EXPERIMENTAL,
     EXPORTERS,
     OBJECTIVES,
-    OPEN,
     ORACLES,
     PRESETS,
     SPACES,
@@ -130,25 +129,10 @@ trampling = plugged:Trampling
 """
 
 
-def forget():
-    for registry in OPEN:
-        registry.__dict__.pop("entries", None)
-        registry._values.clear()
-
-
 @pytest.fixture
-def _plugged(tmp_path, monkeypatch):
+def _plugged(plug_in):
     """Installs a package whose things break their contracts, but for one."""
-    metadata = tmp_path / "plugged-1.5.dist-info"
-    metadata.mkdir()
-    (tmp_path / "plugged.py").write_text(MODULE)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.5\n")
-    (metadata / "entry_points.txt").write_text(POINTS)
-    monkeypatch.syspath_prepend(tmp_path)
-    forget()
-    yield
-    forget()
-    sys.modules.pop("plugged", None)
+    plug_in(MODULE, POINTS)
 
 
 plugged = pytest.mark.usefixtures("_plugged")
