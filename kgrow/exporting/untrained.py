@@ -9,6 +9,7 @@ import numpy as np
 from kgrow.exporting.answers import DeviceModel
 from kgrow.exporting.cost import arena_bytes
 from kgrow.exporting.cut import one_head
+from kgrow.exporting.exporter import converted_by
 from kgrow.exporting.memory_plan import with_plan
 from kgrow.graph import Architecture
 from kgrow.network import GrowingNetwork
@@ -47,7 +48,7 @@ class Untrained:
         for name, variable in network.named_variables().items():
             if name.endswith(LEARNED):  # equal ones, as before any training, would be stored once
                 variable.assign(generator.normal(0, 0.1, variable.shape))
-        converted = EXPORTERS[quantization].convert(network, (head,), task.dtype.name, images)
+        converted = converted_by(EXPORTERS[quantization], network, (head,), task.dtype.name, images)
         model = with_plan(one_head(converted, head))
         milliseconds = DeviceModel([model], (head,)).run(images).milliseconds
         return cls(model, arena_bytes(model), float(np.median(milliseconds)))
