@@ -122,6 +122,18 @@ def weights_of(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:
         yield from ((variable.name.rpartition("/")[2].partition(":")[0], variable) for variable in layer.weights)
 
 
+def weight_shapes(node: Node, inputs: Sequence[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a node's weights by their own names, as `weights_of` has them.
+
+    Args:
+        node: Node of an architecture.
+        inputs: Shapes of its inputs.
+    """
+    layer = _layer_of(node, 0)
+    _called(node, layer, [tf.zeros((1, *shape)) for shape in inputs], False, None)
+    return {name: tuple(variable.shape) for name, variable in weights_of(layer)}
+
+
 def seed_of(seed: int, name: str) -> int:
     """Derives a node's seed from its name; later blocks do not depend on what was built before."""
     return zlib.crc32(f"{seed}/{name}".encode()) % 2**31
