@@ -100,6 +100,11 @@ class Registry(Mapping[str, Any]):
         """The names of kgrow's own objects."""
         return tuple(self._targets)
 
+    def of_kgrow(self, name: str) -> Any:
+        """Returns kgrow's own object of a name, whatever other packages add."""
+        entry = Entry(name, self._targets[name])
+        return self._made(self, entry) if self._made else entry.load()
+
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
             first, *others = self.entries[name]
