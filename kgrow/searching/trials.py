@@ -205,7 +205,7 @@ class Trials:
         if status == "done" and trial.val_accuracy is None:
             unsettled = lifecycle.unsettled  # kgrow's own policies wait for others
             names = ", ".join(map(origin, filter(is_foreign, unsettled))) or ", ".join(map(origin, unsettled))
-            error = f"no epoch had the final structure, because {names} never settled"
+            error = f"no epoch had the final structure, because {names} never settled."
         trial = dataclasses.replace(trial, error=error, traceback=trace)
         if status == "cut":  # the rule that cut it estimates its final accuracy
             return dataclasses.replace(trial, estimated=True)
