@@ -100,6 +100,11 @@ class Registry(Mapping[str, Any]):
         """The names of kgrow's own objects."""
         return tuple(self._targets)
 
+    def of_kgrow(self, name: str) -> Any:
+        """Returns kgrow's own object of a name, whatever other packages add."""
+        entry = Entry(name, self._targets[name])
+        return self._made(self, entry) if self._made else entry.load()
+
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
             first, *others = self.entries[name]
@@ -116,6 +121,14 @@ class Registry(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def is_of(self, kind: type) -> bool:
+        """Returns whether a class is one of the objects' base class, without importing that."""
+        return any(f"{base.__module__}:{base.__qualname__}" == self._base for base in kind.__mro__)
+
+    def has_made(self, thing: Any, name: str) -> bool:
+        """Returns whether an object is the one that a lookup of a name returned."""
+        return name in self._values and self._values[name] is thing
 
     def check(self, made: Any, entry: Entry) -> Any:
         """Checks an object and returns it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import linecache
 import os
 import shlex
 import sys
@@ -211,9 +212,14 @@ def _exit_code(problem: Exception) -> int | None:
 
 
 def _is_ours(problem: Exception) -> bool:
-    """Returns whether this project raised an error to tell a user what to fix; any other is a programming error."""
-    *_, (frame, _) = traceback.walk_tb(problem.__traceback__)
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in OURS
+    """Returns whether this project raised an error to tell a user what to fix; any other is a programming error.
+
+    An error that no `raise` statement raised, such as that of a wrong unpacking, is one too.
+    """
+    *_, (frame, number) = traceback.walk_tb(problem.__traceback__)
+    line = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
+    is_raised = not line or line.startswith("raise ")  # without its source, nothing tells
+    return is_raised and str(frame.f_globals.get("__name__")).partition(".")[0] in OURS
 
 
 def _say(text: str) -> None:

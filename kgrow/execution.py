@@ -264,7 +264,7 @@ def _no_file(problems: Mapping[str, Exception]) -> Exception:
 
 
 def _nothing_found(outcomes: Sequence[Trial]) -> Exception:
-    failures = [f"trial {trial.trial}: {trial.error}" for trial in outcomes if trial.status == "failed"]
+    failures = [f"trial {trial.trial}: {trial.error}" for trial in outcomes if trial.error is not None]
     if any(trial.status == "stopped" for trial in outcomes):
         return OutOfTimeError(
             "`max_time` must leave room for one network to be complete, but ended before that. Its checkpoint is kept: "

@@ -192,22 +192,23 @@ OPEN = (CRITERIA, POLICIES, SPACES, EXPORTERS, OPERATORS)
 
 
 def origin(thing: Any) -> str:
-    """Returns the name of an object for messages: with its package and its entry point, if any."""
-    kind = type(thing)
-    entry = _entry_of(thing)
-    return f"`{kind.__name__}` of {entry}" if entry else f"`{kind.__module__}.{kind.__qualname__}`"
+    """Returns the name of an object or a class for messages: with its package and its entry point, if any."""
+    kind, entry, package = _class_of(thing), _entry_of(thing), _package_of(thing)
+    if entry is not None:
+        return f"`{kind.__name__}` of {entry}"
+    return f"`{kind.__name__}` of the package '{package}'" if package else f"`{kind.__module__}.{kind.__qualname__}`"
 
 
 def is_foreign(thing: Any) -> bool:
-    """Returns whether an object's class belongs to another project."""
-    return type(thing).__module__.partition(".")[0] != "kgrow"
+    """Returns whether a class, or an object's class, belongs to another project."""
+    return _top_of(_class_of(thing).__module__) != "kgrow"
 
 
 def broken(thing: Any, promise: str, found: str) -> PluginError:
     """Returns the error for an object that violates its contract.
 
     Args:
-        thing: Criterion, policy, space or exporter.
+        thing: Criterion, policy, space, operator or exporter.
         promise: Required behavior.
         found: Actual behavior.
     """
@@ -215,20 +216,47 @@ def broken(thing: Any, promise: str, found: str) -> PluginError:
 
 
 @contextlib.contextmanager
-def blamed(thing: Any) -> Iterator[None]:
-    """Adds a plug-in's package name to the errors that it raises; all other errors pass unchanged."""
+def blamed(thing: Any, allowed: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Adds a plug-in's package name to the errors that it raises; all other errors pass unchanged.
+
+    Args:
+        thing: Plug-in, or its class.
+        allowed: Errors that its contract allows; they pass unchanged too.
+    """
     try:
         yield
     except Exception as error:
-        if isinstance(error, PluginError) or not _entry_of(thing):
+        if isinstance(error, (PluginError, *allowed)) or not _package_of(thing):
             raise
         raise PluginError(f"{origin(thing)} raised {type(error).__name__}: {error}") from error
 
 
+def _class_of(thing: Any) -> type:
+    return thing if isinstance(thing, type) else type(thing)
+
+
+def _top_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _claims(thing: Any) -> Iterator[tuple[Registry, Entry]]:
+    """Yields the entry points of all groups whose objects are in the top package of an object's class."""
+    top = _top_of(_class_of(thing).__module__)
+    for registry in OPEN if is_foreign(thing) else ():
+        for entry in (entry for found in registry.entries.values() for entry in found):
+            if entry.package and _top_of(entry.target.partition(":")[0]) == top:
+                yield registry, entry
+
+
 def _entry_of(thing: Any) -> Entry | None:
-    """Returns the entry point of another package that provides an object's class."""
-    top = type(thing).__module__.partition(".")[0]
-    claims = [entry for registry in OPEN for found in registry.entries.values() for entry in found if entry.package]
-    near = [entry for entry in claims if entry.target.partition(":")[0].partition(".")[0] == top]
-    exact = [entry for entry in near if entry.target == f"{type(thing).__module__}:{type(thing).__qualname__}"]
-    return next(iter(exact or near), None)
+    """Returns the entry point of another package that gave an object, or that names its class; None without any."""
+    kind, claims = _class_of(thing), list(_claims(thing))
+    target = f"{kind.__module__}:{kind.__qualname__}"
+    made = [entry for registry, entry in claims if registry.has_made(thing, entry.name)]
+    named = [entry for registry, entry in claims if registry.is_of(kind) and entry.target == target]
+    return next(iter(made + named), None)
+
+
+def _package_of(thing: Any) -> str:
+    """Returns the distribution package that has an object's class, if it adds any names; else an empty text."""
+    return next((entry.package for _, entry in _claims(thing)), "")

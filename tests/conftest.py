@@ -5,12 +5,14 @@ TensorFlow is imported inside the fixtures, so that tests which do not need it s
 
 import importlib.util
 import os
+import sys
 from types import SimpleNamespace
 
 import hypothesis
 import numpy as np
 import pytest
 
+from kgrow.registry import OPEN
 from kgrow.task import Task
 from kgrow.testing import samples
 
@@ -23,6 +25,30 @@ if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
 
 # Tests of the example of a plug-in; they run where it is installed.
 collect_ignore = [] if importlib.util.find_spec("kgrow_plugin_example") else ["plugin"]
+
+
+def _forget():
+    for registry in OPEN:
+        registry.__dict__.pop("entries", None)
+        registry._values.clear()
+
+
+@pytest.fixture
+def plug_in(tmp_path, monkeypatch):
+    """Returns what installs a package `plugged 1.5` of one module, with entry points."""
+
+    def install(module, points):
+        metadata = tmp_path / "plugged-1.5.dist-info"
+        metadata.mkdir()
+        (tmp_path / "plugged.py").write_text(module)
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.5\n")
+        (metadata / "entry_points.txt").write_text(points)
+        monkeypatch.syspath_prepend(tmp_path)
+        _forget()
+
+    yield install
+    _forget()
+    sys.modules.pop("plugged", None)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from kgrow._units import check_seconds
 from kgrow.config.texts import numbers
 from kgrow.reporting.wording import grouped
 from kgrow.searching.limits import devices
+from kgrow.uncertainty import interval
 
 
 @pytest.mark.parametrize("text", ["45", "0s", "-5m", "10d", "m", ""])
@@ -53,6 +54,15 @@ def test_keep_ratios_are_one_number_or_a_list(text, ratios):
 def test_what_no_message_of_ours_explains_keeps_its_traceback(monkeypatch):
     monkeypatch.setitem(cli.COMMANDS, "search", lambda options: np.zeros(2).reshape(3))
     with pytest.raises(ValueError, match="reshape"):
+        cli.main(["search", "digits"])
+
+
+@pytest.mark.parametrize(
+    ("accident", "kind"), [(lambda _: grouped("12"), TypeError), (lambda _: interval(2.0, 10), ValueError)]
+)
+def test_accident_in_our_own_lines_keeps_its_traceback(accident, kind, monkeypatch):
+    monkeypatch.setitem(cli.COMMANDS, "search", accident)
+    with pytest.raises(kind):
         cli.main(["search", "digits"])
 
 

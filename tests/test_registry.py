@@ -17,11 +17,11 @@ from kgrow.registry import (
     EXPERIMENTAL,
     EXPORTERS,
     OBJECTIVES,
-    OPEN,
     ORACLES,
     PRESETS,
     SPACES,
     broken,
+    origin,
 )
 
 PACKAGE = "the package 'plugged 1.5'"
@@ -84,6 +84,14 @@ class Nowhere(SearchSpace):
         return None
 
 
+def made_nowhere():
+    return Nowhere()
+
+
+class Within(Nowhere):
+    pass
+
+
 class Textual(Exporter):
     def convert(self, network, exit_indices, input_dtype="uint8", representative_dataset=None):
         return "a model"
@@ -114,31 +122,17 @@ alien = plugged:Elsewhere
 [kgrow.spaces]
 elsewhere = plugged:Elsewhere
 nowhere = plugged:Nowhere
+made = plugged:made_nowhere
 [kgrow.exporters]
 textual = plugged:Textual
 trampling = plugged:Trampling
 """
 
 
-def forget():
-    for registry in OPEN:
-        registry.__dict__.pop("entries", None)
-        registry._values.clear()
-
-
 @pytest.fixture
-def _plugged(tmp_path, monkeypatch):
+def _plugged(plug_in):
     """Installs a package whose things break their contracts, but for one."""
-    metadata = tmp_path / "plugged-1.5.dist-info"
-    metadata.mkdir()
-    (tmp_path / "plugged.py").write_text(MODULE)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.5\n")
-    (metadata / "entry_points.txt").write_text(POINTS)
-    monkeypatch.syspath_prepend(tmp_path)
-    forget()
-    yield
-    forget()
-    sys.modules.pop("plugged", None)
+    plug_in(MODULE, POINTS)
 
 
 plugged = pytest.mark.usefixtures("_plugged")
@@ -261,6 +255,14 @@ def test_exporter_that_breaks_its_contract_is_named_with_its_package(name, probl
     with pytest.raises(PluginError, match=problem) as error:
         converted_by(EXPORTERS[name], varied_copy, (2,), "uint8", np.zeros((1, 8, 8, 3), np.uint8))
     assert PACKAGE in str(error.value)
+
+
+@plugged
+def test_object_is_named_by_the_entry_point_of_its_own_group_or_by_its_package_alone():
+    assert "`kgrow.spaces: elsewhere = plugged:Elsewhere`" in origin(SPACES["elsewhere"])  # a criterion has that target
+    assert "`kgrow.spaces: made = plugged:made_nowhere`" in origin(SPACES["made"])
+    other = sys.modules["plugged"].Within()
+    assert str(broken(other, "be", "is not")) == f"`Within` of {PACKAGE} must be, but is not."
 
 
 def test_object_of_no_package_is_named_by_its_class():

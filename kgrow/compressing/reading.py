@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras, tf
-from kgrow.graph.keras_models import LAYERS, KerasModel, from_keras
+from kgrow.graph.keras_models import LAYERS, KerasModel, broken_readers, from_keras, reader_of
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import softmax
 from kgrow.task import Task
@@ -87,10 +87,12 @@ def _check_layer(layer: Any) -> None:
             f"`model` must not hold other models, but its layer {layer.name!r} is a {kind} model. Call its layers one "
             "by one in place of the model."
         )
-    if kind not in LAYERS or type(layer) is not getattr(keras.layers, kind):
+    # A layer of Keras, or one of another name that another package's operator reads.
+    is_known = type(layer) is getattr(keras.layers, kind) if kind in LAYERS else reader_of(kind) is not None
+    if not is_known:
         raise ValueError(
             f"`model` must consist of layers that can be pruned, but its layer {layer.name!r} is a {kind}. Supported "
-            f"are {', '.join(LAYERS)}."
+            f"are {', '.join(LAYERS)}.{''.join(f' {error}' for error in broken_readers())}"
         )
     if layer.compute_dtype != "float32" and kind != "InputLayer":
         raise ValueError(

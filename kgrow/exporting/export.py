@@ -13,7 +13,7 @@ from kgrow._keras import pinned
 from kgrow.exporting import cut
 from kgrow.exporting.bundle import check_target
 from kgrow.exporting.compact import compact
-from kgrow.exporting.exporter import check_exit_index, converted_by
+from kgrow.exporting.exporter import Exporter, check_exit_index, converted_by
 from kgrow.exporting.fine_tuning import FineTuning
 from kgrow.exporting.int8 import Int8
 from kgrow.exporting.measure import Artefact
@@ -23,7 +23,7 @@ from kgrow.exporting.quantized import MIN_IMAGES
 from kgrow.exporting.verify import advice, network_answers
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import ExitRule
-from kgrow.registry import EXPORTERS
+from kgrow.registry import EXPORTERS, blamed
 from kgrow.run import Run
 from kgrow.task import Task
 from kgrow.training import Observer
@@ -117,7 +117,7 @@ def export_to(
         exit_indices=heads,
         rule=rule,
         costs=[smaller.architecture.macs(index, passing=heads) for index in heads],
-        advice=lambda: advice(exporter.layer_errors(smaller, images), exporter.remedy),
+        advice=lambda: _advice(exporter, smaller, images),
         validation=None if is_decided else lambda: network_answers(network, task.validation.images, heads, rule),
     )
     return write_proved(result, task, target, options)
@@ -143,6 +143,11 @@ def _live_heads(network: GrowingNetwork, last: int) -> tuple[int, ...]:
     """Returns the heads that may answer; heads before the last one with constant outputs are left out."""
     state = compact(network, range(last + 1)).state()
     return tuple(head for head in range(last + 1) if head == last or state[f"block_{head}/head/dense/kernel"].any())
+
+
+def _advice(exporter: Exporter, network: GrowingNetwork, images: np.ndarray) -> str:
+    with blamed(exporter):
+        return advice(exporter.layer_errors(network, images), exporter.remedy)
 
 
 def _cut(converted: bytes, heads: Sequence[int], rule: ExitRule | None, options: ExportOptions) -> list[bytes]:

@@ -109,6 +109,11 @@ def converted_by(
         after = network.state()
         if not all(np.array_equal(after[name], value) for name, value in before.items()):
             raise broken(exporter, "leave the network alone", "changes its weights")
+        try:
+            check_model(converted, network.architecture, heads, pixels, "float32", "int8")
+        except Exception as error:
+            found = f"gives another one. {error}".rstrip(".")
+            raise broken(exporter, "give the model that `Exporter.convert` describes", found) from error
     return converted
 
 
@@ -226,8 +231,17 @@ def run_converter(converter: Any) -> bytes:
         return bytes(converter.convert())
 
 
-def check_model(model: bytes, shapes: Shapes, exit_indices: Sequence[int], input_dtype: str, output_dtype: str) -> None:
+def check_model(
+    model: bytes, shapes: Shapes, exit_indices: Sequence[int], input_dtype: str, *output_dtypes: str
+) -> None:
     """Checks a converted model against the guarantees of `Exporter.convert`.
+
+    Args:
+        model: Converted model.
+        shapes: Shapes of the network.
+        exit_indices: Requested heads.
+        input_dtype: Type of the raw pixels.
+        output_dtypes: Types of which all outputs may have one.
 
     Raises:
         RuntimeError: If signature, names, shapes or types differ, or an operation is not one of TFLite's own.
@@ -247,8 +261,8 @@ def check_model(model: bytes, shapes: Shapes, exit_indices: Sequence[int], input
     runner = interpreter.get_signature_runner(SIGNATURE)
     tensors = {**runner.get_input_details(), **runner.get_output_details()}
     found = {name: (tuple(t["shape_signature"].tolist()), np.dtype(t["dtype"]).name) for name, t in tensors.items()}
-    expected: dict[str, tuple[tuple[int, ...], str]] = {IMAGE: ((1, *shapes.input_shape), input_dtype)}
-    for name in (name for index in exit_indices for name in head_outputs(index)):
-        expected[name] = ((1, shapes.num_classes), output_dtype)
-    if found != expected:
-        raise RuntimeError(f"The converted model must read and give {expected}, but has {found}.")
+    names = [name for index in exit_indices for name in head_outputs(index)]
+    image, answer = {IMAGE: ((1, *shapes.input_shape), input_dtype)}, (1, shapes.num_classes)
+    expected = [image | dict.fromkeys(names, (answer, dtype)) for dtype in output_dtypes]
+    if found not in expected:
+        raise RuntimeError(f"The converted model must read and give {expected[0]}, but has {found}.")

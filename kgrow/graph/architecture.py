@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from kgrow._checks import check_num_classes
+from kgrow._plugins import PluginError
 from kgrow._schema import decoded
 from kgrow.graph.node import IMAGE, KernelNode, Node
 from kgrow.graph.operators import Shape
 from kgrow.graph.scaling import Scaling
+from kgrow.registry import blamed, broken, is_foreign
 
 # Largest size of one map or kernel: a GiB in float32. An architecture from a file may contain any size.
 MOST_VALUES = 2**28
@@ -247,14 +250,22 @@ def _add_shape(shapes: dict[str, Shape], node: Node) -> None:
         )
     inputs = [shapes[name] for name in node.inputs]
     try:
-        shape = node.operator.output_shape(*inputs)
+        with blamed(node.operator, allowed=(ValueError,)):
+            shape, kernel_shape = node.operator.output_shape(*inputs), node.operator.kernel_shape(*inputs)
+    except PluginError:
+        raise
     except ValueError as error:
         raise ValueError(f"Node {node.name} cannot be: {error}") from error
-    if min(shape) < 1 or math.prod(shape) > MOST_VALUES:
+    if is_foreign(node.operator) and not (_is_shape(shape) and _is_shape(kernel_shape)):
+        raise broken(node.operator, "give tuples of integers as shapes", f"gives {shape!r} and {kernel_shape!r}")
+    if min(shape, default=0) < 1 or math.prod(shape) > MOST_VALUES:
         raise ValueError(
             f"Node {node.name} must give 1 to {MOST_VALUES} values, none of its sides empty, but gives {shape}."
         )
-    kernel_shape = node.operator.kernel_shape(*inputs)
     if math.prod(kernel_shape) > MOST_VALUES:
         raise ValueError(f"The kernel of {node.name} must have at most {MOST_VALUES} weights, but is {kernel_shape}.")
     shapes[node.name] = shape
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(side, numbers.Integral) for side in value)

@@ -12,6 +12,7 @@ import numpy as np
 from kgrow.graph.architecture import Architecture
 from kgrow.graph.node import IMAGE, Node, weights_of
 from kgrow.graph.operators import INPUT_RANGE, Operator, Rescale, Shape
+from kgrow.registry import blamed
 
 State = Mapping[str, np.ndarray]
 
@@ -55,7 +56,8 @@ class Step:
 
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
         """Returns its output, computed from tensors with a batch axis."""
-        out = self.operator.compute(inputs, weights)
+        with blamed(self.operator):
+            out = self.operator.compute(inputs, weights)
         return out if self.activation is None else self.activation.compute([out], {})
 
 
@@ -116,7 +118,8 @@ class _Lowering:
             weights["kernel"] = weights["kernel"].astype(np.float64) / divisor[:, np.newaxis]
         index, is_head = self.architecture.owners[node.name]
         shapes = self.architecture.input_shapes(node)
-        parts = node.operator.lowered(weights, shapes)
+        with blamed(node.operator):
+            parts = node.operator.lowered(weights, shapes)
         names = [self.held[name] for name in node.inputs]
         made: list[str] = []
         for number, part in enumerate(parts):

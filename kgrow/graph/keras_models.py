@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras
+from kgrow._plugins import PluginError
 from kgrow._tfmot import MaskedLayer
 from kgrow.graph.architecture import Architecture, Block
 from kgrow.graph.node import IMAGE, Node
@@ -16,8 +17,10 @@ from kgrow.graph.operators import OPERATORS, Activation, Conv, DepthwiseConv, Le
 from kgrow.graph.operators.activation import ALIASES, FUNCTIONS
 from kgrow.graph.scaling import Scaling
 from kgrow.graph.values import Weighted
+from kgrow.registry import blamed, broken, origin
 
-READERS = {layer: operator for operator in OPERATORS.values() for layer in operator.keras_layers}
+# Those of other packages are loaded where a model has a layer that is not among these; see `reader_of`.
+READERS = {layer: operator for operator in map(OPERATORS.of_kgrow, OPERATORS.own) for layer in operator.keras_layers}
 # Keras layers without an own operator: read as others, or ignored.
 COMPOSED = ("InputLayer", "SeparableConv2D", "Normalization", "Softmax")
 LAYERS = tuple(sorted((*READERS, *COMPOSED)))
@@ -31,6 +34,40 @@ REGULARIZED = {
 }
 # Named as in Keras 2, which has no hard-swish.
 ACTIVATIONS = ("linear", "relu", "relu6", "leaky_relu", *(name for name in FUNCTIONS if name != "hard_swish"), *ALIASES)
+
+
+def reader_of(layer: str) -> type[Operator] | None:
+    """Returns the operator that reads the Keras layers of a class name; None if there is none.
+
+    Raises:
+        PluginError: If operators of other packages read the same layers as each other or as kgrow.
+    """
+    if layer in LAYERS:
+        return READERS.get(layer)
+    owners = []
+    for operator in _foreign_operators()[0]:
+        known = [name for name in operator.keras_layers if name in LAYERS]
+        if known:
+            raise broken(operator, "leave the layers to kgrow that it reads itself", f"claims {known[0]!r}")
+        owners += [operator] if layer in operator.keras_layers else []
+    if len(owners) > 1:
+        raise PluginError(f"{layer!r} must be read by one operator, but {' and '.join(map(origin, owners))} claim it.")
+    return owners[0] if owners else None
+
+
+def broken_readers() -> list[PluginError]:
+    """Returns the errors of operators of other packages that cannot be loaded; they may read further layers."""
+    return _foreign_operators()[1]
+
+
+def _foreign_operators() -> tuple[list[type[Operator]], list[PluginError]]:
+    loaded, errors = [], []
+    for name in sorted(OPERATORS.keys() - set(OPERATORS.own)):
+        try:
+            loaded.append(OPERATORS[name])
+        except PluginError as error:
+            errors.append(error)
+    return loaded, errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +111,8 @@ class _Reader:
             last = self._add_layer(name, kind, config, sources, layer)
             self.held[name] = self._add_activation(name, kind, config, last)
             self._note_regularizers(name, layer)
+        except PluginError:
+            raise
         except ValueError as error:
             raise ValueError(
                 f"`model` must have layers that can be read, but its layer {name!r} ({kind}) {error}."
@@ -94,7 +133,7 @@ class _Reader:
             operator: Operator = _normalization(layer, shapes[0])
             weights = {}
         else:
-            operator = READERS[kind].from_keras(config, shapes)
+            operator = _read_by(reader_of(kind), config, shapes)
         if "depthwise_kernel" in weights:
             weights["kernel"] = weights.pop("depthwise_kernel")
         return self._add(name, operator, sources, weights)
@@ -133,12 +172,20 @@ class _Reader:
                 self.regularizers[inner if is_inner else f"{name}/{weight}"] = found
 
     def _add(self, name: str, operator: Operator, sources: Sequence[str], weights: Mapping[str, np.ndarray]) -> str:
-        self.shapes[name] = operator.output_shape(*(self.shapes[source] for source in sources))
+        with blamed(operator, allowed=(ValueError,)):
+            self.shapes[name] = operator.output_shape(*(self.shapes[source] for source in sources))
         self.nodes.append(Node(name, operator, tuple(sources)))
         self.weights[name] = dict(weights)
         if "kernel" in weights:
             self.weights[name]["mask"] = np.ones_like(weights["kernel"])
         return name
+
+
+def _read_by(reader: type[Operator] | None, config: Mapping[str, Any], shapes: Sequence[Shape]) -> Operator:
+    if reader is None:
+        raise ValueError("has no operator that reads it")
+    with blamed(reader, allowed=(ValueError,)):
+        return reader.from_keras(config, shapes)
 
 
 def _normalization(layer: Any, shape: Shape) -> Rescale:
@@ -153,7 +200,7 @@ def from_keras(model: keras.Model, config: Mapping[str, Any], input_shape: Shape
     """Returns a Functional model as data.
 
     Args:
-        model: Functional model of `LAYERS`, each called once.
+        model: Functional model of `LAYERS` and layers that `reader_of` knows, each called once.
         config: Configuration of the model.
         input_shape: Shape of its images, (height, width, channels).
 
@@ -163,7 +210,9 @@ def from_keras(model: keras.Model, config: Mapping[str, Any], input_shape: Shape
     reader, layers = _Reader(input_shape), {layer.name: layer for layer in model.layers}
     for entry in config["layers"]:
         inputs = [source[0] for call in entry["inbound_nodes"] for source in call]
-        reader.read(entry["name"], entry["class_name"], entry["config"], inputs, layers.get(entry["name"]))
+        layer = layers.get(entry["name"])
+        kind = entry["class_name"] if layer is None else type(layer).__name__  # one's own may be registered otherwise
+        reader.read(entry["name"], kind, entry["config"], inputs, layer)
     scaling, nodes = _with_scaling(reader.nodes, {name for name, own in reader.weights.items() if own}, input_shape)
     block = Block(tuple(nodes[:-1]), tuple(nodes[-1:]))
     height, width, channels = input_shape

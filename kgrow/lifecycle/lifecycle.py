@@ -23,8 +23,9 @@ from kgrow.network import GrowingNetwork
 from kgrow.registry import blamed, broken
 from kgrow.run import Run
 from kgrow.structure import Change, Decisions, Scoring, settled_since
+from kgrow.structure.change import remasked_by
 from kgrow.structure.decisions import told
-from kgrow.structure.policy import Events
+from kgrow.structure.policy import Events, StructurePolicy
 from kgrow.structure.statistics import Statistics
 from kgrow.task import Augmentation, Task
 from kgrow.training import EpochLoop, Observer, accuracy_to_reach, check_finite
@@ -118,6 +119,13 @@ class Lifecycle(EpochLoop):
         """The first epoch with the final structure; None while the structure can change."""
         return settled_since(self.events)
 
+    @property
+    def unsettled(self) -> list[StructurePolicy]:
+        """The policies that were not settled in the last epoch."""
+        *events, last = told(self.events)
+        state = self.decisions.state(last["epoch"], self.network.architecture, tuple(events))
+        return self.decisions.unsettled(state)
+
     def _resume(self, start: Snapshot | None) -> int:
         snapshot = Snapshot.load(self.run, LAST) if self.run.has(LAST) else start
         if snapshot is None:
@@ -201,22 +209,17 @@ class Lifecycle(EpochLoop):
             self.run.write_json("architecture.json", architecture.to_json())
         with self._scope():
             self.trainer.mask_momentum()  # it has followed the gradients of pruned weights; what comes back starts anew
-        network, masks = self._scored(), self._masks()
-        change.remask(network, self._scoring(epoch))
+        network = self._scored()
+        remasked_by(change, network, self._scoring(epoch))
         with self._scope():
             if network is not self.network:
                 self.network.load_state(network.state())
-            if not change.revives and any(np.any(mask > masks[name]) for name, mask in self._masks().items()):
-                raise broken(change, "leave pruned connections pruned", "revives some")
             self.trainer.mask_momentum()
         self.run.remove(BEST)  # of another network
         blocks = range(len(architecture.blocks))
         kept = [self.network.kept_params(block) for block in blocks]
         sizes = [architecture.kernel_params(block) for block in blocks]
         self.log({**change.entry(epoch), "kept_params": kept, "prunable_params": sizes})
-
-    def _masks(self) -> dict[str, np.ndarray]:
-        return {kernel.name: kernel.mask.numpy() for kernel in self.network.kernels()}
 
     def statistics(self, epoch: int) -> Statistics:
         """Returns statistics of the current network, before an epoch."""

@@ -9,6 +9,7 @@ from typing import Any
 from kgrow._keras import keras, tf
 from kgrow._tfmot import Kernel, MaskedLayer
 from kgrow.graph import Architecture, Node
+from kgrow.registry import blamed, broken, is_foreign
 
 Features = Mapping[str, Any]
 
@@ -30,10 +31,12 @@ class BlockLayer(keras.layers.Layer):
         self.reads = tuple(dict.fromkeys(name for node in self.nodes for name in node.inputs if name not in own))
         # The maps that later blocks read, usually the head's input; `export` adds to them when blocks are grown.
         self.exports = tuple(name for name in block.head[0].inputs if name in own)
-        self.layers = [
-            node.operator.layer(node.name.replace("/", "_"), seed_of(seed, node.name)) for node in self.nodes
-        ]
-        self.forward({name: tf.zeros((1, *architecture.shapes[name])) for name in self.reads}, False)
+        self.layers = [_layer_of(node, seed_of(seed, node.name)) for node in self.nodes]
+
+        def check(node: Node, inputs: Any, compute: Any) -> Any:
+            return _checked(node, compute(inputs), architecture.shapes[node.name])
+
+        self.forward({name: tf.zeros((1, *architecture.shapes[name])) for name in self.reads}, False, check)
         self.built = True
         self._trace()
 
@@ -78,9 +81,32 @@ class BlockLayer(keras.layers.Layer):
         return {f"{name}/{own}": variable for name, layer in self.parts() for own, variable in weights_of(layer)}
 
 
+def _layer_of(node: Node, seed: int) -> keras.layers.Layer:
+    with blamed(node.operator):
+        layer = node.operator.layer(node.name.replace("/", "_"), seed)
+    if is_foreign(node.operator) and not isinstance(layer, keras.layers.Layer):
+        raise broken(node.operator, "give a layer of tf_keras", f"gives {layer!r}")
+    return layer
+
+
+def _checked(node: Node, made: Any, shape: tuple[int, ...]) -> Any:
+    """Returns a node's output; the shape of one that another project's operator computed is checked.
+
+    Raises:
+        PluginError: If it has not the shape that the operator promises; the message names the package.
+    """
+    if is_foreign(node.operator):
+        found = tuple(made.shape[1:]) if tf.is_tensor(made) else made
+        if found != shape:
+            promise = f"compute what `output_shape` promises, {shape} at {node.name!r}"
+            raise broken(node.operator, promise, f"computes {found}")
+    return made
+
+
 def _called(node: Node, layer: Any, inputs: list[Any], training: bool, tap: Any) -> Any:
     def compute(inputs: Sequence[Any]) -> Any:
-        return layer(list(inputs) if node.operator.is_variadic else inputs[0], training=training)
+        with blamed(node.operator):
+            return layer(list(inputs) if node.operator.is_variadic else inputs[0], training=training)
 
     return compute(inputs) if tap is None else tap(node, inputs, compute)
 
@@ -94,6 +120,18 @@ def weights_of(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:
             yield "bias", layer.layer.bias
     else:
         yield from ((variable.name.rpartition("/")[2].partition(":")[0], variable) for variable in layer.weights)
+
+
+def weight_shapes(node: Node, inputs: Sequence[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a node's weights by their own names, as `weights_of` has them.
+
+    Args:
+        node: Node of an architecture.
+        inputs: Shapes of its inputs.
+    """
+    layer = _layer_of(node, 0)
+    _called(node, layer, [tf.zeros((1, *shape)) for shape in inputs], False, None)
+    return {name: tuple(variable.shape) for name, variable in weights_of(layer)}
 
 
 def seed_of(seed: int, name: str) -> int:

@@ -28,7 +28,7 @@ def course(largest: Architecture, proposals: Proposals, settings: Settings) -> l
         settings: Settings of the training.
     """
     preset, left = settings.preset, math.sqrt(CHANNEL_RATIOS["max_value"])
-    width = min((width for width in proposals.space.widths if width >= left), default=1.0)
+    width = min((width for width in proposals.widths if width >= left), default=1.0)
     pruned, depth = largest, len(largest.blocks)
     if proposals.removes_channels and width < 1:
         shape, scaling = largest.input_shape, largest.scaling

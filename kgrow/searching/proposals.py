@@ -15,7 +15,16 @@ from kgrow.graph import Architecture, Scaling
 from kgrow.searching.fit import Fit, Variant
 from kgrow.searching.footprint import Costs, Footprint
 from kgrow.searching.limits import Limits
-from kgrow.searching.space import Candidate, HyperParameters, SearchSpace, built_by, deviations, started_by
+from kgrow.searching.space import (
+    Candidate,
+    HyperParameters,
+    SearchSpace,
+    built_by,
+    choices_of,
+    deviations,
+    started_by,
+    widths_of,
+)
 
 # Ranges of searched keep ratios. Under a limit on connections they reach up to 1, because the limit lowers them all; a
 # block below a fifth of the others' ratio is too small, which a small validation split does not always show. Without it
@@ -114,8 +123,8 @@ class Proposals:
         self.space, self.limits, self.wants_small = space, limits, wants_small or counts_energy
         self.scope, self.quantization, self.input_dtype = scope, quantization, str(task.dtype)
         self._read = task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std)
-        every = space.choices(task.input_shape)
-        self.full = self._built(space.widths[0], next(deviations(every)))
+        every, self.widths = choices_of(space, task.input_shape), widths_of(space)
+        self.full = self._built(self.widths[0], next(deviations(every)))
         self.keep_ratios = None if keep_ratio is None else check_keep_ratios(keep_ratio, len(self.full.blocks))
         self._fit = Fit(limits, self.keep_ratios, scope, quantization, self.input_dtype)
         self._is_whole = not (limits.concern_the_architecture or counts_energy)
@@ -192,10 +201,10 @@ class Proposals:
     def _offered(self, choices: Mapping[str, Any]) -> dict[Variant, Architecture]:
         """Returns every network with some choices: all growth stages of each width, as a network may end at any."""
         if self._is_whole:
-            return {(len(self.full.blocks), self.space.widths[0]): self.full}
+            return {(len(self.full.blocks), self.widths[0]): self.full}
         return {
             (depth, width): dataclasses.replace(deepest, blocks=deepest.blocks[:depth])
-            for width in self.space.widths
+            for width in self.widths
             for deepest in [self._built(width, choices)]
             for depth in range(len(deepest.blocks), 0, -1)
         }

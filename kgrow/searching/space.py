@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from kgrow._checks import check_keep_ratio
 from kgrow._rules import check_fields, several, within
 from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling
+from kgrow.network.block_layer import weight_shapes
 from kgrow.registry import blamed, broken, is_foreign
 
 # The stem reduces resolutions above this, so that the cost stays near that of a 32x32 image.
@@ -167,17 +168,59 @@ def started_by(space: SearchSpace, architecture: Architecture) -> Mapping[str, n
     """
     with blamed(space):
         values = space.initial(architecture)
-    kernels = {f"{kernel.name}/kernel": kernel.kernel_shape for kernel in architecture.kernels()}
-    for name, value in values.items():
-        if name.rpartition("/")[0] not in architecture.by_name:
+        if not isinstance(values, Mapping):
+            raise broken(space, "give initial values by name", f"gives {values!r}")
+        arrays = {str(name): np.asarray(value) for name, value in values.items()}
+    shapes = _shapes_of(architecture, {name.rpartition("/")[0] for name in arrays})
+    for name, array in arrays.items():
+        if name not in shapes:
             raise broken(space, "give values of variables of the network", f"gives one of {name!r}")
         if name.endswith("/mask"):
             raise broken(space, "leave masks to pruning", f"gives {name!r}")
-        shape, dtype = np.shape(value), np.asarray(value).dtype
-        if shape != kernels.get(name, shape) or dtype != np.float32 or not np.isfinite(value).all():
-            wanted = f"finite float32 values of the shape {kernels.get(name, shape)} for {name!r}"
-            raise broken(space, f"give {wanted}", f"gives others: {dtype} of {shape}")
+        if array.shape != shapes[name] or array.dtype != np.float32 or not np.isfinite(array).all():
+            wanted = f"finite float32 values of the shape {shapes[name]} for {name!r}"
+            raise broken(space, f"give {wanted}", f"gives others: {array.dtype} of {array.shape}")
     return values
+
+
+def _shapes_of(architecture: Architecture, nodes: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the variables of some nodes by name; names of other nodes are ignored."""
+    known = [architecture.by_name[name] for name in nodes if name in architecture.by_name]
+    return {
+        f"{node.name}/{name}": shape
+        for node in known
+        for name, shape in weight_shapes(node, architecture.input_shapes(node)).items()
+    }
+
+
+def widths_of(space: SearchSpace) -> Sequence[float]:
+    """Returns `SearchSpace.widths`; those of a plug-in are checked against their contract.
+
+    Raises:
+        PluginError: If the plug-in violates it; the message names the package.
+    """
+    with blamed(space):
+        widths = space.widths
+        if is_foreign(space) and (not widths or widths[0] != 1 or list(widths) != sorted(set(widths), reverse=True)):
+            raise broken(space, "have `widths` that decrease from 1", f"has {widths!r}")
+    return widths
+
+
+def choices_of(space: SearchSpace, input_shape: tuple[int, int, int]) -> Mapping[str, Sequence[Any]]:
+    """Returns `SearchSpace.choices`; those of a plug-in are checked against their contract.
+
+    Raises:
+        PluginError: If the plug-in violates it; the message names the package.
+    """
+    with blamed(space):
+        choices = space.choices(input_shape)
+    if is_foreign(space):
+        if not isinstance(choices, Mapping):
+            raise broken(space, "give its choices by name", f"gives {choices!r}")
+        for name, values in choices.items():
+            if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+                raise broken(space, f"give a sequence of values to choose {name!r} from", f"gives {values!r}")
+    return choices
 
 
 def built_by(space: SearchSpace, input_shape: tuple[int, int, int], num_classes: int, **options: Any) -> Architecture:
@@ -191,6 +234,8 @@ def built_by(space: SearchSpace, input_shape: tuple[int, int, int], num_classes:
     if is_foreign(space):
         if not isinstance(architecture, Architecture):
             raise broken(space, "build an `Architecture`", f"builds {architecture!r}")
+        if not architecture.blocks:
+            raise broken(space, "build at least one block", "builds none")
         reads = (architecture.input_shape, architecture.num_classes)
         if reads != (input_shape, num_classes):
             raise broken(space, f"build for images of {input_shape} in {num_classes} classes", f"builds for {reads}")

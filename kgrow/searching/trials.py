@@ -10,6 +10,7 @@ from collections.abc import Callable
 from kgrow.graph.image_size import at_image_size
 from kgrow.lifecycle import BEST, LAST, Lifecycle, Settings, Snapshot, TrainerPool
 from kgrow.lifecycle.judged import judged_images
+from kgrow.registry import is_foreign, origin
 from kgrow.run import Run
 from kgrow.searching.choice import ACCURATE, Choice, mean_figures
 from kgrow.searching.footprint import costs
@@ -203,6 +204,10 @@ class Trials:
         except TrainingDivergedError as problem:
             status, error, trace = "failed", str(problem), traceback.format_exc()
         trial = self._outcome(index, proposal, lifecycle, status, epochs)
+        if status == "done" and trial.val_accuracy is None:
+            unsettled = lifecycle.unsettled  # kgrow's own policies wait for others
+            names = ", ".join(map(origin, filter(is_foreign, unsettled))) or ", ".join(map(origin, unsettled))
+            error = f"no epoch had the final structure, because {names} never settled."
         trial = dataclasses.replace(trial, error=error, traceback=trace)
         if status == "cut":  # the rule that cut it estimates its final accuracy
             return dataclasses.replace(trial, estimated=True)

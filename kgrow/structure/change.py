@@ -14,6 +14,7 @@ from kgrow.graph import Architecture
 from kgrow.graph.operators import Operator
 from kgrow.pruning import ChannelCriterion, Criterion
 from kgrow.pruning.criterion import Batch, Loss
+from kgrow.registry import broken, is_foreign
 
 if TYPE_CHECKING:
     from kgrow.network import GrowingNetwork
@@ -172,3 +173,26 @@ class Change(abc.ABC):
     def entry(self, epoch: int) -> dict[str, Any]:
         """Returns the log entry of the change before an epoch, as it is read from a file."""
         return {"event": self.event, "epoch": epoch, "change": json.loads(json.dumps(self.to_json()))}
+
+
+def remasked_by(change: Change, network: GrowingNetwork, scoring: Scoring) -> None:
+    """Calls `Change.remask` and checks its contract: only masks change, and kept weights stay as they are.
+
+    Raises:
+        PluginError: If the change violates it; the message names the package.
+    """
+    before, masks = network.state() if is_foreign(change) else {}, _masks(network)
+    change.remask(network, scoring)
+    remasked = _masks(network)
+    if not change.revives and any(np.any(remasked[name] > mask) for name, mask in masks.items()):
+        raise broken(change, "leave pruned connections pruned", "revives some")
+    after = network.state() if before else {}
+    for name, value in before.items():
+        node, _, kind = name.rpartition("/")
+        kept = (masks[node] * remasked[node] > 0) if kind == "kernel" and node in masks else np.ones_like(value, bool)
+        if kind != "mask" and not np.array_equal(after[name][kept], value[kept]):
+            raise broken(change, "leave kept weights as they are when it remasks", f"changes {name}")
+
+
+def _masks(network: GrowingNetwork) -> State:
+    return {kernel.name: kernel.mask.numpy() for kernel in network.kernels()}

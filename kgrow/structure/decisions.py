@@ -56,7 +56,7 @@ class Decisions:
         """
         for policy in self.policies:
             for _ in range(MOST_CHANGES):
-                with blamed(policy):
+                with blamed(policy, allowed=(NotAtHandError,)):
                     change = policy.propose(self.state(*look()))
                 if change is None:
                     break
@@ -68,11 +68,16 @@ class Decisions:
 
     def are_settled(self, state: StructureState) -> bool:
         """Returns whether all policies are settled."""
-        settled = []
+        return not self.unsettled(state)
+
+    def unsettled(self, state: StructureState) -> list[StructurePolicy]:
+        """Returns the policies that are not settled."""
+        found = []
         for policy in self.policies:
-            with blamed(policy):
-                settled.append(bool(policy.is_settled(state)))
-        return all(settled)
+            with blamed(policy, allowed=(NotAtHandError,)):
+                if not policy.is_settled(state):
+                    found.append(policy)
+        return found
 
     def state(
         self, epoch: int, architecture: Architecture, events: Events, statistics: Statistics | None = None

@@ -13,7 +13,7 @@ from kgrow.lifecycle import Settings
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.estimating.smaller_task import smaller_task
 from kgrow.searching.proposals import Proposal
-from kgrow.searching.space import Candidate
+from kgrow.searching.space import Candidate, built_by, choices_of
 from kgrow.searching.trials import Trials
 from kgrow.task import Task
 
@@ -83,9 +83,9 @@ class LowFidelity(Estimator):
         if self.resolution_ratio == 1:
             return dataclasses.replace(architecture, scaling=scaling)
         space = context.proposals.space
-        names = space.choices(task.input_shape).keys() & values.keys()
+        names = choices_of(space, task.input_shape).keys() & values.keys()
         choices = {name: values[name] for name in names | {"width"} & values.keys()}
-        built = space.build(task.input_shape, task.num_classes, scaling, **choices)
+        built = built_by(space, task.input_shape, task.num_classes, scaling=scaling, **choices)
         return dataclasses.replace(built, blocks=built.blocks[: len(architecture.blocks)])
 
 
