@@ -189,7 +189,8 @@ class Tuning:
     )
     prefer: str | None = option(
         None,
-        "choice among networks that accuracy cannot tell apart (default: accurate within limits, small without)",
+        "choice among networks that accuracy cannot tell apart, and how far is pruned without limits "
+        "(default: accurate within limits, small without)",
         names=PREFERENCES,
     )
     engine: str | Ray = option(

@@ -8,7 +8,7 @@ import math
 from kgrow.graph import Architecture
 from kgrow.graph.image_size import at_image_size
 from kgrow.lifecycle import Settings
-from kgrow.searching.proposals import CHANNEL_RATIOS, Proposals
+from kgrow.searching.proposals import FIRST_RATIO, Proposals
 from kgrow.searching.space import built_by
 from kgrow.structure import ProgressiveResolution
 
@@ -27,7 +27,7 @@ def course(largest: Architecture, proposals: Proposals, settings: Settings) -> l
         proposals: Source of the candidates.
         settings: Settings of the training.
     """
-    preset, left = settings.preset, math.sqrt(CHANNEL_RATIOS["max_value"])
+    preset, left = settings.preset, math.sqrt(FIRST_RATIO)
     width = min((width for width in proposals.widths if width >= left), default=1.0)
     pruned, depth = largest, len(largest.blocks)
     if proposals.removes_channels and width < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from kgrow.graph import Architecture, Scaling
 from kgrow.searching.fit import Fit, Variant
 from kgrow.searching.footprint import Costs, Footprint
 from kgrow.searching.limits import Limits
+from kgrow.searching.residual import SMALL_SIDE
 from kgrow.searching.space import (
     Candidate,
     HyperParameters,
@@ -28,10 +30,12 @@ from kgrow.searching.space import (
 
 # Ranges of searched keep ratios. Under a limit on connections they reach up to 1, because the limit lowers them all; a
 # block below a fifth of the others' ratio is too small, which a small validation split does not always show. Without it
-# whole channels go. KerasTuner counts steps by floor division: multiples of 1/16 are exact; with 0.05 it would never
-# propose the largest.
+# whole channels go. KerasTuner counts steps by floor division: with 0.05 it would never propose the largest.
 LIMITED_RATIOS = {"min_value": 3 / 16, "max_value": 1.0, "step": 1 / 16, "default": 1 / 2}
-CHANNEL_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 4, "step": 1 / 32, "default": 1 / 8}
+SMALL_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 4, "step": 1 / 32}
+ACCURATE_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 2, "step": 1 / 32}
+# The first ratio: photographs lost nothing by a quarter and much by an eighth, which is enough for tiny images.
+FIRST_RATIO, FIRST_RATIO_OF_TINY = 1 / 4, 1 / 8
 # A network is not tried if another one that fits has more connections and computes more, by this factor each.
 LARGER = 1 / 0.7
 Variants = dict[Variant, tuple[Architecture, Costs]]
@@ -162,11 +166,7 @@ class Proposals:
         return fewer
 
     def sample(self, hp: HyperParameters) -> Proposal:
-        """Returns a candidate within the limits.
-
-        Args:
-            hp: Hyper-parameters that propose values.
-        """
+        """Returns the candidate within the limits for which hyper-parameters propose the values."""
         (depth, width), choices = self._network(hp)
         architecture, known = self._variants(choices)[depth, width]
         ratios = self._fit.lowered(self._ratios(hp, depth), known)
@@ -187,6 +187,14 @@ class Proposals:
         limits = self.limits
         return self.keep_ratios is None and limits.params is None and not limits.concern_the_architecture
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The range of searched keep ratios, as `keras_tuner.HyperParameters.Float` takes it."""
+        if not self.removes_channels:
+            return LIMITED_RATIOS
+        first = FIRST_RATIO if max(self.full.input_shape[:2]) > SMALL_SIDE else FIRST_RATIO_OF_TINY
+        return (SMALL_RATIOS if self.wants_small else ACCURATE_RATIOS) | {"default": first}
+
     def network(self, values: Mapping[str, Any]) -> Architecture:
         """Returns the network of a proposal from its values."""
         choices = {name: values[name] for name in self.choices}
@@ -196,7 +204,7 @@ class Proposals:
     @property
     def is_one_network(self) -> bool:
         """Whether all candidates have the same network."""
-        return len(self.variants) == 1 and all(len(values) == 1 for values in self.choices.values())
+        return len(self.variants) == math.prod(map(len, self.choices.values())) == 1
 
     def _offered(self, choices: Mapping[str, Any]) -> dict[Variant, Architecture]:
         """Returns every network with some choices: all growth stages of each width, as a network may end at any."""
@@ -235,8 +243,7 @@ class Proposals:
             return self.keep_ratios[:depth]
         if not self.removes_channels and self.limits.params is None:
             return (1.0,) * depth  # the limits are met by depth and width, whose costs are exact before training
-        bounds = CHANNEL_RATIOS if self.removes_channels else LIMITED_RATIOS
-        return tuple(hp.Float(f"block_{index}/keep_ratio", **bounds) for index in range(depth))
+        return tuple(hp.Float(f"block_{index}/keep_ratio", **self.bounds) for index in range(depth))
 
     def _network(self, hp: HyperParameters) -> tuple[Variant, dict[str, Any]]:
         """Returns depth and width, and the other choices, of a network that fits."""

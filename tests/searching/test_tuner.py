@@ -13,7 +13,7 @@ from kgrow.searching.estimating.estimates import Estimates
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import NAME, Accuracy
 from kgrow.searching.oracles import ORACLES, make_oracle
-from kgrow.searching.proposals import CHANNEL_RATIOS, LIMITED_RATIOS, Proposals
+from kgrow.searching.proposals import ACCURATE_RATIOS, LIMITED_RATIOS, SMALL_RATIOS, Proposals
 from kgrow.searching.trials import Trials
 from kgrow.searching.tuner import AT_ONCE, FOLDER, Tuner
 from kgrow.training import Observer
@@ -110,13 +110,16 @@ def test_gaussian_process_sees_the_box_in_which_it_looks(search):
     assert min(outcome.keep_ratios[0] for outcome in found.outcomes.values()) < LIMITED_RATIOS["min_value"]
 
 
-@pytest.mark.parametrize("limits", [Limits(), Limits(params=100)], ids=["free", "tight"])
-def test_kerastuner_may_propose_every_ratio(tiny_space, tiny_task, limits):
+@pytest.mark.parametrize(
+    ("limits", "small", "bounds"),
+    [(Limits(), True, SMALL_RATIOS), (Limits(), False, ACCURATE_RATIOS), (Limits(params=100), True, LIMITED_RATIOS)],
+    ids=["small", "accurate", "tight"],
+)
+def test_kerastuner_may_propose_every_ratio(tiny_space, tiny_task, limits, small, bounds):
     import keras_tuner
 
     declared = keras_tuner.HyperParameters()
-    Proposals(tiny_space, tiny_task, limits=limits).declare(declared)
-    bounds = LIMITED_RATIOS if limits.params else CHANNEL_RATIOS
+    Proposals(tiny_space, tiny_task, limits=limits, wants_small=small).declare(declared)
     smallest, largest, step = (bounds[name] for name in ("min_value", "max_value", "step"))
     for choice in declared.space:
         num_ratios = round((largest - smallest) / step) + 1

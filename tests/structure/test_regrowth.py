@@ -107,7 +107,8 @@ def test_slots_of_what_comes_back_are_zero(tiny_task, tiny_architecture, tiny_se
             if isinstance(change, Exchange):
                 slots = life.trainer.momentum()
                 found.extend(
-                    slots[f"{name}/kernel"][(mask == 1) & (masks[name] == 0)] for name, mask in life.statistics(0).masks().items()
+                    slots[f"{name}/kernel"][(mask == 1) & (masks[name] == 0)]
+                    for name, mask in life.statistics(0).masks().items()
                 )
 
         life._apply = watched

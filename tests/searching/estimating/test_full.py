@@ -10,7 +10,7 @@ from kgrow.run import Run
 from kgrow.searching import Candidate
 from kgrow.searching.estimating import Full
 from kgrow.searching.estimating.estimates import Estimates
-from kgrow.searching.estimating.full import _Contest
+from kgrow.searching.estimating.full import _LeaderStopper
 from kgrow.searching.footprint import costs
 from kgrow.searching.objective import Accuracy
 from kgrow.searching.proposals import Proposal
@@ -29,7 +29,7 @@ def epochs(*accuracies):
 def contest(*leading):
     run = SimpleNamespace(events=lambda: epochs(*leading))
     settings = SimpleNamespace(preset=SimpleNamespace(epochs=EPOCHS))
-    return _Contest(SimpleNamespace(trials=SimpleNamespace(directory=lambda index: run, settings=settings)), 0)
+    return _LeaderStopper(SimpleNamespace(trials=SimpleNamespace(directory=lambda index: run, settings=settings)), 0)
 
 
 @pytest.mark.parametrize(
