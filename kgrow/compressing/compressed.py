@@ -63,10 +63,10 @@ class Compressed:
             ExportError: If its outputs differ too much from the model's; nothing is written then.
             ValueError: If an option is not usable; a compressed model has one classifier, so no early exits.
         """
-        exits = [name for name in ("early_exit", "exit_index") if options.get(name)]
-        if exits:
-            raise ValueError(f"`{exits[0]}` must be left out: a compressed model has one classifier, at its end.")
-        return export(self.network, self.task, path, ExportOptions(quantization=quantize, **options))
+        chosen = ExportOptions(quantization=quantize, **options)
+        if chosen.early_exit:
+            raise ValueError("`early_exit` must be left out: a compressed model has one classifier, at its end.")
+        return export(self.network, self.task, path, chosen)
 
     def summary(self) -> None:
         """Prints the changes."""

@@ -14,7 +14,6 @@ import numpy as np
 from kgrow._checks import check_keep_ratio
 from kgrow._rules import check_fields, several, within
 from kgrow.graph import Architecture, Cell, CellBlock, Head, Scaling
-from kgrow.network.block_layer import weight_shapes
 from kgrow.registry import blamed, broken, is_foreign
 
 # The stem reduces resolutions above this, so that the cost stays near that of a 32x32 image.
@@ -185,6 +184,8 @@ def started_by(space: SearchSpace, architecture: Architecture) -> Mapping[str, n
 
 def _shapes_of(architecture: Architecture, nodes: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Returns the shapes of the variables of some nodes by name; names of other nodes are ignored."""
+    from kgrow.network.block_layer import weight_shapes  # TensorFlow is slow to import
+
     known = [architecture.by_name[name] for name in nodes if name in architecture.by_name]
     return {
         f"{node.name}/{name}": shape
