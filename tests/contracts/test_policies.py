@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from kgrow.pruning import Magnitude
 from kgrow.structure import (
@@ -72,10 +73,12 @@ class TestFixedGrowth(PolicyContract):
     policy = FixedGrowth((2,))
 
 
+@pytest.mark.slow
 class TestLossPlateau(PolicyContract):
     policy = LossPlateau(1, tolerance=0.5)
 
 
+@pytest.mark.slow
 class TestGradientNoise(PolicyContract):
     policy = GradientNoise(threshold=-1e6, num_examples=8)
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrow.pruning import SCOPES, kept_params
@@ -114,6 +114,7 @@ def test_given_ratios_are_taken_as_they_are(given, ratios):
 
 
 @given(seed=st.integers(0, 10**6), ram=st.integers(12_000, 40_000), small=st.booleans())
+@settings(max_examples=12)
 def test_every_choice_of_a_space_is_searched_and_what_it_gives_fits(seed, ram, small):
     hp, limits = Drawn(seed), Limits(flash_bytes=40_000, ram_bytes=ram)
     chosen = proposals("flexible", limits=limits, wants_small=small)
@@ -130,7 +131,7 @@ def test_every_choice_of_a_space_is_searched_and_what_it_gives_fits(seed, ram, s
 def test_width_is_the_largest_that_fits_with_what_was_chosen():
     limits = Limits(flash_bytes=40_000)
     chosen = proposals("flexible", limits=limits)
-    for seed in range(20):
+    for seed in range(8):
         found = chosen.sample(Drawn(seed))
         wider = [width for width in chosen.space.widths if width > found.values["width"]]
         if {name: found.values[name] for name in chosen.choices} == chosen.chosen or not wider:
