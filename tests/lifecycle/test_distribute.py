@@ -29,7 +29,6 @@ from kgrow.lifecycle.distribute import make_strategy
 from kgrow.registry import DISTRIBUTIONS
 from kgrow.pruning import SNIP
 from kgrow.run import Run
-from kgrow.searching.estimating import Evidence
 from kgrow.task import Augmentation, Split, Task
 
 generator = np.random.default_rng(0)
@@ -66,7 +65,7 @@ for number in (1, 2):
         last = Lifecycle(task, architecture, (0.5, 0.5), settings, run, Observer())
         last.train()
         arrays.append(last.snapshot(4).arrays)
-        noise.append(Evidence(num_examples=16)._statistic(last, 4))
+        noise.append(last.statistics(4).gradient_noise(range(2), 16))
         losses.append([event["loss"] for event in last.events if event["event"] == "epoch"])
     assert strategy.num_replicas_in_sync == number
 assert arrays[0].keys() == arrays[1].keys()
