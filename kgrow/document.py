@@ -106,7 +106,7 @@ def choice_document(trials: Trials, ranked: Sequence[int], winner: Trial) -> dic
     return {
         "prefer": trials.choice.prefer,
         "contenders": [complete[index].trial for index in trials.choice.contenders(complete)],
-        "comparisons": comparisons(winner, rivals, right, len(validation)),
+        "comparisons": comparisons(winner, rivals, right, trials.num_judged),
     }
 
 

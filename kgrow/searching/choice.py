@@ -125,7 +125,7 @@ def comparisons(
         winner: Chosen trial.
         rivals: Other trials with an exact accuracy.
         right: Whether each validation image is classified correctly, by trial.
-        num_validation: Number of validation images.
+        num_validation: Number of validation images by which the trials' epochs were judged.
 
     Returns:
         Per rival `trial`, `difference` (of validation accuracies, positive if the winner has the higher one), `p_value`

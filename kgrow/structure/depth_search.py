@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from kgrow._checks import check_positive_int
-from kgrow._rules import check_fields, within
+from kgrow._rules import check_fields, optional, within
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.cut import Cut
 from kgrow.structure.policy import StructurePolicy, StructureState
@@ -23,7 +23,8 @@ class DepthSearch(StructurePolicy):
     best head and keeps this depth.
 
     Args:
-        epochs: Epochs that a block is trained before it is judged.
+        epochs: Epochs that a block is trained before it is judged; None for a tenth of the run's. A block that could
+            not be judged within the run is not appended.
         gain: Least gain, as a fraction of the validation images, in [0, 1).
         patience: Rejected blocks in a row that end the search.
         significance: Largest probability that chance explains a gain, in (0, 1].
@@ -33,14 +34,14 @@ class DepthSearch(StructurePolicy):
         answers best.
     """
 
-    epochs: int = 3
+    epochs: int | None = None
     gain: float = 0.002
     patience: int = 1
     significance: float = SIGNIFICANCE
 
     def __post_init__(self) -> None:
         rules = {
-            "epochs": check_positive_int,
+            "epochs": optional(check_positive_int),
             "gain": within("[0, 1)"),
             "patience": check_positive_int,
             "significance": within("(0, 1]"),
@@ -54,20 +55,25 @@ class DepthSearch(StructurePolicy):
             return state.next_block
         if state.epoch != self._judged_at(state) or self._is_cut(state):
             return None
+        following = state.next_block if state.epoch + self._trained(state) < state.num_epochs else None
         if depth > 1:
             rejected, best = self._rejected(state.statistics.answers())
-            is_last = state.next_block is None
-            if rejected and (rejected >= self.patience or is_last):
+            if rejected and (rejected >= self.patience or following is None):
                 return Cut(best + 1)
-        return state.next_block
+        return following
 
     def is_settled(self, state: StructureState) -> bool:
         """See `StructurePolicy.is_settled`."""
-        return self._is_cut(state) or (state.next_block is None and state.epoch >= self._judged_at(state))
+        judged_at = self._judged_at(state)
+        return self._is_cut(state) or state.epoch >= judged_at or judged_at >= state.num_epochs
+
+    def _trained(self, state: StructureState) -> int:
+        """Returns how many epochs a block is trained before it is judged."""
+        return self.epochs or max(1, round(state.num_epochs / 10))
 
     def _judged_at(self, state: StructureState) -> int:
         """Returns the epoch before which the newest block is judged."""
-        return state.births[-1] + self.epochs
+        return state.births[-1] + self._trained(state)
 
     @staticmethod
     def _is_cut(state: StructureState) -> bool:

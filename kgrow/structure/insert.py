@@ -42,15 +42,10 @@ class InsertIdentity(Change):
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""
-        shape = architecture.shapes[self.after] if self.after in architecture.by_name else ()
-        if len(shape) != 3 or self.side % 2 == 0:
-            raise ValueError(
-                f"`after` must give a map and `side` be odd, but {self.after} gives {shape}, and the side is "
-                f"{self.side}."
-            )
-        kernel = np.zeros((self.side, self.side, shape[2], shape[2]), np.float32)
-        kernel[self.side // 2, self.side // 2] = np.eye(shape[2])
-        inserted = Node(self.name, Conv((self.side, self.side), filters=shape[2]), (self.after,))
+        channels = map_after(architecture, self.after, self.side, "side")[2]
+        kernel = np.zeros((self.side, self.side, channels, channels), np.float32)
+        kernel[self.side // 2, self.side // 2] = np.eye(channels)
+        inserted = Node(self.name, Conv((self.side, self.side), filters=channels), (self.after,))
         return inserted_after(architecture, self.after, (inserted,)), WeightMap(given={f"{self.name}/kernel": kernel})
 
     def to_json(self) -> dict[str, Any]:
@@ -90,12 +85,7 @@ class InsertCell(Change):
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""
-        shape = architecture.shapes[self.after] if self.after in architecture.by_name else ()
-        if len(shape) != 3 or self.kernel_size % 2 == 0:
-            raise ValueError(
-                f"`after` must give a map and `kernel_size` be odd, but {self.after} gives {shape}, and it is "
-                f"{self.kernel_size}."
-            )
+        shape = map_after(architecture, self.after, self.kernel_size, "kernel_size")
         builder = Builder(architecture.input_shape)
         builder.shapes[self.after] = shape
         add_inverted(builder, self.name, self.after, shape[2], self.hidden_filters, self.kernel_size, is_added=True)
@@ -105,6 +95,26 @@ class InsertCell(Change):
     def to_json(self) -> dict[str, Any]:
         """See `Change.to_json`."""
         return dataclasses.asdict(self)
+
+
+def map_after(architecture: Architecture, after: str, side: int, field: str) -> tuple[int, ...]:
+    """Returns the shape (height, width, channels) of the map after which something is inserted.
+
+    Args:
+        architecture: Architecture of the network.
+        after: Name of the node that gives the map.
+        side: Side of the inserted kernels.
+        field: Name of the side in messages.
+
+    Raises:
+        ValueError: If there is no such map, or the side is even: no kernel of it leaves a map where it is.
+    """
+    shape = architecture.shapes[after] if after in architecture.by_name else ()
+    if len(shape) != 3 or side % 2 == 0:
+        raise ValueError(
+            f"`after` must give a map and `{field}` be odd, but {after} gives {shape}, and `{field}` is {side}."
+        )
+    return shape
 
 
 def inserted_after(architecture: Architecture, after: str, inserted: Sequence[Node]) -> Architecture:

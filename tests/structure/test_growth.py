@@ -222,6 +222,29 @@ def test_a_gain_must_be_large_enough_and_more_than_chance(given, is_accepted):
     assert growing.live(statistics=Told(given)) == (["grew"] if is_accepted else ["cut"])
 
 
+@pytest.mark.parametrize("num_epochs", range(1, 9))
+@pytest.mark.parametrize("epochs", [None, 1, 3, 20])
+@pytest.mark.parametrize("patience", [1, 2])
+def test_every_run_settles_however_short_and_judges_what_it_appends(num_epochs, epochs, patience):
+    for rising in (True, False):
+        growing = Growing(DepthSearch(epochs, patience=patience), num_epochs=num_epochs)
+        made = []
+        for _ in range(num_epochs):
+            heads = [0.5 + 0.1 * rising * head for head in range(len(growing.architecture.blocks))]
+            made.append(growing.live(statistics=Told(answers(*heads) if heads else None)))
+        assert growing.is_settled
+        last = max(epoch for epoch, kinds in enumerate(made) if "grew" in kinds)
+        assert last == 0 or last + (epochs or 1) < num_epochs
+        assert rising or len(growing.architecture.blocks) == 1
+
+
+@pytest.mark.parametrize("policy", [LossPlateau(1), LossPlateau(1, until=0.99), GradientNoise(), DepthSearch()])
+def test_a_run_of_one_epoch_is_settled(policy):
+    growing = Growing(policy, num_epochs=1)
+    assert growing.live() == ["grew"]
+    assert growing.is_settled
+
+
 def test_answers_are_those_of_the_heads_on_the_validation_images(tmp_path, tiny_task, tiny_settings):
     with Run.open(tmp_path / "0000", {}) as run:
         life = Lifecycle(tiny_task, samples.tiny_architecture(), (1.0, 1.0), tiny_settings, run, Observer())
