@@ -41,6 +41,14 @@ QUICK = {
     "devices": [],
 }
 TINY = ("path/to/folder", "mnist", "cifar10")
+# What the programs that run here are known by.
+RUN_HERE = (
+    "kgrow.search((images",
+    'result = kgrow.search("digits", limits',
+    "config=kgrow.Config(growth",
+    "LowFidelity",
+    "compress(model",
+)
 
 
 def commands():
@@ -81,6 +89,11 @@ def test_every_command_is_understood(words, monkeypatch):
 @pytest.mark.parametrize("text", programs(), ids=lambda text: text.strip().splitlines()[-1])
 def test_every_program_is_python(text):
     compile(text, "docs", "exec")
+
+
+@pytest.mark.parametrize("start", RUN_HERE)
+def test_every_program_that_runs_here_is_known_by_its_own_words(start):
+    assert len([text for text in programs() if start in text]) == 1
 
 
 def test_readme_is_short_and_its_programs_and_commands_are_found():
@@ -187,9 +200,7 @@ def test_every_command_runs(place, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "start", ["kgrow.search((images", 'result = kgrow.search("digits"', "LowFidelity", "compress(model"]
-)
+@pytest.mark.parametrize("start", RUN_HERE)
 def test_programs_run(start, place, monkeypatch):
     """Those that search and compress; the others are those of the tests of `density`, `bayes` and `cells`."""
     monkeypatch.chdir(place)
