@@ -23,7 +23,6 @@ from kgrow.exporting import Artefact, ExportError, ExportOptions, classify
 from kgrow.exporting.companions import write_companions
 from kgrow.exporting.export import export_to
 from kgrow.exporting.verify import lost_images, standard_error
-from kgrow.graph.values import digest_of
 from kgrow.lifecycle import BEST, Snapshot
 from kgrow.network import GrowingNetwork
 from kgrow.plan import SearchPlan
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
 MEASURED = "measured.tflite"
 # Largest loss of validation accuracy by 8 bits; if it is larger, the network is fine-tuned for these epochs.
 LARGEST_DROP, FINE_TUNE_EPOCHS = 0.01, 3
-FINE_TUNING = "fine_tuning"  # folder of its checkpoints
 
 
 class Search:
@@ -134,8 +132,7 @@ class Search:
             self.observer.note(baseline(document["best"], len(self.task.test)))
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.rename(MEASURED, MODEL)
-        for folder in (FINE_TUNING, PROLONGED):
-            self.run.child(folder).clear()
+        self.run.child(PROLONGED).clear()
         write_companions(self.run, MODEL, measured, self.observer)
         document["files"] = record_of(self.run.path, winner.trial)
         self.run.write_json(RESULT, document | {"wall_s": round(time.monotonic() - started, 3)})
@@ -230,10 +227,7 @@ class Search:
             return artefact
         self.observer.note(f"{cost}, so it is trained with them for {FINE_TUNE_EPOCHS} epochs more")
         options = dataclasses.replace(options, fine_tune_epochs=FINE_TUNE_EPOCHS)
-        # A trial that went on since has another network.
-        folder = self.run.child(f"{FINE_TUNING}/{digest_of(network.state())[:16]}")
-        artefact = export_to(network, self.task, target, options, folder, self.observer)
-        return artefact
+        return export_to(network, self.task, target, options, self.run, self.observer)
 
     def _lost_in_validation(self, network: GrowingNetwork, file: Path) -> np.ndarray:
         images, labels = self.task.validation.images, self.task.validation.labels

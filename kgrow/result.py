@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,12 @@ from kgrow._rules import checked, optional
 from kgrow.graph import Architecture
 from kgrow.inventory import changed_images
 from kgrow.registry import EXPORTERS
-from kgrow.run import MODEL, RESULT
+from kgrow.reporting.progress import check_verbose, display_for
+from kgrow.run import MODEL, RESULT, Run
 from kgrow.task.arguments import RULES as DATA
 
 if TYPE_CHECKING:
-    from kgrow.exporting import Artefact, EarlyExit
+    from kgrow.exporting import Artefact, EarlyExit, ExportOptions
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
 
@@ -88,6 +91,7 @@ class Result:
             "quantize": optional(check_quantize),
             "exit_index": optional(check_non_negative_int),
             "early_exit": _check_early_exit,
+            "verbose": check_verbose,
         }
     )
     def export(
@@ -96,9 +100,13 @@ class Result:
         quantize: str | None = None,
         exit_index: int | None = None,
         early_exit: bool | EarlyExit = False,
+        verbose: int = 1,
         **options: Any,
     ) -> Artefact:
         """Verifies the exported model on the whole test split and writes it for a device.
+
+        The epochs of fine-tuning are written to the run's directory, if that is possible; after an interruption the
+        same call resumes there.
 
         Args:
             path: Target path: a file if it ends in `.tflite`, else the folder of a bundle with labels, a description
@@ -107,6 +115,7 @@ class Result:
                 the search.
             exit_index: Head that answers, or the last of them with early exits; the network's last one by default.
             early_exit: Whether it answers at the first confident head; an `EarlyExit` has the settings of the rule.
+            verbose: Verbosity of fine-tuning: 0 silent, 1 or 2 a line per epoch.
             options: Further options of `kgrow.exporting.ExportOptions`, such as `max_drop` or `fine_tune_epochs`, by
                 default that of the search for int8.
 
@@ -116,7 +125,9 @@ class Result:
         Raises:
             ExportError: If its outputs differ too much from the network's; nothing is written then.
         """
-        from kgrow.exporting import EarlyExit, ExportOptions, export
+        from kgrow.exporting import EarlyExit, ExportOptions
+        from kgrow.exporting.bundle import check_target
+        from kgrow.exporting.export import export_to
 
         exits = early_exit if isinstance(early_exit, EarlyExit) else EarlyExit() if early_exit else None
         quantization = quantize or self.document["config"]["quantization"]
@@ -125,7 +136,19 @@ class Result:
         options.setdefault("class_weights", None if weights is None else tuple(weights))
         options.setdefault("fine_tune_epochs", self.fine_tune_epochs if quantization == "int8" else 0)
         chosen = ExportOptions(quantization=quantization, exit_index=exit_index, early_exit=exits, **options)
-        return export(self.network, self.task, path, chosen)
+        target = check_target(path, chosen)
+        with self._reopened(chosen) as run, display_for(verbose) as observer:
+            return export_to(self.network, self.task, target, chosen, run, observer)
+
+    @contextlib.contextmanager
+    def _reopened(self, options: ExportOptions) -> Iterator[Run | None]:
+        """Provides the run for the epochs of fine-tuning; None if there are none, or it cannot be written."""
+        with contextlib.ExitStack() as stack:
+            run = None
+            if options.fine_tune_epochs and (self.directory / RESULT).is_file():
+                with contextlib.suppress(OSError, ValueError):  # read-only, in use, or by now that of another search
+                    run = stack.enter_context(Run.open(self.directory, self.document["config"]))
+            yield run
 
     def summary(self) -> None:
         """Prints the final table."""

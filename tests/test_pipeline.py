@@ -382,6 +382,34 @@ def test_interrupted_fine_tuning_goes_on_for_the_same_network_only(
     assert result.test_accuracy == unbroken.test_accuracy
 
 
+def test_interrupted_fine_tuning_of_an_export_goes_on_there(tiny_task, tiny_space, tmp_path, monkeypatch, capsys):
+    from kgrow.exporting.fine_tuning import _Rounded
+
+    original, trained = _Rounded.train_epoch, []
+
+    def until_second(self, epoch, on_step):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        original(self, epoch, on_step)
+
+    result = kgrow.search(tiny_task, space=tiny_space, epochs=2, directory=tmp_path, verbose=0)
+    settings = {"quantize": "int8", "fine_tune_epochs": 3, "max_drop": 1.0}
+    files = sorted(path for path in result.directory.rglob("*") if path.is_file())
+    unbroken = result.export(tmp_path / "unbroken.tflite", **settings, verbose=0)
+    monkeypatch.setattr(_Rounded, "train_epoch", until_second)
+    with pytest.raises(KeyboardInterrupt):
+        result.export(tmp_path / "broken.tflite", **settings)
+    monkeypatch.setattr(_Rounded, "train_epoch", lambda *told: trained.append(told[1]) or original(*told))
+    capsys.readouterr()
+    again = kgrow.load(result.directory, tiny_task).export(tmp_path / "broken.tflite", **settings)
+    assert trained == [1, 2]
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in told] == [f"fine-tuning with 8 bits, epoch {n} of 3" for n in (2, 3)]
+    assert (tmp_path / "broken.tflite").read_bytes() == (tmp_path / "unbroken.tflite").read_bytes()
+    assert again.test_accuracy == unbroken.test_accuracy
+    assert sorted(path for path in result.directory.rglob("*") if path.is_file()) == files  # none of its epochs is left
+
+
 def test_limit_that_no_network_keeps_to_trains_nothing(tmp_path):
     with pytest.raises(kgrow.LimitError, match=r"the quickest one breaks latency_ms .* > 1e-06 on this machine"):
         kgrow.search("digits", limits=kgrow.Limits(latency_ms=1e-6), epochs=2, directory=tmp_path, verbose=0)

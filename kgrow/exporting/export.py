@@ -14,13 +14,14 @@ from kgrow.exporting import cut
 from kgrow.exporting.bundle import check_target
 from kgrow.exporting.compact import compact
 from kgrow.exporting.exporter import Exporter, check_exit_index, converted_by
-from kgrow.exporting.fine_tuning import FineTuning
+from kgrow.exporting.fine_tuning import FINE_TUNING, FineTuning
 from kgrow.exporting.int8 import Int8
 from kgrow.exporting.measure import Artefact
 from kgrow.exporting.options import ExportOptions
 from kgrow.exporting.proof import Converted, write_proved
 from kgrow.exporting.quantized import MIN_IMAGES
 from kgrow.exporting.verify import advice, network_answers
+from kgrow.graph.values import digest_of
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import ExitRule
 from kgrow.registry import EXPORTERS, blamed
@@ -31,7 +32,6 @@ from kgrow.training import Observer
 REPRESENTATIVE_IMAGES = 512
 
 
-@pinned()
 def export(
     network: GrowingNetwork, task: Task, path: str | os.PathLike[str], options: ExportOptions | None = None
 ) -> Artefact:
@@ -68,6 +68,7 @@ def export(
     return export_to(network, task, check_target(path, options), options)
 
 
+@pinned()
 def export_to(
     network: GrowingNetwork,
     task: Task,
@@ -83,8 +84,9 @@ def export_to(
         task: Data; see `export`.
         target: Target path.
         options: Export options; see `export`.
-        run: Run that stores fine-tuning epochs, so that they can be resumed; None writes none.
-        observer: Observer that is notified of fine-tuning steps.
+        run: Run that stores the epochs of fine-tuning until the export has ended, so that the same export resumes
+            there; None writes none.
+        observer: Observer that is notified of fine-tuning.
     """
     exporter = lookup(EXPORTERS, options.quantization, "quantization")
     head = check_exit_index(network, options.exit_index)
@@ -95,13 +97,14 @@ def export_to(
     heads = _live_heads(network, head) if options.early_exit else (head,)
     early_exit = options.early_exit and options.early_exit.of_heads(heads)
     if options.fine_tune_epochs:
+        folder = None if run is None else run.child(f"{FINE_TUNING}/{_identity(network, heads, options)}")
         tune = FineTuning(
             task,
             heads,
             options.fine_tune_epochs,
             seed=options.seed,
             class_weights=options.class_weights,
-            run=run,
+            folder=folder,
             observer=observer,
         )
         exporter = Int8(tune=tune)
@@ -120,7 +123,10 @@ def export_to(
         advice=lambda: _advice(exporter, smaller, images),
         validation=None if is_decided else lambda: network_answers(network, task.validation.images, heads, rule),
     )
-    return write_proved(result, task, target, options)
+    artefact = write_proved(result, task, target, options)
+    if run is not None:
+        run.child(FINE_TUNING).clear()
+    return artefact
 
 
 def check_representative_dataset(task: Task, quantization: str) -> None:
@@ -143,6 +149,12 @@ def _live_heads(network: GrowingNetwork, last: int) -> tuple[int, ...]:
     """Returns the heads that may answer; heads before the last one with constant outputs are left out."""
     state = compact(network, range(last + 1)).state()
     return tuple(head for head in range(last + 1) if head == last or state[f"block_{head}/head/dense/kernel"].any())
+
+
+def _identity(network: GrowingNetwork, heads: Sequence[int], options: ExportOptions) -> str:
+    """Returns a name of what fine-tuning depends on; a trial that went on has another network."""
+    settings = (*heads, options.fine_tune_epochs, options.seed, options.class_weights)
+    return digest_of({**network.state(), "settings": np.frombuffer(repr(settings).encode(), np.uint8)})[:16]
 
 
 def _advice(exporter: Exporter, network: GrowingNetwork, images: np.ndarray) -> str:

@@ -17,6 +17,7 @@ from kgrow.run import Run
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer, ResumableLoop, TrainingStep, half_cosine, joint_loss
 
+FINE_TUNING = "fine_tuning"  # folder of a run with the epochs of unfinished exports
 BATCH = 256  # images per batch, without gradients
 CERTAIN = 2.0  # standard errors: with a few dozen images, one of several epochs leads by one image by chance
 
@@ -63,8 +64,8 @@ class FineTuning:
         augmentation: Augmentation of training images; by default chosen for the data.
         seed: Random seed of data order and augmentation.
         class_weights: Loss factor of each image, by its class; None for 1.
-        run: Run that stores the epochs, so that they can be resumed; None writes nothing.
-        observer: Observer that is notified of every step.
+        folder: Folder where the epochs are written, so that they can be resumed; None writes nothing.
+        observer: Observer that is notified of every step and epoch.
 
     References:
         Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -79,7 +80,7 @@ class FineTuning:
     augmentation: Augmentation | None = None
     seed: int = 0
     class_weights: tuple[float, ...] | None = None
-    run: Run | None = None
+    folder: Run | None = None
     observer: Observer | None = None
 
     def __post_init__(self) -> None:
@@ -97,7 +98,7 @@ class _Rounded(ResumableLoop):
     """Trains a quantized network; at the end it has the weights of the best epoch."""
 
     def __init__(self, quantized: QuantizedNetwork, plan: FineTuning):
-        super().__init__(plan.epochs, plan.run, plan.observer, "fine-tuning")
+        super().__init__(plan.epochs, plan.folder, plan.observer, "fine-tuning")
         self.plan, self.task, self.quantized = plan, plan.task, quantized
         self.variables = dict(quantized.folded.variables)
         self.batch_size = min(plan.batch_size, len(self.task.train))
@@ -138,8 +139,13 @@ class _Rounded(ResumableLoop):
             on_step=on_step,
         )
         evaluation = self._evaluation()
-        if evaluation.is_better(self.best_evaluation):
+        is_better = evaluation.is_better(self.best_evaluation)
+        if is_better:
             self.best, self.best_evaluation = self._weights(), evaluation
+        self.observer.note(
+            f"fine-tuning with 8 bits, epoch {epoch + 1} of {self.num_epochs}: validation "
+            f"{100 * evaluation.correct.mean():.1f} %, {'the best so far' if is_better else 'no better'}"
+        )
 
     def assign(self, weights: Mapping[str, np.ndarray]) -> None:
         """Assigns the trained weights."""

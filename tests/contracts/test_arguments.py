@@ -54,6 +54,7 @@ VALID = {
     ("Tuning", "limits"): {"an empty mapping"},
     ("search", "verbose"): {"True"},
     ("compress", "verbose"): {"True"},
+    ("Result.export", "verbose"): {"True"},
     ("EarlyExit", "threshold"): {"an empty list", "an empty array"},  # of a network of one head
     ("set_threshold", "threshold"): {"an empty list", "an empty array"},
     ("Limits", "latency_ms"): {"2**64"},

@@ -52,7 +52,7 @@ def test_interrupted_fine_tuning_ends_as_an_unbroken_one(tiny_network, tiny_task
     def tuned(run=None, observer=None):
         folded = FoldedNetwork(network)
         quantized = QuantizedNetwork(folded, calibrate(folded, tiny_task.train.images))
-        tune = FineTuning(tiny_task, (0, 1), 3, learning_rate=0.01, batch_size=16, run=run, observer=observer)
+        tune = FineTuning(tiny_task, (0, 1), 3, learning_rate=0.01, batch_size=16, folder=run, observer=observer)
         tune(quantized)
         return {name: variable.numpy() for name, variable in folded.variables.items()}
 
