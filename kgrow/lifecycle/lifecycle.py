@@ -265,7 +265,7 @@ class Lifecycle(EpochLoop):
 
     def _train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
         preset, seed, started = self.settings.preset, self.settings.seed, time.monotonic()
-        grew = any((event["event"], event["epoch"]) == ("grew", epoch) for event in self.events)
+        births = self.decisions.state(epoch, self.network.architecture, told(self.events)).births
         batches = self.task.train.batches(preset.batch_size, shuffle_seed=(seed, epoch), drop_remainder=True)
         loss = self.trainer.train_epoch(
             ((self._fitted(images), labels) for images, labels in itertools.islice(batches, self.num_steps)),
@@ -273,7 +273,7 @@ class Lifecycle(EpochLoop):
             self._training_weights(epoch),
             self.num_steps,
             on_step,
-            has_grown=epoch > 0 and grew,
+            births=births,
         )
         validation = self.judged
         logits, labels = self.network.logits(self._fitted(validation.images)), validation.labels

@@ -44,6 +44,8 @@ RULES: Mapping[str, Rule] = {
     "milestones": several(check_non_negative_int),  # a short run may have them before its first epoch
     "gammas": several(check_positive),
     "warmup_epochs": within("[0, inf)"),
+    "fresh_rate": check_positive,
+    "fresh_epochs": within("[0, inf)"),
     "grow_epochs": several(check_non_negative_int),
     "prune_epochs": several(check_non_negative_int),
     "strategy": one_of(STRATEGIES),
@@ -75,6 +77,9 @@ class Preset:
         milestones: 1-based epochs from which the rate is multiplied by the matching gamma; empty for a cosine to 0.
         gammas: Factors, one per milestone.
         warmup_epochs: Number of epochs of linear warm-up before the cosine.
+        fresh_rate: Factor on the rate of a block that has just been appended to a trained network; it falls to 1 in
+            equal steps, one per epoch.
+        fresh_epochs: Number of epochs of that fall.
         grow_epochs: Growth epochs of blocks 1, 2, ...
         prune_epochs: Epochs of the pruning events.
         strategy: `"one-shot"` (each block b at event b), `"iterative"` (`steps` events per block from event b on) or
@@ -101,6 +106,8 @@ class Preset:
     milestones: tuple[int, ...] = ()
     gammas: tuple[float, ...] = ()
     warmup_epochs: float = 0.0
+    fresh_rate: float = 1.0
+    fresh_epochs: float = 0.0
     grow_epochs: tuple[int, ...] = (0, 0, 0)
     prune_epochs: tuple[int, ...] = ()
     strategy: str = "one-shot"
@@ -181,6 +188,17 @@ class Preset:
         progress = (now - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1.0)
         return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
+    def block_rate_at(self, epoch: int, birth: int) -> float:
+        """Returns the factor on the learning rate of a block in an epoch.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            birth: Number of the epoch before which it was appended; at 0 the whole network is new.
+        """
+        if birth == 0 or epoch >= birth + self.fresh_epochs:
+            return 1.0
+        return 1.0 + (self.fresh_rate - 1.0) * (1.0 - (epoch - birth) / self.fresh_epochs)
+
     def growth_policy(self) -> FixedGrowth:
         """Returns the growth schedule."""
         return FixedGrowth(self.grow_epochs)
@@ -209,6 +227,7 @@ class Preset:
             epochs=epochs,
             milestones=scaled(self.milestones, epochs),
             warmup_epochs=self.warmup_epochs * factor,  # a fraction of an epoch also has many steps
+            fresh_epochs=self.fresh_epochs * factor,
             grow_epochs=scaled(self.grow_epochs, epochs - 1),
             prune_epochs=scaled(self.prune_epochs, epochs - 1),
             resolutions=tuple(zip(scaled(starts, epochs - 1), fractions, strict=True)),

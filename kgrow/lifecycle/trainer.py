@@ -60,6 +60,14 @@ class Trainer:
     def _build(self, momentum: Mapping[str, np.ndarray], number: int) -> None:
         preset, network, kernels = self.preset, self.network, self.network.kernels()
         trainable = {name: v for name, v in network.named_variables().items() if v.trainable}
+        is_even = preset.fresh_rate == 1.0
+        self._block_rates = [] if is_even else [tf.Variable(1.0, trainable=False) for _ in network.blocks]
+        rates = {
+            name: rate
+            for block, rate in zip(network.blocks, self._block_rates, strict=False)
+            for name in block.named_variables()
+            if name in trainable
+        }
         self.step = TrainingStep(
             trainable,
             self._loss,
@@ -72,6 +80,7 @@ class Trainer:
             ),
             prepare=lambda images, seed: self.augmentation.augment(network.scale(images), seed),
             decay=dict.fromkeys(trainable, preset.l2),
+            rates=rates,
             finish=lambda: apply_masks(kernels),
             signature=[
                 tf.TensorSpec((None, *network.architecture.input_shape), tf.float32),
@@ -115,7 +124,7 @@ class Trainer:
         num_batches: int,
         on_step: Callable[[int], None] = lambda done: None,
         *,
-        has_grown: bool = False,
+        births: Sequence[int] = (),
     ) -> float:
         """Runs one epoch and returns the mean joint loss.
 
@@ -125,14 +134,17 @@ class Trainer:
             head_weights: Loss weight of each head, float32 (heads,).
             num_batches: Length of `batches`.
             on_step: Function called with the number of batches done.
-            has_grown: Whether a block was appended before; see `Preset.learning_rate_at`.
+            births: Epoch before which each block was appended; see `Preset.learning_rate_at` and `block_rate_at`.
         """
         self.network.start_draws(self.step.number)
+        has_grown = epoch > 0 and epoch in births
+        for rate, birth in zip(self._block_rates, births, strict=False):
+            rate.assign(self.preset.block_rate_at(epoch, birth))
 
-        def rate(number: int) -> float:
+        def rate_at(number: int) -> float:
             return self.preset.learning_rate_at(epoch, number / num_batches, has_grown=has_grown)
 
-        return self.step.epoch(batches, rate, inputs=(tf.constant(head_weights),), on_step=on_step)
+        return self.step.epoch(batches, rate_at, inputs=(tf.constant(head_weights),), on_step=on_step)
 
 
 class TrainerPool:

@@ -31,6 +31,8 @@ class TrainingStep:
         prepare: Function that changes raw images by a seed, int32 (2,): scales and augments them.
         decay: Coupled weight decay by name: before clipping, the gradient of a weight gains this factor times the
             weight.
+        rates: Factor on the learning rate by name, a number or a scalar variable; 1 where there is none. Each step's
+            change of the weight is multiplied by it, after clipping, with any optimizer.
         penalty: Function that returns a term whose gradient is added to the loss's, but which is not reported.
         finish: Function called after each step, in its graph: applies masks.
         signature: Shapes of images, labels, seed and inputs; with None other shapes are traced again.
@@ -45,6 +47,7 @@ class TrainingStep:
         *,
         prepare: Callable[[Any, Any], Any] = lambda images, seed: images,
         decay: Mapping[str, float] | None = None,
+        rates: Mapping[str, Any] | None = None,
         penalty: Callable[[], Any] | None = None,
         finish: Callable[[], None] = lambda: None,
         signature: Sequence[Any] | None = None,
@@ -53,6 +56,7 @@ class TrainingStep:
         self.variables, self.optimizer, self.seed, self.number = dict(variables), optimizer, seed, 0
         self._loss, self._prepare, self._penalty, self._finish = loss, prepare, penalty, finish
         self._decay = [(decay or {}).get(name, 0.0) for name in self.variables]
+        self._rates = [(self.variables[name], rate) for name, rate in (rates or {}).items()]
         self._strategy, self._is_distributed = tf.distribute.get_strategy(), tf.distribute.has_strategy()
         optimizer.build(list(self.variables.values()))
         self._step = tf.function(self._whole, autograph=False, input_signature=signature)
@@ -105,8 +109,12 @@ class TrainingStep:
 
     def _whole(self, images: Any, labels: Any, seed: Any, *inputs: Any) -> Any:
         images = self._prepare(images, seed)
+        before = [tf.identity(variable) for variable, _ in self._rates]
         loss = (self._replicas if self._is_distributed else self._update)(images, labels, *inputs)
-        self._finish()  # for all replicas at once: inside one, variables cannot be assigned
+        # For all replicas at once: inside one, variables cannot be assigned.
+        for (variable, rate), old in zip(self._rates, before, strict=True):
+            variable.assign(old + rate * (variable - old))
+        self._finish()
         return loss
 
     def _replicas(self, images: Any, labels: Any, *inputs: Any) -> Any:

@@ -87,6 +87,26 @@ def test_step_is_that_of_momentum_and_coupled_weight_decay(tiny_network, tiny_ta
         np.testing.assert_allclose(trainer.momentum()[name], velocity, atol=2e-6)
 
 
+@pytest.mark.parametrize(("epoch", "factor"), [(1, 3.0), (2, 2.0), (3, 1.0)])
+def test_block_that_was_just_appended_learns_at_a_rate_of_its_own(epoch, factor, tiny_network, tiny_task):
+    batches = list(tiny_task.train.batches(16))[:1]
+
+    def step_with(fresh_rate):
+        preset = dataclasses.replace(PRESET, fresh_rate=fresh_rate, fresh_epochs=2, milestones=(9,))
+        network = tiny_network.copy()
+        before = network.state()
+        Trainer(network, preset, Augmentation(), seed=0).train_epoch(
+            batches, epoch, np.ones(2, np.float32), 1, births=(0, 1)
+        )
+        return {name: value - before[name] for name, value in network.state().items() if "moving_" not in name}
+
+    even, found = step_with(1.0), step_with(3.0)
+    assert any(np.any(value) for name, value in even.items() if name.startswith("block_1/"))
+    for name, change in even.items():
+        own = factor if name.startswith("block_1/") else 1.0
+        np.testing.assert_allclose(found[name], own * change, atol=2e-6, err_msg=name)
+
+
 def test_everything_but_masks_and_statistics_is_trained(story):
     untrained = {name for name in story.new.state if name not in story.new.momentum}
     assert {name.rsplit("/")[-1] for name in untrained} == {"mask", "moving_mean", "moving_variance"}

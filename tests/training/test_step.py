@@ -9,12 +9,14 @@ from kgrow.training import TrainingDivergedError, TrainingStep, check_finite, ha
 IMAGES, LABELS = np.array([[1.0, 2.0], [3.0, -1.0]], np.float32), np.array([0, 1], np.int32)
 
 
-def step_of(weight, bias, **options):
+def step_of(weight, bias, clip_norm=None, **options):
     def loss(images, labels, *inputs):
         scale = inputs[0] if inputs else 1.0
         return scale * tf.reduce_mean(tf.square(images @ weight[:, tf.newaxis] + bias - tf.cast(labels, tf.float32)))
 
-    return TrainingStep({"weight": weight, "bias": bias}, loss, keras.optimizers.SGD(0.1, 0.9), **options)
+    return TrainingStep(
+        {"weight": weight, "bias": bias}, loss, keras.optimizers.SGD(0.1, 0.9, global_clipnorm=clip_norm), **options
+    )
 
 
 def gradient(weight, bias, images=IMAGES):
@@ -42,6 +44,23 @@ def test_step_is_loss_decay_penalty_momentum_and_what_finishes_it():
         expected = (expected[0] + momentum[0]) * [1, 0], expected[1] + momentum[1]
         step.epoch([(IMAGES, LABELS)], lambda _: 0.01)
         assert step.number == number + 1
+        np.testing.assert_allclose(weight.numpy(), expected[0], rtol=1e-5)
+        np.testing.assert_allclose(bias.numpy(), expected[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_each_weight_has_a_rate_of_its_own_that_may_change(clip_norm):
+    weight, bias, rate = tf.Variable([0.5, -0.2]), tf.Variable(0.1), tf.Variable(3.0)
+    step = step_of(weight, bias, clip_norm=clip_norm, rates={"weight": rate, "bias": 0.5})
+    expected, momentum = (np.array([0.5, -0.2]), 0.1), (np.zeros(2), 0.0)
+    for factor in (3.0, 3.0, 1.5):
+        rate.assign(factor)
+        found = gradient(*expected)
+        norm = np.sqrt(np.sum(np.square(found[0])) + found[1] ** 2)
+        share = 1.0 if clip_norm is None else min(1.0, clip_norm / norm)
+        momentum = tuple(0.9 * before - 0.01 * share * now for before, now in zip(momentum, found, strict=True))
+        expected = expected[0] + factor * momentum[0], expected[1] + 0.5 * momentum[1]
+        step.epoch([(IMAGES, LABELS)], lambda _: 0.01)
         np.testing.assert_allclose(weight.numpy(), expected[0], rtol=1e-5)
         np.testing.assert_allclose(bias.numpy(), expected[1], rtol=1e-5)
 
