@@ -48,8 +48,6 @@ CURVATURES = Registry(
         "empirical_fisher": "kgrow.bayes.empirical_fisher:EmpiricalFisher",
         "hutchinson": "kgrow.bayes.hutchinson:Hutchinson",
         "exact": "kgrow.bayes.exact:ExactDiagonal",
-        "recursion": "kgrow.bayes.recursion:DiagonalRecursion",
-        "recursion_thesis": "kgrow.bayes.recursion:DiagonalRecursion.of_thesis",
     },
     made=seeded,
 )

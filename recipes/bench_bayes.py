@@ -10,7 +10,6 @@ The goals are those of Zhou, Yang, Wang and Pan, "BayesNAS", ICML 2019, appendix
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 import sys
 import time
@@ -95,30 +94,43 @@ def _measured(name: str, plan: Plan, goals: tuple[str, str], quick: bool) -> Ite
 
 
 def _compressed(plan: Plan, seed: int, quick: bool) -> Outcome:
-    from kgrow.bayes import Compression, CompressionSettings, MonteCarloFisher
+    from kgrow.bayes import Compression, CompressionLoop, CompressionSettings, MonteCarloFisher
     from kgrow.exporting.compact import compact
     from kgrow.graph import Scaling
     from kgrow.graph.chain import chain, glorot_normal
     from kgrow.network import GrowingNetwork
     from kgrow.pruning import CompressibleNetwork
+    from kgrow.reporting.progress import display_for
+    from kgrow.training import half_cosine
 
     (images, labels), test = _mnist(QUICK_IMAGES if quick else None)
     settings = CompressionSettings(plan.categories, plan.prices, curvature=MonteCarloFisher(seed=seed))
     network = GrowingNetwork(chain((28, 28, 1), plan.convolutions, plan.dense, Scaling((0.0,), (1.0,))))
     network.load_state({**network.state(), **glorot_normal(network.architecture, seed)})
-    work, epochs = Compression(CompressibleNetwork(network), settings, seed), 0
-    for loop in range(2 if quick else NUM_LOOPS):
-        for _ in range(1 if quick else plan.epochs_per_loop):
-            loss = work.train(_shifted(images, seed, epochs), labels)
-            epochs += 1
-        work.update(images, labels)
-        print(f"seed {seed}, loop {loop}: loss {loss:.4f}, {_outcome(network, test)}", file=sys.stderr, flush=True)
+    observer, per_loop = display_for(2), 1 if quick else plan.epochs_per_loop
+    epochs = per_loop * (2 if quick else NUM_LOOPS)
+    CompressionLoop(
+        Compression(CompressibleNetwork(network), settings, seed),
+        images,
+        labels,
+        epochs,
+        epochs_per_loop=per_loop,
+        prepare=lambda images, epoch: _shifted(images, seed, epoch),
+        observer=observer,
+    ).go_on(0)
     small = compact(network)
     plain = dataclasses.replace(settings, categories=((),) * len(plan.prices), l2=plan.recovery_l2)
-    recovery = Compression(CompressibleNetwork(small), plain, seed)
-    for epoch in range(1 if quick else RECOVERY_EPOCHS):
-        recovery.set_learning_rate(RECOVERY_RATE * (1 + math.cos(math.pi * epoch / RECOVERY_EPOCHS)) / 2)
-        recovery.train(_shifted(images, seed, epochs + epoch), labels)
+    recovery_epochs = 1 if quick else RECOVERY_EPOCHS
+    CompressionLoop(
+        Compression(CompressibleNetwork(small), plain, seed),
+        images,
+        labels,
+        recovery_epochs,
+        recovery_epochs=recovery_epochs,
+        rate=lambda epoch: RECOVERY_RATE * half_cosine(epoch / RECOVERY_EPOCHS),
+        prepare=lambda images, epoch: _shifted(images, seed, epochs + epoch),
+        observer=observer,
+    ).go_on(0)
     outcome = _outcome(small, test)
     print(f"seed {seed}: {outcome}", file=sys.stderr, flush=True)
     return outcome

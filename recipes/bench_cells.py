@@ -257,9 +257,9 @@ def _settings(scale: Scale) -> CellSearchSettings:
 
 
 def _trained(network: Any, task: Any, scale: Scale, seed: int) -> float:
-    from kgrow.cells import correct_answers, train_cells
+    from kgrow.cells import CellTraining, correct_answers
 
-    train_cells(network, task, num_epochs=scale.num_epochs, seed=seed)
+    CellTraining(network, task, scale.num_epochs, seed).go_on(0)
     accuracy = 100 * float(correct_answers(network, task.test).mean())
     print(f"seed {seed}: {network.count_params()} parameters, {accuracy:.2f} %", file=sys.stderr, flush=True)
     return accuracy

@@ -118,15 +118,19 @@ def _work(architecture: Architecture, task: Task) -> Compression:
 
 def _train(work: Compression, task: Task, scale: Scale, *, removing: bool) -> None:
     """Trains for the epochs of the scale, in loops that remove or without."""
-    images, labels = task.train.images, task.train.labels
-    looped = scale.epochs - scale.recovery_epochs
-    for epoch in range(scale.epochs):
-        work.set_learning_rate(scale.learning_rate * min(1.0, (scale.epochs - epoch) / scale.recovery_epochs))
-        loss = work.train(images, labels, penalized=removing and epoch < looped)
-        if removing and epoch < looped and (epoch + 1) % scale.epochs_per_loop == 0:
-            work.update(images, labels)
-        kept = work.network.network.kept_params()
-        print(f"epoch {epoch}: loss {loss:.4f}, {kept} connections", file=sys.stderr, flush=True)
+    from kgrow.bayes import CompressionLoop
+    from kgrow.reporting.progress import display_for
+
+    CompressionLoop(
+        work,
+        task.train.images,
+        task.train.labels,
+        scale.epochs,
+        epochs_per_loop=scale.epochs_per_loop,
+        recovery_epochs=scale.recovery_epochs if removing else scale.epochs,
+        rate=lambda epoch: scale.learning_rate * min(1.0, (scale.epochs - epoch) / scale.recovery_epochs),
+        observer=display_for(2),
+    ).go_on(0)
 
 
 def _error(work: Compression, task: Task) -> float:

@@ -2,6 +2,7 @@
 
 from kgrow.bayes.compressible import Compressible
 from kgrow.bayes.compression import Compression, CompressionSettings
+from kgrow.bayes.compression_loop import CompressionLoop
 from kgrow.bayes.counting import LayerSize, executed_flops, layer_sizes, published_flops, widths
 from kgrow.bayes.curvature import Curvature, ForwardPass, Model, Probe, tiled_probe
 from kgrow.bayes.empirical_fisher import EmpiricalFisher
@@ -40,6 +41,7 @@ __all__ = [
     "Category",
     "Compressible",
     "Compression",
+    "CompressionLoop",
     "CompressionSettings",
     "Conv",
     "CrossEntropy",

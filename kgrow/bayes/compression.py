@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -64,7 +64,8 @@ class CompressionSettings:
 class Compression:
     r"""A network during its compression.
 
-    A loop is several epochs of `train`, under the penalty :math:`\lambda \sum_g \omega_g \|W_g\|_2`, and an `update`.
+    A loop is several epochs of `train`, under the penalty :math:`\lambda \sum_g \omega_g \|W_g\|_2`, and an `update`;
+    `CompressionLoop` runs them.
 
     Args:
         network: Network to compress; trained in place.
@@ -99,13 +100,21 @@ class Compression:
             finish=self._shrink,
         )
 
-    def train(self, images: np.ndarray, labels: np.ndarray, *, penalized: bool = True) -> float:
+    def train(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        penalized: bool = True,
+        on_step: Callable[[int], None] = lambda done: None,
+    ) -> float:
         """Trains for an epoch and returns the mean loss without penalty and decay; removed weights stay removed.
 
         Args:
             images: Images as the network reads them, (num_images, height, width, channels).
             labels: Labels, int32 (num_images,).
             penalized: Whether groups are shrunk; without it the remaining groups recover.
+            on_step: Function called after every step with the number of steps done.
 
         Raises:
             ArithmeticError: If the loss is no longer finite.
@@ -117,7 +126,8 @@ class Compression:
         order = self.generator.permutation(len(images))
         chosen = (order[start : start + size] for start in range(0, len(order) - size + 1, size))
         self._is_penalized.assign(float(penalized))
-        mean = self._step.epoch(((images[rows], labels[rows]) for rows in chosen), lambda number: self._learning_rate)
+        batches = ((images[rows], labels[rows]) for rows in chosen)
+        mean = self._step.epoch(batches, lambda number: self._learning_rate, on_step=on_step)
         if not math.isfinite(mean):
             raise ArithmeticError(f"The loss became {mean}. Lower `learning_rate`, or train without momentum.")
         return mean

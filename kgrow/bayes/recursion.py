@@ -45,11 +45,6 @@ class DiagonalRecursion(Curvature):
         if self.conv_reduction not in CONV_REDUCTIONS:
             raise ValueError(f"`conv_reduction` must be 'exact' or 'thesis', but got {self.conv_reduction!r}.")
 
-    @classmethod
-    def of_thesis(cls) -> DiagonalRecursion:
-        """Returns the recursion with the source's mean over positions."""
-        return cls("thesis")
-
     def diagonal(self, model: Model, likelihood: Likelihood, batches: Sequence[Batch]) -> list[np.ndarray]:
         """See `Curvature.diagonal`.
 

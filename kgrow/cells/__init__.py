@@ -9,7 +9,7 @@ from kgrow.cells.proxyless import TreeSpace
 from kgrow.cells.random_cells import random_genotype
 from kgrow.cells.search import CellSearch, CellSearchSettings
 from kgrow.cells.stack import Stack
-from kgrow.cells.training import SGDConfig, correct_answers, train_cells
+from kgrow.cells.training import CellTraining, SGDConfig, correct_answers
 from kgrow.cells.tree import TreeGenotype, TreeStack
 from kgrow.cells.tree_network import tree_network
 from kgrow.graph.edge import Edge
@@ -19,6 +19,7 @@ __all__ = [
     "CellNetwork",
     "CellSearch",
     "CellSearchSettings",
+    "CellTraining",
     "Edge",
     "Genotype",
     "GradientSearch",
@@ -33,6 +34,5 @@ __all__ = [
     "correct_answers",
     "genotype_svg",
     "random_genotype",
-    "train_cells",
     "tree_network",
 ]

@@ -10,8 +10,9 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
+from kgrow.run import Run
 from kgrow.task import Augmentation, Split, Task
-from kgrow.training import TrainingStep, check_finite, half_cosine
+from kgrow.training import Observer, ResumableLoop, TrainingStep, check_finite, half_cosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,10 +143,8 @@ def mean_loss(network: keras.Model, images: Any, gates: Sequence[Any], labels: A
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
-def train_cells(
-    network: keras.Model, task: Task, *, num_epochs: int, seed: int, sgd: SGDConfig | None = None
-) -> list[float]:
-    """Trains a plain network on the training split and returns the loss of every epoch.
+class CellTraining(ResumableLoop):
+    """Trains a plain network on the training split.
 
     Args:
         network: Network to train in place.
@@ -153,9 +152,53 @@ def train_cells(
         num_epochs: Number of epochs.
         seed: Random seed of image order and augmentation.
         sgd: Training settings.
+        folder: Folder of the checkpoint; None writes nothing.
+        observer: Observer that is notified of every step and epoch.
+
+    Attributes:
+        losses: Mean loss of every epoch so far.
     """
-    trainer = CellTrainer(network, task, sgd or SGDConfig(), seed)
-    return [trainer.train_epoch(task.train, epoch, num_epochs) for epoch in range(num_epochs)]
+
+    def __init__(
+        self,
+        network: keras.Model,
+        task: Task,
+        num_epochs: int,
+        seed: int,
+        sgd: SGDConfig | None = None,
+        folder: Run | None = None,
+        observer: Observer | None = None,
+    ):
+        super().__init__(num_epochs, folder, observer, "cells")
+        self.task, self.losses = task, list[float]()
+        self._trainer = CellTrainer(network, task, sgd or SGDConfig(), seed)
+
+    @property
+    def num_steps(self) -> int:
+        """See `EpochLoop.num_steps`."""
+        return self._trainer.num_steps(self.task.train)
+
+    def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> None:
+        """See `EpochLoop.train_epoch`."""
+        loss = self._trainer.train_epoch(self.task.train, epoch, self.num_epochs, on_step=on_step)
+        self.losses.append(loss)
+        self.observer.note(f"epoch {epoch + 1} of {self.num_epochs}: loss {loss:.3f}")
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See `ResumableLoop.state`."""
+        return self._trainer.state()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """See `ResumableLoop.load_state`."""
+        self._trainer.load_state(state)
+
+    def progress(self) -> dict[str, Any]:
+        """See `ResumableLoop.progress`."""
+        return {"losses": self.losses}
+
+    def load_progress(self, progress: Mapping[str, Any]) -> None:
+        """See `ResumableLoop.load_progress`."""
+        self.losses = list(progress["losses"])
 
 
 def correct_answers(network: keras.Model, split: Split, batch_size: int = 500) -> np.ndarray:

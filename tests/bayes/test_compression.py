@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrow._keras import tf
-from kgrow.bayes import GaussNewton
+from kgrow.bayes import CompressionLoop, GaussNewton
 from kgrow.bayes.compression import Compression, CompressionSettings
 from kgrow.bayes.counting import layer_sizes, widths
 from kgrow.exporting.compact import compact
@@ -18,6 +18,8 @@ from kgrow.graph.values import Weighted
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import CompressibleNetwork
 from kgrow.pruning.channels import channel_groups, connected
+from kgrow.run import Run
+from kgrow.training import Observer
 
 NUM_IMAGES = 512
 
@@ -188,6 +190,56 @@ def test_a_run_goes_on_from_its_state(data, tmp_path):
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
     assert not unbroken.masks[0].all()
+
+
+class Listener(Observer):
+    """Keeps the notes, and interrupts after a step."""
+
+    def __init__(self, interrupt_at=None):
+        self.notes, self.interrupt_at = [], interrupt_at
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def progress(self, trial, epoch, done, total):
+        assert (trial, total) == ("compression", 4)
+        if (epoch, done) == self.interrupt_at:
+            raise KeyboardInterrupt
+
+
+def loop_of(data, folder=None, interrupt_at=None):
+    work = compression((("in_neuron", "out_neuron"), ("in_neuron",)), 4 / NUM_IMAGES)
+    options = {"epochs_per_loop": 2, "recovery_epochs": 2, "rate": lambda epoch: 0.2 / (1 + epoch)}
+    return CompressionLoop(work, *data, 6, **options, folder=folder, observer=Listener(interrupt_at))
+
+
+@pytest.fixture(scope="module")
+def unbroken(data):
+    loop = loop_of(data)
+    loop.go_on(0)
+    return loop
+
+
+def test_loop_updates_after_its_epochs_and_recovers_at_the_end(data, unbroken, same_arrays):
+    by_hand = compression((("in_neuron", "out_neuron"), ("in_neuron",)), 4 / NUM_IMAGES)
+    for epoch in range(6):
+        by_hand.set_learning_rate(0.2 / (1 + epoch))
+        by_hand.train(*data, penalized=epoch < 4)
+        if epoch in (1, 3):
+            by_hand.update(*data)
+    assert same_arrays(by_hand.state(), unbroken.state())
+    assert [note.split(":")[0] for note in unbroken.observer.notes] == [f"epoch {n} of 6" for n in range(1, 7)]
+
+
+def test_interrupted_loop_ends_as_an_unbroken_one(data, unbroken, same_arrays, tmp_path):
+    with Run.open(tmp_path, {}) as run:
+        with pytest.raises(KeyboardInterrupt):
+            loop_of(data, run, (3, 2)).go_on(0)
+        again = loop_of(data, run)
+        assert again.restore() == 3
+        again.go_on(3)
+    assert len(again.observer.notes) == 3
+    assert same_arrays(again.state(), unbroken.state())
 
 
 def test_a_state_of_another_network_is_refused(data):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
-from kgrow.cells import CellNetwork, correct_answers, train_cells
+from kgrow.cells import CellNetwork, CellTraining, correct_answers
 from kgrow.cells.stack import Stack
 from kgrow.cells.training import SGDConfig
 from kgrow.exporting.export import export
@@ -14,6 +14,7 @@ from kgrow.exporting.options import ExportOptions
 from kgrow.graph import IMAGE
 from kgrow.graph.edge import OPERATIONS, Edge
 from kgrow.graph.genotype import Genotype
+from kgrow.run import Run
 from kgrow.searching.footprint import costs
 
 
@@ -80,9 +81,26 @@ def test_cells_are_letters(small_stack):
 
 def test_a_network_of_cells_learns(small_stack, varied_genotype, tiny_task):
     network = CellNetwork(small_stack, varied_genotype)
-    losses = train_cells(network, tiny_task, num_epochs=8, seed=0, sgd=SGDConfig(batch_size=8))
-    assert losses[-1] < 0.5 * losses[0]
+    training = CellTraining(network, tiny_task, 8, seed=0, sgd=SGDConfig(batch_size=8))
+    training.go_on(0)
+    assert training.losses[-1] < 0.5 * training.losses[0]
     assert correct_answers(network, tiny_task.test).mean() >= 0.9
+
+
+def test_interrupted_training_ends_as_an_unbroken_one(small_stack, varied_genotype, tiny_task, tmp_path, same_arrays):
+    def training(folder=None):
+        network = CellNetwork(small_stack, varied_genotype, seed=1)
+        return CellTraining(network, tiny_task, 3, seed=0, sgd=SGDConfig(batch_size=8), folder=folder)
+
+    unbroken = training()
+    unbroken.go_on(0)
+    with Run.open(tmp_path, {}) as run:
+        training(run).go_on(0, 2)
+        again = training(run)
+        assert again.restore() == 2
+        again.go_on(2)
+    assert again.losses == unbroken.losses
+    assert same_arrays(again.state(), unbroken.state())
 
 
 @pytest.mark.slow
@@ -90,7 +108,7 @@ def test_a_network_of_cells_becomes_a_file_that_costs_no_more_than_expected(
     small_stack, varied_genotype, architecture, tiny_task, tmp_path
 ):
     network = CellNetwork(small_stack, varied_genotype)
-    train_cells(network, tiny_task, num_epochs=20, seed=0, sgd=SGDConfig(batch_size=8))
+    CellTraining(network, tiny_task, 20, seed=0, sgd=SGDConfig(batch_size=8)).go_on(0)
     artefact = export(
         network.body, tiny_task, tmp_path / "model.tflite", ExportOptions(quantization="int8", max_drop=0.05)
     )

@@ -12,11 +12,10 @@ import yaml
 
 import kgrow
 from kgrow import arguments, cli
-from kgrow.bayes import DiagonalRecursion, GaussNewton
+from kgrow.bayes import GaussNewton
 from kgrow.config import FLAT, SECTIONS, Config, Pruning, Training, Tuning, flag_of, option_of, sectioned
 from kgrow.config.refusing import spelled_now
 from kgrow.config.removed import COMMANDS, OF_TASK, OPTIONS
-from kgrow.config.spelling import built, spelled
 from kgrow.config.yaml_file import read_yaml
 from kgrow.graph.genotype import Genotype
 from kgrow.lifecycle import Preset
@@ -135,9 +134,6 @@ def test_every_named_object_is_written_and_read_again(section, field, table, nam
 def test_curvature_of_a_criterion_is_written_by_its_name(name, tmp_path):
     curvature = CURVATURES[name](3)
     for field, kind in (("criterion", FisherPruning), ("criterion", BayesLink), ("channel_criterion", FisherChannel)):
-        if isinstance(curvature, DiagonalRecursion):  # which these do not take
-            assert built(spelled(curvature, CURVATURES), CURVATURES, "curvature") == curvature
-            continue
         criterion = kind(min_saliency=1e-4, curvature=curvature)
         assert reread({"pruning": {field: criterion}}, tmp_path)["pruning"][field] == criterion
 
