@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 HEAD = "# `kgrow search DATA --config FILE` with this file gives the run again.\n"
+LEFT = "# What is null was left to kgrow; config.json of the run has what it chose for the data.\n"
 # Stands for an object that only Python can provide.
 PYTHON = "python"
 PARTLY = f"# What stands under `{PYTHON}` is the text of an object, which only Python can give again.\n"
@@ -72,4 +73,4 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[Any, Any]:
 def to_yaml(sections: dict[str, dict[str, Any]]) -> str:
     """Returns the text of a file."""
     text = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
-    return (PARTLY if f"{PYTHON}:" in text else HEAD) + text
+    return (PARTLY if f"{PYTHON}:" in text else HEAD) + LEFT + text
