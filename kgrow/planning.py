@@ -144,9 +144,10 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
         budget=proposals.limits.given,
     )
-    if settings.regrowth and settings.channels:
+    one_by_one = "pruning.regrowth" if settings.regrowth else "growth.policy" if settings.prunes_itself else None
+    if one_by_one and settings.channels:
         raise ValueError(
-            "`pruning.regrowth` must come with connections that are pruned one by one, but here whole channels go. "
+            f"`{one_by_one}` must come with connections that are pruned one by one, but here whole channels go. "
             "Give `keep_ratio`, or a limit on `params`, and no `channel_keep_ratio`."
         )
     return with_prices(settings, len(task.train))

@@ -75,6 +75,8 @@ POLICIES = Registry(
         "plateau": "kgrow.structure.loss_plateau:LossPlateau",
         "noise": "kgrow.structure.gradient_noise:GradientNoise",
         "depth": "kgrow.structure.depth_search:DepthSearch",
+        "interleaved": "kgrow.structure.interleaved:Interleaved",
+        "market": "kgrow.structure.market:Market",
     },
     group="kgrow.policies",
     made=instance,

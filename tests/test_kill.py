@@ -59,13 +59,13 @@ print("done")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("growth", ["fixed", "plateau", "noise", "depth"])
+@pytest.mark.parametrize("growth", ["fixed", "plateau", "noise", "depth", "interleaved", "market"])
 def test_killed_life_ends_bitwise_as_an_unbroken_one(
     tmp_path, tiny_task, tiny_architecture, tiny_settings, outcome_of, same_arrays, growth
 ):
     from kgrow.lifecycle import Lifecycle
     from kgrow.run import Run
-    from kgrow.structure import DepthSearch, GradientNoise, LossPlateau
+    from kgrow.structure import DepthSearch, GradientNoise, Interleaved, LossPlateau, Market
     from kgrow.training import Observer
 
     # Those that decide by what they see grow or cut before epoch 3, near which they are killed.
@@ -73,6 +73,8 @@ def test_killed_life_ends_bitwise_as_an_unbroken_one(
         "plateau": LossPlateau(1, tolerance=0.999, until=0.7),
         "noise": GradientNoise(threshold=-1e6, num_examples=8),
         "depth": DepthSearch(1),
+        "interleaved": Interleaved(0.3, 0.15),
+        "market": Market(num_examples=24, credit=20.0),
     }
     settings = dataclasses.replace(tiny_settings, growth=policies.get(growth))
     arguments = (tiny_task, tiny_architecture, (0.5, 0.3), settings)

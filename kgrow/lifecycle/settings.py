@@ -8,7 +8,7 @@ from typing import Any
 
 from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.lifecycle.preset import Preset
-from kgrow.pruning import ChannelCriterion, Criterion
+from kgrow.pruning import ChannelCriterion, Criterion, NoPruning
 from kgrow.structure import Compaction, ProgressiveResolution, Regrowth, ScheduledPruning, StructurePolicy
 from kgrow.task import Augmentation
 
@@ -66,11 +66,19 @@ class Settings:
     budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
+    def prunes_itself(self) -> bool:
+        """Whether the growth policy takes the place of the preset's pruning schedule with none."""
+        given = self.preset.pruning_schedule()
+        own = given if self.growth is None else self.growth.pruning_schedule(given, self.preset.epochs)
+        return own != given and own == NoPruning()
+
+    @property
     def policies(self) -> tuple[StructurePolicy, ...]:
         """The policies that decide about the structure, in the order in which they are asked."""
         channels = self.channels.keep_ratios if self.channels else ()
         growth = self.growth or self.preset.growth_policy()
-        pruning = ScheduledPruning(self.preset.pruning_schedule(), self.scope, channels)
+        schedule = growth.pruning_schedule(self.preset.pruning_schedule(), self.preset.epochs)
+        pruning = ScheduledPruning(schedule, self.scope, channels)
         resolution = ProgressiveResolution(self.preset.resolutions)
         regrowth = [] if self.regrowth is None else [Regrowth(self.regrowth, seed=self.seed)]
         return (growth, resolution, pruning, *regrowth, Compaction((growth, pruning)))

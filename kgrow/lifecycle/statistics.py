@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +14,16 @@ from kgrow.lifecycle.settings import Settings
 from kgrow.network import GrowingNetwork
 from kgrow.pruning import Criterion
 from kgrow.pruning.batches import saliency_batches
-from kgrow.pruning.criterion import scored
+from kgrow.pruning.criterion import Batch, scored
+from kgrow.pruning.prices import batch_gradients, joint_gain, moments, removal_price, revival_gain
 from kgrow.structure import Scoring
-from kgrow.structure.statistics import Statistics
+from kgrow.structure.append_block import AppendBlock
+from kgrow.structure.statistics import Prices, Statistics
 from kgrow.task import Task
+from kgrow.training import joint_loss
 from kgrow.training.loss import exit_weights
+
+BATCH = 64  # images whose gradients are taken together to estimate a variance
 
 
 class LiveStatistics(Statistics):
@@ -56,6 +63,57 @@ class LiveStatistics(Statistics):
         network, validation = self._network(), self._task.validation
         logits = network.logits(fitted(validation.images, network.architecture))
         return np.asarray(logits).argmax(axis=-1) == validation.labels
+
+    def prices(self, num_examples: int) -> dict[str, Prices]:
+        """See `Statistics.prices`."""
+        network, batches = self._network(), self._small_batches(num_examples)
+        network.apply_masks()
+        kernels, size, found = network.kernels(), len(batches[0][1]), {}
+        stacks = batch_gradients(network, [kernel.weight for kernel in kernels], batches, self._scoring().loss)
+        for kernel, gradients in zip(kernels, stacks, strict=True):
+            mean, curvature = moments(gradients, size)
+            kept = kernel.mask.numpy() > 0
+            damping = float(np.median(curvature[kept])) if kept.any() else 0.0
+            gain = revival_gain(mean, curvature, damping, size * len(batches)) * ~kept
+            promised, joint = gain.sum(), joint_gain(gradients[:, ~kept], size, damping)
+            share = min(1.0, joint / promised) if promised > 0 else 0.0
+            found[kernel.name] = Prices(removal_price(mean, curvature, kernel.weight.numpy()), share * gain)
+        return found
+
+    def block_gain(self, block: AppendBlock, num_examples: int) -> float:
+        """See `Statistics.block_gain`."""
+        now, settings = self._network(), self._settings
+        now.apply_masks()
+        twin = GrowingNetwork(block.apply(now.architecture)[0], seed=now.seed)
+        head = twin.architecture.kernels(len(now.blocks))[-1].name
+        state = {**twin.state(), **block.initial, **now.state()}
+        twin.load_state(
+            {name: 0.0 * v if name.startswith(f"{head}/") else v for name, v in state.items()}
+            | {f"{head}/mask": state[f"{head}/mask"]}
+        )
+
+        def both(images: Any, training: Any = False) -> tuple[Any, ...]:
+            *_, last, new = twin(images, training=training)
+            return (last + new,)
+
+        def loss(logits: Any, labels: Any) -> Any:
+            smoothing, weights = settings.preset.label_smoothing, settings.class_weights
+            return joint_loss(logits, labels, np.ones(1, np.float32), smoothing, class_weights=weights)
+
+        kernel = twin.kernels(len(now.blocks))[-1]
+        batches = self._small_batches(num_examples)
+        (gradients,) = batch_gradients(both, [kernel.weight], batches, loss)
+        size = len(batches[0][1])
+        return joint_gain(gradients.reshape(len(batches), -1), size, float(np.median(moments(gradients, size)[1])))
+
+    def _small_batches(self, num_examples: int) -> list[Batch]:
+        """Returns at least four batches of equal size, for variances."""
+        number = min(num_examples, len(self._task.train))
+        size = max(1, min(BATCH, number // 4))
+        seed = (self._settings.seed, self._epoch, 3)
+        batches = self._task.train.batches(size, shuffle_seed=seed, drop_remainder=True)
+        architecture = self._network().architecture
+        return [(fitted(images, architecture), labels) for images, labels in itertools.islice(batches, number // size)]
 
     def gradient_noise(self, blocks: Sequence[int], num_examples: int) -> float:
         """See `Statistics.gradient_noise`; weight decay is part of the gradient, as both balance at the optimum."""

@@ -11,7 +11,9 @@ from kgrow.structure.exchange import Exchange
 from kgrow.structure.fixed_growth import FixedGrowth
 from kgrow.structure.gradient_noise import GradientNoise
 from kgrow.structure.insert import InsertCell, InsertIdentity
+from kgrow.structure.interleaved import Interleaved
 from kgrow.structure.loss_plateau import LossPlateau
+from kgrow.structure.market import Market
 from kgrow.structure.policy import StructurePolicy, StructureState
 from kgrow.structure.progressive_resolution import ProgressiveResolution
 from kgrow.structure.prune import Prune
@@ -20,6 +22,7 @@ from kgrow.structure.resize_images import ResizeImages
 from kgrow.structure.revive import Revive
 from kgrow.structure.scheduled_pruning import ScheduledPruning
 from kgrow.structure.statistics import Statistics
+from kgrow.structure.trade import Trade
 from kgrow.structure.widen import RemoveChannels, Widen
 
 __all__ = [
@@ -35,7 +38,9 @@ __all__ = [
     "GradientNoise",
     "InsertCell",
     "InsertIdentity",
+    "Interleaved",
     "LossPlateau",
+    "Market",
     "ProgressiveResolution",
     "Prune",
     "Regrowth",
@@ -47,6 +52,7 @@ __all__ = [
     "Statistics",
     "StructurePolicy",
     "StructureState",
+    "Trade",
     "WeightMap",
     "Widen",
     "settled_since",

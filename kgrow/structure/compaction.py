@@ -10,7 +10,7 @@ from kgrow.structure.policy import StructurePolicy, StructureState
 from kgrow.structure.widen import RemoveChannels
 
 # Events after which there may be channels to remove.
-CAUSES = ("grew", "cut", "pruned")
+CAUSES = ("grew", "cut", "pruned", "traded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Compaction(StructurePolicy):
 
     def propose(self, state: StructureState) -> RemoveChannels | None:
         """See `StructurePolicy.propose`."""
-        was_pruned = any(event["event"] == "pruned" for event in state.changes)
+        was_pruned = any(event["event"] in ("pruned", "traded") for event in state.changes)
         has_changed = any(event["epoch"] == state.epoch and event["event"] in CAUSES for event in state.changes)
         earlier = dataclasses.replace(state, epoch=state.epoch - 1)
         if not was_pruned or not self.is_settled(state) or (self.is_settled(earlier) and not has_changed):

@@ -11,6 +11,7 @@ import numpy as np
 
 from kgrow.graph import Architecture
 from kgrow.graph.image_size import at_image_size
+from kgrow.pruning import PruningSchedule
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.change import Change
 from kgrow.structure.statistics import NotAtHand, Statistics
@@ -97,6 +98,15 @@ class StructurePolicy(abc.ABC):
     @abc.abstractmethod
     def propose(self, state: StructureState) -> Change | None:
         """Returns the next change, or None. It is asked again, with the changed network, until it returns None."""
+
+    def pruning_schedule(self, schedule: PruningSchedule, num_epochs: int) -> PruningSchedule:
+        """Returns the pruning schedule that goes with it, where it decides about growth.
+
+        Args:
+            schedule: Schedule of the preset, which is the default.
+            num_epochs: Number of epochs of the run.
+        """
+        return schedule
 
     @abc.abstractmethod
     def is_settled(self, state: StructureState) -> bool:

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from kgrow.pruning import Criterion
+from kgrow.structure.append_block import AppendBlock
+
+
+class Prices(NamedTuple):
+    """Prices of a kernel's connections, in nats per example.
+
+    Args:
+        removal: Most that the removal of each kept one may cost; see `kgrow.pruning.prices.removal_price`.
+        gain: Expected gain of each pruned one, from a weight of zero; see `kgrow.pruning.prices.revival_gain`. They are
+            scaled so that they add up to the `joint_gain` of all pruned ones of the kernel.
+    """
+
+    removal: np.ndarray
+    gain: np.ndarray
 
 
 class NotAtHandError(RuntimeError):
@@ -45,6 +60,26 @@ class Statistics(abc.ABC):
             num_examples: Number of training images whose single gradients are computed, at least 8.
         """
 
+    @abc.abstractmethod
+    def prices(self, num_examples: int) -> dict[str, Prices]:
+        """Returns the prices of all connections, by kernel name.
+
+        Args:
+            num_examples: Number of training images that they are computed on.
+        """
+
+    @abc.abstractmethod
+    def block_gain(self, block: AppendBlock, num_examples: int) -> float:
+        """Returns what the first step of a block to come would gain, in nats per example.
+
+        The block's head is taken to start at zero and to be added to the last head's logits, so that it changes
+        nothing; see `kgrow.pruning.prices.joint_gain` for all weights of that head.
+
+        Args:
+            block: Block to append.
+            num_examples: Number of training images that it is computed on.
+        """
+
 
 class NotAtHand(Statistics):
     """Stands for the statistics of a network of which only the log is available."""
@@ -64,3 +99,11 @@ class NotAtHand(Statistics):
     def gradient_noise(self, blocks: Sequence[int], num_examples: int) -> float:
         """See `Statistics.gradient_noise`."""
         raise NotAtHandError("There is no network to ask for its gradients.")
+
+    def prices(self, num_examples: int) -> dict[str, Prices]:
+        """See `Statistics.prices`."""
+        raise NotAtHandError("There is no network to ask for its prices.")
+
+    def block_gain(self, block: AppendBlock, num_examples: int) -> float:
+        """See `Statistics.block_gain`."""
+        raise NotAtHandError("There is no network to ask for the gain of a block.")

@@ -128,14 +128,16 @@ def test_values_out_of_range_are_named():
             change()
 
 
-def test_whole_channels_do_not_come_back(tmp_path):
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [({"pruning": {"regrowth": "gradient"}}, "pruning.regrowth"), ({"growth": {"policy": "market"}}, "growth.policy")],
+)
+def test_whole_channels_do_not_come_back(config, name, tmp_path):
     import kgrow
 
     images, labels = samples.tiny_task().train.images, samples.tiny_task().train.labels
-    with pytest.raises(ValueError, match=r"`pruning\.regrowth` must come with connections that are pruned one by one"):
-        kgrow.search(
-            (images, labels), config={"pruning": {"regrowth": "gradient"}}, trials=1, epochs=6, directory=tmp_path
-        )
+    with pytest.raises(ValueError, match=f"`{name}` must come with connections that are pruned one by one"):
+        kgrow.search((images, labels), config=config, trials=1, epochs=6, directory=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
