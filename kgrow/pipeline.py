@@ -31,6 +31,7 @@ from kgrow.searching import SearchSpace, latency
 from kgrow.searching.engine import Ray, check_environment
 from kgrow.searching.estimating import Full
 from kgrow.searching.limits import Limits
+from kgrow.searching.precision import decided
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
 
@@ -162,6 +163,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
                 ),
             )
         seconds = told.tuning.max_time
+        plan = dataclasses.replace(plan, settings=decided(plan.settings, plan.step_macs, run, observer))
         plan = in_time(task, plan, run, started, seconds, observer)
         return Search(task, plan, run, observer, task.origin, cluster).result(seconds, started)
 

@@ -42,5 +42,10 @@ class SearchPlan:
     @property
     def is_small(self) -> bool:
         """Whether the steps of its largest network are so short that several threads wait more than they compute."""
+        return self.step_macs < SMALL_STEP_MACS
+
+    @property
+    def step_macs(self) -> float:
+        """Multiply-accumulates of its largest network for a batch."""
         largest = max(known.macs for _, known in self.proposals.variants.values())
-        return largest * self.settings.preset.batch_size < SMALL_STEP_MACS
+        return float(largest * self.settings.preset.batch_size)

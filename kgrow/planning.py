@@ -32,7 +32,6 @@ from kgrow.searching.limits import Limits
 from kgrow.searching.objective import chosen_objective
 from kgrow.searching.proposals import Proposals
 from kgrow.searching.space import started_by
-from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer
 
@@ -83,7 +82,7 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
     proposals = propose(task)
     depth = max(depth for depth, _ in proposals.variants)
-    preset.check_num_blocks(depth, grows=_chosen_growth(config) is None)
+    preset.check_num_blocks(depth, grows=config.growth.policy == "fixed")
     plan = SearchPlan(
         proposals=proposals,
         settings=_settings(task, config, preset, proposals),
@@ -139,9 +138,10 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
         augmentation=_chosen_augmentation(training.augmentation, task),
         seed=training.seed,
         channels=channel_pruning(pruning, proposals, training.seed),
-        growth=_chosen_growth(config),
+        growth=None if config.growth.policy == "fixed" else _chosen(POLICIES, config.growth.policy),
         distribution=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
+        precision=training.precision,
         budget=proposals.limits.given,
     )
     one_by_one = "pruning.regrowth" if settings.regrowth else "growth.policy" if settings.prunes_itself else None
@@ -151,12 +151,6 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
             "Give `keep_ratio`, or a limit on `params`, and no `channel_keep_ratio`."
         )
     return with_prices(settings, len(task.train))
-
-
-def _chosen_growth(config: Config) -> StructurePolicy | None:
-    """Returns the growth policy; None for the epochs of the preset."""
-    given = config.growth.policy
-    return None if given == "fixed" else _chosen(POLICIES, given)
 
 
 def resolve_preset(config: Config, task: Task) -> Preset:
@@ -292,6 +286,7 @@ def configuration(task: Task, plan: SearchPlan) -> dict[str, Any]:
         "augmentation": dataclasses.asdict(settings.augmentation),
         "class_weights": settings.class_weights,
         "replicas": 1 if settings.distribution is None else settings.distribution.num_replicas_in_sync,
+        "precision": settings.precision,
         "seed": settings.seed,
     }
 

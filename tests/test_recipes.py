@@ -28,6 +28,7 @@ WITHOUT_DATA_SETS = ("bench_main", "bench_deploy", "bench_search", "profile_step
         ("bench_bayes", "lenet_5"),
         ("bench_resnet", "narrow"),
         ("bench_criteria", "criteria"),
+        ("bench_growth", "kept_16939"),
         ("bench_density", "claim"),
         ("bench_search", "candidates"),
         ("bench_search", "cifar10"),

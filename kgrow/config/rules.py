@@ -13,6 +13,7 @@ from kgrow.searching.limits import devices
 from kgrow.searching.objective import chosen_objective
 
 CLASS_WEIGHTS = ("auto", "balanced", "none")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def check_class_weight(value: Any, name: str) -> str | dict[str | int, float]:

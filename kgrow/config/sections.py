@@ -18,6 +18,7 @@ from kgrow._units import check_seconds
 from kgrow.config.option import check_section, option
 from kgrow.config.rules import (
     CLASS_WEIGHTS,
+    PRECISIONS,
     check_class_weight,
     check_device,
     check_estimator,
@@ -75,6 +76,11 @@ class Training:
         "weight of an image of each class in the loss; auto balances classes beyond 3:1",
         check_class_weight,
         names=CLASS_WEIGHTS,
+    )
+    precision: str = option(
+        "auto",
+        "precision of convolutions in training; auto: bfloat16 if this machine is faster with it",
+        names=PRECISIONS,
     )
     distribute: Any = option(None, "devices that share every batch (default: one)", table=DISTRIBUTIONS)
     seed: int = option(0, "random seed", check_seed, brief="random seed (0)", parse=whole)

@@ -153,7 +153,8 @@ class Lifecycle(EpochLoop):
 
     def _new_trainer(self) -> Trainer:
         settings, augmentation = self.settings, self._augmentation(self.network.architecture)
-        return Trainer(self.network, settings.preset, augmentation, settings.seed, settings.class_weights)
+        own = (settings.seed, settings.class_weights, settings.precision)
+        return Trainer(self.network, settings.preset, augmentation, *own)
 
     def _augmentation(self, architecture: Architecture) -> Augmentation:
         return fitted_augmentation(self.settings.augmentation, min(self.task.input_shape[:2]), architecture)

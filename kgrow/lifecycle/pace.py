@@ -89,7 +89,8 @@ def pace_of(task: Task, architecture: Architecture, settings: Settings) -> Pace:
     timed, images = others or [first], fitted(task.validation.images[:TIMED_IMAGES], architecture)
     weights = np.ones(len(architecture.blocks), np.float32)
     with contextlib.nullcontext() if settings.distribution is None else settings.distribution.scope():
-        trainer = Trainer(GrowingNetwork(architecture, seed=seed), preset, settings.augmentation, seed)
+        network = GrowingNetwork(architecture, seed=seed)
+        trainer = Trainer(network, preset, settings.augmentation, seed, precision=settings.precision)
         moments = [time.monotonic()]
         for batch in ([first], timed):
             trainer.train_epoch(batch, 0, weights, len(batch))

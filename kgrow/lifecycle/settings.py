@@ -8,6 +8,7 @@ from typing import Any
 
 from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.lifecycle.preset import Preset
+from kgrow.network import FLOAT32
 from kgrow.pruning import ChannelCriterion, Criterion, NoPruning
 from kgrow.structure import Compaction, ProgressiveResolution, Regrowth, ScheduledPruning, StructurePolicy
 from kgrow.task import Augmentation
@@ -50,6 +51,7 @@ class Settings:
         growth: Growth policy; None for the epochs of the preset.
         distribution: A `tf.distribute.Strategy` whose replicas share every batch; None for one device.
         class_weights: Loss factor of each training image, by its class; None for 1.
+        precision: Precision of the training steps; see `GrowingNetwork.call_scaled`. A search decides about `"auto"`.
         budget: Limits of the search, which policies may read; see `StructureState`.
     """
 
@@ -63,6 +65,7 @@ class Settings:
     growth: StructurePolicy | None = None
     distribution: Any = None
     class_weights: tuple[float, ...] | None = None
+    precision: str = FLOAT32
     budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ from kgrow._keras import keras, tf
 from kgrow._tfmot import apply_masks
 from kgrow.graph import Architecture
 from kgrow.lifecycle.preset import Preset
-from kgrow.network import GrowingNetwork
+from kgrow.network import FLOAT32, GrowingNetwork
 from kgrow.task import Augmentation
 from kgrow.training import TrainingStep, joint_loss
 from kgrow.training.step import Batches
@@ -28,6 +28,7 @@ class Trainer:
         augmentation: Augmentation of scaled images inside the traced step.
         seed: Random seed of the augmentation; each step's draw depends only on the seed and the step's number.
         class_weights: Loss factor of each image, by its class; None for 1.
+        precision: Precision of the training steps; see `GrowingNetwork.call_scaled`.
 
     Attributes:
         step: Current training step.
@@ -42,9 +43,10 @@ class Trainer:
         augmentation: Augmentation,
         seed: int,
         class_weights: Sequence[float] | None = None,
+        precision: str = FLOAT32,
     ):
         self.network, self.preset, self.augmentation, self.seed = network, preset, augmentation, seed
-        self.class_weights = class_weights
+        self.class_weights, self.precision = class_weights, precision
         self._build({}, 0)
 
     def rebuild(self, momentum: Mapping[str, np.ndarray] | None = None) -> None:
@@ -94,7 +96,7 @@ class Trainer:
         self.load_momentum(momentum)
 
     def _loss(self, images: Any, labels: Any, head_weights: Any) -> Any:
-        logits, preset = self.network.call_scaled(images, training=True), self.preset
+        logits, preset = self.network.call_scaled(images, training=True, precision=self.precision), self.preset
         return joint_loss(logits, labels, head_weights, preset.label_smoothing, preset.distillation, self.class_weights)
 
     def momentum(self) -> dict[str, np.ndarray]:
@@ -175,7 +177,8 @@ class TrainerPool:
         Its step goes on counting; weights and slots are new. The next trial begins with the first network again.
         """
         network = GrowingNetwork(architecture, seed=trainer.network.seed)
-        other = Trainer(network, trainer.preset, augmentation, trainer.seed, trainer.class_weights)
+        same = (trainer.seed, trainer.class_weights, trainer.precision)
+        other = Trainer(network, trainer.preset, augmentation, *same)
         other.step.number = trainer.step.number
         self.give_back(trainer)
         return other

@@ -12,6 +12,7 @@ from kgrow.graph import Architecture, Node
 from kgrow.registry import blamed, broken, is_foreign
 
 Features = Mapping[str, Any]
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 
 class BlockLayer(keras.layers.Layer):
@@ -51,21 +52,26 @@ class BlockLayer(keras.layers.Layer):
         # Early exit calls with a batch of any size.
         self.run = tf.function(self._run, autograph=False, reduce_retracing=True)
 
-    def _run(self, features: Features, training: bool) -> tuple[dict[str, Any], Any]:
-        made = self.forward(features, training)
+    def _run(self, features: Features, training: bool, precision: str = FLOAT32) -> tuple[dict[str, Any], Any]:
+        made = self.forward(features, training, precision=precision)
         return {name: made[name] for name in self.exports}, made[self.nodes[-1].name]
 
-    def forward(self, features: Features, training: bool, tap: Any = None) -> dict[str, Any]:
+    def forward(self, features: Features, training: bool, tap: Any = None, precision: str = FLOAT32) -> dict[str, Any]:
         """Returns the outputs of all nodes, by name.
 
         Args:
             features: Maps that the block reads from outside.
             training: Whether normalizations use the statistics of the batch.
             tap: Function called for every node; see `call_tapped`.
+            precision: See `GrowingNetwork.call_scaled`.
         """
         made = dict(features)
         for node, layer in zip(self.nodes, self.layers, strict=True):
-            made[node.name] = _called(node, layer, [made[name] for name in node.inputs], training, tap)
+            inputs = [made[name] for name in node.inputs]
+            if precision == BFLOAT16 and node.operator.low_precision:
+                made[node.name] = _in_bfloat16(node, layer, inputs)
+            else:
+                made[node.name] = _called(node, layer, inputs, training, tap)
         return made
 
     def parts(self) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -109,6 +115,13 @@ def _called(node: Node, layer: Any, inputs: list[Any], training: bool, tap: Any)
             return layer(list(inputs) if node.operator.is_variadic else inputs[0], training=training)
 
     return compute(inputs) if tap is None else tap(node, inputs, compute)
+
+
+def _in_bfloat16(node: Node, layer: Any, inputs: Sequence[Any]) -> Any:
+    """Returns a node's output, float32, computed in bfloat16; its weights and their gradients stay float32."""
+    weights = {kind: tf.cast(value, tf.bfloat16) for kind, value in weights_of(layer) if kind != "mask"}
+    with blamed(node.operator):
+        return tf.cast(node.operator.compute([tf.cast(each, tf.bfloat16) for each in inputs], weights), tf.float32)
 
 
 def weights_of(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 from kgrow._keras import keras, tf
 from kgrow._tfmot import Kernel, apply_masks
 from kgrow.graph import IMAGE, Architecture, Block
-from kgrow.network.block_layer import BlockLayer
+from kgrow.network.block_layer import FLOAT32, BlockLayer
 from kgrow.network.early_exit import ExitRule, softmax
 
 
@@ -72,12 +72,20 @@ class GrowingNetwork(keras.Model):
         """Maps raw pixels (batch, height, width, channels) to a tuple of logits (batch, num_classes), one per head."""
         return self.call_scaled(self.scale(images), training=training)
 
-    def call_scaled(self, images: Any, training: Any = None) -> tuple[Any, ...]:
-        """Returns the same as `call`, for images that are already scaled; augmentation comes between the two."""
+    def call_scaled(self, images: Any, training: Any = None, precision: str = FLOAT32) -> tuple[Any, ...]:
+        """Returns the same as `call`, for images that are already scaled; augmentation comes between the two.
+
+        Args:
+            images: Scaled images, float32 (batch, height, width, channels).
+            training: Whether normalizations use the statistics of the batch.
+            precision: `"bfloat16"` computes operators that allow it, which are convolutions, from inputs and weights
+                rounded to bfloat16; weights, their gradients and everything else stay float32. It is for training
+                alone, since a file computes otherwise.
+        """
         features: dict[str, Any] = {IMAGE: images}
         logits = []
         for block in self.blocks:
-            outputs, block_logits = block.run({name: features[name] for name in block.reads}, bool(training))
+            outputs, block_logits = block.run({name: features[name] for name in block.reads}, bool(training), precision)
             features |= outputs
             logits.append(block_logits)
         return tuple(logits)

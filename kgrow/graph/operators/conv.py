@@ -34,6 +34,7 @@ class Conv(Windowed):
     kind = "conv"
     makes_channels = True
     absorbs = True
+    low_precision = True
     keras_layers = ("Conv2D",)
 
     filters: int = 1

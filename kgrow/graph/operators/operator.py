@@ -31,6 +31,7 @@ class Operator(abc.ABC):
         is_fused: Whether a device computes it as part of the operation before it.
         fuses: Whether a device can compute an activation as part of it.
         absorbs: Whether an affine map of its output can become part of its kernel and bias; see `folded`.
+        low_precision: Whether training may compute it, by `compute`, in bfloat16; see `GrowingNetwork.call_scaled`.
         value_range: Range of its 8-bit output: `OWN_RANGE`, `INPUT_RANGE` or a fixed (smallest, largest).
         adds_inputs: Whether its output is the sum of its inputs.
         keeps_non_negative: Whether it returns non-negative values unchanged.
@@ -45,6 +46,7 @@ class Operator(abc.ABC):
     is_fused: ClassVar[bool] = False
     fuses: ClassVar[bool] = True
     absorbs: ClassVar[bool] = False
+    low_precision: ClassVar[bool] = False
     value_range: ClassVar[str | tuple[float, float]] = OWN_RANGE
     adds_inputs: ClassVar[bool] = False
     keeps_non_negative: ClassVar[bool] = False
@@ -73,7 +75,7 @@ class Operator(abc.ABC):
         """Returns the output in inference as a device computes it.
 
         Args:
-            inputs: Tensors with a batch axis.
+            inputs: Tensors with a batch axis, of the weights' type.
             weights: Tensors by name, with normalization folded in.
         """
         layer = self.layer(self.kind, 0)
