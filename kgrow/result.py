@@ -15,10 +15,12 @@ from kgrow.graph import Architecture
 from kgrow.inventory import changed_images
 from kgrow.registry import EXPORTERS
 from kgrow.reporting.progress import check_verbose, display_for
-from kgrow.run import MODEL, RESULT, Run
+from kgrow.run import MODEL, RESULT, Run, read_events
 from kgrow.task.arguments import RULES as DATA
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from kgrow.exporting import Artefact, EarlyExit, ExportOptions
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
@@ -149,6 +151,18 @@ class Result:
                 with contextlib.suppress(OSError, ValueError):  # read-only, in use, or by now that of another search
                     run = stack.enter_context(Run.open(self.directory, self.document["config"]))
             yield run
+
+    def plot_timeline(self) -> Figure:
+        """Returns a matplotlib figure of the best network's growth: what was alive, came and went in each block.
+
+        Raises:
+            ImportError: If matplotlib is not installed; it comes with `pip install 'kgrow[plot]'`.
+        """
+        from kgrow.reporting.timeline import plot_timeline, timeline
+
+        trial = self.document["best"]["trial"]
+        events = read_events(self.directory / "trials" / trial)
+        return plot_timeline(timeline(events), f"{self.document['task']['name']}, trial {trial}")
 
     def summary(self) -> None:
         """Prints the final table."""

@@ -131,8 +131,7 @@ class Run:
         Raises:
             ValueError: If another line is damaged; the message names it.
         """
-        lines = complete_lines(self._log)
-        return [decode_json(line, f"{self._log}, line {number}", dict) for number, line in enumerate(lines, start=1)]
+        return read_events(self.path)
 
     def truncate(self, num_events: int) -> None:
         """Keeps only the first events: a resumed run drops those after its checkpoint and repeats them."""
@@ -228,6 +227,18 @@ class Run:
         path = locate(self.path, name)
         self._ownership.check(path.parent)
         return path
+
+
+def read_events(directory: Path) -> list[dict[str, Any]]:
+    """Returns the events of a run, oldest first, without a torn last one; the run need not be open.
+
+    Raises:
+        ValueError: If another line is damaged; the message names it.
+    """
+    log = directory / _EVENTS
+    return [
+        decode_json(line, f"{log}, line {number}", dict) for number, line in enumerate(complete_lines(log), start=1)
+    ]
 
 
 def described(value: Any) -> str:

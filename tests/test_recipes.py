@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -96,8 +97,24 @@ def test_picture_of_a_search_shows_what_stays_on_the_terminal():
     assert "95.82" not in picture
 
 
+@pytest.mark.slow
+def test_picture_of_growth_is_drawn(tmp_path):
+    recipe = runpy.run_path(str(RECIPES / "draw_timeline.py"))
+    recipe["draw"](tmp_path / "timeline.svg", epochs=6, verbose=0)
+    text = (tmp_path / "timeline.svg").read_text("utf-8")
+    assert all(word in text for word in ("block 2", "settled", "connections alive"))
+
+
 def test_picture_of_a_search_is_small_and_fetches_nothing():
     text = (RECIPES.parent / "docs" / "search.svg").read_text("utf-8")
     assert xml.etree.ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     assert len(text) < 60_000
     assert not [word for word in ("@font-face", "<image", "@import", "href") if word in text]
+
+
+def test_picture_of_growth_is_small_and_refers_to_itself_alone():
+    text = (RECIPES.parent / "docs" / "timeline.svg").read_text("utf-8")
+    assert xml.etree.ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(text) < 60_000
+    assert not [word for word in ("@font-face", "<image", "@import") if word in text]
+    assert all(target.startswith("#") for target in re.findall(r'href="(.*?)"', text))
