@@ -182,7 +182,7 @@ DISTRIBUTIONS = Registry(
     "distribute", "kgrow._keras:tf.distribute.Strategy", {"mirrored": "kgrow._keras:tf.distribute.MirroredStrategy"}
 )
 # Names without an object of their own.
-SCOPES = ("layer", "block", "global")
+SCOPES = ("layer", "block", "global", "erk")
 REGROWTHS = ("gradient", "random")
 STRATEGIES = ("one-shot", "iterative", "bayes")
 PREFERENCES = ("accurate", "small")

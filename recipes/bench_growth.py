@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kgrow.structure import StructurePolicy
     from kgrow.task import Task
 
-REDUCTIONS = "256 training and 200 test images, four epochs, one seed, four ways (the figures then mean nothing)"
+REDUCTIONS = "128 training and 100 test images, three epochs, one seed, two ways (the figures then mean nothing)"
 NUM_RESAMPLES = 2_000
 
 
@@ -47,7 +47,7 @@ class Scale:
     )
 
 
-FULL, QUICK = Scale(), Scale(256, 200, 4, 1, ("fixed", "interleaved", "market", "dense"))
+FULL, QUICK = Scale(), Scale(128, 100, 3, 1, ("fixed", "market"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _rigl(settings: Settings, grow_epochs: tuple[int, ...], prune_epochs: tuple[
     schedule = {"grow_epochs": grow_epochs, "prune_epochs": prune_epochs, "strategy": "one-shot"}
     preset = dataclasses.replace(settings.preset, **schedule)
     criterion = CRITERIA["random"](settings.seed)
-    return dataclasses.replace(settings, preset=preset, criterion=criterion, scope="layer", regrowth="gradient")
+    return dataclasses.replace(settings, preset=preset, criterion=criterion, scope="erk", regrowth="gradient")
 
 
 def _dense(settings: Settings) -> Settings:

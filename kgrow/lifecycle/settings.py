@@ -42,7 +42,7 @@ class Settings:
     Args:
         preset: Schedule and optimizer.
         criterion: Criterion of the kept connections.
-        scope: Scope of the ranking: `"layer"`, `"block"` or `"global"`.
+        scope: Scope of the ranking; see `kgrow.pruning.prune`.
         augmentation: Augmentation of training images.
         seed: Random seed of initial values, data order, augmentation and criterion.
         regrowth: What pruned connections come back, until three quarters of the epochs: `"gradient"` or `"random"`, see

@@ -11,6 +11,7 @@ from kgrow.graph import Architecture
 from kgrow.pruning.channel_criterion import ChannelCriterion, scored_channels
 from kgrow.pruning.channels import ChannelGroups, channel_groups, kernel_shaped, select_channels
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable, scored
+from kgrow.pruning.erk import erk_counts
 from kgrow.pruning.select import kept_count, select
 from kgrow.registry import SCOPES
 
@@ -38,7 +39,8 @@ def prune(
         batches: Training batches to score on.
         loss: Training loss; see `Criterion.saliency`.
         scope: Scope of the ranking: `"layer"`, `"block"`, or `"global"` for all blocks in `keep_ratios`.
-            `floor(keep_ratio * size)` connections are kept in each.
+            `floor(keep_ratio * size)` connections are kept in each. With `"erk"` that is so in each block, and its
+            layers are ranked by themselves at the densities of `erk_counts`.
     """
     if not criterion.min_saliency and all(ratio == 1.0 for ratio in keep_ratios.values()):
         return  # scoring takes as long as several training steps
@@ -112,8 +114,14 @@ def _groups(network: Prunable, keep_ratios: Mapping[int, float], scope: str) -> 
             yield from (_Group([kernel], kept_count(keep_ratios[index], kernel.size)) for kernel in kernels)
         return
     sizes = {index: sum(kernel.size for kernel in kernels) for index, kernels in blocks.items()}
+    counts = {index: kept_count(keep_ratios[index], size) for index, size in sizes.items()}
     if scope == "block":
-        yield from (_Group(blocks[index], kept_count(keep_ratios[index], sizes[index])) for index in blocks)
+        yield from (_Group(blocks[index], counts[index]) for index in blocks)
+        return
+    if scope == "erk":
+        for index, kernels in blocks.items():
+            own = erk_counts([tuple(kernel.weight.shape) for kernel in kernels], counts[index])
+            yield from (_Group([kernel], count) for kernel, count in zip(kernels, own, strict=True))
         return
     together = [kernel for kernels in blocks.values() for kernel in kernels]
     yield _Group(together, kept_count(sum(keep_ratios[index] * sizes[index] for index in blocks), 1))
@@ -130,6 +138,6 @@ def kept_of(blocks: Sequence[Sequence[int]], keep_ratios: Sequence[float], scope
     pairs = list(zip(keep_ratios, blocks, strict=True))
     if scope == "layer":
         return sum(kept_count(ratio, size) for ratio, sizes in pairs for size in sizes)
-    if scope == "block":
+    if scope in ("block", "erk"):
         return sum(kept_count(ratio, sum(sizes)) for ratio, sizes in pairs)
     return kept_count(sum(ratio * sum(sizes) for ratio, sizes in pairs), 1)

@@ -137,13 +137,14 @@ def test_what_is_kept_scores_at_least_what_is_removed_within_the_scope(network, 
         "layer": [[kernel] for kernel in kernels],
         "block": [network.kernels(index) for index in range(3)],
         "global": [kernels],
+        "erk": [[kernel] for kernel in kernels],
     }[scope]
     for group in groups:
         in_group = [(weights[kernel.name], kernel.mask.numpy() > 0) for kernel in group]
         # Each kernel's best connection is kept for the kernel's sake, whatever its score.
         kept = np.concatenate([np.sort(scores[mask])[:-1] for scores, mask in in_group])
         removed = np.concatenate([scores[~mask] for scores, mask in in_group])
-        assert kept.min() >= removed.max()
+        assert kept.min(initial=np.inf) >= removed.max(initial=0.0)
 
 
 def test_heavy_pruning_leaves_a_connection_in_every_kernel(network, cross_entropy):
@@ -197,5 +198,5 @@ def test_steps_end_at_the_exact_count_however_uneven_the_blocks(network, scope, 
 
 
 def test_unknown_scope_is_refused(network, cross_entropy):
-    with pytest.raises(ValueError, match="`scope` must be one of 'layer', 'block', 'global', but got 'network'"):
+    with pytest.raises(ValueError, match="`scope` must be one of 'layer', 'block', 'global', 'erk', but got 'network'"):
         prune(network, {0: 0.5}, Magnitude(), [], cross_entropy, "network")
