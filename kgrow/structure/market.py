@@ -14,10 +14,12 @@ from kgrow._rules import check_fields, one_of, within
 from kgrow.graph import Architecture
 from kgrow.pruning import NoPruning, PruningSchedule
 from kgrow.structure.append_block import AppendBlock
+from kgrow.structure.cut import Cut
 from kgrow.structure.policy import StructurePolicy, StructureState
 from kgrow.structure.statistics import Prices
 from kgrow.structure.trade import Trade, unpack
 from kgrow.structure.trading import Book, deal
+from kgrow.uncertainty import SIGNIFICANCE, p_value
 
 PROTECTED_EPOCHS = 2  # in which what came back stays, and what went stays away
 UNITS = ("params", "macs")
@@ -43,7 +45,8 @@ class Market(StructurePolicy):
     The removal of a connection may cost :math:`|g w| + \frac{1}{2} F w^2`, with the mean gradient g and the diagonal F
     of the empirical Fisher matrix. The gain of a pruned one is its share of what a step in all pruned ones of the
     kernel gains together, and that of a block what a step in its head gains, if its logits were added to those of the
-    last head; see `kgrow.pruning.prices`.
+    last head; see `kgrow.pruning.prices`. Blocks that have not paid by the last event, because an earlier head answers
+    better than the last one by more than chance, are cut off, and their connections go to the others.
 
     Args:
         peak: Largest budget, as a multiple of the last one, at least 1.
@@ -93,12 +96,16 @@ class Market(StructurePolicy):
         """See `StructurePolicy.is_settled`."""
         return state.epoch >= self._last(state.num_epochs)
 
-    def propose(self, state: StructureState) -> AppendBlock | Trade | None:
+    def propose(self, state: StructureState) -> AppendBlock | Cut | Trade | None:
         """See `StructurePolicy.propose`."""
         if not state.architecture.blocks:
             return state.next_block
-        if state.epoch == 0 or state.epoch > self._last(state.num_epochs) or _has_traded(state):
+        if state.epoch == 0 or state.epoch > self._last(state.num_epochs) or _has_made(state, Trade.event):
             return None
+        if state.epoch == self._last(state.num_epochs) and not _has_made(state, Cut.event):
+            depth = _worthwhile_depth(state.statistics.answers())
+            if depth < len(state.architecture.blocks):
+                return Cut(depth)
         masks, prices = state.statistics.masks(), self.prices(state)
         book = self._book(state, masks, prices)
         place = self._place_of_block(state, book)
@@ -191,8 +198,15 @@ class Market(StructurePolicy):
         )
 
 
-def _has_traded(state: StructureState) -> bool:
-    return any(event["event"] == Trade.event and event["epoch"] == state.epoch for event in state.changes)
+def _has_made(state: StructureState, kind: str) -> bool:
+    return any(event["event"] == kind and event["epoch"] == state.epoch for event in state.changes)
+
+
+def _worthwhile_depth(answers: np.ndarray) -> int:
+    """Returns the number of blocks up to the best head, if that is more than chance better than the last one."""
+    best = int(answers.mean(axis=1).argmax())
+    is_better = answers[best].sum() > answers[-1].sum() and p_value(answers[best], answers[-1]) <= SIGNIFICANCE
+    return best + 1 if is_better else len(answers)
 
 
 def _named(masks: Masks, chosen: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.lifecycle import Lifecycle
 from kgrow.run import Run
-from kgrow.structure import AppendBlock, Decisions, Interleaved, Market, Trade
+from kgrow.structure import AppendBlock, Cut, Decisions, Interleaved, Market, Trade
 from kgrow.structure.statistics import NotAtHand, Prices
 from kgrow.structure.trade import unpack
 from kgrow.testing import PolicyContract
@@ -126,8 +126,8 @@ def test_it_settles_and_leaves_the_schedule_of_pruning_out(lived):
 class Told(NotAtHand):
     """Prices that a test wants."""
 
-    def __init__(self, gain, block_gain):
-        shapes = {kernel.name: kernel.kernel_params for kernel in target_of(1).kernels()}
+    def __init__(self, gain, block_gain, architecture=None):
+        shapes = {kernel.name: kernel.kernel_params for kernel in (architecture or target_of(1)).kernels()}
         self._masks = {name: np.arange(size) % 2 for name, size in shapes.items()}
         self._prices = {name: Prices(np.full(size, 0.01), np.full(size, gain)) for name, size in shapes.items()}
         self._block_gain = block_gain
@@ -165,6 +165,29 @@ def test_room_is_saved_for_a_block_that_is_not_affordable_yet():
     assert Market(exchange=0.0).propose(state) is None
     state = dataclasses.replace(state, statistics=Told(1e-6, 0.0))
     assert isinstance(Market(exchange=0.0).propose(state), Trade)
+
+
+@pytest.mark.parametrize(
+    ("right", "depth"),
+    [([60, 90, 60], 2), ([90, 60, 60], 1), ([60, 61, 60], 3), ([60, 60, 90], 3), ([90, 90, 89], 3)],
+)
+def test_blocks_that_have_not_paid_are_cut_off_at_the_last_event(right, depth):
+    """A head is right on the first so many of a hundred images."""
+    answers = np.arange(100) < np.array(right)[:, np.newaxis]
+    grown = tuple({"event": "grew", "epoch": epoch, "change": {}} for epoch in range(3))
+    told = Told(0.0, 0.0, target_of(3))
+    told.answers = lambda: answers
+    state = Decisions((), TARGET, RATIOS, 20).state(14, TARGET, grown, told)
+    proposed = Market().propose(state)
+    if depth < 3:
+        assert proposed == Cut(depth)
+        cut = Cut(depth).entry(14)
+        left = target_of(depth)
+        told = Told(0.0, 0.0, left)
+        state = dataclasses.replace(state, architecture=left, events=(*grown, cut), statistics=told)
+        proposed = Market().propose(state)
+    assert proposed is None or isinstance(proposed, Trade)
+    assert not isinstance(Market().propose(dataclasses.replace(state, epoch=13, statistics=told)), Cut)
 
 
 @pytest.mark.parametrize(
