@@ -42,6 +42,7 @@ from kgrow.searching.prolonging import prolonged
 from kgrow.searching.time_limit import training_time
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import NETWORKS_KEPT, Trials
+from kgrow.structure.currency import market_document
 from kgrow.task import Task
 from kgrow.training import Observer, OutOfTimeError
 
@@ -125,7 +126,10 @@ class Search:
             "candidates": [candidate_document(trial, self.trials.num_judged) for trial in outcomes],
             "pareto": pareto_document(exact, self.task, settings, proposals, self.observer, deadline),
             "choice": choice_document(self.trials, ranked, winner),
-            "best": best_document(network, winner, measured, unpruned, self.task),
+            "best": {
+                **best_document(network, winner, measured, unpruned, self.task),
+                "market": market_document(self.trials.directory(best).events()),
+            },
             "calibration": calibration,
         }
         if not document["best"]["baseline"]["is_beaten"]:

@@ -98,6 +98,7 @@ BEST = {
     "early_exit": [EXIT],
     "artefacts": [ARTEFACT],
     "unpruned": type(None),  # a limit on connections removes no channels
+    "market": type(None),
 }
 DOCUMENT = {
     "kgrow_version": str,

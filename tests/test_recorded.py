@@ -61,7 +61,7 @@ def parent_of(document, path):
 
 
 # Lists and objects that are null where nothing was measured.
-MAY_BE_UNKNOWN = ("val_accuracy_interval", "recall_interval", "unpruned")
+MAY_BE_UNKNOWN = ("val_accuracy_interval", "recall_interval", "unpruned", "market")
 
 
 def is_wrong(value, other):

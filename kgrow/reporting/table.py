@@ -18,6 +18,7 @@ from kgrow.reporting.wording import (
     baseline,
     duration,
     grouped,
+    market,
     one_line,
     percent,
     ratios,
@@ -267,6 +268,8 @@ def _artefacts(best: Document) -> Iterator[RenderableType]:
         f"Latency: one image on one thread of {runtime} on this machine. Max |diff|: largest difference of a logit "
         "from the Keras network's, over all test images."
     )
+    if best.get("market"):
+        yield Paragraph(market(best["market"]))
     if best.get("unpruned"):
         yield Paragraph(_saved(best["unpruned"], artefacts[0]))
     for artefact in artefacts:

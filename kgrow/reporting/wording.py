@@ -13,6 +13,8 @@ from rich.text import Text
 from kgrow.graph import Architecture
 
 NARROWEST = 20
+# Rank correlation of predicted and realised gains below which the prices of a market say little.
+LEAST_RANK_CORRELATION = 0.3
 
 
 def grouped(number: float) -> str:
@@ -101,3 +103,16 @@ def unfinished(trial: str, architecture: Architecture, kept_params: int, num_blo
         f"{len(architecture.blocks)} of {num_blocks} blocks grown and {kept_params} of {architecture.kernel_params()} "
         "connections kept. The same call goes on from its checkpoint"
     )
+
+
+def market(found: Mapping[str, Any]) -> str:
+    """Returns sentences on the trades of a market, given the `market` of a result: whether their prices held."""
+    correlation, trades = found["rank_correlation"], f"The market made {found['trades']} trades"
+    if correlation is None:
+        return f"{trades}, too few to compare predicted and realised gains."
+    verdict = (
+        "the prices said what would come"
+        if correlation >= LEAST_RANK_CORRELATION
+        else "the currency failed: prices said little"
+    )
+    return f"{trades}. Predicted and realised gains have a rank correlation of {correlation:.2f}: {verdict}."
