@@ -43,7 +43,7 @@ class Scale:
     num_seeds: int = 3
     ways: tuple[str, ...] = (
         *("fixed", "interleaved", "rigl", "rigl_grown", "market_without_exchange", "market"),
-        *("market_random_gains", "market_random_prices", "dense"),
+        *("market_random_gains", "market_random_prices", "fixed_two_blocks", "dense"),
     )
 
 
@@ -137,6 +137,8 @@ def _trained(task: Task, scale: Scale, way: str, num_kept: int, seed: int) -> Ou
 
     whole = _network(task, 1.0)
     target = _of_size(task, num_kept) if way == "dense" else whole
+    if way == "fixed_two_blocks":  # what the market may come to, without deciding
+        target = dataclasses.replace(whole, blocks=whole.blocks[:2])
     ratio = 1.0 if way == "dense" else num_kept / target.kernel_params()
     settings, started = WAYS[way](_settings(scale, seed)), time.process_time()
     with tempfile.TemporaryDirectory() as folder, Run.open(Path(folder) / way, {}) as run:
@@ -258,6 +260,7 @@ WAYS: dict[str, Callable[[Settings], Settings]] = {
     "market": _growing(_market),
     "market_random_gains": _growing(lambda: _market_at_random("gain")),
     "market_random_prices": _growing(lambda: _market_at_random("removal")),
+    "fixed_two_blocks": lambda settings: settings,
     "dense": _dense,
 }
 
