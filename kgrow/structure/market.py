@@ -99,6 +99,7 @@ class Market(StructurePolicy):
     def propose(self, state: StructureState) -> AppendBlock | Cut | Trade | None:
         """See `StructurePolicy.propose`."""
         if not state.architecture.blocks:
+            self._check_budget(state)
             return state.next_block
         if state.epoch == 0 or state.epoch > self._last(state.num_epochs) or _has_made(state, Trade.event):
             return None
@@ -125,6 +126,16 @@ class Market(StructurePolicy):
             return lowest + (highest - lowest) * now / self.rise
         left = 1 - max(0.0, now - self.hold) / (self.freeze - self.hold)
         return final + (highest - final) * max(0.0, left) ** 3
+
+    def _check_budget(self, state: StructureState) -> None:
+        """Raises ValueError if what the keep ratios leave is not enough for a connection in every kernel."""
+        least, last = float(sum(self._costs(state.target).values())), self._last(state.num_epochs)
+        final = self.budget(dataclasses.replace(state, epoch=last))
+        if final < least:
+            raise ValueError(
+                f"`keep_ratios` must leave a budget of {least:.0f} {self.unit}, one connection in every kernel, but "
+                f"leave {final:.0f}. Raise them."
+            )
 
     def _last(self, num_epochs: int) -> int:
         """Returns the last epoch with an event."""
@@ -187,6 +198,7 @@ class Market(StructurePolicy):
 
     def _book(self, state: StructureState, masks: Masks, prices: Mapping[str, Prices]) -> Book:
         costs, kernels = self._costs(state.architecture), state.architecture.kernels()
+        needed = [_strongest(masks[kernel.name], prices[kernel.name].removal) for kernel in kernels]
         is_young = [state.epoch - state.births[kernel.block_index] <= PROTECTED_EPOCHS for kernel in kernels]
         return Book(
             np.concatenate([masks[kernel.name].ravel() > 0 for kernel in kernels]),
@@ -195,6 +207,7 @@ class Market(StructurePolicy):
             np.concatenate([np.full(kernel.kernel_params, float(costs[kernel.name])) for kernel in kernels]),
             np.repeat(is_young, [kernel.kernel_params for kernel in kernels]) | _lately(state, masks, "revived"),
             _lately(state, masks, "removed"),
+            np.concatenate(needed),
         )
 
 
@@ -207,6 +220,13 @@ def _worthwhile_depth(answers: np.ndarray) -> int:
     best = int(answers.mean(axis=1).argmax())
     is_better = answers[best].sum() > answers[-1].sum() and p_value(answers[best], answers[-1]) <= SIGNIFICANCE
     return best + 1 if is_better else len(answers)
+
+
+def _strongest(mask: np.ndarray, removal: np.ndarray) -> np.ndarray:
+    """Returns which kept connection of a kernel is worth most, flat: without any the network would be cut in two."""
+    flags, worth = np.zeros(mask.size, np.bool_), np.where(mask > 0, removal, -1.0).ravel()
+    flags[worth.argmax()] = worth.max() >= 0
+    return flags
 
 
 def _named(masks: Masks, chosen: np.ndarray) -> dict[str, np.ndarray]:

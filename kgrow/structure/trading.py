@@ -18,6 +18,7 @@ class Book:
         cost: What it uses of the budget if it is kept; positive.
         immune: Whether it was restored lately: such connections go last.
         tabu: Whether it was pruned lately: such connections do not come back.
+        needed: Whether it never goes, because its kernel would have none left.
     """
 
     live: np.ndarray
@@ -26,6 +27,7 @@ class Book:
     cost: np.ndarray
     immune: np.ndarray
     tabu: np.ndarray
+    needed: np.ndarray
 
     @property
     def used(self) -> float:
@@ -33,8 +35,8 @@ class Book:
         return float(self.cost[self.live].sum())
 
     def cheapest(self) -> np.ndarray:
-        """Returns the numbers of the kept connections: the cheapest per unit first, immune ones last."""
-        kept = np.flatnonzero(self.live)
+        """Returns the numbers of the kept connections that may go: the cheapest per unit first, immune ones last."""
+        kept = np.flatnonzero(self.live & ~self.needed)
         return kept[np.lexsort((kept, (self.removal / self.cost)[kept], self.immune[kept]))]
 
     def best(self, least: float) -> np.ndarray:
@@ -90,7 +92,8 @@ def deal(
         expands: Whether free room is used; else it is saved.
 
     Returns:
-        The connections that go and come. They use at most the budget; none both goes and comes.
+        The connections that go and come. None both goes and comes, and they use at most the budget unless those that
+        are needed use more.
     """
     removed, revived = np.zeros_like(book.live), np.zeros_like(book.live)
     best, cheapest, used = book.best(least), book.cheapest(), book.used

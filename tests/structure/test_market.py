@@ -206,6 +206,27 @@ def test_numbers_that_make_no_sense_are_refused(options, words):
         Market(**options)
 
 
+def test_budget_below_one_connection_per_kernel_is_refused():
+    state = Decisions((), TARGET, (0.004, 0.004, 0.004), 20).state(0, dataclasses.replace(TARGET, blocks=()), ())
+    with pytest.raises(ValueError, match=r"must leave a budget of 6 params, one connection in every kernel, but leave"):
+        Market().propose(state)
+
+
+def test_no_kernel_is_emptied():
+    """All connections of one kernel cost nothing to remove."""
+    one = target_of(1)
+    first, *others = [kernel.name for kernel in one.kernels()]
+    grew, told = {"event": "grew", "epoch": 0, "change": {}}, Told(0.0, 0.0)
+    told._masks = {name: np.ones_like(mask) for name, mask in told._masks.items()}
+    told._prices[first] = Prices(np.zeros_like(told._prices[first].removal), told._prices[first].gain)
+    state = Decisions((), target_of(1), (0.2,), 20).state(14, one, (grew,), told)
+    told.answers = lambda: np.ones((1, 4), bool)
+    traded = Market().propose(state)
+    left = {name: mask.sum() - traded.removed.get(name, np.zeros(1)).sum() for name, mask in told._masks.items()}
+    assert left[first] == 1
+    assert all(left[name] > 1 for name in others)
+
+
 class TestMarket(PolicyContract):
     policy = Market(num_examples=24, credit=20.0)
 
