@@ -227,6 +227,7 @@ def test_no_kernel_is_emptied():
     assert all(left[name] > 1 for name in others)
 
 
+@pytest.mark.slow
 class TestMarket(PolicyContract):
     policy = Market(num_examples=24, credit=20.0)
 
@@ -282,5 +283,6 @@ def test_each_block_is_pruned_before_the_next_one_comes(num_epochs):
     assert births[0] < pruned[0] <= births[1] <= pruned[1] <= births[2] <= pruned[2] < num_epochs
 
 
+@pytest.mark.slow
 class TestInterleaved(PolicyContract):
     policy = Interleaved(0.3, 0.15)
