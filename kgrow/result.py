@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from kgrow._checks import check_name, check_non_negative_int, check_path, plain
 from kgrow._rules import checked, optional
-from kgrow.graph import Architecture
 from kgrow.inventory import changed_images
+from kgrow.pictures import Pictures
 from kgrow.registry import EXPORTERS
 from kgrow.reporting.progress import check_verbose, display_for
-from kgrow.run import MODEL, RESULT, Run, read_events
+from kgrow.run import MODEL, RESULT, Run
 from kgrow.task.arguments import RULES as DATA
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from kgrow.exporting import Artefact, EarlyExit, ExportOptions
     from kgrow.network import GrowingNetwork
     from kgrow.task import Task
@@ -46,8 +44,8 @@ def check_quantize(value: Any, name: str) -> str:
     return check_name(EXPORTERS, value, name)
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Result(Pictures):
     """The result of a search; `kgrow.load` restores it after its process has ended.
 
     Args:
@@ -61,11 +59,6 @@ class Result:
     document: dict[str, Any]
     network: GrowingNetwork
     task: Task
-
-    @property
-    def architecture(self) -> Architecture:
-        """The best network's architecture."""
-        return self.network.architecture
 
     @property
     def keep_ratios(self) -> tuple[float, ...]:
@@ -151,18 +144,6 @@ class Result:
                 with contextlib.suppress(OSError, ValueError):  # read-only, in use, or by now that of another search
                     run = stack.enter_context(Run.open(self.directory, self.document["config"]))
             yield run
-
-    def plot_timeline(self) -> Figure:
-        """Returns a matplotlib figure of the best network's growth: what was alive, came and went in each block.
-
-        Raises:
-            ImportError: If matplotlib is not installed; it comes with `pip install 'kgrow[plot]'`.
-        """
-        from kgrow.reporting.timeline import plot_timeline, timeline
-
-        trial = self.document["best"]["trial"]
-        events = read_events(self.directory / "trials" / trial)
-        return plot_timeline(timeline(events), f"{self.document['task']['name']}, trial {trial}")
 
     def summary(self) -> None:
         """Prints the final table."""

@@ -209,8 +209,10 @@ def test_programs_run(start, place, monkeypatch):
     (text,) = [text for text in programs() if start in text]
     exec(compile(text.replace("epochs=30", "epochs=10"), "docs", "exec"), names)
     if "result" in names:
-        (text,) = [text for text in programs() if "predict_early" in text]
-        exec(compile(text, "docs", "exec"), names | {"images": names["result"].task.test.images})
+        given = names | {"images": names["result"].task.test.images}
+        for start in ("predict_early", "plot_history"):
+            (text,) = [text for text in programs() if start in text]
+            exec(compile(text, "docs", "exec"), given)
 
 
 def _quick_search(place, monkeypatch):

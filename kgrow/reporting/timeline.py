@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kgrow._figure import QUIET, color_of, count_labels, new_figure, plain_axes
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 8.0, 4.5  # inches
-COLORS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00")  # that all eyes can tell apart (Okabe, Ito)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +89,10 @@ def plot_timeline(shown: Timeline, title: str = "") -> Figure:
     Raises:
         ImportError: If matplotlib is not installed; the message says how to install it.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter, MaxNLocator
-    except ImportError as error:
-        raise ImportError("Pictures need matplotlib: pip install 'kgrow[plot]'.") from error
-    figure = Figure((WIDTH, HEIGHT), layout="constrained")
+    figure = new_figure(WIDTH, HEIGHT)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     epochs, blocks = np.arange(len(shown.alive)), range(shown.alive.shape[1])
-    colors = [COLORS[block % len(COLORS)] for block in blocks]
+    colors = [color_of(block) for block in blocks]
     labels = [f"block {block + 1}" for block in blocks]
     above.stackplot(epochs, shown.alive.T, step="post", colors=colors, labels=labels, alpha=0.85)
     for block, epoch in enumerate(shown.births):
@@ -104,23 +100,23 @@ def plot_timeline(shown: Timeline, title: str = "") -> Figure:
             for axes in (above, below):
                 axes.axvline(epoch, color=colors[block], linewidth=1, linestyle=":")
     if shown.settled is not None:
-        above.axvline(shown.settled, color="0.3", linewidth=1)
+        above.axvline(shown.settled, color=QUIET, linewidth=1)
         above.annotate(
-            "settled", (shown.settled, above.get_ylim()[1]), (4, -4), textcoords="offset points", va="top", color="0.3"
+            "settled", (shown.settled, above.get_ylim()[1]), (4, -4), textcoords="offset points", va="top", color=QUIET
         )
     came, went = np.zeros(len(epochs)), np.zeros(len(epochs))
     for block in blocks:
         below.bar(epochs, shown.born[:, block], bottom=came, width=0.7, color=colors[block])
         below.bar(epochs, -shown.died[:, block], bottom=-went, width=0.7, color=colors[block], alpha=0.5)
         came, went = came + shown.born[:, block], went + shown.died[:, block]
-    below.axhline(0, color="0.3", linewidth=0.8)
+    below.axhline(0, color=QUIET, linewidth=0.8)
     below.set_ylabel("came, went")
     below.set_xlabel("epoch")
-    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    count_labels(below.xaxis)
     above.set_ylabel("connections alive")
     above.set_title(title)
     above.legend(loc="upper right", frameon=False)
     for axes in (above, below):
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}".replace(",", " ")))
-        axes.spines[["top", "right"]].set_visible(False)
+        count_labels(axes.yaxis)
+        plain_axes(axes)
     return figure

@@ -1,11 +1,14 @@
 """`Task`: any data set of labeled images in one form."""
 
+from __future__ import annotations
+
 import functools
 import hashlib
+import html
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +19,14 @@ from kgrow.task.labels import check_classes, check_labels
 from kgrow.task.origin import origin_of
 from kgrow.task.overview import describe
 from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
+from kgrow.task.preview import preview_of
 from kgrow.task.sources import add_split, open_source
 from kgrow.task.split import Divided, Split, slices
 from kgrow.task.stream import Options, Source
 from kgrow.task.wording import printable, times
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DEFAULT_CACHE_BYTES = 2 * 2**30
 
@@ -100,7 +107,7 @@ class Task(Divided):
         class_names: Iterable[str] | None = None,
         on_progress: Callable[[str], None] = lambda sentence: None,
         download: bool = True,
-    ) -> "Task":
+    ) -> Task:
         """Makes a task from almost any data.
 
         Splits that the source does not have are taken from its training images, stratified. For arrays, data sets,
@@ -239,6 +246,27 @@ class Task(Divided):
                 digest.update(np.ascontiguousarray(split.images[rows]).data.cast("B"))
             digest.update(np.ascontiguousarray(split.labels).data.cast("B"))
         return digest.hexdigest()[:16]
+
+    def preview(
+        self, augmentation: Any = "suited", *, num_images: int = 8, num_changes: int = 3, seed: int = 0
+    ) -> Figure:
+        """Returns a matplotlib figure of training images, and of how training changes them at random.
+
+        Args:
+            augmentation: Random changes: a name in `kgrow.registry.AUGMENTATIONS`, by default that of a search, or an
+                `Augmentation`.
+            num_images: Number of images, in turn from each class.
+            num_changes: Number of changed copies of each.
+            seed: Random seed of the choice and of the changes.
+
+        Raises:
+            ImportError: If matplotlib is not installed; the message says how to install it.
+        """
+        return preview_of(self, augmentation, num_images, num_changes, seed)
+
+    def _repr_html_(self) -> str:
+        """Returns the overview for a notebook."""
+        return f"<pre>{html.escape(chr(10).join((repr(self), *self.overview)))}</pre>"
 
     @functools.cached_property
     def _pixel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

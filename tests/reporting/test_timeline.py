@@ -1,6 +1,5 @@
 """The timeline of a training: what it counts adds up, and its picture can be drawn."""
 
-import builtins
 import dataclasses
 import io
 
@@ -79,16 +78,3 @@ def test_picture_has_both_parts_and_every_block(run):
     file = io.BytesIO()
     figure.savefig(file, format="svg")
     assert b"settled" in file.getvalue() or len(file.getvalue()) > 5_000
-
-
-def test_missing_library_is_named_with_what_installs_it(run, monkeypatch):
-    original = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return original(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"pip install 'kgrow\[plot\]'"):
-        plot_timeline(timeline(run.events()))

@@ -1,0 +1,104 @@
+"""`Pictures`: what a result shows in a notebook."""
+
+from __future__ import annotations
+
+import html
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgrow.graph import Architecture
+from kgrow.run import read_events
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kgrow.network import GrowingNetwork
+    from kgrow.task import Task
+
+
+class Pictures:
+    """Figures of a finished search, its one line and its table.
+
+    The figures are matplotlib's; without matplotlib they raise an ImportError that says how to install it.
+
+    Attributes:
+        directory: Run directory.
+        document: Content of `result.json`.
+        network: Best network, with its masks.
+        task: Data of the search.
+        architecture: Architecture of the best network.
+    """
+
+    directory: Path
+    document: dict[str, Any]
+    network: GrowingNetwork
+    task: Task
+
+    @property
+    def architecture(self) -> Architecture:
+        """The best network's architecture."""
+        return self.network.architecture
+
+    def plot_pareto(self) -> Figure:
+        """Returns a figure of all trials: validation accuracy over the bytes of the file."""
+        from kgrow.reporting.pictures import plot_pareto
+
+        return plot_pareto(self.document)
+
+    def plot_history(self) -> Figure:
+        """Returns a figure of the best network's training: validation accuracy of each head, and structural changes."""
+        from kgrow.reporting.pictures import plot_history
+
+        return plot_history(self._events(), self._title)
+
+    def plot_timeline(self) -> Figure:
+        """Returns a figure of the best network's growth: what was alive, came and went in each block."""
+        from kgrow.reporting.timeline import plot_timeline, timeline
+
+        return plot_timeline(timeline(self._events()), self._title)
+
+    def plot_confusion(self) -> Figure:
+        """Returns a figure of the last head's answers to the test images, class by class."""
+        from kgrow.reporting.pictures import plot_confusion
+
+        test = self.task.test
+        answers = self.network.logits(test.images)[-1].argmax(axis=-1)
+        return plot_confusion(test.labels, answers, self.task.class_names, f"{self._title}, test images")
+
+    def plot_exits(self) -> Figure:
+        """Returns a figure of early exits: test accuracy over mean cost."""
+        from kgrow.reporting.pictures import plot_exits
+
+        return plot_exits(self.document["best"], self._title)
+
+    def plot_architecture(self) -> Figure:
+        """Returns a figure of the best network's kernels and of what is pruned in them."""
+        from kgrow.reporting.pictures import plot_architecture
+
+        kept = {kernel.name: kernel.kept for kernel in self.network.kernels()}
+        return plot_architecture(self.architecture, kept, self._title)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.document['task']['name']}, trial {self.document['best']['trial']}"
+
+    def _events(self) -> list[dict[str, Any]]:
+        return read_events(self.directory / "trials" / self.document["best"]["trial"])
+
+    def __repr__(self) -> str:
+        best = self.document["best"]
+        artefact = best["artefacts"][0]
+        return (
+            f"Result({self.document['task']['name']!r}, test accuracy {100 * artefact['test_accuracy']:.2f} % in "
+            f"{artefact['bytes']} bytes ({artefact['quantization']}), '{self.directory}')"
+        )
+
+    def _repr_html_(self) -> str:
+        """Returns the final table for a notebook."""
+        from kgrow.recorded import placed
+        from kgrow.reporting.table import print_summary
+
+        text = io.StringIO()
+        print_summary(placed(self.document, self.directory), text)
+        return f"<pre>{html.escape(text.getvalue())}</pre>"
