@@ -217,11 +217,10 @@ def test_programs_run(start, place, monkeypatch):
 
 def _quick_search(place, monkeypatch):
     search, compress = kgrow.search, kgrow.compress
-    numbers = itertools.count()
 
     def quick(dataset, **options):
         dataset = place / "photos" if isinstance(dataset, str) and dataset in TINY else dataset
-        options |= {"trials": 1, "epochs": 2, "verbose": 0, "directory": place / f"quick_{next(numbers)}"}
+        options |= {"trials": 1, "epochs": 2, "verbose": 0, "directory": tempfile.mkdtemp(dir=place)}
         options |= {"config": {"data": {"image_size": 32}}} if isinstance(dataset, Path) else {}
         return search(dataset, **options)
 
