@@ -22,6 +22,7 @@ from kgrow.document import (
 from kgrow.exporting import Artefact, ExportError, ExportOptions, classify
 from kgrow.exporting.companions import write_companions
 from kgrow.exporting.export import export_to
+from kgrow.exporting.fine_tuning import FINE_TUNING
 from kgrow.exporting.verify import lost_images, standard_error
 from kgrow.lifecycle import BEST, Snapshot
 from kgrow.network import GrowingNetwork
@@ -136,7 +137,8 @@ class Search:
             self.observer.note(baseline(document["best"], len(self.task.test)))
         self.run.write_json("architecture.json", network.architecture.to_json())
         self.run.rename(MEASURED, MODEL)
-        self.run.child(PROLONGED).clear()
+        for folder in (FINE_TUNING, PROLONGED):
+            self.run.child(folder).clear()
         write_companions(self.run, MODEL, measured, self.observer)
         document["files"] = record_of(self.run.path, winner.trial)
         self.run.write_json(RESULT, document | {"wall_s": round(time.monotonic() - started, 3)})

@@ -84,7 +84,10 @@ class Pictures:
         return f"{self.document['task']['name']}, trial {self.document['best']['trial']}"
 
     def _events(self) -> list[dict[str, Any]]:
-        return read_events(self.directory / "trials" / self.document["best"]["trial"])
+        folder = self.directory / "trials" / self.document["best"]["trial"]
+        if not folder.is_dir():
+            raise FileNotFoundError(f"`directory` must hold the log of the best trial, but there is no '{folder}'.")
+        return read_events(folder)
 
     def __repr__(self) -> str:
         best = self.document["best"]

@@ -21,9 +21,10 @@ from kgrow.config.refusing import refusing_removed
 from kgrow.execution import Search
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
 from kgrow.exporting.untrained import Untrained, check_expressible
+from kgrow.identity import configuration
 from kgrow.inventory import check_same_images, record_images
 from kgrow.plan import SearchPlan
-from kgrow.planning import configuration, in_time, is_named, planned, read_task
+from kgrow.planning import in_time, is_named, planned, read_task
 from kgrow.reporting.progress import check_verbose, display_for
 from kgrow.result import Result, load
 from kgrow.run import MODEL, RESULT, Run

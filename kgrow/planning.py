@@ -14,15 +14,14 @@ import numpy as np
 from kgrow._checks import check_keep_ratios
 from kgrow._plugins import Registry
 from kgrow.config import Config, Data, Pruning
-from kgrow.document import task_document
 from kgrow.exporting.export import check_representative_dataset
-from kgrow.graph.values import digest_of
 from kgrow.lifecycle import ChannelPruning, Preset, Settings
 from kgrow.lifecycle.class_weights import chosen_class_weights
 from kgrow.lifecycle.distribute import make_strategy
+from kgrow.lifecycle.settings import brings_schedule
 from kgrow.plan import SearchPlan
 from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, POLICIES, PRESETS, SPACES
-from kgrow.run import Run, described
+from kgrow.run import Run
 from kgrow.searching import time_limit
 from kgrow.searching.choice import ACCURATE, SMALL, check_preference
 from kgrow.searching.estimating import chosen_estimator, searching_share
@@ -31,7 +30,7 @@ from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import chosen_objective
 from kgrow.searching.proposals import Proposals
-from kgrow.searching.space import started_by
+from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer
 
@@ -61,12 +60,12 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
     quantization = config.export.quantize or "int8"
     task = read_task(dataset, config, note)
     check_representative_dataset(task, quantization)
-    preset = resolve_preset(config, task)
+    preset, growth = resolve_preset(config, task), _growth(config)
     propose = functools.partial(
         Proposals,
         _chosen(SPACES, config.growth.space),
         limits=tuning.bounds,
-        keep_ratio=chosen_keep_ratio(pruning.keep_ratio, pruning.channel_keep_ratio, preset, tuning.bounds),
+        keep_ratio=chosen_keep_ratio(pruning.keep_ratio, pruning.channel_keep_ratio, preset, tuning.bounds, growth),
         scope=pruning.scope,
         quantization=quantization,
         counts_energy=goal.counts_energy,
@@ -82,7 +81,8 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
     proposals = propose(task)
     depth = max(depth for depth, _ in proposals.variants)
-    preset.check_num_blocks(depth, grows=config.growth.policy == "fixed")
+    follows = growth is None or not brings_schedule(growth, preset)
+    preset.check_num_blocks(depth, grows=growth is None, prunes=follows)
     plan = SearchPlan(
         proposals=proposals,
         settings=_settings(task, config, preset, proposals),
@@ -127,6 +127,12 @@ def _chosen(table: Registry, given: Any) -> Any:
     return table[given] if isinstance(given, str) else given
 
 
+def _growth(config: Config) -> StructurePolicy | None:
+    """Returns the growth policy; None for the epochs of the preset."""
+    given = config.growth.policy
+    return None if given == "fixed" else _chosen(POLICIES, given)
+
+
 def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) -> Settings:
     training, pruning = config.training, config.pruning
     criterion = _chosen(CRITERIA, pruning.criterion)
@@ -138,19 +144,34 @@ def _settings(task: Task, config: Config, preset: Preset, proposals: Proposals) 
         augmentation=_chosen_augmentation(training.augmentation, task),
         seed=training.seed,
         channels=channel_pruning(pruning, proposals, training.seed),
-        growth=None if config.growth.policy == "fixed" else _chosen(POLICIES, config.growth.policy),
+        growth=_growth(config),
         distribution=None if training.distribute is None else make_strategy(training.distribute, preset.batch_size),
         class_weights=chosen_class_weights(training.class_weight, task.class_names, task.train.labels),
         precision=training.precision,
         budget=proposals.limits.given,
     )
-    one_by_one = "pruning.regrowth" if settings.regrowth else "growth.policy" if settings.prunes_itself else None
+    _check_together(config, settings)
+    return with_prices(settings, len(task.train))
+
+
+def _check_together(config: Config, settings: Settings) -> None:
+    """Raises ValueError if settings of pruning exclude each other, or a growth policy that prunes as it grows."""
+    one_by_one = "pruning.regrowth" if settings.regrowth else "growth.policy" if settings.trades else None
     if one_by_one and settings.channels:
         raise ValueError(
             f"`{one_by_one}` must come with connections that are pruned one by one, but here whole channels go. "
-            "Give `keep_ratio`, or a limit on `params`, and no `channel_keep_ratio`."
+            "Give `keep_ratio` (--keep-ratio), or a limit on `params`, and no `channel_keep_ratio`."
         )
-    return with_prices(settings, len(task.train))
+    if not settings.brings_schedule:
+        return
+    default, pruning = Config().pruning, config.pruning
+    unused = ("strategy", "criterion", "regrowth", "scope") if settings.trades else ("strategy",)
+    for name in unused:
+        if getattr(pruning, name) != getattr(default, name):
+            raise ValueError(
+                f"`pruning.{name}` must be left out with a growth policy that prunes as it grows, but got "
+                f"{getattr(pruning, name)!r}. Choose another `growth.policy` (--growth)."
+            )
 
 
 def resolve_preset(config: Config, task: Task) -> Preset:
@@ -172,12 +193,15 @@ def _chosen_augmentation(given: str | Augmentation, task: Task) -> Augmentation:
     return AUGMENTATIONS[given](task) if isinstance(given, str) else given
 
 
-def chosen_keep_ratio(given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits) -> Any:
+def chosen_keep_ratio(
+    given: Any, channel_keep_ratio: Any, preset: Preset, limits: Limits, growth: StructurePolicy | None
+) -> Any:
     """Returns the given keep ratio, 1 if something else decides what stays, or None to search it."""
-    if not preset.prune_epochs:
+    prunes = bool(preset.prune_epochs) or (growth is not None and brings_schedule(growth, preset))
+    if not prunes:
         _check_prunes_nothing(given, channel_keep_ratio)
     is_decided = (channel_keep_ratio is not None or preset.strategy == "bayes") and limits.params is None
-    return 1.0 if given is None and (is_decided or not preset.prune_epochs) else given
+    return 1.0 if given is None and (is_decided or not prunes) else given
 
 
 def _check_prunes_nothing(keep_ratio: Any, channel_keep_ratio: Any) -> None:
@@ -255,41 +279,3 @@ def in_time(
         max_time,
     )
     return dataclasses.replace(plan, settings=settings)
-
-
-def configuration(task: Task, plan: SearchPlan) -> dict[str, Any]:
-    """Returns the resolved configuration; a run can only be resumed with an equal one.
-
-    It does not contain the number of trials, which may be raised.
-    """
-    proposals, settings = plan.proposals, plan.settings
-    return {
-        "task": task_document(task) | {"fingerprint": task.fingerprint},
-        "architecture": proposals.full.to_json(),
-        "initial": digest_of(started_by(proposals.space, proposals.full)),
-        "variants": [list(variant) for variant in proposals.variants],
-        "choices": {name: list(values) for name, values in proposals.choices.items()},
-        "keep_ratios": proposals.keep_ratios,
-        "limits": dataclasses.asdict(proposals.limits),
-        "quantization": proposals.quantization,
-        "oracle": plan.oracle if isinstance(plan.oracle, str) else type(plan.oracle).__name__,
-        "estimator": described(plan.estimator),
-        "calibrate": plan.calibrate,
-        "objective": described(plan.objective),
-        "prefer": plan.prefer,
-        "preset": dataclasses.asdict(settings.preset),
-        "growth": None if settings.growth is None else described(settings.growth),
-        "criterion": described(settings.criterion),
-        "scope": settings.scope,
-        "regrowth": settings.regrowth,
-        "channels": None if settings.channels is None else _fields(settings.channels),
-        "augmentation": dataclasses.asdict(settings.augmentation),
-        "class_weights": settings.class_weights,
-        "replicas": 1 if settings.distribution is None else settings.distribution.num_replicas_in_sync,
-        "precision": settings.precision,
-        "seed": settings.seed,
-    }
-
-
-def _fields(channels: ChannelPruning) -> dict[str, Any]:
-    return {**vars(channels), "criterion": described(channels.criterion)}

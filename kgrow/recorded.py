@@ -79,7 +79,7 @@ _BEST = {
     "early_exit": [{"threshold": float, "test_accuracy": float, "test_accuracy_interval": [float], "mean_macs": float}],
     "artefacts": [{**fields_of(Artefact), "early_exit": (None,)}],
     "unpruned": ({"bytes": int, "ram_bytes": int, "latency_ms": float, "macs": int}, None),
-    "market": ({"trades": int, "rank_correlation": (float, None)}, None),
+    "market": ({"trades": int, "pairs": int, "rank_correlation": (float, None), "p_value": (float, None)}, None),
 }
 _CANDIDATE = {**fields_of(Trial), "val_accuracy_interval": ([float], None)}
 _COMPARISON = {"trial": str, "difference": float, "p_value": (float, None), "told_apart": bool}

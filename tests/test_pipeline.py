@@ -401,6 +401,9 @@ def test_interrupted_fine_tuning_of_an_export_goes_on_there(tiny_task, tiny_spac
     with pytest.raises(KeyboardInterrupt):
         result.export(tmp_path / "broken.tflite", **settings)
     monkeypatch.setattr(_Rounded, "train_epoch", lambda *told: trained.append(told[1]) or original(*told))
+    result.export(tmp_path / "other.tflite", **{**settings, "fine_tune_epochs": 1}, verbose=0)  # leaves those alone
+    assert trained == [0]
+    trained.clear()
     capsys.readouterr()
     again = kgrow.load(result.directory, tiny_task).export(tmp_path / "broken.tflite", **settings)
     assert trained == [1, 2]

@@ -100,7 +100,10 @@ class Growth:
         brief="compact (default), cascade, large, cells, ...",
     )
     policy: str | StructurePolicy = option(
-        "fixed", "what decides when they grow, and how far", flag="--growth", table=POLICIES
+        "fixed",
+        "what decides when they grow, and how far; market needs a keep ratio or a limit on params",
+        flag="--growth",
+        table=POLICIES,
     )
 
     def __post_init__(self) -> None:

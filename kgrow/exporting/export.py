@@ -96,8 +96,8 @@ def export_to(
     network.apply_masks()
     heads = _live_heads(network, head) if options.early_exit else (head,)
     early_exit = options.early_exit and options.early_exit.of_heads(heads)
+    folder = None if run is None else run.child(f"{FINE_TUNING}/{_identity(network, heads, options)}")
     if options.fine_tune_epochs:
-        folder = None if run is None else run.child(f"{FINE_TUNING}/{_identity(network, heads, options)}")
         tune = FineTuning(
             task,
             heads,
@@ -124,8 +124,8 @@ def export_to(
         validation=None if is_decided else lambda: network_answers(network, task.validation.images, heads, rule),
     )
     artefact = write_proved(result, task, target, options)
-    if run is not None:
-        run.child(FINE_TUNING).clear()
+    if folder is not None:
+        folder.clear()
     return artefact
 
 

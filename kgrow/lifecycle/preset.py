@@ -148,14 +148,16 @@ class Preset:
                 f"`batch_size` must be at most the {num_examples} training images, but got {self.batch_size}."
             )
 
-    def check_num_blocks(self, num_blocks: int, *, grows: bool = True) -> None:
+    def check_num_blocks(self, num_blocks: int, *, grows: bool = True, prunes: bool = True) -> None:
         """Raises ValueError unless every block has a growth epoch, a pruning event and a loss weight.
 
         Args:
             num_blocks: Largest number of blocks.
             grows: Whether the preset's own epochs decide about growth.
+            prunes: Whether its own events decide about pruning.
         """
-        if (grows and len(self.grow_epochs) < num_blocks - 1) or 0 < len(self.prune_epochs) < num_blocks:
+        too_few = 0 < len(self.prune_epochs) < num_blocks
+        if (grows and len(self.grow_epochs) < num_blocks - 1) or (prunes and too_few):
             raise ValueError(
                 f"`preset` must have `grow_epochs` and `prune_epochs` for networks of {num_blocks} blocks, but has "
                 f"{self.grow_epochs} and {self.prune_epochs}. Pass one with more of them, or a space of fewer blocks."

@@ -9,7 +9,7 @@ from typing import Any
 from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.lifecycle.preset import Preset
 from kgrow.network import FLOAT32
-from kgrow.pruning import ChannelCriterion, Criterion, NoPruning
+from kgrow.pruning import ChannelCriterion, Criterion, NoPruning, OneShot, PruningSchedule
 from kgrow.structure import Compaction, ProgressiveResolution, Regrowth, ScheduledPruning, StructurePolicy
 from kgrow.task import Augmentation
 
@@ -69,19 +69,26 @@ class Settings:
     budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
-    def prunes_itself(self) -> bool:
-        """Whether the growth policy takes the place of the preset's pruning schedule with none."""
+    def brings_schedule(self) -> bool:
+        """Whether the growth policy has a pruning schedule of its own in place of the preset's."""
+        return self.growth is not None and brings_schedule(self.growth, self.preset)
+
+    @property
+    def trades(self) -> bool:
+        """Whether the growth policy prunes by itself, connection by connection, without any schedule."""
+        return self.brings_schedule and self._schedule == NoPruning()
+
+    @property
+    def _schedule(self) -> PruningSchedule:
         given = self.preset.pruning_schedule()
-        own = given if self.growth is None else self.growth.pruning_schedule(given, self.preset.epochs)
-        return own != given and own == NoPruning()
+        return given if self.growth is None else self.growth.pruning_schedule(given, self.preset.epochs)
 
     @property
     def policies(self) -> tuple[StructurePolicy, ...]:
         """The policies that decide about the structure, in the order in which they are asked."""
         channels = self.channels.keep_ratios if self.channels else ()
         growth = self.growth or self.preset.growth_policy()
-        schedule = growth.pruning_schedule(self.preset.pruning_schedule(), self.preset.epochs)
-        pruning = ScheduledPruning(schedule, self.scope, channels)
+        pruning = ScheduledPruning(self._schedule, self.scope, channels)
         resolution = ProgressiveResolution(self.preset.resolutions)
         regrowth = [] if self.regrowth is None else [Regrowth(self.regrowth, seed=self.seed)]
         return (growth, resolution, pruning, *regrowth, Compaction((growth, pruning)))
@@ -105,3 +112,9 @@ class Settings:
                 f"`scope` must not be 'global' with one-shot pruning at several epochs, {events}: blocks are ranked as "
                 "they fall due. Choose the strategy 'iterative', whose last event ranks all of them together."
             )
+
+
+def brings_schedule(growth: StructurePolicy, preset: Preset) -> bool:
+    """Returns whether a growth policy has a pruning schedule of its own, whatever that of the preset is."""
+    other = OneShot((0,))
+    return growth.pruning_schedule(other, preset.epochs) != other

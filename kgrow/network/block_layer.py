@@ -68,7 +68,7 @@ class BlockLayer(keras.layers.Layer):
         made = dict(features)
         for node, layer in zip(self.nodes, self.layers, strict=True):
             inputs = [made[name] for name in node.inputs]
-            if precision == BFLOAT16 and node.operator.low_precision:
+            if precision == BFLOAT16 and _may_be_rounded(node):
                 made[node.name] = _in_bfloat16(node, layer, inputs)
             else:
                 made[node.name] = _called(node, layer, inputs, training, tap)
@@ -115,6 +115,11 @@ def _called(node: Node, layer: Any, inputs: list[Any], training: bool, tap: Any)
             return layer(list(inputs) if node.operator.is_variadic else inputs[0], training=training)
 
     return compute(inputs) if tap is None else tap(node, inputs, compute)
+
+
+def _may_be_rounded(node: Node) -> bool:
+    """Returns whether training may compute a node's operator in bfloat16; a subclass has to say so for itself."""
+    return bool(vars(type(node.operator)).get("low_precision", False))
 
 
 def _in_bfloat16(node: Node, layer: Any, inputs: Sequence[Any]) -> Any:

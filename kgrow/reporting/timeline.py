@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 8.0, 4.5  # inches
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """What a training had in each epoch.
+    """What a training had in each epoch; exchanges of `Regrowth`, which keep every number, are not in it.
 
     Args:
         alive: Kept connections of each block in each epoch, int (epochs, blocks); 0 before it comes.

@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from kgrow.graph import Architecture
+from kgrow.uncertainty import SIGNIFICANCE
 
 NARROWEST = 20
 # Rank correlation of predicted and realised gains below which the prices of a market say little.
@@ -107,12 +108,13 @@ def unfinished(trial: str, architecture: Architecture, kept_params: int, num_blo
 
 def market(found: Mapping[str, Any]) -> str:
     """Returns sentences on the trades of a market, given the `market` of a result: whether their prices held."""
-    correlation, trades = found["rank_correlation"], f"The market made {found['trades']} trades"
+    trades = f"The market made {found['trades']} trade{'' if found['trades'] == 1 else 's'}"
+    correlation = found["rank_correlation"]
     if correlation is None:
-        return f"{trades}, too few to compare predicted and realised gains."
-    verdict = (
-        "the prices said what would come"
-        if correlation >= LEAST_RANK_CORRELATION
-        else "the currency failed: prices said little"
+        return f"{trades}; predicted and realised gains cannot be compared."
+    verdict = "the prices said what would come" if correlation >= LEAST_RANK_CORRELATION else "the currency failed"
+    chance = ", which may be chance" if found["p_value"] > SIGNIFICANCE else ""
+    return (
+        f"{trades}. The predicted and the realised gains of {found['pairs']} have a rank correlation of "
+        f"{correlation:.2f}{chance}: {verdict}."
     )
-    return f"{trades}. Predicted and realised gains have a rank correlation of {correlation:.2f}: {verdict}."

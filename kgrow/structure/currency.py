@@ -38,15 +38,24 @@ def realised_gains(events: Sequence[Mapping[str, Any]]) -> list[tuple[float, flo
 def market_document(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Returns the number of trades, and Spearman's rank correlation of predicted and realised gains.
 
+    The training loss also changes with the weights of its heads, which rise from epoch to epoch: part of the trend.
+
     Args:
         events: Log of a training.
 
     Returns:
-        `trades` and `rank_correlation`, None of fewer than four gains or where all are equal; None without trades.
+        `trades`, how many of them are compared (`pairs`), `rank_correlation` and its `p_value`, both None of fewer than
+        four pairs or where all are equal; None without trades.
     """
     trades = sum(event["event"] == Trade.event for event in events)
     if not trades:
         return None
     pairs = np.array(realised_gains(events)).reshape(-1, 2)
     varies = len(pairs) >= FEWEST_PAIRS and all(len(np.unique(column)) > 1 for column in pairs.T)
-    return {"trades": trades, "rank_correlation": float(stats.spearmanr(*pairs.T).statistic) if varies else None}
+    found = stats.spearmanr(*pairs.T) if varies else None
+    return {
+        "trades": trades,
+        "pairs": len(pairs),
+        "rank_correlation": None if found is None else float(found.statistic),
+        "p_value": None if found is None else float(found.pvalue),
+    }

@@ -6,13 +6,14 @@ import dataclasses
 import enum
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._rules import check_fields, one_of, within
-from kgrow.graph import Architecture
 from kgrow.pruning import NoPruning, PruningSchedule
+from kgrow.pruning.select import kept_count
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.cut import Cut
 from kgrow.structure.policy import StructurePolicy, StructureState
@@ -21,9 +22,16 @@ from kgrow.structure.trade import Trade, unpack
 from kgrow.structure.trading import Book, deal
 from kgrow.uncertainty import SIGNIFICANCE, p_value
 
-PROTECTED_EPOCHS = 2  # in which what came back stays, and what went stays away
+PROTECTED_EPOCHS = 2  # in which what came back goes last, and what went stays away
+FEWEST_EXAMPLES = 8  # two in each of four batches
 UNITS = ("params", "macs")
 Masks = Mapping[str, np.ndarray]  # of every kernel, in the order of the architecture
+
+
+def _check_examples(value: Any, name: str) -> int:
+    if check_positive_int(value, name) < FEWEST_EXAMPLES:
+        raise ValueError(f"`{name}` must be at least {FEWEST_EXAMPLES}, but got {value!r}.")
+    return int(value)
 
 
 class Place(enum.Enum):
@@ -59,7 +67,7 @@ class Market(StructurePolicy):
         least_gain: Least gain of a connection, in nats per unit of cost.
         credit: Factor on the gain of a block: the first step, which is all that it counts, undervalues depth.
         unit: What a connection costs: `"params"`, one, or `"macs"`, the positions at which it is computed.
-        num_examples: Number of training images that prices are computed on, in batches of 64.
+        num_examples: Number of training images that prices are computed on, at least 8, in batches of up to 64.
     """
 
     peak: float = 1.5
@@ -80,7 +88,7 @@ class Market(StructurePolicy):
             **dict.fromkeys(("least_gain", "credit"), within("[0, inf)")),
             "exchange": within("[0, 1)"),
             "unit": one_of(UNITS),
-            "num_examples": check_positive_int,
+            "num_examples": _check_examples,
         }
         check_fields(self, rules)
         if not self.rise <= self.hold < self.freeze:
@@ -118,10 +126,13 @@ class Market(StructurePolicy):
 
     def budget(self, state: StructureState) -> float:
         """Returns the budget before an epoch, in units of cost."""
-        sizes = [self._size(state.target, block) for block in range(len(state.target.blocks))]
-        final = sum(ratio * size for ratio, size in zip(state.keep_ratios, sizes, strict=True))
-        highest = min(self.peak * final, sum(sizes))
-        lowest, now = min(sizes[0], highest), state.epoch / self._last(state.num_epochs) * self.freeze
+        costs, kernels = self._costs(state), state.target.kernels()
+        whole = float(sum(costs[kernel.name] * kernel.kernel_params for kernel in kernels))
+        # Rounded down kernel by kernel: the least of all ways to count what is kept.
+        kept = (kept_count(state.keep_ratios[kernel.block_index], kernel.kernel_params) for kernel in kernels)
+        final = float(sum(costs[kernel.name] * count for kernel, count in zip(kernels, kept, strict=True)))
+        highest = min(self.peak * final, whole)
+        lowest, now = min(self._size(state, 0), highest), state.epoch / self._last(state.num_epochs) * self.freeze
         if now < self.rise:
             return lowest + (highest - lowest) * now / self.rise
         left = 1 - max(0.0, now - self.hold) / (self.freeze - self.hold)
@@ -129,8 +140,8 @@ class Market(StructurePolicy):
 
     def _check_budget(self, state: StructureState) -> None:
         """Raises ValueError if what the keep ratios leave is not enough for a connection in every kernel."""
-        least, last = float(sum(self._costs(state.target).values())), self._last(state.num_epochs)
-        final = self.budget(dataclasses.replace(state, epoch=last))
+        least = float(sum(self._costs(state)[kernel.name] for kernel in state.target.kernels()))
+        final = self.budget(dataclasses.replace(state, epoch=self._last(state.num_epochs)))
         if final < least:
             raise ValueError(
                 f"`keep_ratios` must leave a budget of {least:.0f} {self.unit}, one connection in every kernel, but "
@@ -141,14 +152,19 @@ class Market(StructurePolicy):
         """Returns the last epoch with an event."""
         return max(1, round(self.freeze * num_epochs))
 
-    def _costs(self, architecture: Architecture) -> dict[str, int]:
-        """Returns what a connection of each kernel costs."""
-        return {kernel.name: kernel.positions if self.unit == "macs" else 1 for kernel in architecture.kernels()}
+    def _last_growth(self, num_epochs: int) -> int:
+        """Returns the last epoch before which a block may come."""
+        return max(1, round(self.hold / self.freeze * self._last(num_epochs)))
 
-    def _size(self, architecture: Architecture, block: int) -> float:
-        """Returns what all connections of a block cost."""
-        costs = self._costs(architecture)
-        return float(sum(costs[kernel.name] * kernel.kernel_params for kernel in architecture.kernels(block)))
+    def _costs(self, state: StructureState) -> dict[str, int]:
+        """Returns what a connection of each kernel costs, on images of the final size."""
+        kernels = (*state.architecture.kernels(), *state.target.kernels())
+        return {kernel.name: kernel.positions if self.unit == "macs" else 1 for kernel in kernels}
+
+    def _size(self, state: StructureState, block: int) -> float:
+        """Returns what all connections of a block of the target cost."""
+        costs = self._costs(state)
+        return float(sum(costs[kernel.name] * kernel.kernel_params for kernel in state.target.kernels(block)))
 
     def _most_exchanged(self, state: StructureState, used: float) -> float:
         return used * self.exchange * (1 + math.cos(math.pi * state.epoch / self._last(state.num_epochs))) / 2
@@ -156,9 +172,9 @@ class Market(StructurePolicy):
     def _place_of_block(self, state: StructureState, book: Book) -> Place:
         """Returns whether the next block gains more than the connections that it would keep out and drive out."""
         block, number = state.next_block, len(state.architecture.blocks)
-        if block is None or state.epoch > self.hold * state.num_epochs or state.epoch in state.births:
+        if block is None or state.epoch > self._last_growth(state.num_epochs) or state.epoch in state.births:
             return Place.NONE
-        cost = state.keep_ratios[number] * self._size(block.apply(state.architecture)[0], number)
+        cost = state.keep_ratios[number] * self._size(state, number)
         room = self.budget(state) - book.used
         gain = self.credit * state.statistics.block_gain(block, self.num_examples)
         kept_out, driven_out = book.rivals(cost, room, self.least_gain)
@@ -197,7 +213,7 @@ class Market(StructurePolicy):
         return np.concatenate(parts)
 
     def _book(self, state: StructureState, masks: Masks, prices: Mapping[str, Prices]) -> Book:
-        costs, kernels = self._costs(state.architecture), state.architecture.kernels()
+        costs, kernels = self._costs(state), state.architecture.kernels()
         needed = [_strongest(masks[kernel.name], prices[kernel.name].removal) for kernel in kernels]
         is_young = [state.epoch - state.births[kernel.block_index] <= PROTECTED_EPOCHS for kernel in kernels]
         return Book(

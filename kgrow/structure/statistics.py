@@ -18,7 +18,7 @@ class Prices(NamedTuple):
     Args:
         removal: Most that the removal of each kept one may cost; see `kgrow.pruning.prices.removal_price`.
         gain: Expected gain of each pruned one, from a weight of zero; see `kgrow.pruning.prices.revival_gain`. They are
-            scaled so that they add up to the `joint_gain` of all pruned ones of the kernel.
+            scaled down until they add up to at most the `joint_gain` of all pruned ones of the kernel.
     """
 
     removal: np.ndarray
@@ -65,7 +65,7 @@ class Statistics(abc.ABC):
         """Returns the prices of all connections, by kernel name.
 
         Args:
-            num_examples: Number of training images that they are computed on.
+            num_examples: Number of training images that they are computed on, at least 8.
         """
 
     @abc.abstractmethod
@@ -77,7 +77,7 @@ class Statistics(abc.ABC):
 
         Args:
             block: Block to append.
-            num_examples: Number of training images that it is computed on.
+            num_examples: Number of training images that it is computed on, at least 8.
         """
 
 

@@ -134,6 +134,12 @@ def test_result_draws_its_pictures(result):
     assert sum(int(text.get_text()) for text in figure.axes[0].texts) == len(result.task.test)
 
 
+def test_log_that_is_gone_is_named(result):
+    for draw in (result.plot_history, result.plot_timeline):
+        with pytest.raises(FileNotFoundError, match=r"there is no '.*trials/0001'"):
+            draw()
+
+
 # A task
 
 

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from kgrow._keras import tf
+from kgrow.graph import IMAGE, Architecture, Block, Node, Scaling
+from kgrow.graph.operators import Conv, Dense, Flatten
 from kgrow.lifecycle.trainer import Trainer
+from kgrow.network import GrowingNetwork
 from kgrow.run import Run
 from kgrow.searching import precision
 from kgrow.searching.precision import LARGE_STEP_MACS, PRECISION, decided, relative_time
@@ -67,6 +70,25 @@ def test_steps_in_bfloat16_learn_in_float32(tiny_network, tiny_task, tiny_settin
         outcomes[name] = losses
     assert outcomes["bfloat16"] != outcomes["float32"]
     assert outcomes["bfloat16"] == pytest.approx(outcomes["float32"], rel=0.2)
+
+
+class Tripled(Conv):
+    """A convolution of somebody else, whose layer does what `compute` does not."""
+
+    def layer(self, name, seed):
+        layer = super().layer(name, seed)
+        call = layer.call
+        layer.call = lambda inputs, training=None, **more: 3 * call(inputs, **more)
+        return layer
+
+
+def test_an_operator_that_does_not_say_so_is_not_computed_otherwise():
+    head = (Node("flat", Flatten(), ("a",)), Node("logits", Dense(3), ("flat",)))
+    block = Block((Node("a", Tripled(filters=4), (IMAGE,)),), head)
+    network = GrowingNetwork(Architecture((6, 6, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), (block,)))
+    features = tf.random.stateless_normal((4, 6, 6, 3), (0, 0))
+    plain, low = (network.call_scaled(features, training=True, precision=name) for name in ("float32", "bfloat16"))
+    np.testing.assert_array_equal(plain[0], low[0])
 
 
 class Listener(Observer):

@@ -34,15 +34,21 @@ def test_rank_correlation_is_that_of_the_order(order, expected):
     losses = np.cumsum([4.0, -0.1, -0.2, -0.4, -0.7, -1.1])  # each fall exceeds the one before by more
     log = log_of(losses.tolist(), {epoch: order * epoch**2 for epoch in range(6)})
     found = market_document(log)
-    assert found == {"trades": 6, "rank_correlation": pytest.approx(expected)}
+    assert found == {"trades": 6, "pairs": 4, "rank_correlation": pytest.approx(expected), "p_value": 0.0}
     words = market(found)
-    assert words.startswith("The market made 6 trades. Predicted and realised gains have a rank correlation of")
+    assert words.startswith(
+        "The market made 6 trades. The predicted and the realised gains of 4 have a rank correlation of"
+    )
+    assert "chance" not in words
+    assert "which may be chance" in market({**found, "p_value": 0.2})
     assert ("the currency failed" in words) == (order < 0)
 
 
 def test_too_few_or_equal_gains_have_no_correlation():
-    assert market_document(log_of([1.0, 0.9, 0.7], {2: 0.2})) == {"trades": 1, "rank_correlation": None}
+    unknown = {"rank_correlation": None, "p_value": None}
+    assert market_document(log_of([1.0, 0.9, 0.7], {2: 0.2})) == {"trades": 1, "pairs": 1, **unknown}
     flat = market_document(log_of([1.0] * 9, dict.fromkeys(range(9), 0.1)))
-    assert flat == {"trades": 9, "rank_correlation": None}
-    assert "too few" in market(flat)
+    assert flat == {"trades": 9, "pairs": 7, **unknown}
+    assert market(flat) == "The market made 9 trades; predicted and realised gains cannot be compared."
+    assert market({"trades": 1, "pairs": 1, **unknown}).startswith("The market made 1 trade;")
     assert market_document(log_of([1.0, 0.9], {})) is None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from kgrow.graph import Cell, CellBlock, Head, Scaling, of_cells
 from kgrow.lifecycle import Lifecycle
+from kgrow.pruning import SCOPES
+from kgrow.pruning.prune import kept_params
 from kgrow.run import Run
 from kgrow.structure import AppendBlock, Cut, Decisions, Interleaved, Market, Trade
 from kgrow.structure.statistics import NotAtHand, Prices
@@ -49,6 +52,11 @@ def lived(tmp_path_factory, tiny_task, tiny_settings):
         return life
 
 
+def final_of(ratios):
+    """What is kept at least, however the connections are ranked: rounded down in every kernel."""
+    return sum(math.floor(ratios[kernel.block_index] * kernel.kernel_params + 1e-9) for kernel in TARGET.kernels())
+
+
 # The budget
 
 
@@ -57,7 +65,7 @@ def test_budget_rises_to_its_peak_and_falls_to_what_the_keep_ratios_leave(peak, 
     market = Market(peak=peak)
     budgets = [market.budget(state_at(epoch, num_epochs, ratios)) for epoch in range(num_epochs)]
     sizes = [TARGET.kernel_params(block) for block in range(3)]
-    final = float(np.dot(sizes, ratios))
+    final = final_of(ratios)
     highest = min(peak * final, sum(sizes))
     assert budgets[0] == pytest.approx(min(sizes[0], highest))
     assert max(budgets) <= highest + 1e-9
@@ -72,6 +80,30 @@ def test_budget_of_macs_counts_positions():
     market = Market(unit="macs")
     full = market.budget(state_at(14, ratios=(1.0, 1.0, 1.0)))
     assert full == TARGET.macs(passing=range(3))
+
+
+def test_macs_are_those_of_images_of_the_final_size(tiny_task, tiny_settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("kgrow.structure.market._worthwhile_depth", len)  # nothing is cut off
+    preset = dataclasses.replace(tiny_settings.preset, epochs=10, resolutions=((0, 0.5), (8, 1.0)), prune_epochs=())
+    growth = Market(num_examples=24, credit=20.0, unit="macs")
+    settings = dataclasses.replace(tiny_settings, preset=preset, growth=growth)
+    with Run.open(tmp_path, {}) as run:
+        life = Lifecycle(tiny_task, TARGET, RATIOS, settings, run, Observer())
+        life.train()
+        network = life.network
+    assert network.architecture.input_shape == TARGET.input_shape
+    kept = {kernel.name: kernel.kept for kernel in network.kernels()}
+    last = [event["change"]["ledger"] for event in life.events if event["event"] == Trade.event][-1]
+    used = network.architecture.macs(kept=kept, passing=range(len(network.blocks)))
+    assert used == last["used"] <= last["budget"]
+
+
+@pytest.mark.parametrize("num_epochs", [2, 3, 4, 10, 30])
+def test_a_block_may_come_in_a_run_of_any_length(num_epochs):
+    one, grew = target_of(1), {"event": "grew", "epoch": 0, "change": {}}
+    state = Decisions((), TARGET, (1.0, 0.1, 0.1), num_epochs).state(1, one, (grew,), Told(0.0, 0.5))
+    state.statistics.answers = lambda: np.ones((1, 4), bool)
+    assert isinstance(Market(peak=3.0).propose(state), AppendBlock)
 
 
 # A training
@@ -90,8 +122,8 @@ def test_ledger_adds_up_to_what_is_kept_and_never_exceeds_the_budget(lived):
         elif event["event"] == "epoch":
             assert event["kept_params"] == used
     assert len(budgets) >= 5
-    final = sum(ratio * TARGET.kernel_params(block) for block, ratio in enumerate(RATIOS))
-    assert final - 2 < used <= final
+    assert final_of(RATIOS) - 1 < used <= final_of(RATIOS)
+    assert all(used <= kept_params(TARGET, RATIOS, scope) for scope in SCOPES)  # what a search planned with
 
 
 def test_no_connection_comes_and_goes_within_two_epochs_and_something_is_exchanged(lived):
@@ -198,6 +230,7 @@ def test_blocks_that_have_not_paid_are_cut_off_at_the_last_event(right, depth):
         ({"hysteresis": 0.9}, "`hysteresis` must be"),
         ({"unit": "watts"}, "`unit` must be"),
         ({"num_examples": 0}, "`num_examples` must be"),
+        ({"num_examples": 7}, "`num_examples` must be at least 8, but got 7"),
         ({"exchange": 1.0}, "`exchange` must be"),
     ],
 )

@@ -141,6 +141,26 @@ def test_whole_channels_do_not_come_back(config, name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("growth", "pruning", "name"),
+    [
+        ("market", {"regrowth": "gradient"}, "regrowth"),
+        ("market", {"strategy": "iterative"}, "strategy"),
+        ("market", {"criterion": "random"}, "criterion"),
+        ("market", {"scope": "layer"}, "scope"),
+        ("interleaved", {"strategy": "bayes", "criterion": "fisher"}, "strategy"),
+    ],
+)
+def test_what_a_policy_that_prunes_would_ignore_is_refused(growth, pruning, name, tmp_path):
+    import kgrow
+
+    images, labels = samples.tiny_task().train.images, samples.tiny_task().train.labels
+    config = {"growth": {"policy": growth}, "pruning": {"keep_ratio": 0.5, **pruning}}
+    with pytest.raises(ValueError, match=rf"`pruning\.{name}` must be left out with a growth policy that prunes"):
+        kgrow.search((images, labels), config=config, trials=1, epochs=6, directory=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_draws_differ_between_epochs_and_seeds(tiny_architecture):
     pruned = {"event": "pruned", "epoch": 1, "change": {}}
     draws = {

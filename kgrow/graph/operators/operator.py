@@ -31,7 +31,8 @@ class Operator(abc.ABC):
         is_fused: Whether a device computes it as part of the operation before it.
         fuses: Whether a device can compute an activation as part of it.
         absorbs: Whether an affine map of its output can become part of its kernel and bias; see `folded`.
-        low_precision: Whether training may compute it, by `compute`, in bfloat16; see `GrowingNetwork.call_scaled`.
+        low_precision: Whether training may compute it in bfloat16, by `compute` in place of its layer; see
+            `GrowingNetwork.call_scaled`. A subclass does not inherit it.
         value_range: Range of its 8-bit output: `OWN_RANGE`, `INPUT_RANGE` or a fixed (smallest, largest).
         adds_inputs: Whether its output is the sum of its inputs.
         keeps_non_negative: Whether it returns non-negative values unchanged.
