@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._keras import tf
+from kgrow.graph import IMAGE
 from kgrow.lifecycle.gradient_noise import gradient_moments, noise_statistic
 from kgrow.lifecycle.image_size import fitted
 from kgrow.lifecycle.settings import Settings
 from kgrow.network import GrowingNetwork
+from kgrow.network.block_layer import BlockLayer
 from kgrow.pruning import Criterion
 from kgrow.pruning.batches import saliency_batches
 from kgrow.pruning.criterion import Batch, scored
@@ -84,23 +87,23 @@ class LiveStatistics(Statistics):
         """See `Statistics.block_gain`."""
         now, settings = self._network(), self._settings
         now.apply_masks()
-        twin = GrowingNetwork(block.apply(now.architecture)[0], seed=now.seed)
-        head = twin.architecture.kernels(len(now.blocks))[-1].name
-        state = {**twin.state(), **block.initial, **now.state()}
-        twin.load_state(
-            {name: 0.0 * v if name.startswith(f"{head}/") else v for name, v in state.items()}
-            | {f"{head}/mask": state[f"{head}/mask"]}
-        )
+        # The new block alone is built, and nothing is traced: its features are needed for a few batches only.
+        layer = BlockLayer(block.apply(now.architecture)[0], len(now.blocks), seed=now.seed)
+        kernel = layer.kernels()[-1]
+        for name, variable in layer.named_variables().items():
+            is_zero = name.startswith(f"{kernel.name}/") and not name.endswith("/mask")
+            variable.assign(tf.zeros_like(variable) if is_zero else block.initial.get(name, variable))
 
         def both(images: Any, training: Any = False) -> tuple[Any, ...]:
-            *_, last, new = twin(images, training=training)
-            return (last + new,)
+            features = {IMAGE: now.scale(images)}
+            for each in (*now.blocks, layer):
+                features |= each.forward(features, bool(training))
+            return (features[now.blocks[-1].nodes[-1].name] + features[layer.nodes[-1].name],)
 
         def loss(logits: Any, labels: Any) -> Any:
             smoothing, weights = settings.preset.label_smoothing, settings.class_weights
             return joint_loss(logits, labels, np.ones(1, np.float32), smoothing, class_weights=weights)
 
-        kernel = twin.kernels(len(now.blocks))[-1]
         batches = self._small_batches(num_examples)
         (gradients,) = batch_gradients(both, [kernel.weight], batches, loss)
         size = len(batches[0][1])
