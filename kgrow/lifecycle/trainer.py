@@ -82,6 +82,7 @@ class Trainer:
             ),
             prepare=lambda images, seed: self.augmentation.augment(network.scale(images), seed),
             decay=dict.fromkeys(trainable, preset.l2),
+            masks={f"{kernel.name}/kernel": kernel.mask for kernel in kernels},
             rates=rates,
             finish=lambda: apply_masks(kernels),
             signature=[

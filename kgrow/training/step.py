@@ -31,6 +31,8 @@ class TrainingStep:
         prepare: Function that changes raw images by a seed, int32 (2,): scales and augments them.
         decay: Coupled weight decay by name: before clipping, the gradient of a weight gains this factor times the
             weight.
+        masks: {0, 1} masks by name. The gradient of a masked weight is zero before clipping: it cannot move, so it must
+            not count in the norm that bounds how far the others do.
         rates: Factor on the learning rate by name, a number or a scalar variable; 1 where there is none. Each step's
             change of the weight is multiplied by it, after clipping, with any optimizer.
         penalty: Function that returns a term whose gradient is added to the loss's, but which is not reported.
@@ -47,6 +49,7 @@ class TrainingStep:
         *,
         prepare: Callable[[Any, Any], Any] = lambda images, seed: images,
         decay: Mapping[str, float] | None = None,
+        masks: Mapping[str, Any] | None = None,
         rates: Mapping[str, Any] | None = None,
         penalty: Callable[[], Any] | None = None,
         finish: Callable[[], None] = lambda: None,
@@ -56,6 +59,7 @@ class TrainingStep:
         self.variables, self.optimizer, self.seed, self.number = dict(variables), optimizer, seed, 0
         self._loss, self._prepare, self._penalty, self._finish = loss, prepare, penalty, finish
         self._decay = [(decay or {}).get(name, 0.0) for name in self.variables]
+        self._masks = dict(masks or {})
         self._rates = [(self.variables[name], rate) for name, rate in (rates or {}).items()]
         self._strategy, self._is_distributed = tf.distribute.get_strategy(), tf.distribute.has_strategy()
         optimizer.build(list(self.variables.values()))
@@ -138,6 +142,8 @@ class TrainingStep:
         gradients = tape.gradient(total, variables, unconnected_gradients="zero")
         pairs = zip(gradients, variables, self._decay, strict=True)
         gradients = [gradient + decay * variable if decay else gradient for gradient, variable, decay in pairs]
+        named = zip(self.variables, gradients, strict=True)
+        gradients = [gradient * self._masks[name] if name in self._masks else gradient for name, gradient in named]
         if self._is_distributed:  # the optimizer sums the replicas' gradients
             gradients = [gradient / self._strategy.num_replicas_in_sync for gradient in gradients]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))

@@ -65,6 +65,25 @@ def test_each_weight_has_a_rate_of_its_own_that_may_change(clip_norm):
         np.testing.assert_allclose(bias.numpy(), expected[1], rtol=1e-5)
 
 
+def test_masked_weights_do_not_count_in_the_norm_that_is_clipped():
+    weight, bias, clip_norm = tf.Variable([0.5, 0.0]), tf.Variable(0.1), 0.5
+    mask = tf.Variable([1.0, 0.0])
+    step = step_of(
+        weight, bias, clip_norm=clip_norm, masks={"weight": mask}, finish=lambda: weight.assign(weight * mask)
+    )
+    expected, momentum = (np.array([0.5, 0.0]), 0.1), (np.zeros(2), 0.0)
+    for _ in range(3):
+        found = gradient(*expected)
+        assert abs(found[0][1]) > clip_norm  # it would have shortened the step
+        found = found[0] * [1, 0], found[1]
+        share = min(1.0, clip_norm / np.sqrt(np.sum(np.square(found[0])) + found[1] ** 2))
+        momentum = tuple(0.9 * before - 0.01 * share * now for before, now in zip(momentum, found, strict=True))
+        expected = expected[0] + momentum[0], expected[1] + momentum[1]
+        step.epoch([(IMAGES, LABELS)], lambda _: 0.01)
+        np.testing.assert_allclose(weight.numpy(), expected[0], rtol=1e-5)
+        np.testing.assert_allclose(bias.numpy(), expected[1], rtol=1e-5)
+
+
 def test_epoch_gives_every_step_its_rate_and_the_loss_its_inputs():
     weight, bias, rates = tf.Variable([0.0, 0.0]), tf.Variable(1.0), []
     step, done = step_of(weight, bias), []
