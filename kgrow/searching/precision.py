@@ -6,6 +6,7 @@ import dataclasses
 import time
 from typing import Any
 
+from kgrow._checks import check_name
 from kgrow._keras import tf
 from kgrow.lifecycle import Settings
 from kgrow.network import BFLOAT16, FLOAT32
@@ -37,6 +38,7 @@ def decided(settings: Settings, step_macs: float, run: Run, observer: Observer) 
             chosen = BFLOAT16 if ratio is not None and ratio <= LARGEST_RATIO else FLOAT32
         run.write_json(PRECISION, {"precision": chosen, "ratio": ratio})
     stored = run.read_json(PRECISION, {"precision": str, "ratio": (float, None)})
+    check_name((FLOAT32, BFLOAT16), stored["precision"], f"precision` of `{PRECISION}")
     if stored["precision"] == BFLOAT16:
         measured = "" if stored["ratio"] is None else f", which take {stored['ratio']:.2f} of the time here"
         observer.note(f"trained with convolutions in bfloat16{measured}; validation and files are computed in full")

@@ -130,5 +130,12 @@ def test_what_is_faster_is_taken_and_a_run_decides_once(
     assert len(measured) == (wanted == "auto" and macs == LARGE)
 
 
+def test_damaged_decision_is_named(tiny_settings, tmp_path):
+    with Run.open(tmp_path, {}) as run:
+        run.write_json(PRECISION, {"precision": "float8", "ratio": None})
+        with pytest.raises(ValueError, match=r"`precision` of `precision\.json` must be one of .*, but got 'float8'"):
+            decided(tiny_settings, LARGE, run, Listener())
+
+
 def test_relative_time_is_measured_on_any_processor():
     assert 0.1 < relative_time() < 1_000
