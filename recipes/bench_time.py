@@ -34,7 +34,7 @@ def mnist(quick: bool) -> Iterator[Figure]:
 
 def budgets(quick: bool) -> Iterator[Figure]:
     """Whether more time is worth more: 10 000 images of CIFAR-10, 48 KB, three seeds."""
-    seconds = (FEW_S, 60) if quick else (60, 180, 600)
+    seconds = (FEW_S, 60) if quick else (60, 180, 600, 1800)
     seeds, images = (1, FEW) if quick else (3, 10_000)
     means = []
     for budget in seconds:
