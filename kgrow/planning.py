@@ -20,7 +20,7 @@ from kgrow.lifecycle.class_weights import chosen_class_weights
 from kgrow.lifecycle.distribute import make_strategy
 from kgrow.lifecycle.settings import brings_schedule
 from kgrow.plan import SearchPlan
-from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, POLICIES, PRESETS, SPACES
+from kgrow.registry import AUGMENTATIONS, CHANNEL_CRITERIA, CRITERIA, POLICIES, PRESETS
 from kgrow.run import Run
 from kgrow.searching import time_limit
 from kgrow.searching.choice import ACCURATE, SMALL, check_preference
@@ -30,6 +30,7 @@ from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import chosen_objective
 from kgrow.searching.proposals import Proposals
+from kgrow.starting import space_of, started
 from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer
@@ -60,10 +61,11 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
     quantization = config.export.quantize or "int8"
     task = read_task(dataset, config, note)
     check_representative_dataset(task, quantization)
+    config = dataclasses.replace(config, growth=started(config.growth, task, note))
     preset, growth = resolve_preset(config, task), _growth(config)
     propose = functools.partial(
         Proposals,
-        _chosen(SPACES, config.growth.space),
+        space_of(config.growth),
         limits=tuning.bounds,
         keep_ratio=chosen_keep_ratio(pruning.keep_ratio, pruning.channel_keep_ratio, preset, tuning.bounds, growth),
         scope=pruning.scope,
@@ -177,8 +179,9 @@ def _check_together(config: Config, settings: Settings) -> None:
 def resolve_preset(config: Config, task: Task) -> Preset:
     """Returns the schedule of a run; schedules that are not published are adapted to the size of the data."""
     training = config.training
-    preset: Preset = _chosen(PRESETS, training.preset)
-    adapts = preset in (PRESETS["default"], PRESETS["early_exit"])
+    named = training.preset
+    preset: Preset = _chosen(PRESETS, space_of(config.growth).preset if named == "default" else named)
+    adapts = preset in (PRESETS["default"], PRESETS["early_exit"], PRESETS["fine_tune"])
     resolved = preset.suited_to(len(task.train), min(task.input_shape[:2])) if adapts else preset
     if training.epochs is not None:
         resolved = resolved.stretched(training.epochs)

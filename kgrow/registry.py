@@ -60,6 +60,7 @@ SPACES = Registry(
         "cascade": "kgrow.searching.cascade:Cascade",
         "large": "kgrow.searching.large:Large",
         "cells": "kgrow.searching.cells:Cells",
+        "pretrained": "kgrow.searching.pretrained:Pretrained",
         "seed": "kgrow.searching.seed:Seed",
         "seed_dense": "kgrow.searching.seed:Seed.densely_linked",
         "seed_plain": "kgrow.searching.seed:Seed.unlinked",
@@ -123,6 +124,13 @@ OPERATORS = Registry(
     group="kgrow.operators",
     made=subclass,
 )
+# Published networks whose weights a network may start with; see `kgrow.pretrained`.
+SCRATCH, AUTO = "scratch", "auto"
+BACKBONES = (
+    "lite0",
+    *(f"mobilenet_v1_{width}" for width in ("0.25", "0.5", "0.75", "1.0")),
+    *(f"mobilenet_v2_{width}" for width in ("0.35", "0.5", "0.75", "1.0", "1.3", "1.4")),
+)
 ESTIMATORS = Registry(
     "estimator",
     "kgrow.searching.estimating.estimator:Estimator",
@@ -150,7 +158,7 @@ PRESETS = Registry(
     "kgrow.lifecycle.preset:Preset",
     {
         name: f"kgrow.lifecycle.preset:{name.upper()}"
-        for name in ("default", "early_exit", "base", "grow", "grow_oneshot", "grow_iter")
+        for name in ("default", "early_exit", "fine_tune", "base", "grow", "grow_oneshot", "grow_iter")
     },
 )
 AUGMENTATIONS = Registry(

@@ -137,7 +137,7 @@ def test_time_that_is_too_short_is_refused_and_another_ends_in_a_file(tmp_path, 
     assert not (run / "result.json").exists()
     assert cli.main([*command, "40s"]) == cli.DONE
     document = json.loads((run / "result.json").read_text())
-    # Each trial that was begun ends its whole schedule; its own epochs may be fewer, as it shares those before its first pruning.
+    # Each trial ends its whole schedule; its own epochs may be fewer, as it shares those before its first pruning.
     ended = [candidate for candidate in document["candidates"] if candidate["status"] == "done"]
     assert document["best"]["trial"] in [candidate["trial"] for candidate in ended]
     assert all(candidate["epochs"] >= document["epochs"] and not candidate["unfinished"] for candidate in ended)

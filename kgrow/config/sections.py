@@ -28,6 +28,8 @@ from kgrow.config.rules import (
 from kgrow.config.texts import numbers, whole
 from kgrow.registry import (
     AUGMENTATIONS,
+    AUTO,
+    BACKBONES,
     CHANNEL_CRITERIA,
     CRITERIA,
     DISTRIBUTIONS,
@@ -40,6 +42,7 @@ from kgrow.registry import (
     PRESETS,
     REGROWTHS,
     SCOPES,
+    SCRATCH,
     SPACES,
     STRATEGIES,
 )
@@ -98,6 +101,18 @@ class Growth:
         "family of networks that are offered",
         table=SPACES,
         brief="compact (default), cascade, large, cells, ...",
+    )
+    start: str = option(
+        SCRATCH,
+        "published network whose blocks and weights networks start with; lite0 needs kgrow[lite0]",
+        names=(SCRATCH, AUTO, *BACKBONES),
+        brief="pretrained blocks: auto, lite0, mobilenet_v2_0.35, ... (scratch)",
+    )
+    weights: str | None = option(
+        None,
+        "file of the start's weights: .h5, .keras or of torch.save (default: of a package, or from Keras' address)",
+        check_path,
+        metavar="FILE",
     )
     policy: str | StructurePolicy = option(
         "fixed",

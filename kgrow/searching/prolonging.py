@@ -29,8 +29,8 @@ FEWEST_EPOCHS, MOST_SCHEDULES = 2, 8
 def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
     """Trains a finished network on, with a rate that falls to zero once more, and keeps the better of both.
 
-    The structure stays, and pruned connections stay pruned. A run decides the number of epochs once, at most eight times
-    that of the schedule; one that was killed goes on with it.
+    The structure stays, and pruned connections stay pruned. A run decides the number of epochs once, at most eight
+    times that of the schedule; one that was killed goes on with it.
 
     Args:
         trials: Trials of a search.

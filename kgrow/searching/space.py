@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -73,9 +73,13 @@ class SearchSpace(abc.ABC):
 
     Attributes:
         widths: Factors on all numbers of filters, decreasing from 1.
+        preset: Schedule for its networks where none is named.
+        brings_scaling: Whether its networks scale pixels in a way of their own, as initial values may need it.
     """
 
     widths: tuple[float, ...] = (1.0,)
+    preset: ClassVar[str] = "default"
+    brings_scaling: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_fields(self, {"widths": check_widths})
@@ -95,7 +99,7 @@ class SearchSpace(abc.ABC):
         Args:
             input_shape: Shape of the images, (height, width, channels).
             num_classes: Number of classes.
-            scaling: Scaling of raw pixels; none by default.
+            scaling: Scaling of raw pixels; none by default. It has no effect with `brings_scaling`.
             width: Width factor, one of `widths`.
             choices: Values of what else may be chosen, by the names of `choices`; the first of each by default.
         """

@@ -8,16 +8,23 @@ import pkgutil
 import pytest
 
 from kgrow import searching
+from kgrow._keras import keras
 from kgrow.registry import SPACES
 from kgrow.searching import SearchSpace
+from kgrow.searching.pretrained import Pretrained
 from kgrow.testing import SpaceContract
 
 
 class TestSpaces(SpaceContract):
     @pytest.fixture(scope="class", params=SPACES.own)
     @classmethod
-    def subject(cls, request):
-        return SPACES[request.param]
+    def subject(cls, request, tmp_path_factory):
+        if request.param != "pretrained":
+            return SPACES[request.param]
+        path = tmp_path_factory.mktemp("weights") / "mobilenet.h5"
+        model = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.25)
+        model.save_weights(path)
+        return Pretrained("mobilenet_v1_0.25", str(path))
 
 
 def test_every_space_of_the_package_has_a_name_in_the_table():

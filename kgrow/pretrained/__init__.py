@@ -1,0 +1,5 @@
+"""Published networks and their weights, as blocks from which a network can grow."""
+
+from kgrow.pretrained.backbone import Backbone, Convolution, Unit, contributions
+
+__all__ = ["Backbone", "Convolution", "Unit", "contributions"]

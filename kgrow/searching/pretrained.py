@@ -1,0 +1,104 @@
+"""The space `pretrained`: the blocks of a published network, with its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgrow._rules import check_fields, one_of
+from kgrow.graph import Architecture, Scaling
+from kgrow.pretrained.backbone import Backbone
+from kgrow.pretrained.sources import (
+    LITE0,
+    LITE0_SHA256,
+    backbone,
+    form_of,
+    read_weights,
+    sha256_of,
+    weight_file,
+)
+from kgrow.registry import BACKBONES
+from kgrow.searching.space import SearchSpace, check_widths
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained(SearchSpace):
+    """Networks of the first blocks of a published one, which start with its weights.
+
+    Depth and width are searched: how many of its blocks there are, and how many channels stay inside its units, chosen
+    by how much they contribute (`kgrow.pretrained.contributions`). Gray images are seen as three equal channels. Pixels
+    are scaled as those were with which the weights were trained, from 0 to 255.
+
+    Args:
+        start: Name of the network, such as `"lite0"` or `"mobilenet_v2_0.35"`.
+        weights: File of its weights (`.h5`, `.keras` or of `torch.save`); by default those of a package or of Keras'
+            cache, into which they are fetched.
+        sha256: Hash of the file; any by default, but for `"lite0"`, whose file is known.
+        widths: See `SearchSpace`.
+    """
+
+    start: str = LITE0
+    weights: str | None = None
+    sha256: str | None = None
+    widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.35, 0.25)
+
+    preset = "fine_tune"
+    brings_scaling = True
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"start": one_of(BACKBONES), "widths": check_widths})
+        if self.weights is not None:
+            if not Path(self.weights).is_file():
+                raise ValueError(f"`weights` must be a file, but there is none: {self.weights}")
+            backbone(self.start, form_of(Path(self.weights)))
+
+    @property
+    def _backbone(self) -> Backbone:
+        return backbone(self.start, "" if self.weights is None else form_of(Path(self.weights)))
+
+    def located(self, side: int) -> Pretrained:
+        """Returns the space with the file of its weights and the file's hash, which is fetched if need be.
+
+        Args:
+            side: Smaller side of the images, in pixels.
+
+        Raises:
+            WeightsMissingError: If the weights cannot be had.
+            ValueError: If the file has another hash.
+        """
+        path = weight_file(self.start, side) if self.weights is None else Path(self.weights)
+        found = sha256_of(path)
+        known = LITE0_SHA256 if (self.start, self.weights) == (LITE0, None) else None
+        wanted = self.sha256 or known
+        if wanted not in (None, found):
+            raise ValueError(f"`weights` must be the file with the SHA-256 {wanted}, but {path} has {found}.")
+        return dataclasses.replace(self, weights=str(path), sha256=found)
+
+    def build(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        scaling: Scaling | None = None,
+        *,
+        width: float = 1.0,
+        **choices: Any,
+    ) -> Architecture:
+        """See `SearchSpace.build`.
+
+        Raises:
+            ValueError: If the images are neither gray nor of three channels.
+        """
+        if input_shape[2] not in (1, 3):
+            raise ValueError(f"`input_shape` must have 1 or 3 channels, as {self.start!r} has, but got {input_shape}.")
+        published = self._backbone
+        grids = [2] * (len(published.blocks) - 1) + [1]
+        return published.architecture(input_shape, num_classes, width, grids)
+
+    def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
+        """See `SearchSpace.initial`."""
+        space = self if self.weights and self.sha256 else self.located(min(architecture.input_shape[:2]))
+        return space._backbone.initial(architecture, read_weights(Path(str(space.weights)), str(space.sha256)))

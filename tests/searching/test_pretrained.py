@@ -1,0 +1,143 @@
+"""Searches that start with a published network's weights."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import kgrow
+from kgrow import cli
+from kgrow._keras import keras
+from kgrow.config import Config, Growth
+from kgrow.lifecycle.preset import FINE_TUNE
+from kgrow.lifecycle.trainer import Trainer
+from kgrow.network import GrowingNetwork
+from kgrow.pretrained import sources
+from kgrow.registry import AUGMENTATIONS
+from kgrow.searching.pretrained import Pretrained
+from kgrow.task import Task
+
+NAME = "mobilenet_v1_0.25"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.h5"
+    keras.applications.MobileNet(weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.25).save_weights(
+        path
+    )
+    return path
+
+
+def squares(number=96, channels=3, side=32, seed=0):
+    """Images that are brighter above or below."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(number) % 2
+    images = generator.integers(0, 100, (number, side, side, channels))
+    images[labels == 0, : side // 2] += 100
+    images[labels == 1, side // 2 :] += 100
+    return images.astype(np.uint8), labels
+
+
+def test_a_network_starts_with_the_weights_and_the_run_names_their_file(weights, tmp_path):
+    result = kgrow.search(
+        Task.of(squares()),
+        space=Pretrained(NAME, str(weights)),
+        limits={"flash_bytes": "60KB"},
+        trials=1,
+        epochs=2,
+        directory=tmp_path,
+        project_name="run",
+        verbose=0,
+    )
+    assert result.document["best"]["artefacts"][0]["bytes"] <= 60 * 1024
+    written = (tmp_path / "run" / "config.yaml").read_text()
+    assert sources.sha256_of(weights) in written
+    assert f"start: {NAME}" in written
+    # The file of the run gives the run again, and a file with other weights does not.
+    again = kgrow.search(
+        Task.of(squares()), config=tmp_path / "run" / "config.yaml", directory=tmp_path, verbose=0, project_name="again"
+    )
+    assert again.document["best"]["kept_params"] == result.document["best"]["kept_params"]
+    other = tmp_path / "other.h5"
+    other.write_bytes(weights.read_bytes())
+    changed = written.replace(str(weights), str(other))
+    (tmp_path / "changed.yaml").write_text(changed)
+    other.write_bytes(weights.read_bytes() + b"\0")
+    with pytest.raises(ValueError, match="SHA-256"):
+        kgrow.search(Task.of(squares()), config=tmp_path / "changed.yaml", directory=tmp_path, verbose=0)
+
+
+def test_the_body_learns_slowly_and_heads_at_the_full_rate(weights):
+    task = Task.of(squares())
+    space = Pretrained(NAME, str(weights), widths=(1.0,))
+    architecture = space.build(task.input_shape, task.num_classes, width=0.5)
+
+    def changes(body_rate):
+        network = GrowingNetwork(architecture, seed=0)
+        network.load_state({**network.state(), **space.initial(architecture)})
+        before = network.state()
+        preset = dataclasses.replace(
+            FINE_TUNE, l2=0.0, momentum=0.0, nesterov=False, clip_norm=None, warmup_epochs=0.0, body_rate=body_rate
+        )
+        trainer = Trainer(network, preset, AUGMENTATIONS["none"](task), seed=0)
+        images, labels = task.train.images[:16], task.train.labels[:16]
+        trainer.train_epoch(
+            [(images, labels)],
+            0,
+            np.ones(len(architecture.blocks), np.float32),
+            1,
+            births=[0] * len(architecture.blocks),
+        )
+        return {name: value - before[name] for name, value in network.state().items()}
+
+    whole, slow = changes(1.0), changes(0.25)
+    heads = {
+        f"{node.name}/{part}"
+        for block in architecture.blocks
+        for node in block.head
+        for part in ("kernel", "bias", "mixing")
+    }
+    trained = [name for name in whole if name.rpartition("/")[2] in ("kernel", "bias", "gamma", "beta", "mixing")]
+    for name in trained:
+        factor = 1.0 if name in heads else 0.25
+        np.testing.assert_allclose(slow[name], factor * whole[name], rtol=1e-3, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("data", "growth", "message"),
+    [
+        (squares(side=24), {"start": NAME}, "24x24x3.*32x32"),
+        (squares(channels=4), {"start": NAME}, "32x32x4.*colour or gray"),
+        ((squares()[0] / 255, squares()[1]), {"start": NAME}, "float32.*uint8"),
+        (squares(), {"weights": "weights.h5"}, "`growth.weights`.*--start"),
+        (squares(), {"start": NAME, "space": "flexible"}, "'scratch' with a `space`"),
+        (squares(), {"start": "mobilenet_v1"}, "mobilenet_v1_0.25"),
+        (squares(), {"start": NAME, "weights": "nowhere.h5"}, "nowhere.h5"),
+    ],
+)
+def test_what_does_not_go_together_is_named(data, growth, message, tmp_path):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        kgrow.search(Task.of(data), config={"growth": growth}, directory=tmp_path, verbose=0)
+    assert not any(tmp_path.iterdir())
+
+
+def test_gray_images_are_told_to_be_read_as_colours(weights, tmp_path, capsys):
+    kgrow.search(
+        Task.of(squares(channels=1)),
+        space=Pretrained(NAME, str(weights)),
+        limits={"flash_bytes": "60KB"},
+        trials=1,
+        epochs=1,
+        directory=tmp_path,
+        verbose=2,
+    )
+    assert "three equal channels" in capsys.readouterr().err
+
+
+def test_the_command_line_has_it(weights, capsys):
+    assert Config(growth=Growth(start=NAME, weights=str(weights))).growth.start == NAME
+    with pytest.raises(SystemExit):
+        cli.main(["search", "--help-all"])
+    assert "--start" in capsys.readouterr().out
