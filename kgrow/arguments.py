@@ -182,6 +182,20 @@ def _add_benchmark(commands: Any) -> None:
 def _add_views(commands: Any) -> None:
     show = commands.add_parser("show", allow_abbrev=False, help="print the final table of a run again")
     show.add_argument("run", metavar="RUN", help="the run directory of a finished search")
+    report = commands.add_parser(
+        "report",
+        allow_abbrev=False,
+        help="write a report of a run: one HTML file",
+        description="Write a report of a run, finished or not: one HTML file that needs nothing else.",
+    )
+    report.add_argument("run", metavar="RUN", help="the run directory of a search")
+    report.add_argument("--out", metavar="FILE", help="default: report.html in RUN")
+    report.add_argument("--overwrite", action="store_true", help="replace FILE")
+    report.add_argument("--watch", action="store_true", help="write it after each epoch, until the search has ended")
+    report.add_argument("--dataset", metavar="DATASET", help="the data set, if the run does not remember it")
+    report.add_argument(
+        "--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data, if that has changed"
+    )
     runs = commands.add_parser("list", allow_abbrev=False, help="list the runs of a directory")
     runs.add_argument("directory", metavar="DIR", nargs="?", default="kgrow_runs", help="default: kgrow_runs")
     devices = commands.add_parser("devices", allow_abbrev=False, help="list the devices that --device knows")

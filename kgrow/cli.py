@@ -9,8 +9,9 @@ import linecache
 import os
 import shlex
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from kgrow.run import RESULT
 from kgrow.task.sources import check_exists
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
+# Seconds between two looks at the logs of a run that is watched.
+WATCHED_S = 1.0
 OURS = (kgrow.__name__, "kgrow_device")
 
 
@@ -146,6 +149,37 @@ def run_show(options: argparse.Namespace) -> int:
     return DONE
 
 
+def run_report(options: argparse.Namespace) -> int:
+    """`kgrow report`."""
+    _check_data(options)
+    from kgrow.report import check_free, write_report
+    from kgrow.unfinished import is_unfinished, report_so_far
+
+    run = Path(check_path(options.run, "RUN"))
+    target = Path(check_path(options.out, "--out")) if options.out is not None else run / "report.html"
+    check_free(target, options.overwrite)
+    if options.watch:
+        for page in _pages(run, lambda: report_so_far(run)):
+            write_report(target, page)
+    if is_unfinished(run):
+        write_report(target, report_so_far(run))
+    else:
+        kgrow.load(run, options.dataset, data_dir=options.data_dir).report(target, overwrite=True)
+    _write(lambda: print(target))
+    return DONE
+
+
+def _pages(run: Path, make: Callable[[], str]) -> Iterator[str]:
+    """Yields the page of an unfinished run again after each change of its logs, until it has a result."""
+    seen: list[int] = []
+    while not (run / RESULT).is_file():
+        lengths = [path.stat().st_size for path in sorted(run.glob("trials/*/events.jsonl"))]
+        if lengths != seen:
+            yield make()
+            seen = lengths
+        time.sleep(WATCHED_S)
+
+
 def run_list(options: argparse.Namespace) -> int:
     """`kgrow list`."""
     from kgrow.listing import listed
@@ -193,6 +227,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": run_export,
     "benchmark": run_benchmark,
     "show": run_show,
+    "report": run_report,
     "list": run_list,
     "devices": run_devices,
 }

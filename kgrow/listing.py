@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kgrow._files import read_json
-from kgrow.pipeline import SOURCE
 from kgrow.recorded import SOURCE as FIELDS
 from kgrow.recorded import read_result
-from kgrow.run import RESULT
+from kgrow.run import RESULT, SOURCE
 from kgrow.unfinished import is_unfinished
 
 

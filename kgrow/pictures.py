@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,22 @@ class Pictures:
 
         kept = {kernel.name: kernel.kept for kernel in self.network.kernels()}
         return plot_architecture(self.architecture, kept, self._title)
+
+    def report(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Writes a report: one HTML file that needs nothing else, and no network.
+
+        Args:
+            path: Target file.
+            overwrite: Whether to replace an existing file.
+
+        Raises:
+            FileExistsError: If there is one, and it may not be replaced.
+        """
+        from kgrow.report import check_free, report_of, write_report
+
+        check_free(path, overwrite)
+        page = report_of(self.document, self.directory, self._events(), self.network, self.task)
+        write_report(path, page)
 
     @property
     def _title(self) -> str:

@@ -27,7 +27,7 @@ from kgrow.plan import SearchPlan
 from kgrow.planning import in_time, is_named, planned, read_task
 from kgrow.reporting.progress import check_verbose, display_for
 from kgrow.result import Result, load
-from kgrow.run import MODEL, RESULT, Run
+from kgrow.run import MODEL, RESULT, SETTINGS, SOURCE, Run
 from kgrow.searching import SearchSpace, latency
 from kgrow.searching.engine import Ray, check_environment
 from kgrow.searching.estimating import Full
@@ -35,11 +35,6 @@ from kgrow.searching.limits import Limits
 from kgrow.searching.precision import decided
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
-
-# Configuration file of a run.
-SETTINGS = "config.yaml"
-# Where its data are from, for a search that is ended before it has a result.
-SOURCE = "source.json"
 
 
 def _check_project_name(value: Any, name: str) -> str:

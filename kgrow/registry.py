@@ -167,6 +167,7 @@ AUGMENTATIONS = Registry(
     {
         "suited": "kgrow.task.augmentation:Augmentation.suited_to",
         "cutout": "kgrow.task.augmentation:with_cutout",
+        "photo": "kgrow.task.augmentation:of_photographs",
         "shift": "kgrow.task.augmentation:shifted",
         "none": "kgrow.task.augmentation:unchanged",
     },

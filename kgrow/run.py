@@ -28,6 +28,8 @@ from kgrow._version import __version__
 _FORMAT = "kgrow-run-1"
 _EVENTS = "events.jsonl"
 RESULT, MODEL = "result.json", "model.tflite"  # files of a search
+# Its configuration, which gives it again, and where its data are from, for one that is ended before it has a result.
+SETTINGS, SOURCE = "config.yaml", "source.json"
 # For messages about two configurations: text for a missing key, and the number of characters of a shortened value.
 ABSENT, LONGEST_VALUE = "absent", 100
 

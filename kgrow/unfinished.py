@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from kgrow._files import read_json
-from kgrow.pipeline import SETTINGS, SOURCE, search
+from kgrow.pipeline import search
 from kgrow.recorded import SOURCE as FIELDS
+from kgrow.report import unfinished_report_of
 from kgrow.result import data_again
-from kgrow.run import RESULT
+from kgrow.run import RESULT, SETTINGS, SOURCE, read_events
 
 AT_ONCE_S = 0.001  # the allowed time with which a search trains nothing more
 
@@ -19,6 +20,21 @@ def is_unfinished(directory: str | os.PathLike[str]) -> bool:
     """Returns whether a directory is that of a search without a result."""
     path = Path(directory)
     return all((path / name).is_file() for name in (SETTINGS, SOURCE)) and not (path / RESULT).is_file()
+
+
+def report_so_far(directory: str | os.PathLike[str]) -> str:
+    """Returns the report of an unfinished search, an HTML page: what its trials have logged.
+
+    Args:
+        directory: Run directory.
+    """
+    path = Path(directory).absolute()
+    events = {folder.name: read_events(folder) for folder in sorted(path.glob("trials/[0-9]*"))}
+    why = (
+        "This search is running or was interrupted: its candidates, early exits, mistakes and files come with its "
+        "result. The command that began it goes on with it; `kgrow export` ends it with its best network so far."
+    )
+    return unfinished_report_of(path.name, events, why)
 
 
 def settle(

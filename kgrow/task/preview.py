@@ -42,7 +42,7 @@ def preview_of(task: Any, augmentation: Any, num_images: int, num_changes: int, 
     axes = figure.subplots(1 + len(changes), len(images), squeeze=False)
     for line, batch in zip(axes, (images, *changes), strict=True):
         for place, image in zip(line, batch, strict=True):
-            place.imshow(_pixels(image, *task.pixel_range), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            place.imshow(shown_pixels(image, *task.pixel_range), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             place.set_axis_off()
     for place, label in zip(axes[0], task.train.labels[rows], strict=True):
         place.set_title(printable(task.class_names[label])[:LONGEST_NAME], fontsize=8)
@@ -61,7 +61,7 @@ def in_turn(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
     return np.lexsort((labels, ranks))[: min(number, len(labels))]
 
 
-def _pixels(image: np.ndarray, low: float, high: float) -> np.ndarray:
+def shown_pixels(image: np.ndarray, low: float, high: float) -> np.ndarray:
     """Returns an image on a scale from 0 to 1; of other than one or three channels their mean."""
     scaled = np.clip((image.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1)
     return scaled if scaled.shape[-1] == 3 else scaled.mean(axis=-1)

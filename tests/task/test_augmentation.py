@@ -185,8 +185,72 @@ def test_names_say_what_is_left_out_or_added():
     assert found == {
         "suited": Augmentation(4, flip=True),
         "cutout": Augmentation(4, flip=True, cutout=8),
+        "photo": Augmentation(flip=True, crop=0.4, color=0.3),
         "shift": Augmentation(4),
         "none": Augmentation(),
     }
     assert "mirrored" in found["suited"].notes[0]
     assert found["shift"].notes == ()
+
+
+def ramps(number, height=24, width=36):
+    """Images whose first channel is the row, whose second is the column, and whose third is constant."""
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    return np.repeat(np.stack([rows, columns, np.full_like(rows, 7)], axis=-1)[None], number, axis=0)
+
+
+def test_crops_are_evenly_enlarged_parts_of_the_image_within_their_bounds():
+    height, width, number = 24, 36, 400
+    cropped = Augmentation(crop=0.25).augment(ramps(number), tf.constant([3, 4])).numpy()
+    np.testing.assert_allclose(cropped[..., 2], 7, rtol=1e-6)
+    # Away from the border, where pixels are repeated, a step is that of the crop's part.
+    high = np.median(np.diff(cropped[..., 0], axis=1), axis=(1, 2))
+    wide = np.median(np.diff(cropped[..., 1], axis=2), axis=(1, 2))
+    assert 0.25 - 1e-3 <= (high * wide).min() < 0.3
+    assert 0.9 < (high * wide).max() <= 1 + 1e-3
+    assert max((high / wide).max(), (wide / high).max()) <= 4 / 3 + 1e-3
+    assert np.corrcoef(high / wide, high * wide)[0, 1] < 0.3  # tall and wide crops of any area
+    # The first pixel's center is half a pixel of the crop inside of it, and the last one's too.
+    for steps, values, side in ((high, cropped[:, :, 0, 0], height), (wide, cropped[:, 0, :, 1], width)):
+        begin, end = values[:, 0] - 0.5 * (steps - 1), values[:, -1] + 0.5 * (steps - 1)
+        inside = (values[:, 0] > 0) & (values[:, -1] < side - 1)
+        assert inside.any()
+        np.testing.assert_allclose(end[inside] - begin[inside] + 1, steps[inside] * side, atol=0.02)
+    middles = cropped[:, height // 2, width // 2, :2].mean(axis=0)
+    np.testing.assert_allclose(middles, [height / 2, width / 2], atol=1.2)
+
+
+def test_colors_change_within_their_bounds_and_each_image_its_own():
+    images = np.random.default_rng(0).normal(size=(300, 6, 6, 3)).astype(np.float32)
+    changed = Augmentation(color=0.3).augment(images, tf.constant([1, 2])).numpy()
+    mean, deviation = images.mean(axis=(1, 2, 3)), images.std(axis=(1, 2, 3))
+    brighter = (changed.mean(axis=(1, 2, 3)) - mean) / deviation
+    assert -0.301 < brighter.min() < -0.25 < 0.25 < brighter.max() < 0.301
+    gray, gray_changed = images.mean(axis=3), changed.mean(axis=3)
+    contrast = gray_changed.std(axis=(1, 2)) / gray.std(axis=(1, 2))
+    assert 0.699 < contrast.min() < 0.75 < 1.25 < contrast.max() < 1.301
+    hue, hue_changed = images - gray[..., None], changed - gray_changed[..., None]
+    saturation = hue_changed.std(axis=(1, 2, 3)) / hue.std(axis=(1, 2, 3)) / contrast
+    assert 0.699 < saturation.min() < 0.75 < 1.25 < saturation.max() < 1.301
+    assert abs(np.corrcoef(brighter, contrast)[0, 1]) < 0.2 > abs(np.corrcoef(saturation, contrast)[0, 1])
+
+
+def test_colors_of_gray_and_whole_pixels_stay_such():
+    images = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 1), np.uint8)
+    changed = Augmentation(crop=0.5, color=0.5).augment(tf.constant(images), tf.constant([1, 2]))
+    assert changed.dtype == tf.uint8
+    assert changed.shape == images.shape
+
+
+def test_crops_and_colors_leave_the_other_changes_as_they_were():
+    images = np.random.default_rng(0).normal(size=(20, 8, 8, 3)).astype(np.float32)
+    seed = tf.constant([5, 6])
+    moved = Augmentation(shift=2, flip=True, cutout=3)
+    both = Augmentation(shift=2, flip=True, cutout=3, color=0.2)
+    recolored = Augmentation(color=0.2).augment(images, seed)
+    np.testing.assert_array_equal(both.augment(images, seed), moved.augment(recolored, seed))
+
+
+def test_small_images_are_cropped_and_recolored_less():
+    half = Augmentation(shift=8, crop=0.4, color=0.3).at_scale(0.5)
+    assert (half.shift, half.crop, half.color) == (4, pytest.approx(0.7), pytest.approx(0.15))
