@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -78,6 +79,20 @@ def search(arguments: Sequence[str], num_images: int | None = None) -> tuple[dic
             check=True,
         )
         return json.loads(done.stdout), time.monotonic() - started, " ".join(command)
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Runs the processes that its body starts on one core, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def peak_memory(arguments: Sequence[str]) -> tuple[float, str]:

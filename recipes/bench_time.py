@@ -8,13 +8,11 @@ The budgets compare wall clocks: run it on a machine that does nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from _bench import Figure, figure, main, search
+from _bench import Figure, figure, main, one_core, search
 
 REDUCTIONS = "500 training images, 40 seconds, two budgets"
 FEW, FEW_S = 500, 40
@@ -22,7 +20,7 @@ FEW, FEW_S = 500, 40
 
 def cifar10(quick: bool) -> Iterator[Figure]:
     """A file of at most 48 KB in 17 minutes of one core, from 10 000 images of CIFAR-10."""
-    with _one_core():
+    with one_core():
         yield from _within("cifar10", ["cifar10", "--limit", "flash=48KB"], 1020, ">= 0.76", 10_000, quick)
 
 
@@ -63,20 +61,6 @@ def _within(
     yield figure(f"{name}_ram", artefact["ram_bytes"], "bytes", "", command)
     yield figure(f"{name}_seconds", seconds, "s", f"<= {1.05 * allowed_s + 10:.0f}", command)
     yield figure(f"{name}_unused", 1 - seconds / allowed_s, "of the time", "", command)
-
-
-@contextlib.contextmanager
-def _one_core() -> Iterator[None]:
-    """Runs the processes that its body starts on one core, where the system can."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ QUICK = {
     "export": ["--max-drop", "100"],
     "benchmark": [],
     "show": [],
+    "report": ["--overwrite"],
     "list": [],
     "devices": [],
 }

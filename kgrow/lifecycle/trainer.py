@@ -62,14 +62,11 @@ class Trainer:
     def _build(self, momentum: Mapping[str, np.ndarray], number: int) -> None:
         preset, network, kernels = self.preset, self.network, self.network.kernels()
         trainable = {name: v for name, v in network.named_variables().items() if v.trainable}
-        is_even = preset.fresh_rate == preset.body_rate == 1.0
-        # Of the body and the head of each block.
-        self._block_rates = [] if is_even else [(_rate(preset.body_rate), _rate(1.0)) for _ in network.blocks]
+        is_even = preset.fresh_rate == 1.0
+        self._block_rates = [] if is_even else [tf.Variable(1.0, trainable=False) for _ in network.blocks]
         rates = {
-            name: head_rate if name.rpartition("/")[0] in {node.name for node in own.head} else rate
-            for block, own, (rate, head_rate) in zip(
-                network.blocks, network.architecture.blocks, self._block_rates, strict=False
-            )
+            name: rate
+            for block, rate in zip(network.blocks, self._block_rates, strict=False)
             for name in block.named_variables()
             if name in trainable
         }
@@ -144,18 +141,13 @@ class Trainer:
         """
         self.network.start_draws(self.step.number)
         has_grown = epoch > 0 and epoch in births
-        for (rate, head_rate), birth in zip(self._block_rates, births, strict=False):
-            head_rate.assign(self.preset.block_rate_at(epoch, birth))
-            rate.assign(self.preset.body_rate * head_rate)
+        for rate, birth in zip(self._block_rates, births, strict=False):
+            rate.assign(self.preset.block_rate_at(epoch, birth))
 
         def rate_at(number: int) -> float:
             return self.preset.learning_rate_at(epoch, number / num_batches, has_grown=has_grown)
 
         return self.step.epoch(batches, rate_at, inputs=(tf.constant(head_weights),), on_step=on_step)
-
-
-def _rate(value: float) -> tf.Variable:
-    return tf.Variable(value, trainable=False)
 
 
 class TrainerPool:

@@ -1,7 +1,5 @@
 """Searches that start with a published network's weights."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -9,11 +7,7 @@ import kgrow
 from kgrow import cli
 from kgrow._keras import keras
 from kgrow.config import Config, Growth
-from kgrow.lifecycle.preset import FINE_TUNE
-from kgrow.lifecycle.trainer import Trainer
-from kgrow.network import GrowingNetwork
 from kgrow.pretrained import sources
-from kgrow.registry import AUGMENTATIONS
 from kgrow.searching.pretrained import Pretrained
 from kgrow.task import Task
 
@@ -67,42 +61,6 @@ def test_a_network_starts_with_the_weights_and_the_run_names_their_file(weights,
     other.write_bytes(weights.read_bytes() + b"\0")
     with pytest.raises(ValueError, match="SHA-256"):
         kgrow.search(Task.of(squares()), config=tmp_path / "changed.yaml", directory=tmp_path, verbose=0)
-
-
-def test_the_body_learns_slowly_and_heads_at_the_full_rate(weights):
-    task = Task.of(squares())
-    space = Pretrained(NAME, str(weights), widths=(1.0,))
-    architecture = space.build(task.input_shape, task.num_classes, width=0.5)
-
-    def changes(body_rate):
-        network = GrowingNetwork(architecture, seed=0)
-        network.load_state({**network.state(), **space.initial(architecture)})
-        before = network.state()
-        preset = dataclasses.replace(
-            FINE_TUNE, l2=0.0, momentum=0.0, nesterov=False, clip_norm=None, warmup_epochs=0.0, body_rate=body_rate
-        )
-        trainer = Trainer(network, preset, AUGMENTATIONS["none"](task), seed=0)
-        images, labels = task.train.images[:16], task.train.labels[:16]
-        trainer.train_epoch(
-            [(images, labels)],
-            0,
-            np.ones(len(architecture.blocks), np.float32),
-            1,
-            births=[0] * len(architecture.blocks),
-        )
-        return {name: value - before[name] for name, value in network.state().items()}
-
-    whole, slow = changes(1.0), changes(0.25)
-    heads = {
-        f"{node.name}/{part}"
-        for block in architecture.blocks
-        for node in block.head
-        for part in ("kernel", "bias", "mixing")
-    }
-    trained = [name for name in whole if name.rpartition("/")[2] in ("kernel", "bias", "gamma", "beta", "mixing")]
-    for name in trained:
-        factor = 1.0 if name in heads else 0.25
-        np.testing.assert_allclose(slow[name], factor * whole[name], rtol=1e-3, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize(
