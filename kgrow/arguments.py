@@ -182,6 +182,9 @@ def _add_benchmark(commands: Any) -> None:
 def _add_views(commands: Any) -> None:
     show = commands.add_parser("show", allow_abbrev=False, help="print the final table of a run again")
     show.add_argument("run", metavar="RUN", help="the run directory of a finished search")
+    compare = commands.add_parser("compare", allow_abbrev=False, help="print two runs side by side")
+    compare.add_argument("runs", metavar="RUN", nargs=2, help="the run directory of a finished search")
+    _add_data(compare.add_argument)
     report = commands.add_parser(
         "report",
         allow_abbrev=False,

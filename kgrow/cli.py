@@ -149,6 +149,18 @@ def run_show(options: argparse.Namespace) -> int:
     return DONE
 
 
+def run_compare(options: argparse.Namespace) -> int:
+    """`kgrow compare`."""
+    _check_data(options)
+    first, second = (
+        kgrow.load(check_path(run, "RUN"), options.dataset, data_dir=options.data_dir) for run in options.runs
+    )
+    found = first.compare(second)
+    document = {"figures": found.figures, "difference": found.difference, "p_value": found.p_value}
+    _write(lambda: print(json.dumps(document, indent=2)) if options.json else found.print(sys.stdout))
+    return DONE
+
+
 def run_report(options: argparse.Namespace) -> int:
     """`kgrow report`."""
     _check_data(options)
@@ -227,6 +239,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": run_export,
     "benchmark": run_benchmark,
     "show": run_show,
+    "compare": run_compare,
     "report": run_report,
     "list": run_list,
     "devices": run_devices,

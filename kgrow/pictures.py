@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kgrow.network import GrowingNetwork
+    from kgrow.reporting.comparison import Comparison
     from kgrow.task import Task
 
 
@@ -79,6 +80,22 @@ class Pictures:
 
         kept = {kernel.name: kernel.kept for kernel in self.network.kernels()}
         return plot_architecture(self.architecture, kept, self._title)
+
+    def compare(self, other: Pictures) -> Comparison:
+        """Returns this result and another one side by side; with the same test images, also image by image.
+
+        Args:
+            other: Result of another search.
+        """
+        from kgrow.reporting.comparison import Comparison
+
+        if self.task.fingerprint != other.task.fingerprint:
+            return Comparison(self.document, other.document)
+        first, second = (
+            each.network.logits(each.task.test.images)[-1].argmax(axis=-1) == each.task.test.labels
+            for each in (self, other)
+        )
+        return Comparison(self.document, other.document, (first, second))
 
     def report(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Writes a report: one HTML file that needs nothing else, and no network.

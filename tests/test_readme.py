@@ -38,6 +38,7 @@ QUICK = {
     "benchmark": [],
     "show": [],
     "report": ["--overwrite"],
+    "compare": [],
     "list": [],
     "devices": [],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import math
 import numbers
 from collections.abc import Collection, Iterator, Mapping
@@ -213,6 +214,18 @@ class Architecture:
         )
 
     # JSON.
+
+    def _repr_html_(self) -> str:
+        """Returns a table of the kernels for a notebook."""
+        rows = "".join(
+            f"<tr><td>{html.escape(kernel.name)}</td><td>{'x'.join(map(str, kernel.kernel_shape))}</td>"
+            f"<td>{kernel.kernel_params}</td></tr>"
+            for kernel in self.kernels()
+        )
+        what = f"{len(self.blocks)} blocks, {self.kernel_params()} connections, {self.macs()} multiply-accumulates"
+        return (
+            f"<table><caption>{what}</caption><tr><th>kernel</th><th>shape</th><th>connections</th></tr>{rows}</table>"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON types; `from_json` restores an equal value."""
