@@ -15,6 +15,7 @@ from kgrow._checks import check_path
 from kgrow._files import read_file, write_atomic
 from kgrow.report import content
 from kgrow.report.drawings import confusion_svg, network_svg
+from kgrow.reporting.answer import answer_of, kilobytes, limits_of
 from kgrow.reporting.wording import grouped, one_line, percent, with_interval
 from kgrow.run import SETTINGS
 from kgrow.uncertainty import interval
@@ -79,7 +80,7 @@ def report_of(
         ("Use", _use(directory)),
         ("How it was made", _made(made)),
     ]
-    title = f"{one_line(document['task']['name'])}: {content.answer_of(document)}"
+    title = f"{one_line(document['task']['name'])}: {answer_of(document)}"
     return _page(title, _answer(document), sections, data)
 
 
@@ -155,11 +156,11 @@ def _answer(document: Mapping[str, Any]) -> str:
     best = document["best"]
     accuracy = best["artefacts"][0]["test_accuracy"]
     words = with_interval(accuracy, interval(accuracy, document["task"]["num_test"]))
-    bars = "".join(_bar(limit) for limit in content.limits_of(document))
+    bars = "".join(_bar(limit) for limit in limits_of(document))
     note = "" if document["complete"] else "<p>The search was ended before all its trials.</p>"
     return (
         f"<h1>{html.escape(one_line(document['task']['name']))}</h1>"
-        f'<p class="answer">{html.escape(content.answer_of(document))}.</p>{note}'
+        f'<p class="answer">{html.escape(answer_of(document))}.</p>{note}'
         f'<p class="quiet">Trial {best["trial"]}; {words} % with its 95 % interval. The test images decided '
         "nothing.</p>"
         f"{bars}"
@@ -177,7 +178,7 @@ def _bar(limit: Mapping[str, Any]) -> str:
 
 def _amount(value: float, unit: str) -> str:
     if unit == "bytes":
-        return content.kilobytes(value)
+        return kilobytes(value)
     return f"{value:.3g} {unit}" if unit == "ms" else f"{grouped(value)} {unit}".strip()
 
 

@@ -9,9 +9,10 @@ from typing import Any, TextIO
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from kgrow.reporting.answer import answer_of
 from kgrow.reporting.choice import explained_choice, winner_of
 from kgrow.reporting.next_steps import next_steps
-from kgrow.reporting.rows import Rows, print_plain
+from kgrow.reporting.rows import WINNER, Rows, print_plain
 from kgrow.reporting.wording import (
     Paragraph,
     agreement,
@@ -61,7 +62,7 @@ def summary(result: Document) -> RenderableType:
         *_artefacts(best),
         *next_steps(result),
     )
-    return Group(_opening(result), *_best(result), *_limits(result), *parts)
+    return Group(_opening(result), *_answer(result), *_best(result), *_limits(result), *parts)
 
 
 def _opening(result: Document) -> Paragraph:
@@ -69,6 +70,11 @@ def _opening(result: Document) -> Paragraph:
     tried = f"{num_trials} {'trial' if num_trials == 1 else 'trials'}"
     took = duration(result["wall_s"])
     return Paragraph(f"{one_line(task['name'])}: {tried} in {took}, seed {result['seed']}.", "bold")
+
+
+def _answer(result: Document) -> Iterator[RenderableType]:
+    if result["best"].get("artefacts"):
+        yield Paragraph(f"{answer_of(result)}.", WINNER)
 
 
 def _best(result: Document) -> Iterator[RenderableType]:

@@ -2,6 +2,7 @@
 
 from kgrow.registry import SPACES
 from kgrow.searching.cells import Cells
+from kgrow.searching.pretrained import Pretrained
 from kgrow.searching.space import Candidate, SearchSpace
 
-__all__ = ["SPACES", "Candidate", "Cells", "SearchSpace"]
+__all__ = ["SPACES", "Candidate", "Cells", "Pretrained", "SearchSpace"]

@@ -12,7 +12,8 @@ import pytest
 import kgrow
 from kgrow import cli
 from kgrow.report import report_of
-from kgrow.report.content import MOST_CLASSES, answer_of, exits_of, kilobytes, mistakes_of, training_of
+from kgrow.report.content import MOST_CLASSES, exits_of, mistakes_of, training_of
+from kgrow.reporting.answer import answer_of, kilobytes
 from kgrow.task import Split, Task
 
 VOID = {"meta", "img", "input", "link", "br"}
