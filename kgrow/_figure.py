@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +27,16 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("Pictures need matplotlib: pip install 'kgrow[plot]'.") from error
-    return Figure((width, height), layout="constrained")
+
+    class Shown(Figure):
+        """A figure that a notebook shows, whether or not it knows matplotlib's own."""
+
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png")
+            return buffer.getvalue()
+
+    return Shown((width, height), layout="constrained")
 
 
 def color_of(number: int) -> str:

@@ -10,7 +10,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "recipes").glob("*.ipynb"))
 # In place of the cell that is tagged as "parameters".
 SMALL = {
     "quickstart": 'data, limits, max_time = "digits", {"flash_bytes": "32KB"}, "40s"',
-    "compress_your_own": "epochs = 1",
+    "compress_your_own": "epochs = 3",
     "grow_and_prune": "epochs = 4",
 }
 

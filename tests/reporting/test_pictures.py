@@ -193,3 +193,7 @@ def test_missing_library_is_named_with_what_installs_it(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"pip install 'kgrow\[plot\]'"):
         new_figure(1, 1)
+
+
+def test_a_figure_shows_itself_in_a_notebook_that_knows_no_matplotlib():
+    assert new_figure(2, 1)._repr_png_().startswith(b"\x89PNG")
