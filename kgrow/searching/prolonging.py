@@ -23,13 +23,13 @@ PLANNED_SHARE = 0.92
 # only as many epochs as the schedule has make up for.
 LEAST_RATE_SHARE = 0.3
 # Fewest epochs, and the most as a multiple of the schedule's.
-FEWEST_EPOCHS, MOST_SCHEDULES = 2, 8
+FEWEST_EPOCHS, MOST_SCHEDULES = 2, 4
 
 
 def prolonged(trials: Trials, index: int, deadline: float) -> Trial:
     """Trains a finished network on, with a rate that falls to zero once more, and keeps the better of both.
 
-    The structure stays, and pruned connections stay pruned. A run decides the number of epochs once, at most eight
+    The structure stays, and pruned connections stay pruned. A run decides the number of epochs once, at most four
     times that of the schedule; one that was killed goes on with it.
 
     Args:
