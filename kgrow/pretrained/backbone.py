@@ -73,7 +73,6 @@ class Backbone:
         form: Names in its weight files: `"torch"` (`NAME.weight`) or `"keras"` (`NAME/kernel`).
         pads_evenly: Whether convolutions with a stride have as many zeros before the image as after it; TensorFlow's
             `"same"` has more after it where the number is odd.
-        source: Where the weights are described, or how they are had.
     """
 
     blocks: tuple[tuple[Unit, ...], ...]
@@ -81,7 +80,6 @@ class Backbone:
     epsilon: float
     form: str
     pads_evenly: bool = False
-    source: str = ""
 
     def architecture(
         self, input_shape: tuple[int, int, int], num_classes: int, width: float, grids: Sequence[int]
@@ -176,28 +174,21 @@ class Backbone:
         """
         values: dict[str, np.ndarray] = {}
         kept: dict[str | None, np.ndarray | None] = {}
-        present = [each for each in self.convolutions() if each.name in architecture.by_name]
-        arrays = {each.name: self._arrays(each, weights) for each in present}
-        for number, each in enumerate(present):
-            own, read = arrays[each.name], kept.get(each.reads)
-            kernel = own["kernel"]
-            node = architecture.by_name[each.name]
-            wanted = node.operator.kernel_shape(*architecture.input_shapes(node))
-            if each.reads is None:
-                kernel = _reading(kernel, architecture.input_shape[2])
-            elif read is not None:
-                kernel = kernel[:, :, read]
-            chosen = read
-            if not each.is_depthwise:
-                chosen = None
-                if each.may_narrow and wanted[-1] < len(own["gamma"]):
-                    scores = contributions(own["gamma"], own["beta"], _readers(present[number + 1 :], arrays))
-                    chosen = np.sort(np.argsort(-scores, kind="stable")[: wanted[-1]])
-                    kernel = kernel[..., chosen]
-            if kernel.shape != tuple(wanted):
+        every = list(self.convolutions())  # those behind the last block say what it contributes, whatever the depth
+        arrays = {each.name: self._arrays(each, weights) for each in every}
+        for number, each in enumerate(every):
+            if each.name not in architecture.by_name:
+                break
+            node, own, read = architecture.by_name[each.name], arrays[each.name], kept.get(each.reads)
+            wanted = tuple(node.operator.kernel_shape(*architecture.input_shapes(node)))
+            chosen = read if each.is_depthwise else _strongest(every[number:], arrays, wanted[-1])
+            kernel = own["kernel"] if each.reads else _reading(own["kernel"], architecture.input_shape[2])
+            kernel = kernel if read is None else kernel[:, :, read]
+            kernel = kernel if chosen is None or each.is_depthwise else kernel[..., chosen]
+            if kernel.shape != wanted:
                 raise ValueError(
-                    f"{each.layer[0]!r} must have the shape {tuple(wanted)}, but has {kernel.shape}: the weights are "
-                    "those of another network, or of another width."
+                    f"{each.layer[0]!r} must have the shape {wanted}, but has {kernel.shape}: the weights are those of "
+                    "another network, or of another width."
                 )
             values[f"{each.name}/kernel"] = _plain(kernel)
             for part in ("gamma", "beta", "moving_mean", "moving_variance"):
@@ -251,6 +242,18 @@ def contributions(gamma: np.ndarray, beta: np.ndarray, readers: Sequence[np.ndar
     for weights in readers:
         variance = variance * (weights.astype(np.float64) ** 2).sum(axis=1)
     return variance
+
+
+def _strongest(
+    convolutions: Sequence[Convolution], arrays: Mapping[str, Mapping[str, np.ndarray]], number: int
+) -> np.ndarray | None:
+    """Returns the output channels of the first of some convolutions that stay, in their order; None for all."""
+    first, *following = convolutions
+    own = arrays[first.name]
+    if not first.may_narrow or number >= len(own["gamma"]):
+        return None
+    scores = contributions(own["gamma"], own["beta"], _readers(following, arrays))
+    return np.sort(np.argsort(-scores, kind="stable")[:number])
 
 
 def _readers(following: Sequence[Convolution], arrays: Mapping[str, Mapping[str, np.ndarray]]) -> list[np.ndarray]:

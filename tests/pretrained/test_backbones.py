@@ -224,3 +224,30 @@ def test_weights_of_another_network_are_refused(damage):
         weights[name] = weights[name][:-8] if damage == "shape" else weights[name][0]
     with pytest.raises(ValueError, match=r"_blocks\.3\._expand_conv"):
         published.initial(built(published, 64), weights)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "lite0"])
+def test_a_shallower_network_starts_with_the_first_blocks_of_a_deeper_one(name):
+    published = backbone(name)
+    weights = in_file(published) if published.form == "torch" else in_keras_file(published)
+    deep = built(published, 64, 0.5)
+    whole = published.initial(deep, weights)
+    for depth in range(1, len(deep.blocks)):
+        part = published.initial(dataclasses.replace(deep, blocks=deep.blocks[:depth]), weights)
+        assert part
+        for variable, value in part.items():
+            np.testing.assert_array_equal(value, whole[variable])
+
+
+def in_keras_file(published):
+    """Random arrays under the names of a file of Keras."""
+    weights, architecture = {}, built(published, 64)
+    generator = np.random.default_rng(0)
+    for each in published.convolutions():
+        node = architecture.by_name[each.name]
+        shape = node.operator.kernel_shape(*architecture.input_shapes(node))
+        layer, norm = each.layer
+        weights[f"{layer}/{'depthwise_kernel' if each.is_depthwise else 'kernel'}"] = generator.normal(size=shape)
+        for part in ("gamma", "beta", "moving_mean", "moving_variance"):
+            weights[f"{norm}/{part}"] = generator.uniform(0.5, 1.5, architecture.shapes[each.name][-1])
+    return weights
