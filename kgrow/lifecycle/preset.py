@@ -279,13 +279,13 @@ DEFAULT = Preset(
 # Weights that were trained on many images are soon changed all at once, and at one rate; see decision 0073.
 FINE_TUNE = dataclasses.replace(
     DEFAULT,
-    epochs=24,
+    epochs=36,
     learning_rate=0.05,
     l2=1e-4,
     label_smoothing=0.1,
     grow_epochs=(0, 0, 1, 1, 2, 2),
-    prune_epochs=(4, 5, 6, 7, 8, 9, 10, 11, 12),
-    resolutions=(),
+    prune_epochs=(6, 8, 10, 12, 14, 16, 18, 20, 21),
+    resolutions=((0, 0.625), (22, 1.0)),
 )
 EARLY_EXIT = dataclasses.replace(DEFAULT, exit_scale=1.0, distillation=0.5)
 BASE = Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1))
