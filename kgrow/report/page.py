@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import string
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrow._checks import check_path
-from kgrow._files import read_file, write_atomic
+from kgrow._files import read_file
 from kgrow.report import content
 from kgrow.report.drawings import confusion_svg, network_svg
+from kgrow.report.use import use_of
 from kgrow.reporting.answer import answer_of, kilobytes, limits_of
 from kgrow.reporting.wording import grouped, one_line, percent, with_interval
 from kgrow.run import SETTINGS
@@ -26,25 +25,6 @@ if TYPE_CHECKING:
 
 ASSETS = resources.files("kgrow.report") / "assets"
 MISSING = '<p class="quiet">{}</p>'
-SNIPPETS = {
-    "Python": """from run import Classifier  # run.py of the bundle: kgrow export {run} --out bundle
-
-classifier = Classifier("bundle")
-answer = classifier(image)  # an array (height, width, channels)
-print(answer.label, answer.probability)""",
-    "Android": """// build.gradle: implementation("com.google.mediapipe:tasks-vision:0.10.29")
-// kgrow export {run} --out classifier.tflite; the file has its labels in it
-val options = ImageClassifier.ImageClassifierOptions.builder()
-    .setBaseOptions(BaseOptions.builder().setModelAssetPath("classifier.tflite").build())
-    .build()
-val result = ImageClassifier.createFromOptions(context, options).classify(BitmapImageBuilder(bitmap).build())""",
-    "Microcontroller": """// kgrow export {run} --out bundle has model_data.h and model_data.cc
-#include "model_data.h"
-const tflite::Model* model = tflite::GetModel(kModel);
-static uint8_t arena[kArenaBytes];
-tflite::MicroInterpreter interpreter(model, resolver, arena, sizeof(arena));
-interpreter.AllocateTensors();""",
-}
 
 
 def report_of(
@@ -77,7 +57,7 @@ def report_of(
         ("Early exits", _exits(exits)),
         ("Mistakes", _mistakes(mistakes)),
         ("File", _files(document)),
-        ("Use", _use(directory)),
+        ("Use", use_of(directory)),
         ("How it was made", _made(made)),
     ]
     title = f"{one_line(document['task']['name'])}: {answer_of(document)}"
@@ -103,26 +83,6 @@ def unfinished_report_of(name: str, events: Mapping[str, Sequence[Mapping[str, A
     head = f"<h1>{html.escape(one_line(name))}: not finished</h1><p>{html.escape(why)}</p>"
     sections = [("Trials", table if rows else MISSING.format("No epoch has ended yet.")), ("Training", _training(last))]
     return _page(f"{one_line(name)}: not finished", head, sections, {"training": last})
-
-
-def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Raises an error unless a report may be written to a path.
-
-    Raises:
-        FileExistsError: If there is something that may not be replaced.
-    """
-    target = Path(check_path(path, "path"))
-    if target.is_dir() or (target.exists() and not overwrite):
-        raise FileExistsError(
-            f"`path` must be a new file, but there is '{target}'. Give `overwrite=True` (--overwrite), or another path."
-        )
-
-
-def write_report(path: str | os.PathLike[str], page: str) -> None:
-    """Writes a report, or leaves the file as it was; folders on the way are made."""
-    target = Path(path).absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, page.encode())
 
 
 def _page(title: str, head: str, sections: Sequence[tuple[str, str]], data: Mapping[str, Any]) -> str:
@@ -312,15 +272,6 @@ def _files(document: Mapping[str, Any]) -> str:
             f"{grouped(without['ram_bytes'])} bytes of RAM and take {without['latency_ms']:.3g} ms.</p>"
         )
     return _table(headers, rows, "Each file, measured by running it", 2) + words
-
-
-def _use(directory: Path) -> str:
-    run = one_line(directory.name)
-    return "".join(
-        f"<details{' open' if index == 0 else ''}><summary>{name}</summary>"
-        f"<pre>{html.escape(text.replace('{run}', run))}</pre></details>"
-        for index, (name, text) in enumerate(SNIPPETS.items())
-    )
 
 
 def _made(made: Mapping[str, Any]) -> str:

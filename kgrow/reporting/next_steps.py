@@ -28,7 +28,7 @@ def next_steps(result: Document) -> Iterator[RenderableType]:
 
 
 def _steps(result: Document, directory: str) -> Iterator[tuple[str, str]]:
-    run = _shortest(directory)
+    run = shortest(directory)
     is_in_memory = "source" in result and result["source"]["dataset"] is None
     yield "Classify images:", f"python {shlex.quote(os.path.join(run, 'run.py'))} IMAGE"
     if len(result["best"]["heads"]) > 1:
@@ -42,7 +42,8 @@ def _steps(result: Document, directory: str) -> Iterator[tuple[str, str]]:
         yield "Compare all formats:", f"kgrow benchmark {shlex.quote(run)}"
 
 
-def _shortest(directory: str) -> str:
+def shortest(directory: str) -> str:
+    """Returns a directory as a command here would name it: relative to this one where that is shorter."""
     try:
         return min(directory, os.path.relpath(directory), key=len)
     except ValueError:  # on another Windows drive

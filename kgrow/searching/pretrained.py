@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,32 @@ class Pretrained(SearchSpace):
     def __post_init__(self) -> None:
         check_fields(self, {"start": one_of(BACKBONES), "widths": check_widths})
         if self.weights is not None:
-            if not Path(self.weights).is_file():
-                raise ValueError(f"`weights` must be a file, but there is none: {self.weights}")
-            backbone(self.start, form_of(Path(self.weights)))
+            object.__setattr__(self, "weights", os.path.abspath(self.weights))  # a run is ended from anywhere
 
     @property
     def _backbone(self) -> Backbone:
-        return backbone(self.start, "" if self.weights is None else form_of(Path(self.weights)))
+        return backbone(self.start, "" if self.weights is None else form_of(self._given()))
+
+    def _given(self) -> Path:
+        path = Path(str(self.weights))
+        if not path.is_file():
+            raise ValueError(f"`weights` must be a file, but there is none: {path}")
+        return path
+
+    def file(self, side: int) -> Path:
+        """Returns the file of the weights, which is fetched if need be and none is named.
+
+        Args:
+            side: Smaller side of the images, in pixels.
+
+        Raises:
+            WeightsMissingError: If the weights cannot be had.
+            ValueError: If the named file does not exist.
+        """
+        return weight_file(self.start, side) if self.weights is None else self._given()
 
     def located(self, side: int) -> Pretrained:
-        """Returns the space with the file of its weights and the file's hash, which is fetched if need be.
+        """Returns the space with the hash of its weights.
 
         Args:
             side: Smaller side of the images, in pixels.
@@ -70,13 +87,14 @@ class Pretrained(SearchSpace):
             WeightsMissingError: If the weights cannot be had.
             ValueError: If the file has another hash.
         """
-        path = weight_file(self.start, side) if self.weights is None else Path(self.weights)
+        path = self.file(side)
         found = sha256_of(path)
         known = LITE0_SHA256 if (self.start, self.weights) == (LITE0, None) else None
         wanted = self.sha256 or known
         if wanted not in (None, found):
             raise ValueError(f"`weights` must be the file with the SHA-256 {wanted}, but {path} has {found}.")
-        return dataclasses.replace(self, weights=str(path), sha256=found)
+        read_weights(path, found)  # what cannot be read is told now
+        return dataclasses.replace(self, sha256=found)
 
     def build(
         self,
@@ -100,5 +118,6 @@ class Pretrained(SearchSpace):
 
     def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
         """See `SearchSpace.initial`."""
-        space = self if self.weights and self.sha256 else self.located(min(architecture.input_shape[:2]))
-        return space._backbone.initial(architecture, read_weights(Path(str(space.weights)), str(space.sha256)))
+        side = min(architecture.input_shape[:2])
+        found = self if self.sha256 else self.located(side)
+        return self._backbone.initial(architecture, read_weights(self.file(side), str(found.sha256)))

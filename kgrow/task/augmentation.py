@@ -149,8 +149,10 @@ class Augmentation:
 
         shape = tf.shape(images)
         area = 1.0 - draws[:, 0] * (1.0 - self.crop)
-        stretch = tf.exp((2.0 * draws[:, 1] - 1.0) * 0.5 * math.log(MOST_STRETCH))
-        wide, high = (tf.minimum(tf.sqrt(area) * factor, 1.0) for factor in (stretch, 1.0 / stretch))
+        # At most so much that the longer side is that of the image.
+        most = 0.5 * tf.minimum(math.log(MOST_STRETCH), -tf.math.log(area))
+        stretch = tf.exp((2.0 * draws[:, 1] - 1.0) * most)
+        wide, high = tf.sqrt(area) * stretch, tf.sqrt(area) / stretch
         zeros = tf.zeros_like(area)
 
         def axis(part: Any, draw: Any, side: Any) -> Any:

@@ -206,13 +206,13 @@ def test_run_of_any_length_starts_at_a_low_rate_and_reaches_its_peak(epochs):
     assert max(rates) > 0.9 * preset.learning_rate
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_schedule_is_for_up_to_four_blocks(name):
-    PRESETS[name].check_num_blocks(4)
+@pytest.mark.parametrize(("name", "most"), [(name, 7 if name == "fine_tune" else 4) for name in PRESETS])
+def test_every_schedule_is_for_as_many_blocks_as_its_spaces_have(name, most):
+    PRESETS[name].check_num_blocks(most)
     with pytest.raises(
-        ValueError, match="`preset` must have `grow_epochs` and `prune_epochs` for networks of 5 blocks"
+        ValueError, match=f"`preset` must have `grow_epochs` and `prune_epochs` for networks of {most + 1} blocks"
     ):
-        PRESETS[name].check_num_blocks(5)
+        PRESETS[name].check_num_blocks(most + 1)
 
 
 def test_weights_of_fewer_heads_than_there_are_is_refused():

@@ -1,7 +1,13 @@
 import functools
 import http.server
+import json
+import re
 import threading
+import warnings
+import zipfile
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -99,14 +105,6 @@ def test_a_file_of_no_known_form_is_refused(content, tmp_path):
         form_of(path)
 
 
-def test_a_keras_file_with_code_in_it_is_refused(tmp_path):
-    path = tmp_path / "weights.keras"
-    inputs = keras.Input((32, 32, 3))
-    keras.Model(inputs, keras.layers.Lambda(lambda images: images + 1.0)(inputs)).save(path)
-    with pytest.raises(ValueError, match=r"(?s)weights\.keras.*Lambda"):
-        read_weights(path, sha256_of(path))
-
-
 def test_arrays_of_a_file_do_not_depend_on_its_path(tmp_path):
     model = small_model()
     model.save_weights(tmp_path / "a.h5")
@@ -115,3 +113,65 @@ def test_arrays_of_a_file_do_not_depend_on_its_path(tmp_path):
     assert set(first) == set(second)
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name])
+
+
+def test_code_in_a_model_is_never_run_whatever_the_file_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputs = keras.Input((32, 32, 3))
+    lambdas = keras.layers.Lambda(lambda images: (Path("ran").touch(), images)[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras.Model(inputs, lambdas(inputs)).save(tmp_path / "model.h5")
+    (tmp_path / "ran").unlink()
+    (tmp_path / "model.h5").rename(tmp_path / "model.keras")
+    path = tmp_path / "model.keras"
+    assert read_weights(path, sha256_of(path)) == {}
+    assert not (tmp_path / "ran").exists()
+
+
+def test_operations_in_the_configuration_of_a_model_are_never_called(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    path = tmp_path / "weights.keras"
+    small_model().save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    call = {"class_name": "TFOpLambda", "config": {"name": "call", "function": "io.gfile.rmtree"}, "name": "call"}
+    call["inbound_nodes"] = [["_CONSTANT_VALUE", -1, str(victim), {}]]
+    config["config"]["layers"].append(call)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, json.dumps(config) if name == "config.json" else content)
+    assert "conv1/kernel" in read_weights(path, sha256_of(path))
+    assert victim.is_dir()
+
+
+@pytest.mark.parametrize("name", ["weights.h5", "weights.keras"])
+def test_a_file_that_ends_too_early_is_named(name, tmp_path):
+    path = tmp_path / name
+    (small_model().save if name.endswith("keras") else small_model().save_weights)(path)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(ValueError, match=re.escape(name)):
+        read_weights(path, sha256_of(path))
+
+
+def test_arrays_that_take_no_bytes_in_the_file_take_none_in_memory(tmp_path):
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("conv1/kernel:0", (2**20, 2**20), "f4")
+    with pytest.raises(ValueError, match="larger than those of any backbone"):
+        read_weights(path, sha256_of(path))
+
+
+def test_nothing_that_was_fetched_in_part_has_the_name_of_the_whole(server, cache, monkeypatch):
+    small_model().save_weights(server / FILE)
+
+    def interrupted(name, *args, **options):
+        (cache / name).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.utils, "get_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        weight_file(NAME, 96)
+    assert not is_at_hand(NAME, 96)

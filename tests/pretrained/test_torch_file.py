@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kgrow.pretrained.torch_file import is_torch_file, read_torch_file
+from kgrow.pretrained.torch_file import FIRST_BYTES, is_torch_file, read_torch_file
 from tests.pretrained.torch_files import write_legacy, write_zip
 
 STATE = {
@@ -78,3 +78,26 @@ def test_other_files_are_told_apart(content, tmp_path):
     assert not is_torch_file(path)
     with pytest.raises(ValueError, match=r"torch\.save"):
         read_torch_file(path)
+
+
+def test_one_value_that_is_a_tensor_of_any_size_takes_no_memory(tmp_path):
+    path = write_zip(tmp_path / "state.pth", {"a": np.ones(1, np.float32)}, shape=(3 * 10**8,), strides=(0,))
+    with pytest.raises(ValueError, match="larger than those of any backbone"):
+        read_torch_file(path)
+
+
+def test_a_memo_of_any_size_takes_no_memory(tmp_path):
+    path = tmp_path / "state.pth"
+    path.write_bytes(FIRST_BYTES[:2] + b"K\x01r" + (2**28).to_bytes(4, "little") + b".")
+    assert not is_torch_file(path)
+    with pytest.raises(ValueError, match=r"torch\.save"):
+        read_torch_file(path)
+
+
+def test_a_zip_without_its_directory_is_told_apart(tmp_path):
+    path = write_zip(tmp_path / "state.pth", STATE)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"PK\1\2")
+    data[start : start + 4] = b"XXXX"
+    path.write_bytes(data)
+    assert not is_torch_file(path)

@@ -28,11 +28,14 @@ def write_legacy(path: Path, state: dict) -> Path:
     return path
 
 
-def write_zip(path: Path, state: dict) -> Path:
-    """Writes the form since torch 1.6: a zip of one pickle, and a file per storage."""
+def write_zip(path: Path, state: dict, **view) -> Path:
+    """Writes the form since torch 1.6: a zip of one pickle, and a file per storage.
+
+    `view` has the `shape` and the `strides` of each tensor, in place of those of its array.
+    """
     with _torch() as torch, zipfile.ZipFile(path, "w") as archive:
         buffer = io.BytesIO()
-        storages = _dump(buffer, state, torch)
+        storages = _dump(buffer, state, torch, **view)
         archive.writestr("archive/data.pkl", buffer.getvalue())
         for key, array in storages.items():
             archive.writestr(f"archive/data/{key}", array.tobytes())
@@ -49,16 +52,17 @@ class _Storage:
 class _Tensor:
     """A tensor as torch pickles it."""
 
-    def __init__(self, array: np.ndarray, rebuild):
-        self.array, self.rebuild = array, rebuild
+    def __init__(self, array: np.ndarray, rebuild, shape=None, strides=None):
+        self.array, self.rebuild, self.shape, self.strides = array, rebuild, shape, strides
 
     def __reduce__(self):
         strides = tuple(step // self.array.itemsize for step in self.array.strides)
         flat = np.lib.stride_tricks.as_strided(self.array, (self.array.size,), (self.array.itemsize,)).copy()
-        return self.rebuild, (_Storage(flat), 0, self.array.shape, strides, False, collections.OrderedDict())
+        view = (self.shape or self.array.shape, self.strides or strides)
+        return self.rebuild, (_Storage(flat), 0, *view, False, collections.OrderedDict())
 
 
-def _dump(file, state: dict, torch) -> dict[str, np.ndarray]:
+def _dump(file, state: dict, torch, **view) -> dict[str, np.ndarray]:
     storages: dict[str, np.ndarray] = {}
 
     class Pickler(pickle.Pickler):
@@ -72,7 +76,7 @@ def _dump(file, state: dict, torch) -> dict[str, np.ndarray]:
     def converted(value):
         if isinstance(value, dict):
             return collections.OrderedDict((name, converted(each)) for name, each in value.items())
-        return _Tensor(value, torch._utils._rebuild_tensor_v2) if isinstance(value, np.ndarray) else value
+        return _Tensor(value, torch._utils._rebuild_tensor_v2, **view) if isinstance(value, np.ndarray) else value
 
     Pickler(file, 2).dump(converted(state))
     return storages

@@ -90,9 +90,12 @@ def test_candidates_tell_their_figures_where_one_points(page):
         page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
         page.wait_for_timeout(100)
         told.add(details.text_content())
+    assert len(told) == 2
     assert all("validation" in words and "bytes" in words for words in told)
+    page.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + box["height"] / 2)
     page.mouse.click(box["x"] + 0.02 * box["width"], box["y"] + box["height"] / 2)
     kept = details.text_content()
+    assert kept in told
     page.mouse.move(box["x"] + 0.98 * box["width"], box["y"] + box["height"] / 2)
     page.wait_for_timeout(100)
     assert details.text_content() == kept

@@ -11,9 +11,11 @@ import pytest
 
 import kgrow
 from kgrow import cli
+from kgrow._ownership import is_locked
 from kgrow.report import report_of
 from kgrow.report.content import MOST_CLASSES, exits_of, mistakes_of, training_of
 from kgrow.reporting.answer import answer_of, kilobytes
+from kgrow.run import Run
 from kgrow.task import Split, Task
 
 VOID = {"meta", "img", "input", "link", "br"}
@@ -162,7 +164,8 @@ def test_exits_of_thresholds_are_those_of_the_rule(result):
     assert first["leaving"] == [len(result.task.test), *[0] * (len(logits) - 1)]
     assert first["accuracy"] == pytest.approx(result.document["best"]["heads"][0]["test_accuracy"], abs=0.02)
     assert last["macs"] <= found["costs"][-1]
-    assert all(sum(point["leaving"]) == len(result.task.test) for point in found["points"])
+    for point in found["points"]:
+        assert np.dot(point["leaving"], found["costs"]) / len(result.task.test) == pytest.approx(point["macs"])
 
 
 def test_changes_are_marked_only_where_something_changed(result):
@@ -188,6 +191,22 @@ def test_an_unfinished_search_shows_what_is_there_and_says_what_is_missing(tmp_p
     assert "not finished" in page
     assert "come with its result" in page
     assert "<td>0000</td>" in page
+
+
+def test_watching_ends_with_the_search_or_when_nobody_goes_on_with_it(tmp_path, result, monkeypatch):
+    monkeypatch.setattr(cli, "LEFT_S", 0.0)
+    monkeypatch.setattr(cli, "WATCHED_S", 0.01)
+    assert cli.main(["report", str(tmp_path / "nowhere"), "--watch"]) == cli.BAD_USAGE
+    run = tmp_path / "run"
+    for name in ("config.yaml", "source.json", "config.json", "trials/0000/events.jsonl"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_bytes((result.directory / name).read_bytes())
+    assert cli.main(["report", str(run), "--watch"]) == cli.DONE
+    assert "not finished" in (run / "report.html").read_text()
+    assert cli.main(["report", str(result.directory), "--watch", "--out", str(tmp_path / "r.html")]) == cli.DONE
+    with Run.open(tmp_path / "own", {}):
+        assert is_locked(tmp_path / "own")
+    assert not is_locked(tmp_path / "own")
 
 
 def test_a_foreign_folder_is_named(tmp_path, capsys):

@@ -81,6 +81,43 @@ def test_what_does_not_go_together_is_named(data, growth, message, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_a_network_that_fits_only_with_tiny_images_is_refused(weights, tmp_path):
+    from PIL import Image
+
+    for name, color in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = np.random.default_rng(number).integers(0, 50, (48, 48, 3)) + color
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / name / f"{number}.png")
+    growth = {"start": NAME, "weights": str(weights)}
+    with pytest.raises(ValueError, match="`growth.start` must be 'scratch' for images of"):
+        kgrow.search(
+            tmp_path / "photos",
+            config={"growth": growth},
+            limits={"ram_bytes": 2_000},
+            directory=tmp_path / "runs",
+            verbose=0,
+        )
+
+
+def test_a_run_is_ended_from_another_directory(weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(weights.parent)
+    space = Pretrained(NAME, weights.name)
+    monkeypatch.chdir(tmp_path)
+    assert space.located(32).sha256 == sources.sha256_of(weights)
+
+
+def test_auto_starts_from_scratch_where_no_weights_are_at_hand_and_the_run_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("kgrow.starting.is_at_hand", lambda name, side: False)
+    options = {"trials": 1, "epochs": 1, "directory": tmp_path, "verbose": 2}
+    kgrow.search(Task.of(squares(side=64)), config={"growth": {"start": "auto"}}, project_name="run", **options)
+    assert "start from scratch" in capsys.readouterr().err
+    assert "start: scratch" in (tmp_path / "run" / "config.yaml").read_text()
+    growth = {"start": "auto", "weights": "weights.h5"}
+    with pytest.raises(ValueError, match="'auto'"):
+        kgrow.search(Task.of(squares(side=64)), config={"growth": growth}, project_name="other", **options)
+
+
 def test_gray_images_are_told_to_be_read_as_colours(weights, tmp_path, capsys):
     kgrow.search(
         Task.of(squares(channels=1)),

@@ -199,6 +199,15 @@ def ramps(number, height=24, width=36):
     return np.repeat(np.stack([rows, columns, np.full_like(rows, 7)], axis=-1)[None], number, axis=0)
 
 
+@pytest.mark.parametrize("crop", [0.4, 0.9, 0.99])
+def test_no_crop_shows_less_than_it_may(crop):
+    cropped = Augmentation(crop=crop).augment(ramps(400), tf.constant([3, 4])).numpy()
+    high = np.median(np.diff(cropped[..., 0], axis=1), axis=(1, 2))
+    wide = np.median(np.diff(cropped[..., 1], axis=2), axis=(1, 2))
+    assert (high * wide).min() >= crop - 1e-3
+    assert max(high.max(), wide.max()) <= 1 + 1e-3
+
+
 def test_crops_are_evenly_enlarged_parts_of_the_image_within_their_bounds():
     height, width, number = 24, 36, 400
     cropped = Augmentation(crop=0.25).augment(ramps(number), tf.constant([3, 4])).numpy()
