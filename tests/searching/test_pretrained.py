@@ -90,7 +90,7 @@ def test_a_network_that_fits_only_with_tiny_images_is_refused(weights, tmp_path)
             pixels = np.random.default_rng(number).integers(0, 50, (48, 48, 3)) + color
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / name / f"{number}.png")
     growth = {"start": NAME, "weights": str(weights)}
-    with pytest.raises(ValueError, match="`growth.start` must be 'scratch' for images of"):
+    with pytest.raises(ValueError, match=r"`growth\.start` must be 'scratch' for images of"):
         kgrow.search(
             tmp_path / "photos",
             config={"growth": growth},
