@@ -1,6 +1,7 @@
 """The only module that imports TensorFlow and Keras.
 
-TFMOT accepts Keras 2 layers only, and the first access to ``tf.keras`` decides which Keras the whole process uses.
+Layers of Keras 2 alone can be wrapped for pruning, and the first access to ``tf.keras`` decides which Keras the whole
+process uses.
 kgrow therefore takes `tf_keras` by its own name, and every other module says ``from kgrow._keras import keras, tf``.
 
 TensorFlow enables oneDNN by default on some Intel processors only. On an AMD processor with AVX2 training takes half

@@ -33,8 +33,19 @@ from kgrow.searching.engine import Ray, check_environment
 from kgrow.searching.estimating import Full
 from kgrow.searching.limits import Limits
 from kgrow.searching.precision import decided
+from kgrow.searching.proposals import Proposals
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
+
+
+def _check_operators(task: Task, proposals: Proposals) -> None:
+    """Raises ValueError if the format of a search cannot express an operator that a candidate may have."""
+    seen: set[str] = set()
+    for network in proposals.examples():
+        kinds = {node.operator.kind for node in network.nodes}
+        if not kinds <= seen:
+            check_expressible(task, proposals.quantization, network)
+        seen |= kinds
 
 
 def _check_project_name(value: Any, name: str) -> str:
@@ -137,7 +148,7 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         again = (lambda: task) if is_named(dataset) else functools.partial(read_task, dataset, told, note)
         check_same_images(path, task, again)
     check_environment(os.environ)
-    check_expressible(task, plan.proposals.quantization, plan.proposals.full)
+    _check_operators(task, plan.proposals)
     cluster = told.tuning.cluster
     with contextlib.ExitStack() as stack:
         if cluster is not None:

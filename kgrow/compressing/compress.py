@@ -96,7 +96,7 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
         channel_criterion: Criterion of the kept channels: a name in `kgrow.registry.CHANNEL_CRITERIA` or a
             `ChannelCriterion`.
         criterion: Criterion of the kept connections: a name in `kgrow.registry.CRITERIA` or a `Criterion`.
-        channel_multiple: Number of which layer widths are multiples; 8 and 16 suit 8 bit kernels.
+        channel_multiple: Divisor of the widths of layers; 8 and 16 suit 8 bit kernels.
         steps: Pruning steps, in equal parts, with fine-tuning after each.
         epochs: Total epochs of fine-tuning, with the pruning steps in their first half; by default enough for 1000
             batches, 12 to 60.

@@ -27,7 +27,7 @@ class CompressionPlan:
         keep_ratio: Final kept fraction of all connections, in (0, 1], those of removed channels included.
         channel_criterion: Criterion of the kept channels.
         criterion: Criterion of the kept connections.
-        channel_multiple: Number of which layer widths are multiples.
+        channel_multiple: Divisor of the widths of layers.
         steps: Number of pruning events, spread over the first half of the epochs.
         epochs: Number of fine-tuning epochs.
         batch_size: Number of images per step of fine-tuning.

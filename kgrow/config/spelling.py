@@ -11,6 +11,7 @@ from typing import Any
 
 from kgrow._checks import check_name, nearest, plain
 from kgrow._plugins import PluginError, Registry
+from kgrow.config.removed import check_removed
 from kgrow.config.yaml_file import PYTHON
 from kgrow.registry import CURVATURES, ESTIMATORS, EXPERIMENTAL
 from kgrow.run import described
@@ -79,6 +80,8 @@ def built(value: Mapping[str, Any], table: Registry, path: str) -> Any:
         )
     fields = {key: _built_field(key, each, f"{path}.{key}") for key, each in value.items() if key != NAME}
     if NAME in value:
+        if isinstance(value[NAME], str):
+            check_removed(table.what, value[NAME], f"{path}.{NAME}")
         usual = _made(table, check_name(table, value[NAME], f"{path}.{NAME}"), path)
         make = usual if isinstance(usual, type) else functools.partial(dataclasses.replace, usual)
         return _with_fields(lambda: make(**fields), usual, fields, path)
@@ -98,7 +101,8 @@ def _with_fields(make: Any, kind: Any, fields: Mapping[str, Any], path: str) -> 
     known = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
     for name in fields:
         if name not in known:
-            raise ValueError(f"`{path}.{name}` is unknown. {nearest(str(name), known)}".rstrip())
+            others = f"Its fields are {', '.join(known)}." if known else "It has no fields."
+            raise ValueError(f"`{path}.{name}` is unknown. {nearest(str(name), known) or others}")
     try:
         return make() if fields or isinstance(kind, type) else kind
     except TypeError as error:

@@ -192,7 +192,11 @@ class Architecture:
         return self.trainable_params() + sum(others for _, others in self._num_weights())
 
     def _num_weights(self) -> list[tuple[int, int]]:
-        return [node.operator.num_weights(*self.input_shapes(node)) for node in self.nodes]
+        found = []
+        for node in self.nodes:
+            with blamed(node.operator):
+                found.append(node.operator.num_weights(*self.input_shapes(node)))
+        return found
 
     def macs(
         self, head: int | None = None, *, kept: Mapping[str, int] | None = None, passing: Collection[int] = ()

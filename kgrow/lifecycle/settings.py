@@ -10,6 +10,7 @@ from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.lifecycle.preset import Preset
 from kgrow.network import FLOAT32
 from kgrow.pruning import ChannelCriterion, Criterion, NoPruning, OneShot, PruningSchedule
+from kgrow.registry import blamed, broken
 from kgrow.structure import Compaction, ProgressiveResolution, Regrowth, ScheduledPruning, StructurePolicy
 from kgrow.task import Augmentation
 
@@ -22,7 +23,7 @@ class ChannelPruning:
         keep_ratios: Final kept fraction of each block's channels; None for the square root of a candidate's kept
             fraction of connections.
         criterion: Criterion of the kept channels.
-        multiple_of: Number of which layer widths are multiples; 8-bit kernels are efficient with 8 or 16.
+        multiple_of: Divisor of the widths of layers; 8-bit kernels are efficient with 8 or 16.
     """
 
     keep_ratios: tuple[float, ...] | None
@@ -81,7 +82,7 @@ class Settings:
     @property
     def _schedule(self) -> PruningSchedule:
         given = self.preset.pruning_schedule()
-        return given if self.growth is None else self.growth.pruning_schedule(given, self.preset.epochs)
+        return given if self.growth is None else _schedule_of(self.growth, given, self.preset.epochs)
 
     @property
     def policies(self) -> tuple[StructurePolicy, ...]:
@@ -117,4 +118,13 @@ class Settings:
 def brings_schedule(growth: StructurePolicy, preset: Preset) -> bool:
     """Returns whether a growth policy has a pruning schedule of its own, whatever that of the preset is."""
     other = OneShot((0,))
-    return growth.pruning_schedule(other, preset.epochs) != other
+    return _schedule_of(growth, other, preset.epochs) != other
+
+
+def _schedule_of(growth: StructurePolicy, given: PruningSchedule, epochs: int) -> PruningSchedule:
+    """Returns `StructurePolicy.pruning_schedule`; that of a plug-in is checked against its contract."""
+    with blamed(growth):
+        found = growth.pruning_schedule(given, epochs)
+    if not isinstance(found, PruningSchedule):
+        raise broken(growth, "return a `PruningSchedule`", f"returns {found!r}")
+    return found

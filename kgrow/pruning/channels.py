@@ -164,7 +164,7 @@ def select_channels(
         alive: Present groups, bool (num_groups,).
         keep_ratios: Kept fraction of each block's channels, by block index; `floor(keep_ratio * channels)` groups are
             kept.
-        multiple_of: Number of which layer widths are multiples.
+        multiple_of: Divisor of the widths of layers.
         min_saliency: Smallest kept score in the blocks of `keep_ratios`; fewer groups are kept if fewer reach it.
 
     Returns:

@@ -72,7 +72,7 @@ def prune_channels(
         criterion: Criterion that scores the channels.
         batches: Training batches to score on.
         loss: Training loss; see `Criterion.saliency`.
-        multiple_of: Number of which layer widths are multiples.
+        multiple_of: Divisor of the widths of layers.
     """
     prune_groups(network, channel_groups(network.architecture), keep_ratios, criterion, batches, loss, multiple_of)
 

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,16 +28,15 @@ from kgrow.searching.space import (
     widths_of,
 )
 
-# Ranges of searched keep ratios. Under a limit on connections they reach up to 1, because the limit lowers them all; a
-# block below a fifth of the others' ratio is too small, which a small validation split does not always show. Without it
-# whole channels go. KerasTuner counts steps by floor division: with 0.05 it would never propose the largest.
+# Ranges of searched keep ratios. A limit on connections lowers all, so they reach up to 1 there; a block below a fifth
+# of the others' ratio is too small, which few validation images may not show. Without it whole channels go. KerasTuner
+# counts steps by floor division: with 0.05 it would never propose the largest.
 LIMITED_RATIOS = {"min_value": 3 / 16, "max_value": 1.0, "step": 1 / 16, "default": 1 / 2}
 SMALL_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 4, "step": 1 / 32}
 ACCURATE_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 2, "step": 1 / 32}
 # The first ratio: photographs lost nothing by a quarter and much by an eighth, which is enough for tiny images.
 FIRST_RATIO, FIRST_RATIO_OF_TINY = 1 / 4, 1 / 8
-# A network is not tried if another one that fits has more connections and computes more, by this factor each.
-LARGER = 1 / 0.7
+LARGER = 1 / 0.7  # a network is not tried if another one that fits has this much more connections and work
 Variants = dict[Variant, tuple[Architecture, Costs]]
 
 
@@ -150,6 +149,10 @@ class Proposals:
     def num_infeasible(self) -> int:
         """Number of networks of the space that break a limit at any keep ratio and are never trained."""
         return self.num_offered - len(self.variants)
+
+    def examples(self) -> Iterator[Architecture]:
+        """Yields the widest network of each choice, and so every operator that a candidate may have."""
+        return (self._built(self.widths[0], choices) for choices in deviations(self.choices))
 
     def _built(self, width: float, choices: Mapping[str, Any]) -> Architecture:
         input_shape, num_classes, scaling = self._read
@@ -264,10 +267,9 @@ class Proposals:
         return (depth, width), choices
 
     def _variant(self, hp: HyperParameters) -> Variant:
-        """Returns depth and width of one of the variants: one choice among names.
+        """Returns depth and width of one of the variants, by one choice: pairs of two choices would mostly not fit.
 
-        By default it is the largest, connections and multiply-accumulates counting alike. Separate choices of depth and
-        width would mostly combine to networks that do not fit.
+        By default it is the largest, connections and multiply-accumulates counting alike.
         """
         promising = self._promising()
         if len(promising) == 1:

@@ -123,7 +123,7 @@ class Scoring:
         loss: Training loss; see `Criterion.saliency`.
         scope: Scope of the ranking; see `kgrow.pruning.prune`.
         channel_criterion: Criterion of the kept channels; None if none are pruned.
-        channel_multiple: Number of which layer widths are multiples.
+        channel_multiple: Divisor of the widths of layers.
     """
 
     criterion: Criterion

@@ -169,5 +169,5 @@ def check_finite(epoch: int, loss: float, logits: np.ndarray | float = 0.0) -> N
     if not (math.isfinite(loss) and np.isfinite(logits).all()):
         raise TrainingDivergedError(
             f"Loss and logits must be finite, but are not in epoch {epoch + 1}, whose mean training loss is {loss}. A "
-            "lower `learning_rate` usually mends it; look for extreme pixels in the training images, too."
+            "lower `learning_rate` usually helps; look for extreme pixels in the training images, too."
         )

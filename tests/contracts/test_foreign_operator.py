@@ -5,6 +5,7 @@ import pytest
 
 from kgrow._plugins import PluginError
 from kgrow.graph import Architecture, Block, Node, Scaling
+from kgrow.graph.image_size import at_image_size
 from kgrow.graph.operators import Conv, Dense, GlobalAveragePool
 from kgrow.graph.values import Weighted, constants_of
 from kgrow.network import GrowingNetwork
@@ -83,13 +84,30 @@ class Fewer(Plain):
         return inputs[0][:1]
 
 
+class Unsized(Plain):
+    kind = "unsized"
+
+    def at_size(self, before, after):
+        raise RuntimeError("no size")
+
+
+class Uncounted(Plain):
+    kind = "uncounted"
+
+    def num_weights(self, *inputs):
+        raise RuntimeError("no count")
+
+
 class Refusing(Plain):
     kind = "refusing"
 
     def output_shape(self, *inputs):
         raise ValueError("it reads no such map.")
 """
-KINDS = ("unbuilt", "functional", "failing", "wider", "unshaped", "shapeless", "inconstant", "fewer", "refusing")
+KINDS = (
+    *("unbuilt", "functional", "failing", "wider", "unshaped", "shapeless", "inconstant", "fewer", "refusing"),
+    *("unsized", "uncounted"),
+)
 POINTS = "[kgrow.operators]\n" + "\n".join(f"{kind} = plugged:{kind.capitalize()}" for kind in KINDS)
 
 
@@ -140,6 +158,19 @@ def test_operator_whose_constants_are_wrong_is_named_with_its_package(kind, prob
     state = {"conv/kernel": np.zeros((3, 3, 3, 4)), "conv/mask": np.zeros((3, 3, 3, 4))}
     with pytest.raises(PluginError, match=problem) as error:
         constants_of(Weighted.of(architecture, state))
+    assert is_named(error, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem", "use"),
+    [
+        ("unsized", "raised RuntimeError: no size", lambda architecture: at_image_size(architecture, (6, 6))),
+        ("uncounted", "raised RuntimeError: no count", Architecture.params),
+    ],
+)
+def test_operator_that_raises_while_it_is_counted_or_resized_is_named_with_its_package(kind, problem, use, built):
+    with pytest.raises(PluginError, match=problem) as error:
+        use(built(kind))
     assert is_named(error, kind)
 
 

@@ -73,6 +73,16 @@ class Never(Whole):
         return False
 
 
+class Planless(Whole):
+    def pruning_schedule(self, given, epochs):
+        raise RuntimeError("no plan")
+
+
+class Misplanned(Whole):
+    def pruning_schedule(self, given, epochs):
+        return (1, 2)
+
+
 class Asking(Whole):
     def more(self):
         return None
@@ -87,6 +97,8 @@ shift = plugged:Shift
 bias = plugged:Bias
 thin = plugged:Thin
 never = plugged:Never
+planless = plugged:Planless
+misplanned = plugged:Misplanned
 asking = plugged:Asking
 """
 PACKAGE = "of the package 'plugged 1.5'"
@@ -144,3 +156,12 @@ def test_policy_that_never_settles_is_named_with_its_package(settings, tmp_path,
 def test_policy_that_asks_for_statistics_agrees_with_no_log(settings, tiny_architecture):
     decisions = Decisions((settings("asking").growth,), tiny_architecture, RATIOS, 2)
     assert not decisions.agree_with([{"event": "epoch", "epoch": 0, "is_settled": True}])
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("planless", "raised RuntimeError: no plan"), ("misplanned", r"must return a `PruningSchedule`.*\(1, 2\)")],
+)
+def test_policy_whose_schedule_is_none_is_named_with_its_package(name, problem, settings):
+    with pytest.raises(PluginError, match=f"{PACKAGE}.*{problem}"):
+        settings(name).policies  # noqa: B018 - the schedule is asked for here

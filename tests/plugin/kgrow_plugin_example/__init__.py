@@ -1,1 +1,1 @@
-"""A criterion, a space and an exporter that kgrow finds by their entry points."""
+"""A criterion, an operator, a space, a policy and an exporter that kgrow finds by their entry points."""

@@ -3,8 +3,9 @@
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
+import tf_keras as keras
 
-from kgrow._keras import keras, tf
 from kgrow.graph import Operator
 
 

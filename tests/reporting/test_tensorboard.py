@@ -1,8 +1,8 @@
-"""Tests of what TensorBoard's HParams page is given."""
+"""Tests of what TensorBoard is given."""
 
 import pytest
 
-from kgrow.reporting.hparams import FIGURES, FOLDER, write_hparams
+from kgrow.reporting.tensorboard import FIGURES, FOLDER, write_tensorboard
 from kgrow.run import Run
 
 pytest.importorskip("tensorboard")
@@ -18,7 +18,7 @@ def test_each_trial_with_an_accuracy_has_its_values_and_figures(tmp_path):
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     with Run.open(tmp_path / "run", {}) as run:
-        write_hparams(run, [trial("0000", 0.75), trial("0001", None)])
+        write_tensorboard(run, [trial("0000", 0.75), trial("0001", None)], {})
     assert [path.name for path in (run.path / FOLDER).iterdir()] == ["0000"]
     log = EventAccumulator(str(run.path / FOLDER / "0000"))
     log.Reload()
@@ -30,14 +30,14 @@ def test_each_trial_with_an_accuracy_has_its_values_and_figures(tmp_path):
 
 def test_logs_of_an_earlier_process_go_and_what_others_put_there_stays(tmp_path):
     with Run.open(tmp_path / "run", {}) as run:
-        write_hparams(run, [trial("0000", 0.75), trial("0001", 0.5)])
+        write_tensorboard(run, [trial("0000", 0.75), trial("0001", 0.5)], {})
         own = run.path / FOLDER / "mine" / "events.out.tfevents.1"
         own.parent.mkdir()
         own.write_text("mine")
-        write_hparams(run, [trial("0000", 0.75)])
+        write_tensorboard(run, [trial("0000", 0.75)], {})
         names = sorted(path.name for path in (run.path / FOLDER).iterdir())
         assert names == ["0000", "mine"]
-        write_hparams(run, [trial("0000", 0.75)])
+        write_tensorboard(run, [trial("0000", 0.75)], {})
         assert own.read_text() == "mine"
         assert len(list((run.path / FOLDER / "0000").iterdir())) == 1
 
@@ -50,5 +50,33 @@ def test_nothing_is_written_through_a_link(tmp_path, folder):
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(tmp_path / "mine")
         with pytest.raises(ValueError, match="inside the run directory"):
-            write_hparams(run, [trial("0000", 0.75)])
+            write_tensorboard(run, [trial("0000", 0.75)], {})
     assert not any((tmp_path / "mine").iterdir())
+
+
+def test_curves_have_a_point_per_epoch_head_and_block(tmp_path):
+    import tensorflow as tf
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = [
+        {"event": "grew", "epoch": 0, "change": {}, "kept_params": [10]},
+        {"event": "epoch", "epoch": 0, "loss": 2.0, "val_accuracy": [0.5], "is_settled": False},
+        {"event": "grew", "epoch": 1, "change": {}, "kept_params": [10, 20]},
+        {"event": "epoch", "epoch": 1, "loss": 1.0, "val_accuracy": [0.6, 0.4], "is_settled": True},
+    ]
+    with Run.open(tmp_path / "run", {}) as run:
+        write_tensorboard(run, [trial("0000", 0.75)], {"0000": events})
+    log = EventAccumulator(str(run.path / FOLDER / "0000"))
+    log.Reload()
+    found = {
+        name: [(point.step, float(tf.make_ndarray(point.tensor_proto))) for point in log.Tensors(name)]
+        for name in log.Tags()["tensors"]
+        if name.startswith("epochs/")
+    }
+    assert found == {
+        "epochs/loss": [(1, 2.0), (2, 1.0)],
+        "epochs/val_accuracy/head_1": [(1, pytest.approx(0.5)), (2, pytest.approx(0.6))],
+        "epochs/val_accuracy/head_2": [(2, pytest.approx(0.4))],
+        "epochs/alive/block_1": [(1, 10.0), (2, 10.0)],
+        "epochs/alive/block_2": [(1, 0.0), (2, 20.0)],
+    }
