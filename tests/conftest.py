@@ -12,6 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from kgrow.graph.values import digest_of
 from kgrow.registry import OPEN
 from kgrow.task import Task
 from kgrow.testing import samples
@@ -88,16 +89,32 @@ def varied_architecture():
     return samples.varied_architecture()
 
 
+SHARED = []
+
+
+def shared(network):
+    """Returns a network that no test may change; each module is held to it."""
+    SHARED.append((network, digest_of(network.state())))
+    return network
+
+
 @pytest.fixture(scope="session")
 def tiny_network():
     """Shared by all tests: look at it, change a copy."""
-    return samples.tiny_network()
+    return shared(samples.tiny_network())
 
 
 @pytest.fixture(scope="session")
 def varied_network():
     """Shared by all tests: look at it, change a copy."""
-    return samples.varied_network()
+    return shared(samples.varied_network())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_networks_stay_as_they_are():
+    """Which module changes one decides otherwise about those that follow it in the same process."""
+    yield
+    assert all(digest_of(network.state()) == before for network, before in SHARED), "a shared network was changed"
 
 
 @pytest.fixture

@@ -275,7 +275,7 @@ def test_life_that_was_interrupted_before_its_first_checkpoint_can_go_on_in_the_
 
 def test_rate_that_is_too_high_is_said_to_be(live, directory, tiny_settings):
     preset = dataclasses.replace(tiny_settings.preset, learning_rate=1e20)
-    with pytest.raises(TrainingDivergedError, match="lower `learning_rate` usually mends it"):
+    with pytest.raises(TrainingDivergedError, match="lower `learning_rate` usually helps"):
         live(settings={"preset": preset})
     with directory() as run:
         assert not run.has(BEST)

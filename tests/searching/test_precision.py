@@ -23,12 +23,12 @@ def rounded(values):
     return tf.cast(tf.cast(values, tf.bfloat16), tf.float32)
 
 
-def test_convolutions_read_rounded_numbers_and_nothing_else_is_rounded(varied_network, noise):
+def test_convolutions_read_rounded_numbers_and_nothing_else_is_rounded(varied_copy, noise):
     """Every convolution by itself; what follows reads its result."""
-    images = tf.constant(noise(varied_network, 4), tf.float32)
-    features = varied_network.scale(images)
+    images = tf.constant(noise(varied_copy, 4), tf.float32)
+    features = varied_copy.scale(images)
     made, found = {"image": features}, 0
-    for block in varied_network.blocks:
+    for block in varied_copy.blocks:
         made = block.forward(made, True, precision="bfloat16")
         for node, layer in zip(block.nodes, block.layers, strict=True):
             inputs = [made[name] for name in node.inputs]
@@ -43,15 +43,13 @@ def test_convolutions_read_rounded_numbers_and_nothing_else_is_rounded(varied_ne
     assert found >= 3
 
 
-def test_inference_and_float32_are_as_without_it(varied_network, noise):
-    images = noise(varied_network, 4)
-    features = varied_network.scale(images)
-    plain = varied_network.call_scaled(features, training=True)
-    for first, second in zip(
-        plain, varied_network.call_scaled(features, training=True, precision="float32"), strict=True
-    ):
+def test_inference_and_float32_are_as_without_it(varied_copy, noise):
+    images = noise(varied_copy, 4)
+    features = varied_copy.scale(images)
+    plain = varied_copy.call_scaled(features, training=True)
+    for first, second in zip(plain, varied_copy.call_scaled(features, training=True, precision="float32"), strict=True):
         np.testing.assert_array_equal(first, second)
-    low = varied_network.call_scaled(features, training=True, precision="bfloat16")
+    low = varied_copy.call_scaled(features, training=True, precision="bfloat16")
     assert any(np.any(first != second) for first, second in zip(plain, low, strict=True))
     for first, second in zip(plain, low, strict=True):
         np.testing.assert_allclose(first, second, atol=0.1 * np.abs(first).max())

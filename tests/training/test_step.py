@@ -134,5 +134,5 @@ def test_rate_falls_from_one_to_zero_over_half_a_cosine():
 @pytest.mark.parametrize(("loss", "logits"), [(float("nan"), 0.0), (float("inf"), 0.0), (1.0, np.array([1, np.inf]))])
 def test_what_is_not_finite_is_said_with_what_mends_it(loss, logits):
     check_finite(2, 1.0, np.zeros(3))
-    with pytest.raises(TrainingDivergedError, match=r"not in epoch 3, .* A lower `learning_rate` usually mends it"):
+    with pytest.raises(TrainingDivergedError, match=r"not in epoch 3, .* A lower `learning_rate` usually helps"):
         check_finite(2, loss, logits)
