@@ -29,8 +29,9 @@ from kgrow.searching.estimating.calibration import NUM_CANDIDATES
 from kgrow.searching.image_size import fitting_size
 from kgrow.searching.limits import Limits
 from kgrow.searching.objective import chosen_objective
+from kgrow.searching.pretrained import Pretrained
 from kgrow.searching.proposals import Proposals
-from kgrow.starting import check_images, space_of, started
+from kgrow.starting import space_of, started
 from kgrow.structure import StructurePolicy
 from kgrow.task import Augmentation, Task
 from kgrow.training import Observer
@@ -61,12 +62,12 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
     quantization = config.export.quantize or "int8"
     task = read_task(dataset, config, note)
     check_representative_dataset(task, quantization)
-    config = dataclasses.replace(config, growth=started(config.growth, task, note))
+    given = config.growth
+    config = dataclasses.replace(config, growth=started(given, task, note))
     config = _with_preset(config, note)
     preset, growth = resolve_preset(config, task), _growth(config)
     propose = functools.partial(
         Proposals,
-        space_of(config.growth),
         limits=tuning.bounds,
         keep_ratio=chosen_keep_ratio(pruning.keep_ratio, pruning.channel_keep_ratio, preset, tuning.bounds, growth),
         scope=pruning.scope,
@@ -74,16 +75,17 @@ def planned(dataset: Any, config: Config, note: Callable[[str], None]) -> tuple[
         counts_energy=goal.counts_energy,
         wants_small=prefer == SMALL,
     )
-    size = config.data.image_size
-    fitting = fitting_size(task, propose, size, may_resize=is_named(dataset) and size is None)
+    size, space = config.data.image_size, space_of(config.growth)
+    fitting = fitting_size(task, functools.partial(propose, space), size, may_resize=is_named(dataset) and size is None)
     if fitting is not size:
         task = read_task(
             dataset, dataclasses.replace(config, data=dataclasses.replace(config.data, image_size=fitting)), note
         )
         height, width, _ = task.input_shape
         note(f"images are resized to {height}x{width}, the largest size with a network within the limits")
-        check_images(space_of(config.growth), task)
-    proposals = propose(task)
+        if isinstance(space, Pretrained):  # there are weights for several sizes
+            config = dataclasses.replace(config, growth=started(given, task, note))
+    proposals = propose(space_of(config.growth), task)
     depth = max(depth for depth, _ in proposals.variants)
     follows = growth is None or not brings_schedule(growth, preset)
     preset.check_num_blocks(depth, grows=growth is None, prunes=follows)

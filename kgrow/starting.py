@@ -34,12 +34,12 @@ def started(growth: Growth, task: Task, note: Callable[[str], None]) -> Growth:
     space = _space(growth, task, note)
     if space is None:
         return dataclasses.replace(growth, start=SCRATCH)
-    check_images(space, task)
+    _check_images(space, task)
     side = min(task.input_shape[:2])
     located = space.located(side)
     note(f"networks start with the weights of {located.start}: {located.file(side)}, SHA-256 {located.sha256}")
     if task.input_shape[2] == 1:
-        note("the images are gray: the first convolution, made for colours, reads each as three equal channels")
+        note("the images are gray: the first convolution, made for colors, reads each as three equal channels")
     return dataclasses.replace(growth, space=located, start=SCRATCH, weights=None)
 
 
@@ -78,7 +78,7 @@ def _at_hand(task: Task, note: Callable[[str], None]) -> Pretrained | None:
     """Returns the space of the first published network whose weights are on this machine, for photographs."""
     at_hand = [name for name in BACKBONES if is_at_hand(name, min(task.input_shape[:2]))]
     if not at_hand or not _are_photographs(task):
-        why = "the weights of no published network are at hand" if not at_hand else "these are no colour photographs"
+        why = "the weights of no published network are at hand" if not at_hand else "these are no color photographs"
         note(f"networks start from scratch, as {why}")
         return None
     return Pretrained(at_hand[0])
@@ -88,20 +88,18 @@ def _are_photographs(task: Task) -> bool:
     return task.dtype == np.uint8 and task.input_shape[2] == 3 and min(task.input_shape[:2]) >= PHOTOGRAPH_SIDE
 
 
-def check_images(space: SearchSpace, task: Task) -> None:
+def _check_images(space: Pretrained, task: Task) -> None:
     """Checks that the images of a search suit its space.
 
     Raises:
         ValueError: If the weights of a published network are for other images.
     """
-    if not isinstance(space, Pretrained):
-        return
     start = space.start
     height, width, channels = task.input_shape
     if channels not in (1, 3) or min(height, width) < LEAST_SIDE:
         raise ValueError(
             f"`growth.start` must be 'scratch' for images of {height}x{width}x{channels}, but got {start!r}: its "
-            f"weights are for colour or gray images of {LEAST_SIDE}x{LEAST_SIDE} or more. Give a larger `image_size` "
+            f"weights are for color or gray images of {LEAST_SIDE}x{LEAST_SIDE} or more. Give a larger `image_size` "
             "(--image-size)."
         )
     if task.dtype != np.uint8:

@@ -232,6 +232,9 @@ def contributions(gamma: np.ndarray, beta: np.ndarray, readers: Sequence[np.ndar
         gamma: Scales, (channels,).
         beta: Offsets, (channels,).
         readers: Weights by which the channel is read, one after the other, each (channels, any).
+
+    Returns:
+        A score per channel, not negative, float64 (channels,); its unit is that of the squared output.
     """
     points = np.linspace(-4.0, 4.0, 81)
     density = np.exp(-(points**2) / 2)

@@ -6,11 +6,11 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kgrow._figure import COLORS
 from kgrow.reporting.wording import grouped
 
 CELL, LABELS, LONGEST_NAME = 26, 110, 16  # pixels, pixels, characters
 ROW, NAMES, BARS, SHARE = 18, 210, 380, 70  # pixels
-COLORS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00")  # as `kgrow._figure`
 
 
 def confusion_svg(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:

@@ -54,7 +54,7 @@ def limits_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         "latency_ms": artefact["latency_ms"],
     }
     return [
-        {"name": name, "unit": unit, "value": found[key], "most": given[key]}
-        for key, (name, unit) in LIMITS.items()
-        if given.get(key) is not None and found[key] is not None
+        {"field": field, "name": LIMITS[field][0], "unit": LIMITS[field][1], "value": found[field], "most": most}
+        for field, most in given.items()
+        if most is not None and found[field] is not None
     ]

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kgrow.reporting.answer import answer_of
+from kgrow.reporting.answer import answer_of, limits_of
 from kgrow.reporting.choice import explained_choice, winner_of
 from kgrow.reporting.next_steps import next_steps
 from kgrow.reporting.rows import WINNER, Rows, print_plain
@@ -92,20 +92,10 @@ def _best(result: Document) -> Iterator[RenderableType]:
 
 def _limits(result: Document) -> Iterator[RenderableType]:
     """Yields the limits and the part of each that is used."""
-    best = result["best"]
-    limits = {name: limit for name, limit in (result["config"].get("limits") or {}).items() if limit is not None}
-    if not limits or not best.get("artefacts"):
-        return
-    file = best["artefacts"][0]
-    used = {
-        "params": best["kept_params"],
-        "macs": best["macs_dense"],
-        "flash_bytes": file["bytes"],
-        "ram_bytes": file["ram_bytes"],
-        "latency_ms": file["latency_ms"],
-    }
-    words = (f"{name} {_figure(used[name])} of {_figure(limit)}" for name, limit in limits.items())
-    yield Paragraph(f"Within the limits: {', '.join(words)}.")
+    limits = limits_of(result) if result["best"].get("artefacts") else []
+    words = (f"{limit['field']} {_figure(limit['value'])} of {_figure(limit['most'])}" for limit in limits)
+    if limits:
+        yield Paragraph(f"Within the limits: {', '.join(words)}.")
 
 
 def _figure(value: float) -> str:

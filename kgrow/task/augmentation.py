@@ -30,7 +30,7 @@ def check_pixels(value: Any, name: str) -> int:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Shifts, mirrors, crops, recolours and cuts squares out of images; each image of a batch gets its own change.
+    """Shifts, mirrors, crops, recolors and cuts squares out of images; each image of a batch gets its own change.
 
     Args:
         shift: Largest shift of an image in each direction, in pixels.
@@ -96,7 +96,7 @@ class Augmentation:
     def at_scale(self, fraction: float) -> "Augmentation":
         """Returns the changes for images whose sides are this fraction of their size.
 
-        Squares and shifts are as large in proportion; crops and colours change less, as small images say less (Tan and
+        Squares and shifts are as large in proportion; crops and colors change less, as small images say less (Tan and
         Le, "EfficientNetV2", ICML 2021, section 4.2).
         """
         scaled = copy.copy(self)  # a subclass may be made of other arguments
@@ -238,7 +238,7 @@ def with_cutout(task: "Task") -> Augmentation:
 
 
 def of_photographs(task: "Task") -> Augmentation:
-    """Returns the augmentation for photographs: random crops and colours, and mirroring as chosen for the task."""
+    """Returns the augmentation for photographs: random crops and colors, and mirroring as chosen for the task."""
     return replace(Augmentation.suited_to(task), shift=0, crop=0.4, color=0.3)
 
 

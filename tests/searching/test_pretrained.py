@@ -6,7 +6,8 @@ import pytest
 import kgrow
 from kgrow import cli
 from kgrow._keras import keras
-from kgrow.config import Config, Growth
+from kgrow.config import Config, Growth, Tuning
+from kgrow.planning import planned
 from kgrow.pretrained import sources
 from kgrow.searching.pretrained import Pretrained
 from kgrow.task import Task
@@ -67,7 +68,7 @@ def test_a_network_starts_with_the_weights_and_the_run_names_their_file(weights,
     ("data", "growth", "message"),
     [
         (squares(side=24), {"start": NAME}, "24x24x3.*32x32"),
-        (squares(channels=4), {"start": NAME}, "32x32x4.*colour or gray"),
+        (squares(channels=4), {"start": NAME}, "32x32x4.*color or gray"),
         ((squares()[0] / 255, squares()[1]), {"start": NAME}, "float32.*uint8"),
         (squares(), {"weights": "weights.h5"}, "`growth.weights`.*--start"),
         (squares(), {"start": NAME, "space": "flexible"}, "'scratch' with a `space`"),
@@ -100,6 +101,28 @@ def test_a_network_that_fits_only_with_tiny_images_is_refused(weights, tmp_path)
         )
 
 
+def test_images_that_are_resized_have_the_weights_of_their_size(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    (tmp_path / "keras" / "models").mkdir(parents=True)
+    model = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.25)
+    monkeypatch.setattr(sources, "V1_SIZES", (32, 128))
+    for side in sources.V1_SIZES:  # other weights for each size
+        model.layers[1].set_weights([np.full_like(array, side) for array in model.layers[1].get_weights()])
+        model.save_weights(tmp_path / "keras" / "models" / f"mobilenet_2_5_{side}_tf_no_top.h5")
+    for name, color in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = np.random.default_rng(number).integers(0, 50, (64, 64, 3)) + color
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / name / f"{number}.png")
+    config = Config(growth=Growth(start=NAME), tuning=Tuning(limits={"ram_bytes": 7_000}))
+    task, plan, resolved = planned(tmp_path / "photos", config, lambda sentence: None)
+    assert task.input_shape == (32, 32, 3)
+    assert resolved.growth.space.sha256 == sources.sha256_of(sources.weight_file(NAME, 32))
+    assert np.all(resolved.growth.space.initial(plan.proposals.full)["block_0/cell_0/first/kernel"] == 32)
+
+
 def test_a_run_is_ended_from_another_directory(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(weights.parent)
     space = Pretrained(NAME, weights.name)
@@ -118,7 +141,7 @@ def test_auto_starts_from_scratch_where_no_weights_are_at_hand_and_the_run_says_
         kgrow.search(Task.of(squares(side=64)), config={"growth": growth}, project_name="other", **options)
 
 
-def test_gray_images_are_told_to_be_read_as_colours(weights, tmp_path, capsys):
+def test_gray_images_are_told_to_be_read_as_colors(weights, tmp_path, capsys):
     kgrow.search(
         Task.of(squares(channels=1)),
         space=Pretrained(NAME, str(weights)),
