@@ -75,3 +75,5 @@ def test_nothing_but_its_own_file_asks_which_operator_a_node_has(path):
     for call in nodes_of(path, ast.Call):
         if isinstance(call.func, ast.Name) and call.func.id == "isinstance" and "operator" in ast.unparse(call.args[0]):
             assert not names & {name.id for name in ast.walk(call.args[1]) if isinstance(name, ast.Name)}
+        if isinstance(call.func, ast.Name) and call.func.id in ("getattr", "hasattr"):
+            assert "operator" not in ast.unparse(call.args[0]).split(".")[-1]

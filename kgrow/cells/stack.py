@@ -11,7 +11,7 @@ from kgrow.graph.edge import inputs_of
 from kgrow.graph.genotype import KINDS, Genotype
 from kgrow.graph.genotype_cell import add_genotype_cell
 from kgrow.graph.operators import Dense, GlobalAveragePool
-from kgrow.graph.operators.operator import reduced
+from kgrow.graph.operators.sides import reduced
 
 Shape = tuple[int, int, int]
 

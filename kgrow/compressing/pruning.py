@@ -80,9 +80,8 @@ def check_scores(criterion: ChannelCriterion, architecture: Architecture, groups
         return
     has_scale = np.zeros(len(groups) + 1, bool)
     has_scale[-1] = True  # the entry for outputs without a channel group
-    for name, owners in groups.gates.items():
-        if name.endswith("/gamma"):
-            has_scale[owners] = True
+    for name in groups.factors.values():
+        has_scale[groups.gates[name]] = True
     bare = [name for name, (_, made) in groups.kernels.items() if not has_scale[made[made != ITSELF]].all()]
     if bare:
         raise ValueError(

@@ -17,13 +17,13 @@ def for_training(given: KerasModel) -> KerasModel:
 
     Keras' default momentum of 0.99 would leave a few epochs' statistics far behind the weights.
     """
-    nodes = {}
-    for node in given.weighted.architecture.nodes:
-        momentum = getattr(node.operator, "momentum", 0.0)
-        if momentum > LARGEST_MOMENTUM:
-            operator = dataclasses.replace(node.operator, momentum=LARGEST_MOMENTUM)  # type: ignore[call-arg]
-            nodes[node.name] = dataclasses.replace(node, operator=operator)
-    architecture = given.weighted.architecture.with_nodes(nodes)
+    architecture = given.weighted.architecture
+    architecture = architecture.with_nodes(
+        {
+            node.name: dataclasses.replace(node, operator=node.operator.with_momentum(LARGEST_MOMENTUM))
+            for node in architecture.nodes
+        }
+    )
     return dataclasses.replace(given, weighted=Weighted(architecture, given.weighted.weights))
 
 

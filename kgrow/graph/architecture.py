@@ -13,10 +13,11 @@ from typing import Any
 from kgrow._checks import check_num_classes
 from kgrow._plugins import PluginError
 from kgrow._schema import decoded
+from kgrow.graph.contract import check_operator
 from kgrow.graph.node import IMAGE, KernelNode, Node
 from kgrow.graph.operators import Shape
 from kgrow.graph.scaling import Scaling
-from kgrow.registry import blamed, broken, is_foreign
+from kgrow.registry import broken, is_foreign
 
 # Largest size of one map or kernel: a GiB in float32. An architecture from a file may contain any size.
 MOST_VALUES = 2**28
@@ -192,11 +193,7 @@ class Architecture:
         return self.trainable_params() + sum(others for _, others in self._num_weights())
 
     def _num_weights(self) -> list[tuple[int, int]]:
-        found = []
-        for node in self.nodes:
-            with blamed(node.operator):
-                found.append(node.operator.num_weights(*self.input_shapes(node)))
-        return found
+        return [node.operator.num_weights(*self.input_shapes(node)) for node in self.nodes]
 
     def macs(
         self, head: int | None = None, *, kept: Mapping[str, int] | None = None, passing: Collection[int] = ()
@@ -267,8 +264,7 @@ def _add_shape(shapes: dict[str, Shape], node: Node) -> None:
         )
     inputs = [shapes[name] for name in node.inputs]
     try:
-        with blamed(node.operator, allowed=(ValueError,)):
-            shape, kernel_shape = node.operator.output_shape(*inputs), node.operator.kernel_shape(*inputs)
+        shape, kernel_shape = node.operator.output_shape(*inputs), node.operator.kernel_shape(*inputs)
     except PluginError:
         raise
     except ValueError as error:
@@ -281,6 +277,8 @@ def _add_shape(shapes: dict[str, Shape], node: Node) -> None:
         )
     if math.prod(kernel_shape) > MOST_VALUES:
         raise ValueError(f"The kernel of {node.name} must have at most {MOST_VALUES} weights, but is {kernel_shape}.")
+    if is_foreign(node.operator):
+        check_operator(node.operator, tuple(inputs))
     shapes[node.name] = shape
 
 

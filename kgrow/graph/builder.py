@@ -20,7 +20,7 @@ from kgrow.graph.operators import (
     ReLU,
     Shape,
 )
-from kgrow.graph.operators.operator import reduced
+from kgrow.graph.operators.sides import reduced
 
 
 class Builder:

@@ -14,7 +14,7 @@ from kgrow.graph.edge import Edge, inputs_of, nodes_of, sorted_edges
 from kgrow.graph.genotype_cell import add_genotype_cell
 from kgrow.graph.node import IMAGE
 from kgrow.graph.operators import Add, Concat, Conv
-from kgrow.graph.operators.operator import reduced
+from kgrow.graph.operators.sides import reduced
 from kgrow.graph.scaling import Scaling
 
 CELL_KINDS = ("conv", "residual", "inverted", "graph")

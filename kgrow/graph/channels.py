@@ -9,7 +9,6 @@ import numpy as np
 
 from kgrow.graph.architecture import Architecture
 from kgrow.graph.node import IMAGE
-from kgrow.registry import blamed
 
 # The label of outputs without an own channel: the image's channels, the classes, and channels tied to them.
 NO_CHANNEL = -1
@@ -28,8 +27,7 @@ def channel_labels(architecture: Architecture) -> Mapping[str, np.ndarray]:
     labels: dict[str, np.ndarray] = {IMAGE: np.full(architecture.input_shape[2], fixed)}
     answers = {architecture.logits(head) for head in range(len(architecture.blocks))}
     for node in architecture.nodes:
-        with blamed(node.operator):
-            sources = node.operator.aligned([labels[name] for name in node.inputs], architecture.input_shapes(node))
+        sources = node.operator.aligned([labels[name] for name in node.inputs], architecture.input_shapes(node))
         own = labels[node.name] = sources[0] if sources else ties.new(architecture.shapes[node.name][-1])
         for other in (*sources[1:], *([np.full(len(own), fixed)] if node.name in answers else [])):
             ties.join(own, other)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from kgrow.graph.architecture import Architecture
+from kgrow.graph.contract import check_arrays
 from kgrow.graph.node import IMAGE, Node, weights_of
 from kgrow.graph.operators import INPUT_RANGE, Operator, Rescale, Shape
-from kgrow.registry import blamed
 
 State = Mapping[str, np.ndarray]
 
@@ -56,8 +56,7 @@ class Step:
 
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
         """Returns its output, computed from tensors with a batch axis."""
-        with blamed(self.operator):
-            out = self.operator.compute(inputs, weights)
+        out = self.operator.compute(inputs, weights)
         return out if self.activation is None else self.activation.compute([out], {})
 
 
@@ -118,8 +117,7 @@ class _Lowering:
             weights["kernel"] = weights["kernel"].astype(np.float64) / divisor[:, np.newaxis]
         index, is_head = self.architecture.owners[node.name]
         shapes = self.architecture.input_shapes(node)
-        with blamed(node.operator):
-            parts = node.operator.lowered(weights, shapes)
+        parts = node.operator.lowered(weights, shapes)
         names = [self.held[name] for name in node.inputs]
         made: list[str] = []
         for number, part in enumerate(parts):
@@ -188,7 +186,9 @@ class _Lowering:
         affine = node.operator.affine(weights)
         if affine is not None and step.operator.absorbs and len(readers) == 1:
             if self.state is not None:
-                step = dataclasses.replace(step, weights=step.operator.folded(step.weights, *affine))
+                folded = step.operator.folded(step.weights, *affine)
+                check_arrays(step.operator, "folded", (folded.get("kernel"),), (step.kernel_shape,))
+                step = dataclasses.replace(step, weights=folded)
         elif node.operator.is_fused and step.operator.fuses:
             step = dataclasses.replace(step, activation=node.operator)
         else:

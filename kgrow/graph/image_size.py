@@ -7,7 +7,6 @@ import dataclasses
 from kgrow.graph.architecture import Architecture, Block
 from kgrow.graph.node import IMAGE, Node
 from kgrow.graph.operators import Shape
-from kgrow.registry import blamed
 
 
 def at_image_size(architecture: Architecture, size: tuple[int, int]) -> Architecture:
@@ -27,8 +26,7 @@ def at_image_size(architecture: Architecture, size: tuple[int, int]) -> Architec
 
     def resized(node: Node) -> Node:
         before, after = architecture.input_shapes(node), [shapes[name] for name in node.inputs]
-        with blamed(node.operator, allowed=(ValueError,)):
-            operator = node.operator.at_size(before[0], after[0])
+        operator = node.operator.at_size(before[0], after[0])
         shapes[node.name] = operator.output_shape(*after)
         kernels = (node.operator.kernel_shape(*before), operator.kernel_shape(*after))
         if kernels[0] != kernels[1]:

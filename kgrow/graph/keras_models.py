@@ -17,7 +17,7 @@ from kgrow.graph.operators import OPERATORS, Activation, Conv, DepthwiseConv, Le
 from kgrow.graph.operators.activation import ALIASES, FUNCTIONS
 from kgrow.graph.scaling import Scaling
 from kgrow.graph.values import Weighted
-from kgrow.registry import blamed, broken, origin
+from kgrow.registry import broken, origin
 
 # Those of other packages are loaded where a model has a layer that is not among these; see `reader_of`.
 READERS = {layer: operator for operator in map(OPERATORS.of_kgrow, OPERATORS.own) for layer in operator.keras_layers}
@@ -172,8 +172,7 @@ class _Reader:
                 self.regularizers[inner if is_inner else f"{name}/{weight}"] = found
 
     def _add(self, name: str, operator: Operator, sources: Sequence[str], weights: Mapping[str, np.ndarray]) -> str:
-        with blamed(operator, allowed=(ValueError,)):
-            self.shapes[name] = operator.output_shape(*(self.shapes[source] for source in sources))
+        self.shapes[name] = operator.output_shape(*(self.shapes[source] for source in sources))
         self.nodes.append(Node(name, operator, tuple(sources)))
         self.weights[name] = dict(weights)
         if "kernel" in weights:
@@ -184,8 +183,7 @@ class _Reader:
 def _read_by(reader: type[Operator] | None, config: Mapping[str, Any], shapes: Sequence[Shape]) -> Operator:
     if reader is None:
         raise ValueError("has no operator that reads it")
-    with blamed(reader, allowed=(ValueError,)):
-        return reader.from_keras(config, shapes)
+    return reader.from_keras(config, shapes)
 
 
 def _normalization(layer: Any, shape: Shape) -> Rescale:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kgrow.graph.architecture import Architecture, Block
 from kgrow.graph.channels import NO_CHANNEL, channel_labels
+from kgrow.graph.contract import check_arrays
 from kgrow.graph.node import Node
 from kgrow.graph.values import Weighted, constants_of, non_negative, read_channels
 
@@ -70,20 +71,19 @@ class _Draft:
         """Adds a constant per channel to the output of a node; returns False if the node cannot store it."""
         own, node = self.weights[name], self.nodes[name]
         assert node is not None
-        for kind in ("bias", "beta"):
-            if kind in own:
-                own[kind] = (own[kind] + constant).astype(np.float32)
+        readers = self.architecture.readers[name]
+        stored = node.operator.raised(own, constant)
+        if stored is None and len(readers) == 1:
+            reader = readers[0]
+            compensated = reader.operator.compensated(self.weights[reader.name], constant)
+            if compensated is not None:
+                self.weights[reader.name] = dict(compensated)
                 return True
-        (reader, *others) = self.architecture.readers[name] or (None,)
-        if reader is not None and not others and "moving_mean" in self.weights[reader.name]:
-            mean = self.weights[reader.name]["moving_mean"]
-            self.weights[reader.name]["moving_mean"] = (mean - constant).astype(np.float32)
-            return True
-        if "kernel" not in own:
-            return False
-        own["bias"] = constant.astype(np.float32)
-        self.nodes[name] = dataclasses.replace(node, operator=node.operator.with_bias())
-        return True
+        if stored is None and "kernel" in own:
+            stored = {**own, "bias": constant.astype(np.float32)}
+            self.nodes[name] = dataclasses.replace(node, operator=node.operator.with_bias())
+        self.weights[name] = dict(own if stored is None else stored)
+        return stored is not None
 
     def result(self) -> Weighted:
         """Returns the changed network."""
@@ -101,7 +101,8 @@ def _folded_constants(weighted: Weighted) -> Weighted:
     for kernel in weighted.architecture.kernels():
         node = weighted.architecture.by_name[kernel.name]
         own, read = draft.weights[node.name], constants[node.inputs[0]]
-        gone, carried = node.operator.carried(read, own)
+        gone, carried = found = node.operator.carried(read, own)
+        check_arrays(node.operator, "carried", found, [(size,) for size in own["kernel"].shape[-2:]])
         if carried.any():
             draft.add_constant(node.name, carried)
         draft.restrict(node.name, ~gone, np.ones(own["kernel"].shape[-1], bool))
@@ -222,6 +223,9 @@ def _without_constants(draft: _Draft, node: Node, constants: Mapping[str, np.nda
 def _smallest(draft: _Draft, node: Node) -> Node:
     """Returns the node; a kernel that is zero is reduced to one tap."""
     operator, own = node.operator.without_taps(draft.weights[node.name])
+    if "kernel" in own:
+        shapes = draft.architecture.input_shapes(draft.architecture.by_name[node.name])
+        check_arrays(node.operator, "without_taps", (own["kernel"],), (operator.kernel_shape(*shapes),))
     draft.weights[node.name] = dict(own)
     return dataclasses.replace(node, operator=operator)
 

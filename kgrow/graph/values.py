@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kgrow.graph.architecture import Architecture
+from kgrow.graph.contract import check_arrays
 from kgrow.graph.node import IMAGE
-from kgrow.registry import blamed, broken, is_foreign
 
 NodeWeights = Mapping[str, Mapping[str, np.ndarray]]
 
@@ -51,12 +51,8 @@ def constants_of(weighted: Weighted) -> dict[str, np.ndarray]:
     found = {IMAGE: np.full(architecture.input_shape[2], np.nan)}
     for node in architecture.nodes:
         inputs = [found[name] for name in node.inputs]
-        with blamed(node.operator):
-            made = node.operator.constants(inputs, weights[node.name], architecture.input_shapes(node))
-        channels = architecture.shapes[node.name][-1]
-        if is_foreign(node.operator) and np.shape(made) != (channels,):
-            promise = f"give a constant or NaN for each of the {channels} channels of {node.name!r}"
-            raise broken(node.operator, promise, f"gives {made!r}")
+        made = node.operator.constants(inputs, weights[node.name], architecture.input_shapes(node))
+        check_arrays(node.operator, "constants", (made,), [architecture.shapes[node.name][-1:]])
         found[node.name] = made
     return found
 
@@ -69,8 +65,8 @@ def read_channels(weighted: Weighted, heads: Collection[int]) -> dict[str, np.nd
         found[architecture.logits(head)][:] = True
     for node in reversed(architecture.nodes):
         own, shapes = weights[node.name], architecture.input_shapes(node)
-        with blamed(node.operator):
-            needed = node.operator.reads(found[node.name], own, shapes)
+        needed = node.operator.reads(found[node.name], own, shapes)
+        check_arrays(node.operator, "reads", needed, [shape[-1:] for shape in shapes])
         for name, read in zip(node.inputs, needed, strict=True):
             found[name] = found[name] | read
     return found
@@ -80,8 +76,6 @@ def non_negative(architecture: Architecture) -> set[str]:
     """Returns the nodes without negative outputs."""
     found: set[str] = set()
     for node in architecture.nodes:
-        with blamed(node.operator):
-            is_non_negative = node.operator.is_non_negative([name in found for name in node.inputs])
-        if is_non_negative:
+        if node.operator.is_non_negative([name in found for name in node.inputs]):
             found.add(node.name)
     return found

@@ -88,8 +88,7 @@ class BlockLayer(keras.layers.Layer):
 
 
 def _layer_of(node: Node, seed: int) -> keras.layers.Layer:
-    with blamed(node.operator):
-        layer = node.operator.layer(node.name.replace("/", "_"), seed)
+    layer = node.operator.layer(node.name.replace("/", "_"), seed)
     if is_foreign(node.operator) and not isinstance(layer, keras.layers.Layer):
         raise broken(node.operator, "give a layer of tf_keras", f"gives {layer!r}")
     return layer
@@ -125,8 +124,7 @@ def _may_be_rounded(node: Node) -> bool:
 def _in_bfloat16(node: Node, layer: Any, inputs: Sequence[Any]) -> Any:
     """Returns a node's output, float32, computed in bfloat16; its weights and their gradients stay float32."""
     weights = {kind: tf.cast(value, tf.bfloat16) for kind, value in weights_of(layer) if kind != "mask"}
-    with blamed(node.operator):
-        return tf.cast(node.operator.compute([tf.cast(each, tf.bfloat16) for each in inputs], weights), tf.float32)
+    return tf.cast(node.operator.compute([tf.cast(each, tf.bfloat16) for each in inputs], weights), tf.float32)
 
 
 def weights_of(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:

@@ -87,9 +87,11 @@ class ChannelModel:
         copies = tf.ones((len(images), 1)) * self._gates
 
         def tap(node: Node, inputs: Sequence[Any], compute: Compute) -> Any:
-            owners = self._groups.gates.get(f"{node.name}/gamma")
             outputs = compute(inputs)
-            return outputs if owners is None else outputs * tf.gather(copies, owners, axis=1)[:, None, None]
+            if node.name not in self._groups.factors:
+                return outputs
+            owners = self._groups.gates[self._groups.factors[node.name]]
+            return outputs * tf.gather(copies, owners, axis=1)[:, None, None]
 
         logits = call_tapped(self._network, images, tap)
         return ForwardPass(logits, [tiled_probe(copies, self._gates)])

@@ -141,7 +141,6 @@ class NetworkSlimming(ChannelCriterion):
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`."""
         sums, variables = np.zeros(len(groups) + 1), network.named_variables()
-        for name, owners in groups.gates.items():
-            if name.endswith("/gamma"):
-                np.add.at(sums, owners, np.abs(variables[name].numpy()))
+        for name in groups.factors.values():
+            np.add.at(sums, groups.gates[name], np.abs(variables[name].numpy()))
         return sums[:-1]

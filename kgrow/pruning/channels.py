@@ -32,6 +32,7 @@ class ChannelGroups:
         macs: Multiply-accumulates of each group, which are saved by its removal.
         gates: Group of each entry of the variables whose joint scaling scales a whole group: scales and offsets of its
             normalizations. By variable name; -1 for none, of a shape that broadcasts to the variable's.
+        factors: Variable of `gates` that is the factor of a node's channels, by the name of the node.
     """
 
     kernels: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -39,6 +40,7 @@ class ChannelGroups:
     blocks: np.ndarray
     macs: np.ndarray
     gates: dict[str, np.ndarray]
+    factors: dict[str, str]
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -112,6 +114,7 @@ def channel_groups(architecture: Architecture) -> ChannelGroups:
     kernels: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     layers: dict[bytes, np.ndarray] = {}
     gates: dict[str, np.ndarray] = {}
+    factors: dict[str, str] = {}
     blocks = np.full(num_groups, len(architecture.blocks))
     names = {kernel.name: kernel for kernel in architecture.kernels()}
     for node in architecture.nodes:
@@ -122,9 +125,12 @@ def channel_groups(architecture: Architecture) -> ChannelGroups:
         if is_channel.any() and not is_head:
             np.minimum.at(blocks, own[is_channel], block)
             layers[own[is_channel].tobytes()] = own[is_channel]
-        gates |= {f"{node.name}/{kind}": own for kind in node.operator.scales}
+        scales = [f"{node.name}/{kind}" for kind in node.operator.scales]
+        gates |= dict.fromkeys(scales, own)
+        if scales:
+            factors[node.name] = scales[0]
     gates |= _unnormed(architecture, gates, num_groups)
-    groups = ChannelGroups(kernels, tuple(layers.values()), blocks, np.zeros(num_groups), gates)
+    groups = ChannelGroups(kernels, tuple(layers.values()), blocks, np.zeros(num_groups), gates, factors)
     positions = {name: np.full(kernel.kernel_shape, float(kernel.positions)) for name, kernel in names.items()}
     return dataclasses.replace(groups, macs=groups.total(positions))
 

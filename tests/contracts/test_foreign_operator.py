@@ -3,18 +3,25 @@
 import numpy as np
 import pytest
 
+from kgrow._keras import tf
 from kgrow._plugins import PluginError
 from kgrow.graph import Architecture, Block, Node, Scaling
+from kgrow.graph.device import device_steps
 from kgrow.graph.image_size import at_image_size
-from kgrow.graph.operators import Conv, Dense, GlobalAveragePool
+from kgrow.graph.operators import BatchNorm, Conv, Dense, GlobalAveragePool
+from kgrow.graph.removal import remove_dead
 from kgrow.graph.values import Weighted, constants_of
 from kgrow.network import GrowingNetwork
+from kgrow.pruning.bayes_models import KernelModel
 from kgrow.registry import OPERATORS
 
 MODULE = """
 import dataclasses
+import numpy as np
 from kgrow._keras import keras
 from kgrow.graph import Operator
+from kgrow.graph.operators import Conv
+from kgrow.graph.operators.operator import Part
 
 
 class Plain(Operator):
@@ -51,6 +58,7 @@ class Failing(Plain):
 
 class Wider(Plain):
     kind = "wider"
+    makes_channels = True
 
     def output_shape(self, *inputs):
         return (*inputs[0][:-1], inputs[0][-1] + 1)
@@ -98,6 +106,84 @@ class Uncounted(Plain):
         raise RuntimeError("no count")
 
 
+class Unaligned(Plain):
+    kind = "unaligned"
+
+    def aligned(self, inputs, shapes):
+        return [inputs[0][1:]]
+
+
+class Unlowered(Plain):
+    kind = "unlowered"
+
+    def lowered(self, weights, shapes):
+        return [None]
+
+
+class Lower(Plain):
+    kind = "lower"
+
+    def lowered(self, weights, shapes):
+        return [Part(Conv(filters=1), (-1,))]
+
+
+class Ranged(Plain):
+    kind = "ranged"
+
+    @property
+    def value_range(self):
+        raise RuntimeError("no range")
+
+
+class Resized(Plain):
+    kind = "resized"
+
+    def with_channels(self, channels):
+        return Conv(filters=9)
+
+
+class Sided(Conv):
+    kind = "sided"
+
+    def sides(self, read, made, outside):
+        return made
+
+
+class Unread(Plain):
+    kind = "unread"
+
+    def reads(self, wanted, weights, shapes):
+        return wanted
+
+
+class Carrying(Conv):
+    kind = "carrying"
+
+    def carried(self, constants, weights):
+        return constants == 0, np.zeros(3)
+
+
+class Folding(Conv):
+    kind = "folding"
+
+    def folded(self, weights, scale, offset):
+        return {"kernel": scale}
+
+
+class Squaring(Conv):
+    kind = "squaring"
+
+    def kernel_squares(self, inputs, gradient):
+        raise RuntimeError("no squares")
+
+
+class Tapless(Conv):
+    kind = "tapless"
+
+    def without_taps(self, weights):
+        return self, {"kernel": weights["kernel"][0]}
+
+
 class Refusing(Plain):
     kind = "refusing"
 
@@ -106,7 +192,8 @@ class Refusing(Plain):
 """
 KINDS = (
     *("unbuilt", "functional", "failing", "wider", "unshaped", "shapeless", "inconstant", "fewer", "refusing"),
-    *("unsized", "uncounted"),
+    *("unsized", "uncounted", "unaligned", "unlowered", "lower", "ranged", "resized", "sided"),
+    *("unread", "carrying", "folding", "squaring", "tapless"),
 )
 POINTS = "[kgrow.operators]\n" + "\n".join(f"{kind} = plugged:{kind.capitalize()}" for kind in KINDS)
 
@@ -117,8 +204,11 @@ def built(plug_in):
     plug_in(MODULE, POINTS)
 
     def build(kind):
-        nodes = (Node("conv", Conv((3, 3), filters=4), ("image",)), Node("own", OPERATORS[kind](), ("conv",)))
-        head = (Node("pool", GlobalAveragePool(), ("own",)), Node("logits", Dense(3), ("pool",)))
+        nodes = (
+            *(Node("conv", Conv((3, 3), filters=4), ("image",)), Node("own", OPERATORS[kind](), ("conv",))),
+            Node("norm", BatchNorm(), ("own",)),
+        )
+        head = (Node("pool", GlobalAveragePool(), ("norm",)), Node("logits", Dense(3), ("pool",)))
         return Architecture((8, 8, 3), 3, Scaling((0.0,) * 3, (1.0,) * 3), (Block(nodes, head),))
 
     return build
@@ -150,7 +240,7 @@ def test_operator_that_cannot_be_built_as_it_promises_is_named_with_its_package(
     ("kind", "problem"),
     [
         ("inconstant", "raised RuntimeError: no constants"),
-        ("fewer", "must give a constant or NaN for each of the 4 channels of 'own', but gives array"),
+        ("fewer", r"must give \(4,\) as shapes of what `constants` returns, but gives \(1,\)"),
     ],
 )
 def test_operator_whose_constants_are_wrong_is_named_with_its_package(kind, problem, built):
@@ -171,6 +261,61 @@ def test_operator_whose_constants_are_wrong_is_named_with_its_package(kind, prob
 def test_operator_that_raises_while_it_is_counted_or_resized_is_named_with_its_package(kind, problem, use, built):
     with pytest.raises(PluginError, match=problem) as error:
         use(built(kind))
+    assert is_named(error, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("unaligned", r"must give \(4,\) as shapes of what `aligned` returns, but gives \(3,\)"),
+        ("sided", r"must give \(4,\), \(1,\) as shapes of what `sides` returns, but gives array"),
+        ("unlowered", r"must give a list of `Part` in `lowered`, but gives \[None\]"),
+        ("lower", r"must be lowered to parts that give \(8, 8, 4\), but they give \(8, 8, 1\)"),
+        ("resized", "must keep its shape in `with_channels` if nothing changes, but gives Conv"),
+        ("ranged", "raised RuntimeError: no range"),
+    ],
+)
+def test_operator_is_tried_without_weights_when_the_network_is_described(kind, problem, built):
+    with pytest.raises(PluginError, match=problem) as error:
+        built(kind)
+    assert is_named(error, kind)
+
+
+def removed(network):
+    return remove_dead(Weighted.of(network.architecture, network.state()), (0,))
+
+
+def folded(network):
+    return device_steps(network.architecture, network.state())
+
+
+def squared(network):
+    model = KernelModel(network)
+    with tf.GradientTape() as tape:
+        run = model.run(tf.zeros((2, 8, 8, 3)))
+        loss = tf.reduce_sum(run.outputs[0])
+    probe = run.probes[1]
+    return probe.squares(tape.gradient(loss, probe.tensor))
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem", "use"),
+    [
+        ("unread", r"must give \(4,\) as shapes of what `reads` returns, but gives array", removed),
+        (
+            "carrying",
+            r"must give \(4,\), \(1,\) as shapes of what `carried` returns, but gives \(4,\), \(3,\)",
+            removed,
+        ),
+        ("tapless", r"must give \(1, 1, 4, 1\) as shapes of what `without_taps` returns, but gives", removed),
+        ("folding", r"must give \(1, 1, 4, 1\) as shapes of what `folded` returns, but gives \(1,\)", folded),
+        ("squaring", "raised RuntimeError: no squares", squared),
+    ],
+)
+def test_operator_that_misleads_a_change_or_a_criterion_is_named_with_its_package(kind, problem, use, built):
+    network = GrowingNetwork(built(kind))
+    with pytest.raises(PluginError, match=problem) as error:
+        use(network)
     assert is_named(error, kind)
 
 

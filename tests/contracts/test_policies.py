@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from kgrow.pruning import Magnitude
+from kgrow.registry import POLICIES
 from kgrow.structure import (
     DepthSearch,
     FixedGrowth,
     GradientNoise,
     InsertIdentity,
+    Interleaved,
     LossPlateau,
+    Market,
     ProgressiveResolution,
     RemoveChannels,
     Revive,
@@ -85,6 +88,21 @@ class TestGradientNoise(PolicyContract):
 
 class TestDepthSearch(PolicyContract):
     policy = DepthSearch(2)
+
+
+@pytest.mark.slow
+class TestMarket(PolicyContract):
+    policy = Market(num_examples=24, credit=20.0)
+
+
+@pytest.mark.slow
+class TestInterleaved(PolicyContract):
+    policy = Interleaved(0.3, 0.15)
+
+
+def test_every_policy_with_a_name_is_held_to_the_contract():
+    tested = {type(suite.policy) for suite in PolicyContract.__subclasses__() if suite.__module__ == __name__}
+    assert {type(POLICIES[name]) for name in POLICIES.own} <= tested
 
 
 class Enlarging(Whole):

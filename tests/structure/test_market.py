@@ -17,7 +17,6 @@ from kgrow.run import Run
 from kgrow.structure import AppendBlock, Cut, Decisions, Interleaved, Market, Trade
 from kgrow.structure.statistics import NotAtHand, Prices
 from kgrow.structure.trade import unpack
-from kgrow.testing import PolicyContract
 from kgrow.training import Observer
 
 BLOCKS = tuple(CellBlock((Cell("conv", 4, inputs=(index,) if index else ()),), Head(2)) for index in range(3))
@@ -260,11 +259,6 @@ def test_no_kernel_is_emptied():
     assert all(left[name] > 1 for name in others)
 
 
-@pytest.mark.slow
-class TestMarket(PolicyContract):
-    policy = Market(num_examples=24, credit=20.0)
-
-
 # What a block would gain
 
 
@@ -314,8 +308,3 @@ def test_each_block_is_pruned_before_the_next_one_comes(num_epochs):
         births.append(next(epochs))
     pruned = [next(e for e in range(num_epochs) if block in schedule.due(e, RATIOS)) for block in range(3)]
     assert births[0] < pruned[0] <= births[1] <= pruned[1] <= births[2] <= pruned[2] < num_epochs
-
-
-@pytest.mark.slow
-class TestInterleaved(PolicyContract):
-    policy = Interleaved(0.3, 0.15)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kgrow.graph.operators.operator import Operator, Shape, Weights, windowed
+from kgrow.graph.operators.operator import Operator, Shape, Weights
+from kgrow.graph.operators.sides import windowed
 
 PADDINGS = ("same", "valid")
 

@@ -53,6 +53,10 @@ class BatchNorm(Operator):
         channels = inputs[0][-1]
         return channels * (self.has_scale + self.has_offset), 2 * channels
 
+    def with_momentum(self, largest: float) -> Operator:
+        """See `Operator.with_momentum`."""
+        return dataclasses.replace(self, momentum=min(self.momentum, largest))
+
     def layer(self, name: str, seed: int) -> Any:
         """See `Operator.layer`."""
         return keras.layers.BatchNormalization(
@@ -75,6 +79,14 @@ class BatchNorm(Operator):
     def reads(self, wanted: np.ndarray, weights: Weights, shapes: Sequence[Shape]) -> list[np.ndarray]:
         """See `Operator.reads`."""
         return [wanted & (self.affine(weights)[0] != 0)]
+
+    def raised(self, weights: Weights, constant: np.ndarray) -> Weights | None:
+        """See `Operator.raised`."""
+        return {**weights, "beta": (weights["beta"] + constant).astype(np.float32)} if self.has_offset else None
+
+    def compensated(self, weights: Weights, constant: np.ndarray) -> Weights | None:
+        """See `Operator.compensated`."""
+        return {**weights, "moving_mean": (weights["moving_mean"] - constant).astype(np.float32)}
 
     def lowered(self, weights: Weights, shapes: Sequence[Shape]) -> list[Part]:
         """See `Operator.lowered`."""

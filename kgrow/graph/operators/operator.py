@@ -10,6 +10,8 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from kgrow.graph.operators._blaming import name_in_errors
+
 Shape: TypeAlias = tuple[int, ...]
 Weights: TypeAlias = Mapping[str, np.ndarray]
 
@@ -36,7 +38,7 @@ class Operator(abc.ABC):
         value_range: Range of its 8-bit output: `OWN_RANGE`, `INPUT_RANGE` or a fixed (smallest, largest).
         adds_inputs: Whether its output is the sum of its inputs.
         keeps_non_negative: Whether it returns non-negative values unchanged.
-        scales: Names of weights that together scale a whole channel of its output.
+        scales: Names of weights that together scale a whole channel of its output; the first one is its factor.
         is_reshape: Whether it returns its input values in another shape.
         keras_layers: Class names of the Keras layers that it is read from.
     """
@@ -54,6 +56,10 @@ class Operator(abc.ABC):
     scales: ClassVar[tuple[str, ...]] = ()
     is_reshape: ClassVar[bool] = False
     keras_layers: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        name_in_errors(cls, Operator)
 
     @abc.abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -138,6 +144,19 @@ class Operator(abc.ABC):
         Args:
             before: Shape of the first input so far.
             after: New shape of the first input.
+
+        Raises:
+            ValueError: If it cannot read such an input.
+        """
+        return self
+
+    # Training.
+
+    def with_momentum(self, largest: float) -> Operator:
+        """Returns the operator with at most this momentum of its moving statistics, if it has any.
+
+        Args:
+            largest: Largest momentum, in [0, 1].
         """
         return self
 
@@ -181,6 +200,24 @@ class Operator(abc.ABC):
     def with_bias(self) -> Operator:
         """Returns the operator with a bias after its kernel."""
         raise NotImplementedError(f"{self.kind} has no kernel.")
+
+    def raised(self, weights: Weights, constant: np.ndarray) -> Weights | None:
+        """Returns the weights with which the output is larger by a constant, None if they cannot store it.
+
+        Args:
+            weights: Weights of the node.
+            constant: Constant per output channel.
+        """
+        return {**weights, "bias": (weights["bias"] + constant).astype(np.float32)} if "bias" in weights else None
+
+    def compensated(self, weights: Weights, constant: np.ndarray) -> Weights | None:
+        """Returns the weights with which the output stays as it is for an input that lacks a constant, None for none.
+
+        Args:
+            weights: Weights of the node.
+            constant: Constant per channel that its only input has no longer.
+        """
+        return None
 
     def without_taps(self, weights: Weights) -> tuple[Operator, Weights]:
         """Returns an equivalent operator and its weights, with a smaller kernel if the kernel is zero.
@@ -261,21 +298,3 @@ class Part:
     operator: Operator
     inputs: tuple[int, ...]
     weights: Weights = dataclasses.field(default_factory=dict)
-
-
-def reduced(size: int, stride: int) -> int:
-    """Returns a side after a convolution or a pool with SAME padding."""
-    return -(-size // stride)
-
-
-def windowed(size: int, window: int, stride: int, padding: str) -> int:
-    """Returns a side after a window was moved over it.
-
-    Raises:
-        ValueError: If the window does not fit.
-    """
-    if padding == "same":
-        return reduced(size, stride)
-    if size < window:
-        raise ValueError(f"a window of {window} does not fit into a side of {size}")
-    return (size - window) // stride + 1
