@@ -115,6 +115,7 @@ OPERATORS = Registry(
         "max_pool": "kgrow.graph.operators.max_pool:MaxPool",
         "mixed_pool": "kgrow.graph.operators.mixed_pool:MixedPool",
         "multiply": "kgrow.graph.operators.multiply:Multiply",
+        "one_position": "kgrow.graph.operators.one_position:OnePosition",
         "relu": "kgrow.graph.operators.relu:ReLU",
         "rescale": "kgrow.graph.operators.rescale:Rescale",
         "resize": "kgrow.graph.operators.resize:Resize",

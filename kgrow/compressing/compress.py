@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kgrow._checks import check_bool, check_keep_ratio, check_path, check_positive, check_rounds
-from kgrow._keras import keras, pinned
+from kgrow._keras import pinned
 from kgrow._rules import checked, instance_of, optional
 from kgrow.compressing.compressed import Compressed
 from kgrow.compressing.figures import document, figures, identity
 from kgrow.compressing.fine_tuning import Recovery
 from kgrow.compressing.plan import CompressionPlan, default_epochs
 from kgrow.compressing.pruning import check_scores, layer_groups
-from kgrow.compressing.reading import check_kind, network_of, read
+from kgrow.compressing.reading import network_of, read
 from kgrow.compressing.training_form import for_training, with_momentum_of
 from kgrow.config.option import named
 from kgrow.exporting.compact import compact
 from kgrow.graph.keras_models import KerasModel
+from kgrow.models.files import check_model_path
+from kgrow.models.opened import opened
 from kgrow.pruning import CHANNEL_CRITERIA, CRITERIA, ChannelCriterion, Criterion
 from kgrow.reporting.progress import check_verbose, display_for
 from kgrow.reporting.wording import percent
@@ -32,8 +35,10 @@ from kgrow.training import Observer
 NUM_ERRORS = 2  # standard errors above chance that an accuracy must reach
 
 
-def _check_model(value: Any, name: str) -> keras.Model:
-    check_kind(value)
+def _check_model(value: Any, name: str) -> Any:
+    if isinstance(value, (str, os.PathLike)):
+        return check_model_path(value)
+    opened(value)  # what cannot be read is told before the data are
     return value
 
 
@@ -59,7 +64,7 @@ RULES = {
 @pinned()
 @checked(RULES)
 def compress(  # noqa: PLR0913 - one call of the README; all but model and data are keywords with a default
-    model: keras.Model,
+    model: Any,
     dataset: Any,
     *,
     channel_keep_ratio: float = 0.5,
@@ -87,7 +92,8 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     was trained with. All layers are fine-tuned, including frozen ones.
 
     Args:
-        model: Trained Sequential or Functional model of tf_keras; it is not changed.
+        model: Trained Sequential or Functional model of tf_keras or Keras 3; or the path of a `.keras` or `.h5` file,
+            or of the directory of a SavedModel with Keras' metadata. Files are read as data: none of their code is run.
         dataset: Data that `Task.of` accepts; images that the model has not seen should be in `test_data`.
         channel_keep_ratio: Kept fraction of the channels of every layer, in (0, 1]; layers that are tied by an addition
             or a depthwise convolution count as one.
@@ -118,7 +124,8 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
         The new model with every figure before and after.
 
     Raises:
-        TypeError: If the model is not a tf_keras model.
+        FileNotFoundError: If there is no such file.
+        TypeError: If the model is not one of Keras.
         ValueError: If the model cannot be compressed, does not fit the data, or is no better than chance; the message
             says what to do.
 
@@ -164,11 +171,12 @@ def compress(  # noqa: PLR0913 - one call of the README; all but model and data 
     with display_for(verbose) as observer:
         for note in task.notes:
             observer.note(note)
-        given = read(model, task)
+        given = read(model, task, observer.note)
+        name = Path(model).stem if isinstance(model, (str, os.PathLike)) else model.name
         if directory is None:
-            return _compress(model.name, given, task, plan, observer, None)
+            return _compress(name, given, task, plan, observer, None)
         with Run.open(directory, identity(given, task, plan), overwrite=overwrite) as run:
-            return _compress(model.name, given, task, plan, observer, run)
+            return _compress(name, given, task, plan, observer, run)
 
 
 def _compress(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from kgrow._keras import keras, tf
 from kgrow.graph.keras_models import LAYERS, KerasModel, broken_readers, from_keras, reader_of
+from kgrow.models.opened import is_of_keras_3, opened
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import softmax
 from kgrow.task import Task
@@ -16,22 +19,27 @@ TOLERANCE = 1e-4
 NUM_COMPARED = 64
 
 
-def read(model: Any, task: Task) -> KerasModel:
+def read(model: Any, task: Task, note: Callable[[str], None] = lambda _: None) -> KerasModel:
     """Returns a model as data; the model is not changed.
 
     Args:
-        model: A Sequential or Functional model of tf_keras.
+        model: Model of tf_keras or of Keras 3, or the path of its file; see `kgrow.models.opened`.
         task: Data that the model must fit.
+        note: Function called with messages about what is left out.
 
     Raises:
-        TypeError: If it is not a tf_keras model.
+        FileNotFoundError: If there is no such file.
+        TypeError: If it is not a model of Keras.
         ValueError: If it cannot be compressed, or does not fit the data; the message says what to do.
     """
-    check_kind(model)
-    _check_shapes(model, task)
-    _check_end(model.layers[-1])
-    given = from_keras(model, _functional_config(model), task.input_shape)
-    _check_faithful(model, given, np.asarray(task.validation.images[:NUM_COMPARED]))
+    plain, notes = opened(model)
+    for message in notes:
+        note(message)
+    check_layers(plain)
+    _check_shapes(plain, task)
+    _check_end(plain.layers[-1])
+    given = from_keras(plain, _functional_config(plain), task.input_shape)
+    _check_faithful(plain if isinstance(model, (str, os.PathLike)) else model, given, task)
     return given
 
 
@@ -46,31 +54,12 @@ def _check_end(layer: Any) -> None:
         )
 
 
-def check_kind(model: Any) -> None:
+def check_layers(model: keras.Model) -> None:
     """Checks without data that a model consists of layers that can be pruned.
 
     Raises:
-        TypeError: If it is not a tf_keras model.
-        ValueError: If it has another form or other layers.
+        ValueError: If it has several inputs or outputs, or other layers.
     """
-    if any(kind.__module__.partition(".")[0] == "keras" for kind in type(model).__mro__):
-        raise TypeError(
-            f"`model` must be built with tf_keras (Keras 2), but got a {type(model).__name__} of Keras 3. Set "
-            "TF_USE_LEGACY_KERAS=1 before TensorFlow is imported, or build it with `import tf_keras`, and load its "
-            "weights there."
-        )
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Sequential or Functional model of tf_keras, but got {model!r}.")
-    if isinstance(model, keras.Sequential) and not model.inputs:
-        raise ValueError(
-            "`model` must be built, but this Sequential model knows no input shape. Begin it with an Input layer, or "
-            "call it on an image."
-        )
-    if not model._is_graph_network:  # Keras has no public API for this
-        raise ValueError(
-            f"`model` must be Sequential or Functional, but got the subclassed model {type(model).__name__}: its "
-            "layers can be seen only where they are connected by `keras.Model(inputs, outputs)`."
-        )
     for what, tensors in (("input", model.inputs), ("output", model.outputs)):
         if len(tensors) != 1:
             raise ValueError(
@@ -82,11 +71,6 @@ def check_kind(model: Any) -> None:
 
 def _check_layer(layer: Any) -> None:
     kind = type(layer).__name__
-    if isinstance(layer, keras.Model):
-        raise ValueError(
-            f"`model` must not hold other models, but its layer {layer.name!r} is a {kind} model. Call its layers one "
-            "by one in place of the model."
-        )
     # A layer of Keras, or one of another name that another package's operator reads.
     is_known = type(layer) is getattr(keras.layers, kind) if kind in LAYERS else reader_of(kind) is not None
     if not is_known:
@@ -128,15 +112,18 @@ def _functional_config(model: keras.Model) -> dict[str, Any]:
     return config
 
 
-def outputs(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+def outputs(model: Any, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
     """Runs a model in inference over many images; returns float32 (num_images, num_classes)."""
+    if is_of_keras_3(model):
+        return np.asarray(model.predict(np.asarray(images, model.inputs[0].dtype), batch_size=batch_size, verbose=0))
     dtype = model.inputs[0].dtype
     infer = tf.function(lambda batch: model(tf.cast(batch, dtype), training=False), autograph=False)
     starts = range(0, len(images), batch_size)
     return np.concatenate([infer(np.asarray(images[start : start + batch_size])).numpy() for start in starts])
 
 
-def _check_faithful(model: keras.Model, given: KerasModel, images: np.ndarray) -> None:
+def _check_faithful(model: Any, given: KerasModel, task: Task) -> None:
+    images = np.asarray(task.validation.images[:NUM_COMPARED])
     expected, found = outputs(model, images), network_of(given).logits(images)[0]
     found = softmax(found) if given.ends_in_softmax else found
     difference = float(np.max(np.abs(found - expected)))

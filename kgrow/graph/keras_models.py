@@ -14,7 +14,7 @@ from kgrow._tfmot import MaskedLayer
 from kgrow.graph.architecture import Architecture, Block
 from kgrow.graph.node import IMAGE, Node
 from kgrow.graph.operators import OPERATORS, Activation, Conv, DepthwiseConv, LeakyReLU, Operator, ReLU, Rescale, Shape
-from kgrow.graph.operators.activation import ALIASES, FUNCTIONS
+from kgrow.graph.operators.activation import ALIASES, FUNCTIONS, hard_swish
 from kgrow.graph.scaling import Scaling
 from kgrow.graph.values import Weighted
 from kgrow.registry import broken, origin
@@ -32,8 +32,7 @@ REGULARIZED = {
     "gamma_regularizer": "gamma",
     "beta_regularizer": "beta",
 }
-# Named as in Keras 2, which has no hard-swish.
-ACTIVATIONS = ("linear", "relu", "relu6", "leaky_relu", *(name for name in FUNCTIONS if name != "hard_swish"), *ALIASES)
+ACTIVATIONS = ("linear", "relu", "relu6", "leaky_relu", *FUNCTIONS, *ALIASES)
 
 
 def reader_of(layer: str) -> type[Operator] | None:
@@ -109,7 +108,9 @@ class _Reader:
         try:
             self._check_softmax()
             last = self._add_layer(name, kind, config, sources, layer)
-            self.held[name] = self._add_activation(name, kind, config, last)
+            is_hard_swish = getattr(layer, "activation", None) is hard_swish
+            known = {**config, "activation": "hard_swish"} if is_hard_swish else config
+            self.held[name] = self._add_activation(name, kind, known, last)
             self._note_regularizers(name, layer)
         except PluginError:
             raise

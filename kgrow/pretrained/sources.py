@@ -6,8 +6,6 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
-import io
-import json
 import os
 import sys
 import zipfile
@@ -17,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from kgrow.models.described import layers_of
+from kgrow.models.files import described_file, is_archive
 from kgrow.pretrained.backbone import Backbone
 from kgrow.pretrained.lite0 import lite0
 from kgrow.pretrained.mobilenet_v1 import mobilenet_v1
@@ -30,12 +30,11 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 V1_WIDTHS, V1_SIZES = {"0.25": "2_5", "0.5": "5_0", "0.75": "7_5", "1.0": "1_0"}, (128, 160, 192, 224)
 V2_SIZES = (96, 128, 160, 192, 224)
 V2_SIZES_OF_WIDE = (224,)  # of widths 1.3 and 1.4
-# Parts of a `.keras` file; the group of each class of layers in it, and the names of its variables in their order.
-CONFIGURATION, VARIABLES = "config.json", "model.weights.h5"
-GROUPS = {
-    "Conv2D": ("conv2d", ("kernel", "bias")),
-    "DepthwiseConv2D": ("depthwise_conv2d", ("depthwise_kernel", "bias")),
-    "BatchNormalization": ("batch_normalization", ("gamma", "beta", "moving_mean", "moving_variance")),
+# The variables of each class of layers, in their order.
+VARIABLES = {
+    "Conv2D": ("kernel", "bias"),
+    "DepthwiseConv2D": ("depthwise_kernel", "bias"),
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
 }
 V1, V2 = "mobilenet_v1_", "mobilenet_v2_"
 
@@ -165,19 +164,11 @@ def form_of(path: Path) -> str:
 
     if is_torch_file(path):
         return "torch"
-    if h5py.is_hdf5(path) or _is_keras_file(path):
+    if h5py.is_hdf5(path) or is_archive(path):
         return "keras"
     raise ValueError(
         f"`weights` must be an .h5 or .keras file of Keras, or one of `torch.save`, but {path} is neither."
     )
-
-
-def _is_keras_file(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {CONFIGURATION, VARIABLES} <= set(archive.namelist())
-    except (zipfile.BadZipFile, OSError):
-        return False
 
 
 @functools.lru_cache(maxsize=2)
@@ -221,26 +212,13 @@ def _hdf5(path: Path) -> dict[str, np.ndarray]:
 
 
 def _model(path: Path) -> dict[str, np.ndarray]:
-    """Reads the weights of a `.keras` file: its configuration as JSON, its variables as HDF5; nothing of it is run."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.getinfo(name) for name in (CONFIGURATION, VARIABLES)}
-        if sum(part.file_size for part in parts.values()) > MOST_BYTES:
-            raise ValueError("it is larger than any backbone")
-        layers = json.loads(archive.read(CONFIGURATION))["config"]["layers"]
-        variables = io.BytesIO(archive.read(VARIABLES))
-    found: dict[str, Any] = {}
-    numbers: dict[str, int] = {}
-    with _opened(variables) as file:
-        for layer in layers:
-            if layer["class_name"] not in GROUPS:
-                continue
-            # Groups have the names of classes, numbered in the order of the layers.
-            group, names = GROUPS[layer["class_name"]]
-            number = numbers.get(group, 0)
-            numbers[group] = number + 1
-            values = file[f"layers/{group}_{number}/vars" if number else f"layers/{group}/vars"]
-            found |= {f"{layer['config']['name']}/{names[int(index)]}": value for index, value in values.items()}
-        return _arrays(found)
+    """Reads the weights of a whole model, inner models included; nothing of it is run."""
+    model = described_file(path)
+    return {
+        f"{names[-1]}/{variable}": array
+        for names, kind in layers_of(model.config)
+        for variable, array in zip(VARIABLES.get(kind, ()), model.weights.get(names, ()), strict=False)
+    }
 
 
 def _opened(source: Any) -> Any:

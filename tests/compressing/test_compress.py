@@ -168,5 +168,5 @@ def test_arguments_that_cannot_be_are_refused(wrong, message, trained, tiny_task
 
 
 def test_model_is_refused_before_the_data_are_read(tiny_task):
-    with pytest.raises(TypeError, match="model of tf_keras"):
+    with pytest.raises(TypeError, match="model of Keras, or the path of a file, but got None"):
         kgrow.compress(None, "no such data set")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kgrow._keras import keras
+from kgrow._keras import keras, tf
 from kgrow.compressing.reading import network_of, outputs, read
 from kgrow.graph.keras_models import LAYERS, to_keras
 from kgrow.network.early_exit import softmax
@@ -97,8 +97,8 @@ def test_unsupported_layer_is_named_with_what_is_supported(layer, kind, tiny_tas
 
 def test_operator_on_a_tensor_is_named(tiny_task):
     image = keras.Input((8, 8, 3))
-    with pytest.raises(ValueError, match=r"its layer 'tf.math.truediv' is a TFOpLambda\. Supported are .*Rescaling"):
-        read(keras.Model(image, L.Dense(3)(L.Flatten()(image / 255.0))), tiny_task)
+    with pytest.raises(ValueError, match=r"is the operation math\.reciprocal on tensors\. Sums and"):
+        read(keras.Model(image, L.Dense(3)(L.Flatten()(tf.math.reciprocal(image)))), tiny_task)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,8 @@ def test_addition_that_broadcasts_is_named(tiny_task):
         read(keras.Model(image, L.Dense(3)(L.Flatten()(x))), tiny_task)
 
 
-def test_nested_model_and_layer_called_twice_are_named(tiny_task):
+def test_layer_called_twice_is_named(tiny_task):
     image = keras.Input((8, 8, 3))
-    inner = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3)], name="backbone")
-    with pytest.raises(ValueError, match=r"'backbone' is a Sequential model\. Call its layers one by one"):
-        read(keras.Model(image, L.Dense(3)(L.Flatten()(inner(image)))), tiny_task)
     shared = L.Conv2D(3, 3, padding="same", name="shared")
     with pytest.raises(ValueError, match=r"calls 'shared' 2 times\. Give each place"):
         read(keras.Model(image, L.Dense(3)(L.Flatten()(shared(shared(image))))), tiny_task)
@@ -196,18 +193,16 @@ def test_other_models_are_refused_with_what_to_do(tiny_task):
         read(Subclassed(), tiny_task)
     with pytest.raises(ValueError, match=r"this Sequential model knows no input shape\. Begin it with an Input layer"):
         read(keras.Sequential([L.Flatten(), L.Dense(3)]), tiny_task)
-    with pytest.raises(TypeError, match="Sequential or Functional model of tf_keras, but got 'model"):
-        read("model.h5", tiny_task)
+    with pytest.raises(TypeError, match="Sequential or Functional model of Keras, or the path of a file, but got 7"):
+        read(7, tiny_task)
     image = keras.Input((8, 8, 3))
     with pytest.raises(ValueError, match="compute what its layers say"):
         read(Negative(image, L.Dense(3)(L.Flatten()(image))), tiny_task)
 
 
-def test_keras_3_model_is_told_apart(tiny_task):
-    foreign = type("Sequential", (), {"__module__": "keras.src.models.sequential"})()
-    with pytest.raises(
-        TypeError, match=r"got a Sequential of Keras 3\. Set TF_USE_LEGACY_KERAS=1 .* `import tf_keras`"
-    ):
+def test_subclassed_model_of_keras_3_is_told_apart(tiny_task):
+    foreign = type("Mine", (), {"__module__": "keras.src.models.model"})()
+    with pytest.raises(ValueError, match="got the subclassed model Mine: its layers can be seen only where"):
         read(foreign, tiny_task)
 
 

@@ -87,6 +87,7 @@ OPERATORS = {
     "depthwise": depthwise,
     "dropout": lambda op, x, w: x[0],
     "flatten": lambda op, x, w: x[0].reshape(len(x[0]), -1),
+    "one_position": lambda op, x, w: x[0][:, None, None, :],
     "global_average_pool": whole(np.mean),
     "global_max_pool": whole(np.max),
     "leaky_relu": lambda op, x, w: np.where(x[0] < 0, op.slope * x[0], x[0]),

@@ -43,6 +43,7 @@ CASES = [
     (ops.MaxPool((2, 2), (2, 2), "valid"), (MAP,)),
     (ops.MaxPool((3, 3), (1, 1)), (MAP,)),
     (ops.MixedPool((2, 2), (2, 2), "valid"), (MAP,)),
+    (ops.OnePosition(), (VECTOR,)),
     (ops.Multiply(), (MAP, MAP)),
     (ops.Multiply(), (MAP, POINT)),
     (ops.ReLU(), (MAP,)),

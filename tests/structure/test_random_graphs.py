@@ -65,12 +65,16 @@ class Graph:
 
     def add_any(self):
         source = str(self.draw.choice(self.maps()))
-        shape, kind = self.shapes[source], self.draw.integers(5)
+        shape, kind = self.shapes[source], self.draw.integers(6)
         if kind == 0:
             other = str(self.draw.choice(self.maps(like=shape)))
             self.add(OPERATORS[str(self.draw.choice(["add", "multiply"]))](), source, other)
         elif kind == 1:
             self.add(OPERATORS["concat"](), source, str(self.draw.choice(self.maps(sides=shape[:2]))))
+        elif kind == 2:  # squeeze and excitation
+            means = self.add(OPERATORS["global_average_pool"](), source)
+            position = self.add(OPERATORS["one_position"](), means)
+            self.add(OPERATORS["multiply"](), source, position)
         else:
             operator = reading_one(self.draw, shape[2])
             made = operator.output_shape(shape)

@@ -15,6 +15,7 @@ from kgrow.graph.operators.leaky_relu import LeakyReLU
 from kgrow.graph.operators.max_pool import MaxPool
 from kgrow.graph.operators.mixed_pool import MixedPool
 from kgrow.graph.operators.multiply import Multiply
+from kgrow.graph.operators.one_position import OnePosition
 from kgrow.graph.operators.operator import INPUT_RANGE, OWN_RANGE, Operator, Shape, Weights
 from kgrow.graph.operators.relu import ReLU
 from kgrow.graph.operators.rescale import Rescale
@@ -26,6 +27,6 @@ from kgrow.registry import OPERATORS
 __all__ = [
     "INPUT_RANGE", "OPERATORS", "OWN_RANGE", "Activation", "Add", "AveragePool", "BatchNorm", "ChannelDropout",
     "Concat", "Conv", "Dense", "DepthwiseConv", "Dropout", "Flatten", "GlobalAveragePool", "GlobalMaxPool", "LeakyReLU",
-    "MaxPool", "MixedPool", "Multiply", "Operator", "ReLU", "Rescale", "Resize", "Shape", "Times", "Weights",
-    "ZeroPadding",
+    "MaxPool", "MixedPool", "Multiply", "OnePosition", "Operator", "ReLU", "Rescale", "Resize", "Shape", "Times",
+    "Weights", "ZeroPadding",
 ]  # fmt: skip
