@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from kgrow._checks import check_name, check_number
+from kgrow._checks import check_name, check_number, check_path
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,6 +69,22 @@ def optional(rule: Rule) -> Rule:
 def one_of(names: Iterable[str]) -> Rule:
     """Returns a rule that accepts one of the given names."""
     return lambda value, name: check_name(names, value, name)
+
+
+def name_or_path(names: Iterable[str]) -> Rule:
+    """Returns a rule that accepts one of the given names, or the path of what exists."""
+
+    def check(value: Any, name: str) -> str:
+        if not isinstance(value, str | os.PathLike) or value in list(names):
+            return check_name(names, value, name)
+        path = check_path(value, name)
+        if os.path.exists(path):
+            return path
+        if os.path.dirname(path) or os.path.splitext(path)[1]:
+            raise FileNotFoundError(f"`{name}` must be a name or the path of a model, but there is no {path!r}.")
+        return check_name(names, path, name)
+
+    return check
 
 
 def within(interval: str) -> Rule:

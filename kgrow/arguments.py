@@ -14,6 +14,8 @@ from kgrow.config.texts import numbers
 from kgrow.registry import EXPORTERS
 
 WIDTH = 80
+# Options of a search that a compression says by its model.
+STARTS = ("start", "weights", "space")
 
 
 def parser(shows_all: bool = False) -> argparse.ArgumentParser:
@@ -26,6 +28,7 @@ def parser(shows_all: bool = False) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"kgrow {__version__}")
     commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     _add_search(commands, shows_all)
+    _add_compress(commands, shows_all)
     _add_export(commands)
     _add_benchmark(commands)
     _add_views(commands)
@@ -54,19 +57,47 @@ def _add_search(commands: Any, shows_all: bool) -> None:
         usage="kgrow search DATASET [OPTION ...]",
         formatter_class=_Formatter,
     )
+    _add_options_of_search(command, "kgrow_runs/DATASET", shows_all)
+
+
+def _add_compress(commands: Any, shows_all: bool) -> None:
+    command = commands.add_parser(
+        "compress",
+        allow_abbrev=False,
+        add_help=False,
+        help="the same, starting with a trained model of one's own",
+        description="Make a trained model fit: a search of what stays of its blocks and channels.",
+        usage="kgrow compress MODEL DATASET [OPTION ...]",
+        formatter_class=_Formatter,
+    )
+    command.add_argument(
+        "growth.start", metavar="MODEL", help=".keras or .h5 file of Keras 2 or 3, or directory of a SavedModel"
+    )
+    _add_options_of_search(command, "kgrow_runs/MODEL", shows_all)
+
+
+def _add_options_of_search(command: argparse.ArgumentParser, out: str, shows_all: bool) -> None:
+    """Adds what a search and a compression take.
+
+    Args:
+        command: Parser of the command.
+        out: Its default run directory.
+        shows_all: See `parser`.
+    """
     add = command.add_argument
     add("dataset", metavar="DATASET", help='"digits", a TFDS name such as "mnist", or a folder')
+    starts_with_model = command.prog.endswith(" compress")
     usual = command.add_argument_group("options").add_argument
     hidden: dict[str, Any] = {}
     for section, kind in SECTIONS.items():
         title = f"{section}: {(kind.__doc__ or '').partition(';')[0].rstrip('.').lower()}"
         hidden[section] = command.add_argument_group(title).add_argument if shows_all else _hiding(add)
         for field in dataclasses.fields(kind):
-            if flag_of(field):
+            if flag_of(field) and not (starts_with_model and field.name in STARTS):
                 is_usual = bool(option_of(field).brief) and not shows_all
                 _add_option(usual if is_usual else hidden[section], section, field, shows_all)
     usual("--config", metavar="FILE", help="YAML file of a configuration; options override it")
-    usual("--out", metavar="DIR", help="run directory (default: kgrow_runs/DATASET)")
+    usual("--out", metavar="DIR", help=f"run directory (default: {out})")
     usual("--overwrite", action="store_true", help="start over where DIR holds a run")
     usual("--json", action="store_true", help="print result.json instead of the table")
     usual("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
-        if options.command != "search":
+        if COMMANDS[options.command] is not run_search:
             _say("Interrupted.")
             return INTERRUPTED
         again = [argument for argument in given if argument != "--overwrite"]  # which would start over again
@@ -62,9 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_search(options: argparse.Namespace) -> int:
-    """`kgrow search`."""
+    """`kgrow search` and `kgrow compress`."""
     # Runs before TensorFlow is imported, which is slow.
     config = Config.of(options.config, given_fields(options))
+    if options.command == "compress" and options.out is None:
+        options.out = str(Path("kgrow_runs") / Path(config.growth.start).stem)
     check_exists(options.dataset, config.data.data_dir, "dataset")
     with own_process():
         return search_and_print(options.dataset, config, options)
@@ -239,6 +241,7 @@ def early_exit(options: argparse.Namespace) -> Any:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "search": run_search,
+    "compress": run_search,
     "export": run_export,
     "benchmark": run_benchmark,
     "show": run_show,

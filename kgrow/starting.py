@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kgrow.compressing.figures import accuracy
 from kgrow.config import Growth
+from kgrow.network import GrowingNetwork
 from kgrow.pretrained.sources import is_at_hand
 from kgrow.registry import AUTO, BACKBONES, SCRATCH, SPACES
+from kgrow.reporting.wording import grouped, percent
 from kgrow.searching.pretrained import Pretrained
 from kgrow.searching.space import SearchSpace
 from kgrow.task import Task
@@ -37,6 +40,9 @@ def started(growth: Growth, task: Task, note: Callable[[str], None]) -> Growth:
     _check_images(space, task)
     side = min(task.input_shape[:2])
     located = space.located(side)
+    if space.is_own:
+        _note_own(located, task, note)
+        return dataclasses.replace(growth, space=located, start=SCRATCH, weights=None)
     note(f"networks start with the weights of {located.start}: {located.file(side)}, SHA-256 {located.sha256}")
     if task.input_shape[2] == 1:
         note("the images are gray: the first convolution, made for colors, reads each as three equal channels")
@@ -88,12 +94,33 @@ def _are_photographs(task: Task) -> bool:
     return task.dtype == np.uint8 and task.input_shape[2] == 3 and min(task.input_shape[:2]) >= PHOTOGRAPH_SIDE
 
 
+def _note_own(space: Pretrained, task: Task, note: Callable[[str], None]) -> None:
+    """Tells what of a model of one's own a search starts with, and how well it answers as it is."""
+    own = space.own(min(task.input_shape[:2]))
+    for message in own.notes:
+        note(message)
+    note(f"networks start with the weights of {space.start}, SHA-256 {space.sha256}")
+    stages = space.build(task.input_shape, task.num_classes)
+    note(f"an internal classifier comes after each of its {len(stages.blocks) - 1} stages, before its own")
+    whole = own.weighted.architecture
+    if whole.num_classes != task.num_classes:
+        note(f"it tells {whole.num_classes} classes apart, not {task.num_classes}: its last layer is replaced")
+    elif whole.input_shape == task.input_shape:
+        network = GrowingNetwork(whole)
+        network.load_state(own.weighted.state)
+        found = accuracy(network, task.validation)
+        size = grouped(whole.kernel_params())
+        note(f"as it is, it answers {percent(found)} % of the validation images, with {size} connections")
+
+
 def _check_images(space: Pretrained, task: Task) -> None:
-    """Checks that the images of a search suit its space.
+    """Checks that the images of a search suit its space; a model of one's own is asked when it is built.
 
     Raises:
         ValueError: If the weights of a published network are for other images.
     """
+    if space.is_own:
+        return
     start = space.start
     height, width, channels = task.input_shape
     if channels not in (1, 3) or min(height, width) < LEAST_SIDE:

@@ -32,6 +32,9 @@ class CompressionSettings:
         learning_rate: Learning rate of SGD.
         momentum: Momentum of SGD.
         l2: Coupled weight decay of the kernels: the gradient of a weight gains `l2 * weight`.
+        clip_norm: Largest norm of the gradient of all weights together, decay included; a longer gradient is scaled
+            down to it. A narrowed network without normalization would leave its minimum in the first steps of a
+            recovery. None for no bound.
         batch_size: Images per step.
         num_curvature_batches: Number of batches for the curvature estimate, in every loop.
         curvature: Curvature estimator.
@@ -43,6 +46,7 @@ class CompressionSettings:
     learning_rate: float = 0.01
     momentum: float = 0.9
     l2: float = 0.0
+    clip_norm: float | None = 3.0
     batch_size: int = 128
     num_curvature_batches: int = 10
     curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
@@ -55,6 +59,8 @@ class CompressionSettings:
             raise ValueError(f"`prices` must hold one per kernel of `categories`, but got {self.prices}.")
         if not 0 <= self.l2 < math.inf:
             raise ValueError(f"`l2` must not be negative, but got {self.l2}. Use 0 for no weight decay.")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"`clip_norm` must be positive, but got {self.clip_norm}. Use None for no bound.")
         if not all(0 < price < math.inf for price in self.prices):
             raise ValueError(
                 f"`prices` must be positive, but got {self.prices}. To leave a kernel alone give it no categories: ()."
@@ -95,7 +101,9 @@ class Compression:
         self._step = TrainingStep(
             trainable,
             lambda images, labels: tf.reduce_mean(settings.likelihood.loss(network.outputs(images), labels)),
-            keras.optimizers.SGD(settings.learning_rate, settings.momentum, jit_compile=False),
+            keras.optimizers.SGD(
+                settings.learning_rate, settings.momentum, global_clipnorm=settings.clip_norm, jit_compile=False
+            ),
             decay={name: settings.l2 for name, variable in trainable.items() if id(variable) in kernel_ids},
             finish=self._shrink,
         )

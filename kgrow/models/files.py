@@ -76,7 +76,7 @@ def described_file(path: Path) -> Described:
         ) from error
 
 
-def sha256_of_model(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """Returns the SHA-256 of a file, or of the files of a directory with their names, in hexadecimal digits."""
     digest = hashlib.sha256()
     for file in sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]:
@@ -86,6 +86,12 @@ def sha256_of_model(path: Path) -> str:
             while chunk := opened.read(2**20):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def check_hash(found: str, wanted: str, path: Any) -> None:
+    """Raises ValueError if a file of weights has another SHA-256 than the wanted one."""
+    if found != wanted:
+        raise ValueError(f"`weights` must be the file with the SHA-256 {wanted}, but {path} has {found}.")
 
 
 class _NotAModelError(Exception):

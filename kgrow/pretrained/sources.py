@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import importlib.util
 import os
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kgrow.models.described import layers_of
-from kgrow.models.files import described_file, is_archive
+from kgrow.models.files import check_hash, described_file, is_archive, sha256_of
 from kgrow.pretrained.backbone import Backbone
 from kgrow.pretrained.lite0 import lite0
 from kgrow.pretrained.mobilenet_v1 import mobilenet_v1
@@ -145,15 +144,6 @@ def _size(sizes: tuple[int, ...], side: int) -> int:
     return next((size for size in sizes if size >= side), sizes[-1])
 
 
-def sha256_of(path: Path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def form_of(path: Path) -> str:
     """Returns the form of a weight file, `"torch"` or `"keras"`.
 
@@ -182,9 +172,7 @@ def read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
     Raises:
         ValueError: If it has another hash, or cannot be read.
     """
-    found = sha256_of(path)
-    if found != sha256:
-        raise ValueError(f"`weights` must be the file with the SHA-256 {sha256}, but {path} has {found}.")
+    check_hash(sha256_of(path), sha256, path)
     if form_of(path) == "torch":
         return read_torch_file(path)
     try:

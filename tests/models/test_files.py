@@ -13,7 +13,7 @@ import pytest
 
 from kgrow._keras import keras, tf
 from kgrow.graph.keras_models import from_keras
-from kgrow.models.files import check_model_path, described_file, sha256_of_model
+from kgrow.models.files import check_model_path, described_file, sha256_of
 from kgrow.models.opened import opened
 
 WRITER = Path(__file__).with_name("write_models.py")
@@ -49,7 +49,7 @@ def test_model_of_a_file_answers_as_it_did_in_its_library(name, written):
     for form in LIBRARIES[library]:
         model, notes = check_answers(folder, name, form)
         assert all(type(layer).__module__.startswith("tf_keras") for layer in model.layers)
-        digests.add(sha256_of_model(folder / f"{name}{form}"))
+        digests.add(sha256_of(folder / f"{name}{form}"))
         if name == "everything":
             kinds = [type(layer).__name__ for layer in model.layers]
             assert not {"Sequential", "RandomFlip", "GaussianNoise", "Resizing", "TFOpLambda"} & set(kinds)

@@ -5,10 +5,11 @@ import pytest
 
 from kgrow._keras import keras, tf
 from kgrow.graph.node import IMAGE
+from kgrow.models.files import sha256_of
 from kgrow.pretrained.backbone import contributions, narrowed
 from kgrow.pretrained.lite0 import lite0
 from kgrow.pretrained.mobilenet_v2 import in_torch
-from kgrow.pretrained.sources import backbone, read_weights, sha256_of
+from kgrow.pretrained.sources import backbone, read_weights
 from kgrow.registry import BACKBONES
 
 KERAS = [

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from kgrow._keras import keras
+from kgrow.models.files import sha256_of
 from kgrow.pretrained import sources
-from kgrow.pretrained.sources import WeightsMissingError, form_of, is_at_hand, read_weights, sha256_of, weight_file
+from kgrow.pretrained.sources import WeightsMissingError, form_of, is_at_hand, read_weights, weight_file
 
 NAME = "mobilenet_v1_0.25"
 FILE = "mobilenet_2_5_128_tf_no_top.h5"

@@ -7,6 +7,7 @@ import kgrow
 from kgrow import cli
 from kgrow._keras import keras
 from kgrow.config import Config, Growth, Tuning
+from kgrow.models.files import sha256_of
 from kgrow.planning import planned
 from kgrow.pretrained import sources
 from kgrow.searching.pretrained import Pretrained
@@ -48,7 +49,7 @@ def test_a_network_starts_with_the_weights_and_the_run_names_their_file(weights,
     )
     assert result.document["best"]["artefacts"][0]["bytes"] <= 60 * 1024
     written = (tmp_path / "run" / "config.yaml").read_text()
-    assert sources.sha256_of(weights) in written
+    assert sha256_of(weights) in written
     assert f"start: {NAME}" in written
     # The file of the run gives the run again, and a file with other weights does not.
     again = kgrow.search(
@@ -119,7 +120,7 @@ def test_images_that_are_resized_have_the_weights_of_their_size(tmp_path, monkey
     config = Config(growth=Growth(start=NAME), tuning=Tuning(limits={"ram_bytes": 7_000}))
     task, plan, resolved = planned(tmp_path / "photos", config, lambda sentence: None)
     assert task.input_shape == (32, 32, 3)
-    assert resolved.growth.space.sha256 == sources.sha256_of(sources.weight_file(NAME, 32))
+    assert resolved.growth.space.sha256 == sha256_of(sources.weight_file(NAME, 32))
     assert np.all(resolved.growth.space.initial(plan.proposals.full)["block_0/cell_0/first/kernel"] == 32)
 
 
@@ -127,7 +128,7 @@ def test_a_run_is_ended_from_another_directory(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(weights.parent)
     space = Pretrained(NAME, weights.name)
     monkeypatch.chdir(tmp_path)
-    assert space.located(32).sha256 == sources.sha256_of(weights)
+    assert space.located(32).sha256 == sha256_of(weights)
 
 
 def test_auto_starts_from_scratch_where_no_weights_are_at_hand_and_the_run_says_so(tmp_path, monkeypatch, capsys):

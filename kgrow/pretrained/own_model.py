@@ -1,0 +1,214 @@
+"""A trained model of the user's own, as blocks from which a network can grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kgrow.graph import IMAGE, Architecture, Block
+from kgrow.graph.builder import Builder
+from kgrow.graph.channels import NO_CHANNEL, channel_labels
+from kgrow.graph.image_size import at_image_size
+from kgrow.graph.operators import Shape
+from kgrow.graph.removal import sliced
+from kgrow.graph.values import Weighted
+from kgrow.models.files import check_hash, sha256_of
+from kgrow.pretrained.backbone import narrowed
+
+# Internal classifiers before the model's own; those at high resolution classify worst.
+MOST_EXITS = 4
+OUTSIDE = -2
+
+
+@functools.lru_cache(maxsize=2)
+def own_model(path: str, sha256: str, side: int) -> OwnModel:
+    """Returns the model of a file; see `kgrow.models.files.described_file`.
+
+    Args:
+        path: The file, or the directory of a SavedModel.
+        sha256: Its hash.
+        side: Side of its images if the model leaves that open.
+
+    Raises:
+        ValueError: If it has another hash by now, or cannot be read; the message says why.
+    """
+    from kgrow.models.opened import opened  # TensorFlow is slow to import
+    from kgrow.models.reading import as_data, check_layers
+
+    check_hash(sha256_of(Path(path)), sha256, path)
+    model, notes = opened(path)
+    check_layers(model)
+    shape = tuple(model.inputs[0].shape[1:])
+    if len(shape) != 3 or shape[2] is None:
+        raise ValueError(f"`start` must be a model that reads images (height, width, channels), but it reads {shape}.")
+    height, width, channels = (side if each is None else each for each in shape)
+    return OwnModel(as_data(model, (height, width, channels)).weighted, notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnModel:
+    """A model whose stages end in internal classifiers; its own classifier comes after the last one.
+
+    A stage ends before a change of the resolution, at a map that is all that the rest of the model reads.
+
+    Args:
+        weighted: Model as one block, at the size of its images.
+        notes: Messages about what of the model is left out.
+    """
+
+    weighted: Weighted
+    notes: tuple[str, ...] = ()
+
+    def architecture(self, input_shape: Shape, num_classes: int, width: float) -> Architecture:
+        """Returns the model with an internal classifier after each stage.
+
+        Args:
+            input_shape: Shape of the images, (height, width, channels).
+            num_classes: Number of classes; if it is not that of the model, its last layer is replaced.
+            width: Fraction of the channels of each layer that stay, but for those that are added to others.
+
+        Raises:
+            ValueError: If the model cannot read such images.
+        """
+        whole, channels = self.weighted.architecture, self.weighted.architecture.input_shape[2]
+        if input_shape[2] != channels:
+            raise ValueError(
+                f"`start` must be a model for images of {input_shape[2]} channels, but this one reads {channels}."
+            )
+        counts = {name: narrowed(len(labels), width) for name, labels in self._layers.items()}
+        try:
+            whole = at_image_size(self._restricted(counts).architecture, (input_shape[0], input_shape[1]))
+        except ValueError as error:
+            height, width, _ = self.weighted.architecture.input_shape
+            raise ValueError(
+                f"`start` must be a model for images of {input_shape[0]}x{input_shape[1]}, but this one is for "
+                f"{height}x{width} and does not fit others. Give `image_size` (--image-size {height}x{width})."
+            ) from error
+        nodes, last = list(whole.nodes), self._last
+        if num_classes != whole.num_classes:
+            operator = nodes[last].operator.with_channels(np.arange(num_classes))
+            nodes[last] = dataclasses.replace(nodes[last], operator=operator)
+        builder, blocks, start = Builder(input_shape), [], 0
+        for index, end in enumerate(_stage_ends(whole, last)):
+            for node in nodes[start:end]:
+                builder.add(node.name, node.operator, *node.inputs)
+            stage = builder.take()
+            builder.head(f"block_{index}/head", nodes[end - 1].name, 2, num_classes)
+            blocks.append(Block(stage, builder.take()))
+            start = end
+        blocks.append(Block(tuple(nodes[start:last]), tuple(nodes[last:])))
+        return Architecture(whole.input_shape, num_classes, whole.scaling, tuple(blocks))
+
+    def initial(self, architecture: Architecture) -> dict[str, np.ndarray]:
+        """Returns the model's weights as values of a network's variables, by name.
+
+        Where the network has fewer channels, those stay whose weights, and those that read them, are largest.
+
+        Args:
+            architecture: Network that `architecture` returned, or its first blocks.
+        """
+        counts = {name: architecture.shapes.get(name, labels.shape)[-1] for name, labels in self._layers.items()}
+        own = self._restricted(counts)
+        answer = own.architecture.nodes[self._last].name
+        is_replaced = own.architecture.num_classes != architecture.num_classes
+        return {
+            f"{name}/{kind}": np.ascontiguousarray(value, np.float32)
+            for name, weights in own.weights.items()
+            if name in architecture.by_name and not (is_replaced and name == answer)
+            for kind, value in weights.items()
+            if kind != "mask"
+        }
+
+    @functools.cached_property
+    def _last(self) -> int:
+        """The number of the node that makes the classes."""
+        architecture = self.weighted.architecture
+        names = {kernel.name for kernel in architecture.kernels()}
+        found = [number for number, node in enumerate(architecture.nodes) if node.name in names]
+        if not found or not architecture.nodes[found[-1]].operator.makes_channels:
+            raise ValueError("`start` must be a model whose classes are made by a layer with weights.")
+        return found[-1]
+
+    @functools.cached_property
+    def _labels(self) -> Mapping[str, np.ndarray]:
+        return channel_labels(self.weighted.architecture)
+
+    @functools.cached_property
+    def _layers(self) -> dict[str, np.ndarray]:
+        """The channel groups of layers, by the name of the first node that makes them; without those that are added."""
+        nodes = self.weighted.architecture.nodes
+        added = [self._labels[node.name] for node in nodes if node.operator.adds_inputs]
+        fixed = np.unique(np.concatenate([[NO_CHANNEL], *added]))
+        layers: dict[bytes, tuple[str, np.ndarray]] = {}
+        for node in nodes:
+            labels = self._labels[node.name]
+            if node.operator.makes_channels and not np.isin(labels, fixed).any():
+                layers.setdefault(labels.tobytes(), (node.name, labels))
+        return dict(layers.values())
+
+    @functools.cached_property
+    def _scores(self) -> np.ndarray:
+        """The squared size of each channel's weights and normalization times that of the weights that read it."""
+        count = 1 + max(int(labels.max(initial=0)) for labels in self._labels.values())
+        made, read = np.ones(count + 1), np.zeros(count + 1)
+        for node in self.weighted.architecture.nodes:
+            own, labels = self.weighted.weights[node.name], self._labels[node.name]
+            if node.operator.scales:
+                made[labels] *= own[node.operator.scales[0]].astype(np.float64) ** 2
+            if "kernel" not in own:
+                continue
+            squares = (own["kernel"].astype(np.float64) ** 2).reshape(-1, *own["kernel"].shape[-2:]).sum(axis=0)
+            rows, columns = node.operator.sides(self._labels[node.inputs[0]], labels, OUTSIDE)
+            if np.all(columns == OUTSIDE):  # each channel by itself
+                made[rows] *= squares.sum(axis=1)
+                continue
+            np.add.at(read, rows, squares.sum(axis=1))
+            if not any(reader.operator.scales for reader in self.weighted.architecture.readers[node.name]):
+                made[columns] *= squares.sum(axis=0)
+        return made * read
+
+    def _restricted(self, counts: Mapping[str, int]) -> Weighted:
+        """Returns the model with so many of the best channels of each layer, by node name."""
+        stays = np.ones(len(self._scores), bool)
+        for name, labels in self._layers.items():
+            order = np.argsort(-self._scores[labels], kind="stable")
+            stays[labels[order[counts[name] :]]] = False
+        stays[NO_CHANNEL] = True  # the last place
+        kept = {name: stays[labels] for name, labels in self._labels.items()}
+        architecture = self.weighted.architecture
+        nodes = {
+            node.name: dataclasses.replace(node, operator=node.operator.with_channels(np.flatnonzero(kept[node.name])))
+            for node in architecture.nodes
+        }
+        weights = {node.name: sliced(node, self.weighted.weights[node.name], kept) for node in architecture.nodes}
+        return Weighted(architecture.with_nodes(nodes), weights)
+
+
+def _stage_ends(architecture: Architecture, last: int) -> list[int]:
+    """Returns the numbers of the nodes after which internal classifiers come, each plus one.
+
+    Args:
+        architecture: Architecture of the model.
+        last: Number of the node that makes the classes.
+    """
+    nodes, shapes = architecture.nodes, architecture.shapes
+    number_of = {node.name: number for number, node in enumerate(nodes)}
+    read_last = {
+        name: max((number_of[node.name] for node in readers), default=len(nodes))
+        for name, readers in architecture.readers.items()
+    }
+    ends: dict[int, int] = {}  # by number of positions
+    pending, fewest = read_last[IMAGE], math.inf
+    for number, node in enumerate(nodes[:last]):
+        positions = math.prod(shapes[node.name][:2])
+        is_map = len(shapes[node.name]) == 3 and min(shapes[node.name][:2]) > 1
+        if pending <= number and is_map and positions <= fewest:  # a padding is part of the next stage
+            ends[positions], fewest = number + 1, positions
+        pending = max(pending, read_last[node.name])
+    # What follows the last map is the model's own classifier.
+    return sorted(ends.values())[:-1][-MOST_EXITS:]
