@@ -34,6 +34,7 @@ NOT_RUN_HERE = ("pip", "pytest", "ray")
 
 QUICK = {
     "search": ["--trials", "1", "--epochs", "2", "--verbose", "0"],
+    "compress": ["--trials", "1", "--epochs", "2", "--verbose", "0", "--overwrite"],
     "export": ["--max-drop", "100"],
     "benchmark": [],
     "show": [],
@@ -169,7 +170,9 @@ def _actions(top):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A working directory with a folder of 200 photographs of two sizes in three classes."""
+    """A working directory with a folder of 200 photographs of two sizes in three classes, and a model of them."""
+    from kgrow._keras import keras
+
     place = tmp_path_factory.mktemp("readme")
     generator = np.random.default_rng(0)
     for number in range(201):
@@ -178,6 +181,10 @@ def place(tmp_path_factory):
         folder = place / "photos" / ("red", "green", "blue")[number % 3]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{number}.png")
+    layers = keras.layers
+    stages = [layers.Conv2D(filters, 3, strides=2, activation="relu") for filters in (8, 16, 16)]
+    scaling, ends = layers.Rescaling(1 / 255), [layers.GlobalAveragePooling2D(), layers.Dense(3, "softmax")]
+    keras.Sequential([keras.Input((None, None, 3)), scaling, *stages, *ends]).save(place / "my_model.keras")
     return place
 
 
