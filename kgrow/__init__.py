@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kgrow.compressing.compress import compress
     from kgrow.compressing.compressed import Compressed
     from kgrow.config import Config, Export, Growth, Pruning, Training, Tuning
+    from kgrow.cross_validation import cross_validate
     from kgrow.exporting import EarlyExit, ExportError
     from kgrow.pipeline import search
     from kgrow.result import Result, load
@@ -38,6 +39,7 @@ _HOMES = {
     "Training": "kgrow.config",
     "Tuning": "kgrow.config",
     "compress": "kgrow.compressing.compress",
+    "cross_validate": "kgrow.cross_validation",
     "load": "kgrow.result",
     "search": "kgrow.pipeline",
 }
@@ -61,6 +63,7 @@ __all__ = [
     "Tuning",
     "__version__",
     "compress",
+    "cross_validate",
     "load",
     "search",
 ]

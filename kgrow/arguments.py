@@ -31,6 +31,7 @@ def parser(shows_all: bool = False) -> argparse.ArgumentParser:
     _add_compress(commands, shows_all)
     _add_export(commands)
     _add_benchmark(commands)
+    _add_cross_validate(commands)
     _add_views(commands)
     return top
 
@@ -207,6 +208,23 @@ def _add_benchmark(commands: Any) -> None:
     add = benchmark.add_argument
     add("path", metavar="FILE|RUN")
     add("--threads", type=int, default=1, metavar="N")
+    _add_data(add)
+
+
+def _add_cross_validate(commands: Any) -> None:
+    command = commands.add_parser(
+        "cross-validate",
+        allow_abbrev=False,
+        help="train the best network anew, each time without other images",
+        description="Say what the best network of a run answers of images that it was not trained with, by training it "
+        "anew for each fold of all images, and what more images would give. The same command goes on.",
+    )
+    add = command.add_argument
+    add("run", metavar="RUN", help="the run directory of a finished search")
+    add("--folds", type=int, default=5, metavar="K", help="number of folds (5)")
+    add("--max-time", metavar="TIME", help="time for everything: 90s, 10m, 2h")
+    add("--overwrite", action="store_true", help="start over")
+    add("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
     _add_data(add)
 
 

@@ -6,28 +6,23 @@ import argparse
 import dataclasses
 import json
 import linecache
-import os
 import shlex
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import kgrow
 from kgrow._checks import check_path
-from kgrow._ownership import is_locked
 from kgrow._process import own_process
 from kgrow.arguments import given_fields, parser
+from kgrow.commands import BAD_USAGE, DONE, FAILED, INTERRUPTED, LIMITS_NOT_MET, check_data, say, write
 from kgrow.config import Config
 from kgrow.config.removed import check_command
-from kgrow.run import RESULT
 from kgrow.task.sources import check_exists
+from kgrow.views import run_compare, run_devices, run_list, run_report, run_show
 
-DONE, FAILED, BAD_USAGE, LIMITS_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
-# Seconds between two looks at the logs of a run that is watched, and after which it may have been left.
-WATCHED_S, LEFT_S = 1.0, 20.0
 OURS = (kgrow.__name__, "kgrow_device")
 
 
@@ -41,23 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_command(given)
     except ValueError as problem:
-        _say(f"kgrow: {problem}")
+        say(f"kgrow: {problem}")
         return BAD_USAGE
     options = parser().parse_args(given)
     try:
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         if COMMANDS[options.command] is not run_search:
-            _say("Interrupted.")
+            say("Interrupted.")
             return INTERRUPTED
         again = [argument for argument in given if argument != "--overwrite"]  # which would start over again
-        _say(f"Interrupted; the checkpoint is kept. To go on:\n  {shlex.join(['kgrow', *again])}")
+        say(f"Interrupted; the checkpoint is kept. To go on:\n  {shlex.join(['kgrow', *again])}")
         return INTERRUPTED
     except Exception as problem:
         code = _exit_code(problem)
         if code is None:
             raise
-        _say(f"kgrow: {problem}")
+        say(f"kgrow: {problem}")
         return code
 
 
@@ -84,15 +79,15 @@ def search_and_print(dataset: Any, config: Config, options: argparse.Namespace) 
         verbose=options.verbose,
     )
     if options.json:
-        _write(lambda: print(json.dumps(result.document, indent=2)))
+        write(lambda: print(json.dumps(result.document, indent=2)))
     else:
-        _write(result.summary)
+        write(result.summary)
     return DONE
 
 
 def run_export(options: argparse.Namespace) -> int:
     """`kgrow export`."""
-    _check_data(options)
+    check_data(options)
     from kgrow.reporting.artefacts import print_artefact
 
     _settle(options, options.run)
@@ -111,7 +106,7 @@ def run_export(options: argparse.Namespace) -> int:
         **tuning,
     )
     document = dataclasses.asdict(artefact)
-    _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_artefact(document, sys.stdout))
+    write(lambda: print(json.dumps(document, indent=2)) if options.json else print_artefact(document, sys.stdout))
     return DONE
 
 
@@ -120,109 +115,39 @@ def _settle(options: argparse.Namespace, directory: str) -> None:
     from kgrow.unfinished import is_unfinished, settle
 
     if is_unfinished(directory):
-        _say(settle(directory, options.dataset, data_dir=options.data_dir))
+        say(settle(directory, options.dataset, data_dir=options.data_dir))
 
 
 def run_benchmark(options: argparse.Namespace) -> int:
     """`kgrow benchmark`."""
-    _check_data(options)
+    check_data(options)
     _settle(options, options.path)
     from kgrow.benchmark import benchmark
     from kgrow.reporting.artefacts import print_benchmark
 
     document = benchmark(options.path, options.dataset, data_dir=options.data_dir, num_threads=options.threads)
-    _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_benchmark(document, sys.stdout))
+    write(lambda: print(json.dumps(document, indent=2)) if options.json else print_benchmark(document, sys.stdout))
     return DONE
 
 
-def run_show(options: argparse.Namespace) -> int:
-    """`kgrow show`."""
-    from kgrow.recorded import placed, read_result
-    from kgrow.reporting.table import print_summary
+def run_cross_validate(options: argparse.Namespace) -> int:
+    """`kgrow cross-validate`."""
+    check_data(options)
+    from kgrow.cross_validation import cross_validate
+    from kgrow.reporting.cross_validation import print_cross_validation
 
-    path = Path(check_path(options.run, "RUN"))
-    if not (path / RESULT).is_file():
-        raise FileNotFoundError(
-            f"`RUN` must be the directory of a finished search, but there is no '{path / RESULT}'. `kgrow list` names "
-            "the runs of a directory; `kgrow export` ends an unfinished one with its best network so far."
+    with own_process():
+        found = cross_validate(
+            options.run,
+            options.dataset,
+            folds=options.folds,
+            max_time=options.max_time,
+            data_dir=options.data_dir,
+            overwrite=options.overwrite,
+            verbose=options.verbose,
         )
-    document = read_result(path)
-    shown = placed(document, path)
-    _write(lambda: print(json.dumps(document, indent=2)) if options.json else print_summary(shown, sys.stdout))
+    write(lambda: print(json.dumps(found, indent=2)) if options.json else print_cross_validation(found, sys.stdout))
     return DONE
-
-
-def run_compare(options: argparse.Namespace) -> int:
-    """`kgrow compare`."""
-    _check_data(options)
-    first, second = (
-        kgrow.load(check_path(run, "RUN"), options.dataset, data_dir=options.data_dir) for run in options.runs
-    )
-    found = first.compare(second)
-    document = {"figures": found.figures, "difference": found.difference, "p_value": found.p_value}
-    _write(lambda: print(json.dumps(document, indent=2)) if options.json else found.print(sys.stdout))
-    return DONE
-
-
-def run_report(options: argparse.Namespace) -> int:
-    """`kgrow report`."""
-    _check_data(options)
-    from kgrow.report import check_free, write_report
-    from kgrow.unfinished import is_unfinished, report_so_far
-
-    run = Path(check_path(options.run, "RUN"))
-    target = Path(check_path(options.out, "--out")) if options.out is not None else run / "report.html"
-    check_free(target, options.overwrite)
-    if options.watch and (is_unfinished(run) or (run / RESULT).is_file()):
-        for page in _pages(run, lambda: report_so_far(run)):
-            write_report(target, page)
-    if is_unfinished(run):
-        write_report(target, report_so_far(run))
-    else:
-        kgrow.load(run, options.dataset, data_dir=options.data_dir).report(target, overwrite=True)
-    _write(lambda: print(target))
-    return DONE
-
-
-def _pages(run: Path, make: Callable[[], str]) -> Iterator[str]:
-    """Yields the page of an unfinished run again after each change of its logs, until it has a result or is left."""
-    seen, since = None, time.monotonic()
-    while not (run / RESULT).is_file():
-        lengths = [path.stat().st_size for path in sorted(run.glob("trials/*/events.jsonl"))]
-        if lengths != seen:
-            yield make()
-            seen, since = lengths, time.monotonic()
-        elif time.monotonic() - since > LEFT_S and not is_locked(run):
-            return  # it was killed, or has failed
-        time.sleep(WATCHED_S)
-
-
-def run_list(options: argparse.Namespace) -> int:
-    """`kgrow list`."""
-    from kgrow.listing import listed
-    from kgrow.reporting.listing import print_runs
-
-    runs = listed(check_path(options.directory, "DIR"))
-    _write(
-        lambda: print(json.dumps(runs, indent=2)) if options.json else print_runs(runs, options.directory, sys.stdout)
-    )
-    return DONE
-
-
-def run_devices(options: argparse.Namespace) -> int:
-    """`kgrow devices`."""
-    from kgrow.reporting.listing import print_devices
-    from kgrow.searching.limits import devices
-
-    known = devices()
-    _write(lambda: print(json.dumps(known, indent=2)) if options.json else print_devices(known, sys.stdout))
-    return DONE
-
-
-def _check_data(options: argparse.Namespace) -> None:
-    """Raises an error for missing data before TensorFlow is imported, which is slow."""
-    if options.dataset is not None:
-        check_exists(options.dataset, options.data_dir, "dataset")
 
 
 def early_exit(options: argparse.Namespace) -> Any:
@@ -244,6 +169,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compress": run_search,
     "export": run_export,
     "benchmark": run_benchmark,
+    "cross-validate": run_cross_validate,
     "show": run_show,
     "compare": run_compare,
     "report": run_report,
@@ -274,16 +200,3 @@ def _is_ours(problem: Exception) -> bool:
     line = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
     is_raised = not line or line.startswith("raise ")  # without its source, nothing tells
     return is_raised and str(frame.f_globals.get("__name__")).partition(".")[0] in OURS
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _write(show: Callable[[], None]) -> None:
-    try:
-        show()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has closed the pipe; without this the interpreter reports it again at its final flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,6 +37,7 @@ QUICK = {
     "compress": ["--trials", "1", "--epochs", "2", "--verbose", "0", "--overwrite"],
     "export": ["--max-drop", "100"],
     "benchmark": [],
+    "cross-validate": ["--overwrite", "--verbose", "0"],
     "show": [],
     "report": ["--overwrite"],
     "compare": [],

@@ -13,6 +13,7 @@ from rich.text import Text
 from kgrow.reporting.wording import one_line
 
 Document = Mapping[str, Any]
+FEW_TEST_IMAGES = 300
 
 
 def next_steps(result: Document) -> Iterator[RenderableType]:
@@ -40,6 +41,9 @@ def _steps(result: Document, directory: str) -> Iterator[tuple[str, str]]:
         yield "Export in 8 bits:", python
     else:
         yield "Compare all formats:", f"kgrow benchmark {shlex.quote(run)}"
+        if result["task"]["num_test"] < FEW_TEST_IMAGES:
+            few = f"With {result['task']['num_test']} test images the accuracy is uncertain. By all images:"
+            yield few, f"kgrow cross-validate {shlex.quote(run)}"
 
 
 def shortest(directory: str) -> str:

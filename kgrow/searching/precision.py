@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import Any
 
 from kgrow._checks import check_name
+from kgrow._files import read_json
 from kgrow._keras import tf
 from kgrow.lifecycle import Settings
 from kgrow.network import BFLOAT16, FLOAT32
@@ -15,6 +17,7 @@ from kgrow.training import Observer
 
 # File in the run directory: a resumed run trains with the precision that was decided first.
 PRECISION = "precision.json"
+STORED = {"precision": str, "ratio": (float, None)}
 AUTO = "auto"
 # Multiply-accumulates per step below which converting numbers costs what is saved, and the time of a convolution in
 # bfloat16, as a fraction of that in float32, from which on it does too.
@@ -37,12 +40,25 @@ def decided(settings: Settings, step_macs: float, run: Run, observer: Observer) 
             ratio = relative_time() if step_macs >= LARGE_STEP_MACS else None
             chosen = BFLOAT16 if ratio is not None and ratio <= LARGEST_RATIO else FLOAT32
         run.write_json(PRECISION, {"precision": chosen, "ratio": ratio})
-    stored = run.read_json(PRECISION, {"precision": str, "ratio": (float, None)})
-    check_name((FLOAT32, BFLOAT16), stored["precision"], f"precision` of `{PRECISION}")
-    if stored["precision"] == BFLOAT16:
-        measured = "" if stored["ratio"] is None else f", which take {stored['ratio']:.2f} of the time here"
+    settings = with_precision(settings, run.path)
+    if settings.precision == BFLOAT16:
+        ratio = run.read_json(PRECISION, STORED)["ratio"]
+        measured = "" if ratio is None else f", which take {ratio:.2f} of the time here"
         observer.note(f"trained with convolutions in bfloat16{measured}; validation and files are computed in full")
-    return dataclasses.replace(settings, precision=stored["precision"])
+    return settings
+
+
+def with_precision(settings: Settings, directory: Path) -> Settings:
+    """Returns the settings with the precision that a run has decided on.
+
+    Args:
+        settings: Settings of the training.
+        directory: Run directory.
+    """
+    stored = read_json(directory / PRECISION, STORED)["precision"]
+    return dataclasses.replace(
+        settings, precision=check_name((FLOAT32, BFLOAT16), stored, f"precision` of `{PRECISION}")
+    )
 
 
 def relative_time() -> float | None:

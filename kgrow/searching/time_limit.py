@@ -6,7 +6,9 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from kgrow._files import read_json
 from kgrow.graph import Architecture
 from kgrow.lifecycle import Settings
 from kgrow.lifecycle.pace import Pace, pace_of
@@ -68,7 +70,17 @@ def fitted(
                     f"allowed: an epoch takes {pace.epoch_s:.2g} s here"
                 )
         run.write_json(SCHEDULE, {"epochs": epochs, "share": share})
-    schedule = run.read_json(SCHEDULE, {"epochs": int, "share": float})
+    return with_schedule(settings, run.path)
+
+
+def with_schedule(settings: Settings, directory: Path) -> Settings:
+    """Returns the settings with the schedule that a run has decided on.
+
+    Args:
+        settings: Settings for unlimited time.
+        directory: Run directory.
+    """
+    schedule = read_json(directory / SCHEDULE, {"epochs": int, "share": float})
     if schedule == {"epochs": settings.preset.epochs, "share": 1.0}:
         return settings
     preset = dataclasses.replace(settings.preset.stretched(schedule["epochs"]), epoch_share=schedule["share"])

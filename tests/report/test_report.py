@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kgrow
-from kgrow import cli
+from kgrow import cli, views
 from kgrow._ownership import is_locked
 from kgrow.report import report_of
 from kgrow.report.content import MOST_CLASSES, exits_of, mistakes_of, training_of
@@ -194,8 +194,8 @@ def test_an_unfinished_search_shows_what_is_there_and_says_what_is_missing(tmp_p
 
 
 def test_watching_ends_with_the_search_or_when_nobody_goes_on_with_it(tmp_path, result, monkeypatch):
-    monkeypatch.setattr(cli, "LEFT_S", 0.0)
-    monkeypatch.setattr(cli, "WATCHED_S", 0.01)
+    monkeypatch.setattr(views, "LEFT_S", 0.0)
+    monkeypatch.setattr(views, "WATCHED_S", 0.01)
     assert cli.main(["report", str(tmp_path / "nowhere"), "--watch"]) == cli.BAD_USAGE
     run = tmp_path / "run"
     for name in ("config.yaml", "source.json", "config.json", "trials/0000/events.jsonl"):

@@ -1,0 +1,104 @@
+"""Every image is answered once, by a network that has not seen it; what more images would give is told from half."""
+
+import json
+
+import numpy as np
+import pytest
+
+import kgrow
+from kgrow import cli
+from kgrow.cross_validation import _document, _parts, gain_of_twice
+from kgrow.reporting.cross_validation import sentences
+from kgrow.task import Task
+
+
+def squares(number=120, num_classes=3):
+    generator = np.random.default_rng(0)
+    labels = np.arange(number) % num_classes
+    images = generator.integers(0, 120, (number, 8, 8, 3))
+    for label in range(num_classes):
+        images[labels == label, ..., label] += 60
+    return images.astype(np.uint8), labels
+
+
+def test_folds_hold_every_image_once_in_equal_shares_of_the_classes_and_twins_together():
+    images, labels = squares()
+    images[::10] = images[0]  # twelve equal images, of three classes
+    task = Task.of((images, labels))
+    parts = _parts(task, 5, seed=0)
+    rows = np.concatenate(parts)
+    assert sorted(rows.tolist()) == list(range(120))
+    splits = (task.train, task.validation, task.test)
+    pooled = np.concatenate([split.labels for split in splits])
+    assert max(map(len, parts)) <= 1.6 * 120 / 5
+    for part in parts:
+        assert np.ptp(np.bincount(pooled[part], minlength=3)) <= 4
+    digests = np.concatenate([split.digests for split in splits])
+    twins = [number for number, part in enumerate(parts) if np.isin(digests[part], digests[pooled == 0]).any()]
+    assert twins == [0, 1, 2, 3, 4]
+    values, counts = np.unique(digests, return_counts=True)
+    assert sum(values[counts > 1][0] in digests[part] for part in parts) == 1
+
+
+@pytest.mark.parametrize("folds", [1, 41])
+def test_numbers_of_folds_that_cannot_be_are_refused_with_the_most(folds):
+    with pytest.raises(ValueError, match=f"from 2 to the 40 images of the smallest class, but got {folds}"):
+        _parts(Task.of(squares()), folds, seed=0)
+
+
+def test_twice_the_images_halve_the_error_again_and_chance_is_not_told_as_a_gain():
+    assert gain_of_twice(0.6, 0.8) == pytest.approx(10)
+    assert gain_of_twice(0.8, 0.8) is None
+    parts = [np.arange(50), np.arange(50, 100)]
+    right = {number: np.arange(50) < 45 for number in range(2)}
+    less = {number: np.arange(50) < 40 for number in range(2)}
+    found = _document(2, parts, right, less)
+    assert (found["accuracy"], found["num_images"], found["num_train"]) == (0.9, 100, 42)
+    assert found["gain_of_twice"] == pytest.approx(5)
+    assert "Twice the images would probably give 5.0 points: with half" in sentences(found)[1]
+    found = _document(2, parts, right, {0: np.arange(50) < 44})
+    assert found["gain_of_twice"] is None
+    assert "cannot be told" in sentences(found)[1]
+    found = _document(3, [*parts, np.arange(9)], right, {})
+    assert "by 2 of 3 networks" in sentences(found)[0]
+    assert found["half"] is None
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs")
+    kgrow.search(Task.of(squares()), trials=1, epochs=6, directory=place, project_name="run", verbose=0)
+    return place / "run"
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_stopped_to_the_same_result(run, capsys):
+    task = Task.of(squares())
+    whole = kgrow.cross_validate(run, task, folds=3, verbose=0)
+    assert (whole["num_folds"], whole["num_images"]) == (3, 120)
+    assert whole["half"]["full"] == pytest.approx(np.mean(whole["per_fold"][:2]), abs=0.02)
+    part = kgrow.cross_validate(run, task, folds=3, max_time="0.01s", overwrite=True, verbose=0)
+    assert (part["num_folds"], part["num_images"], part["half"]) == (1, 40, None)
+    again = kgrow.cross_validate(run, task, folds=3, verbose=0)
+    assert {**again, "seconds": 0} == {**whole, "seconds": 0}
+    with pytest.raises(ValueError, match="folds"):
+        kgrow.cross_validate(run, task, folds=4, verbose=0)
+    # The search is as it was.
+    assert kgrow.load(run, task).document["best"]
+
+
+def test_what_is_missing_is_named(tmp_path, capsys):
+    assert cli.main(["cross-validate", str(tmp_path)]) == cli.BAD_USAGE
+    assert "result.json" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_prints_sentences_or_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["search", "digits", "--trials", "1", "--epochs", "2", "--verbose", "0"]) == cli.DONE
+    capsys.readouterr()
+    command = ["cross-validate", "kgrow_runs/digits", "--folds", "2", "--verbose", "0"]
+    assert cli.main([*command, "--json"]) == cli.DONE
+    assert json.loads(capsys.readouterr().out)["num_images"] == 1797
+    assert cli.main(command) == cli.DONE
+    assert "Cross-validated:" in capsys.readouterr().out
