@@ -97,9 +97,12 @@ def _add_options_of_search(command: argparse.ArgumentParser, out: str, shows_all
             if flag_of(field) and not (starts_with_model and field.name in STARTS):
                 is_usual = bool(option_of(field).brief) and not shows_all
                 _add_option(usual if is_usual else hidden[section], section, field, shows_all)
-    usual("--config", metavar="FILE", help="YAML file of a configuration; options override it")
+    # Whoever has such a file knows the option: its line is left to the prompt.
+    file = "YAML file of a configuration; options override it" if shows_all else argparse.SUPPRESS
+    usual("--config", metavar="FILE", help=file)
     usual("--out", metavar="DIR", help=f"run directory (default: {out})")
     usual("--overwrite", action="store_true", help="start over where DIR holds a run")
+    usual("--details", action="store_true", help="print all that was measured below the answer")
     usual("--json", action="store_true", help="print result.json instead of the table")
     usual("--verbose", type=int, choices=[0, 1, 2], default=1, help="0 silent, 1 live display (default), 2 lines")
     # Whoever reads the short help has found it: its line is left to the prompt.

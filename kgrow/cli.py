@@ -81,7 +81,7 @@ def search_and_print(dataset: Any, config: Config, options: argparse.Namespace) 
     if options.json:
         write(lambda: print(json.dumps(result.document, indent=2)))
     else:
-        write(result.summary)
+        write(lambda: result.summary(details=options.details))
     return DONE
 
 

@@ -145,14 +145,18 @@ class Result(Pictures):
                     run = stack.enter_context(Run.open(self.directory, self.document["config"]))
             yield run
 
-    def summary(self) -> None:
-        """Prints the final table."""
+    def summary(self, *, details: bool = True) -> None:
+        """Prints the final table.
+
+        Args:
+            details: Whether trials, heads, classes, early exits and files follow the answer.
+        """
         import sys
 
         from kgrow.recorded import placed
         from kgrow.reporting.table import print_summary
 
-        print_summary(placed(self.document, self.directory), sys.stdout)
+        print_summary(placed(self.document, self.directory), sys.stdout, details=details)
 
 
 @checked({**DATA, "directory": check_path, "dataset": optional(DATA["dataset"])})

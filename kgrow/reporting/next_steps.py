@@ -16,16 +16,28 @@ Document = Mapping[str, Any]
 FEW_TEST_IMAGES = 300
 
 
-def next_steps(result: Document) -> Iterator[RenderableType]:
-    """Yields commands that classify an image, export for a device and compare formats; nothing without a file."""
+def next_steps(result: Document, *, details: bool = True) -> Iterator[RenderableType]:
+    """Yields commands that classify an image, export for a device and compare formats; nothing without a file.
+
+    Args:
+        result: Content of `result.json`.
+        details: Whether the details were shown; if not, the commands that show them come first.
+    """
     artefacts = result["best"].get("artefacts") or ()
     if not artefacts:
         return
     yield Text("\nNext steps", "bold")
-    for what, command in _steps(result, os.path.dirname(artefacts[0]["path"])):
+    directory = os.path.dirname(artefacts[0]["path"])
+    for what, command in (*(() if details else _details(directory)), *_steps(result, directory)):
         yield Text(what)
         # A terminal wraps long lines without breaking them for copying.
         yield Text(f"  {one_line(command)}", no_wrap=True, overflow="ignore")
+
+
+def _details(directory: str) -> Iterator[tuple[str, str]]:
+    run = shlex.quote(shortest(directory))
+    yield "See trials, heads, classes, early exits and files (or search with --details):", f"kgrow show {run}"
+    yield "See them as a page, with pictures:", f"kgrow report {run}"
 
 
 def _steps(result: Document, directory: str) -> Iterator[tuple[str, str]]:

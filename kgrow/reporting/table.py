@@ -32,21 +32,23 @@ NUM_CLASS_ROWS = 10
 Document = Mapping[str, Any]
 
 
-def print_summary(result: Document, stream: TextIO) -> None:
+def print_summary(result: Document, stream: TextIO, *, details: bool = True) -> None:
     """Writes the final table.
 
     Args:
         result: Content of `result.json`.
         stream: Output stream.
+        details: Whether more than the answer is written.
     """
-    print_plain(summary(result), stream)
+    print_plain(summary(result, details=details), stream)
 
 
-def summary(result: Document) -> RenderableType:
+def summary(result: Document, *, details: bool = True) -> RenderableType:
     """Returns a summary of a search: the winning trial, the reason for it, and the figures of its file.
 
     Args:
         result: Content of `result.json`.
+        details: Whether trials, heads, classes, early exits and files follow the answer.
 
     Returns:
         A rich renderable for any width: a table that is too wide loses its least important columns.
@@ -54,15 +56,9 @@ def summary(result: Document) -> RenderableType:
     best = result.get("best")
     if not best:
         return Group(_opening(result), *_trials(result))
-    parts = (
-        *_trials(result),
-        *_heads(best),
-        *_classes(best),
-        *_early_exit(best),
-        *_artefacts(best),
-        *next_steps(result),
-    )
-    return Group(_opening(result), *_answer(result), *_best(result), *_limits(result), *parts)
+    parts = (*_trials(result), *_heads(best), *_classes(best), *_early_exit(best), *_artefacts(best)) if details else ()
+    answer = (_opening(result), *_answer(result), *_best(result), *_limits(result))
+    return Group(*answer, *parts, *next_steps(result, details=details))
 
 
 def _opening(result: Document) -> Paragraph:

@@ -265,6 +265,18 @@ def test_last_lines_are_the_commands_that_come_next(monkeypatch, tmp_path):
     )
 
 
+def test_answer_alone_is_three_lines_and_commands_and_names_where_the_rest_is():
+    text = io.StringIO()
+    print_summary(RESULT, text, details=False)
+    answer, _, steps = text.getvalue().partition("\nNext steps\n")
+    assert printed(RESULT).startswith(answer)
+    assert len(answer.splitlines()) <= 7  # at 80 columns some lines are two
+    assert "Trials" not in answer
+    assert "  kgrow show /data/kgrow_runs/cifar10\n" in steps
+    assert "  kgrow report /data/kgrow_runs/cifar10\n" in steps
+    assert printed(RESULT).endswith(steps.partition("with pictures:\n")[2].partition("\n")[2])
+
+
 def test_data_in_memory_are_given_again_in_the_next_step():
     def forget(result):
         result["source"] = {"dataset": None}
