@@ -14,6 +14,7 @@ from kgrow.config.texts import numbers
 from kgrow.registry import EXPORTERS
 
 WIDTH = 80
+SHELLS = ("bash", "zsh", "tcsh")
 # Options of a search that a compression says by its model.
 STARTS = ("start", "weights", "space")
 
@@ -254,6 +255,10 @@ def _add_views(commands: Any) -> None:
     runs = commands.add_parser("list", allow_abbrev=False, help="list the runs of a directory")
     runs.add_argument("directory", metavar="DIR", nargs="?", default="kgrow_runs", help="default: kgrow_runs")
     devices = commands.add_parser("devices", allow_abbrev=False, help="list the devices that --device knows")
+    completion = commands.add_parser(
+        "completion", allow_abbrev=False, help="print a script that completes commands and options in a shell"
+    )
+    completion.add_argument("shell", choices=SHELLS, help='such as: eval "$(kgrow completion bash)"')
     for command in (show, runs, devices):
         command.add_argument("--json", action="store_true", help="print a JSON document instead of the table")
 

@@ -21,7 +21,7 @@ from kgrow.commands import BAD_USAGE, DONE, FAILED, INTERRUPTED, LIMITS_NOT_MET,
 from kgrow.config import Config
 from kgrow.config.removed import check_command
 from kgrow.task.sources import check_exists
-from kgrow.views import run_compare, run_devices, run_list, run_report, run_show
+from kgrow.views import run_compare, run_completion, run_devices, run_list, run_report, run_show
 
 OURS = (kgrow.__name__, "kgrow_device")
 
@@ -175,6 +175,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": run_report,
     "list": run_list,
     "devices": run_devices,
+    "completion": run_completion,
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import kgrow
 from kgrow._checks import check_path
 from kgrow._ownership import is_locked
-from kgrow.commands import DONE, check_data, write
+from kgrow.commands import DONE, FAILED, check_data, say, write
 from kgrow.run import RESULT
 
 # Seconds between two looks at the logs of a run that is watched, and after which it may have been left.
@@ -90,6 +90,19 @@ def run_list(options: argparse.Namespace) -> int:
     write(
         lambda: print(json.dumps(runs, indent=2)) if options.json else print_runs(runs, options.directory, sys.stdout)
     )
+    return DONE
+
+
+def run_completion(options: argparse.Namespace) -> int:
+    """`kgrow completion`."""
+    from kgrow.completion import completion_of
+
+    try:
+        script = completion_of(options.shell)
+    except ImportError as error:
+        say(f"kgrow: {error}")
+        return FAILED
+    write(lambda: print(script))
     return DONE
 
 

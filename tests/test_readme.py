@@ -42,6 +42,7 @@ QUICK = {
     "report": ["--overwrite"],
     "compare": [],
     "list": [],
+    "completion": [],
     "devices": [],
 }
 TINY = ("path/to/folder", "mnist", "cifar10")
