@@ -28,7 +28,7 @@ from kgrow.lifecycle import BEST, Snapshot
 from kgrow.network import GrowingNetwork
 from kgrow.plan import SearchPlan
 from kgrow.recorded import read_result, record_of
-from kgrow.reporting.tensorboard import write_tensorboard
+from kgrow.reporting.tensorboard import write_mistakes, write_tensorboard
 from kgrow.reporting.wording import agreement, baseline, percent, unfinished
 from kgrow.result import Result
 from kgrow.run import MODEL, RESULT, Run
@@ -144,6 +144,7 @@ class Search:
         self.run.write_json(RESULT, document | {"wall_s": round(time.monotonic() - started, 3)})
         logs = {f"{index:04d}": self.trials.directory(index).events() for index in self.trials.outcomes}
         write_tensorboard(self.run, document["candidates"], logs)
+        write_mistakes(self.run, winner.same_as or winner.trial, network, self.task)
         if complete:
             self.estimates.finish()
         return Result(self.run.path, read_result(self.run.path), network, self.task)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kgrow.network.early_exit import ExitRule, answering_head, outcomes, softmax
+from kgrow.network.early_exit import ExitRule, answering_head, outcomes
+from kgrow.reporting.mistakes import surest_mistakes
 from kgrow.reporting.timeline import timeline
 from kgrow.reporting.wording import one_line
 from kgrow.task.preview import shown_pixels
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 # Classes up to which the whole confusion matrix is shown; of more, those with the most mistakes.
 MOST_CLASSES = 30
 # Example images: for each exit, and of the surest mistakes; sides in pixels.
-PER_EXIT, MOST_MISTAKES, LONGEST_SIDE = 6, 12, 96
+PER_EXIT, LONGEST_SIDE = 6, 96
 EXAMPLE_THRESHOLD, NUM_THRESHOLDS = 0.9, 101
 MARKS = ("grew", "pruned", "cut", "resized", "removed", "widened", "inserted", "traded", "regrew")
 PACKAGES = ("tensorflow", "tf_keras", "keras-tuner", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
@@ -163,13 +164,12 @@ def mistakes_of(logits: np.ndarray, task: Task) -> dict[str, Any]:
                 "precision": right / answered if answered else None,
             }
         )
-    sure = softmax(logits)[np.arange(len(labels)), answers]
-    worst = [row for row in np.argsort(-sure, kind="stable") if answers[row] != labels[row]][:MOST_MISTAKES]
+    worst = surest_mistakes(logits, labels)
     return {
         "classes": rows,
         "shown": shown.tolist(),
         "counts": counts[np.ix_(shown, shown)].tolist(),
-        "examples": [_example(task, row, answers[row], float(sure[row])) for row in worst],
+        "examples": [_example(task, row, answers[row], float(sure)) for row, sure in zip(*worst, strict=True)],
     }
 
 

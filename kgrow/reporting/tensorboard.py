@@ -1,4 +1,4 @@
-"""Export of trials to TensorBoard: learning curves, and the HParams page."""
+"""Export of trials to TensorBoard: learning curves, the HParams page, and images that are answered wrongly."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from kgrow.network import GrowingNetwork
+from kgrow.reporting.mistakes import surest_mistakes
 from kgrow.reporting.timeline import timeline
 from kgrow.run import Run
+from kgrow.task import Task
+from kgrow.task.preview import shown_pixels
 
-FOLDER = "tensorboard"
+FOLDER, MOST_ANSWERED = "tensorboard", 2_000
 FIGURES = ("val_accuracy", "objective", "kept_params", "macs", "flash_bytes", "ram_bytes")
 
 
@@ -46,6 +52,36 @@ def write_tensorboard(
                 tf.summary.scalar(name, value, step=step)
         for path in folder.glob("events.out.*"):
             logs.claim(f"{trial['trial']}/{path.name}")
+
+
+def write_mistakes(run: Run, trial: str, network: GrowingNetwork, task: Task) -> None:
+    """Adds test images that a trial gets wrong and is surest of to its log; does nothing without TensorBoard.
+
+    Args:
+        run: Run that `write_tensorboard` was given.
+        trial: Name of the trial.
+        network: Network of the trial; it answers the first 2 000 test images.
+        task: Data of the search.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        return
+    from kgrow._keras import tf
+
+    logs = run.child(FOLDER)
+    folder, names = logs.child(trial).path, task.class_names
+    labels = task.test.labels[:MOST_ANSWERED]
+    logits = network.logits(np.asarray(task.test.images[:MOST_ANSWERED]))[-1]
+    rows, sure = surest_mistakes(logits, labels)
+    with tf.summary.create_file_writer(str(folder), filename_suffix=".mistakes").as_default():
+        for number, (row, probability) in enumerate(zip(rows, sure, strict=True)):
+            label, answer = names[labels[row]], names[logits[row].argmax()]
+            pixels = shown_pixels(np.asarray(task.test.images[row]), *task.pixel_range)
+            pixels = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+            title = f"mistakes/{number + 1:02d}"
+            told = f"{label}, taken for {answer} with {100 * probability:.0f} %"
+            tf.summary.image(title, pixels[np.newaxis].astype(np.float32), step=0, description=told)
+    for path in folder.glob("events.out.*.mistakes"):
+        logs.claim(f"{trial}/{path.name}")
 
 
 def _curves(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int, float]]:

@@ -1,8 +1,11 @@
 """Tests of what TensorBoard is given."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from kgrow.reporting.tensorboard import FIGURES, FOLDER, write_tensorboard
+from kgrow.reporting.tensorboard import FIGURES, FOLDER, write_mistakes, write_tensorboard
 from kgrow.run import Run
 
 pytest.importorskip("tensorboard")
@@ -80,3 +83,25 @@ def test_curves_have_a_point_per_epoch_head_and_block(tmp_path):
         "epochs/alive/block_1": [(1, 10.0), (2, 10.0)],
         "epochs/alive/block_2": [(1, 0.0), (2, 20.0)],
     }
+
+
+def test_images_that_are_answered_wrongly_are_shown_with_what_they_were_taken_for(tmp_path, tiny_task):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    labels = tiny_task.test.labels
+    logits = np.eye(3, dtype=np.float32)[labels] * 5
+    logits[7] = np.roll(logits[7], 1)
+    network = SimpleNamespace(logits=lambda images: [logits[:, ::-1], logits])
+    with Run.open(tmp_path / "run", {}) as run:
+        write_tensorboard(run, [trial("0000", 0.75)], {})
+        write_mistakes(run, "0000", network, tiny_task)
+        run.child(FOLDER).clear()  # it knows all of its files
+        assert not list((run.path / FOLDER).rglob("events*"))
+        write_tensorboard(run, [trial("0000", 0.75)], {})
+        write_mistakes(run, "0000", network, tiny_task)
+    log = EventAccumulator(str(run.path / FOLDER / "0000"))
+    log.Reload()
+    assert [tag for tag in log.Tags()["tensors"] if tag.startswith("mistakes")] == ["mistakes/01"]
+    told = log.SummaryMetadata("mistakes/01").summary_description
+    names = tiny_task.class_names
+    assert told.startswith(f"{names[labels[7]]}, taken for {names[(labels[7] + 1) % 3]} with 9")
