@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from kgrow._files import read_json
 from kgrow._keras import pinned, use_one_thread
 from kgrow._process import is_own
 from kgrow._rules import Rule, checked, optional
-from kgrow.config import Config, Pruning, Training, Tuning, flat_rules, sectioned
+from kgrow.comparing_starts import better_start
+from kgrow.config import Config, Growth, Pruning, Training, Tuning, flat_rules, sectioned
 from kgrow.config.refusing import refusing_removed
 from kgrow.execution import Search
 from kgrow.exporting.bundle import LABELS, METADATA, PROGRAM
@@ -25,6 +26,7 @@ from kgrow.identity import configuration
 from kgrow.inventory import check_same_images, record_images
 from kgrow.plan import SearchPlan
 from kgrow.planning import in_time, is_named, planned, read_task
+from kgrow.registry import AUTO
 from kgrow.reporting.progress import check_verbose, display_for
 from kgrow.result import Result, load
 from kgrow.run import MODEL, RESULT, SETTINGS, SOURCE, Run
@@ -34,6 +36,7 @@ from kgrow.searching.estimating import Full
 from kgrow.searching.limits import Limits
 from kgrow.searching.precision import decided
 from kgrow.searching.proposals import Proposals
+from kgrow.starting import HINT
 from kgrow.task import Task
 from kgrow.task.arguments import RULES as DATA
 
@@ -141,6 +144,10 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
     flat = {**first, "trials": trials, "epochs": epochs, "max_time": max_time, "seed": seed}
     told = Config.of(config, {"training": training, "pruning": pruning, "tuning": tuning}, sectioned(flat))
     note = display_for(verbose).note
+    if told.growth.start == AUTO:
+        short = functools.partial(_short_search, directory=directory, overwrite=overwrite, verbose=verbose)
+        told = _with_better_start(dataset, told, project_name, short, note)
+        note = functools.partial(_note_but_hint, note)
     task, plan, resolved = planned(dataset, told, note)
     _suit_process(plan)
     path = Path(directory) / (project_name or default_project_name(task))
@@ -173,6 +180,37 @@ def search(  # noqa: PLR0913 - the one call of the README; all but the data are 
         plan = dataclasses.replace(plan, settings=decided(plan.settings, plan.step_macs, run, observer))
         plan = in_time(task, plan, run, started, seconds, observer)
         return Search(task, plan, run, observer, task.origin, cluster).result(seconds, started)
+
+
+def _with_better_start(
+    dataset: Any, config: Config, name: str | None, short: Callable[..., Result], note: Callable[[str], None]
+) -> Config:
+    """Returns a configuration with the better start instead of `"auto"`."""
+    if config.growth.weights is not None:
+        raise ValueError("`growth.weights` must come with the name of a network, but `growth.start` is 'auto'.")
+    task = read_task(dataset, dataclasses.replace(config, growth=Growth()), note)
+    # Within limits the size of the images depends on the network.
+    data = dataset if config.tuning.bounds.given else task
+    folder = f"{name or default_project_name(task)}-starts"
+    chosen = better_start(task, config, lambda start, told: short(data, told, f"{folder}/{start}"), note)
+    return dataclasses.replace(config, growth=dataclasses.replace(config.growth, start=chosen))
+
+
+def _note_but_hint(note: Callable[[str], None], sentence: str) -> None:
+    if sentence != HINT:  # it has been followed
+        note(sentence)
+
+
+def _short_search(dataset: Any, config: Config, place: str, *, directory: Any, overwrite: bool, verbose: int) -> Result:
+    folder, _, start = place.rpartition("/")
+    return search(
+        dataset,
+        config=config,
+        directory=Path(directory) / folder,
+        project_name=start,
+        overwrite=overwrite,
+        verbose=min(verbose, 2),
+    )
 
 
 def _suit_process(plan: SearchPlan) -> None:

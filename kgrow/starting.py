@@ -11,7 +11,7 @@ from kgrow.compressing.figures import accuracy
 from kgrow.config import Growth
 from kgrow.network import GrowingNetwork
 from kgrow.pretrained.sources import is_at_hand
-from kgrow.registry import AUTO, BACKBONES, SCRATCH, SPACES
+from kgrow.registry import BACKBONES, SCRATCH, SPACES
 from kgrow.reporting.wording import grouped, percent
 from kgrow.searching.pretrained import Pretrained
 from kgrow.searching.space import SearchSpace
@@ -21,6 +21,10 @@ from kgrow.task import Task
 LEAST_SIDE = 32
 # Smallest side of images that are taken for photographs.
 PHOTOGRAPH_SIDE = 64
+HINT = (
+    "Photographs are often told apart better by a network that has seen others before: `start` 'lite0' (--start lite0, "
+    "with kgrow[lite0]); 'auto' compares it with a start from scratch."
+)
 
 
 def started(growth: Growth, task: Task, note: Callable[[str], None]) -> Growth:
@@ -63,31 +67,24 @@ def _space(growth: Growth, task: Task, note: Callable[[str], None]) -> Pretraine
         if isinstance(space, Pretrained):
             return space
         if growth.space == Growth().space and _are_photographs(task):
-            note(
-                "Photographs are often told apart better by a network that has seen others before: `start` 'lite0' "
-                "(--start lite0, with kgrow[lite0])."
-            )
+            note(HINT)
         return None
     if growth.space != Growth().space:
         raise ValueError(
             f"`growth.start` must be 'scratch' with a `space`, but got {start!r} and {growth.space!r}: the published "
             "network is the space."
         )
-    if start != AUTO:
-        return Pretrained(start, growth.weights)
-    if growth.weights is not None:
-        raise ValueError("`growth.weights` must come with the name of a network, but `growth.start` is 'auto'.")
-    return _at_hand(task, note)
+    return Pretrained(start, growth.weights)
 
 
-def _at_hand(task: Task, note: Callable[[str], None]) -> Pretrained | None:
-    """Returns the space of the first published network whose weights are on this machine, for photographs."""
+def starts_at_hand(task: Task, note: Callable[[str], None]) -> list[str]:
+    """Returns the published networks whose weights are on this machine, for photographs; none for other images."""
     at_hand = [name for name in BACKBONES if is_at_hand(name, min(task.input_shape[:2]))]
     if not at_hand or not _are_photographs(task):
         why = "the weights of no published network are at hand" if not at_hand else "these are no color photographs"
         note(f"networks start from scratch, as {why}")
-        return None
-    return Pretrained(at_hand[0])
+        return []
+    return at_hand
 
 
 def _are_photographs(task: Task) -> bool:

@@ -142,6 +142,47 @@ def test_auto_starts_from_scratch_where_no_weights_are_at_hand_and_the_run_says_
         kgrow.search(Task.of(squares(side=64)), config={"growth": growth}, project_name="other", **options)
 
 
+@pytest.fixture
+def at_hand(tmp_path, monkeypatch):
+    """The weights of one network in the cache, and of no other."""
+    monkeypatch.setattr("kgrow.starting.is_at_hand", lambda name, side: name == NAME)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    (tmp_path / "keras" / "models").mkdir(parents=True)
+    model = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(128, 128, 3), alpha=0.25)
+    model.save_weights(tmp_path / "keras" / "models" / "mobilenet_2_5_128_tf_no_top.h5")
+
+
+@pytest.mark.slow
+def test_auto_compares_both_starts_and_goes_on_with_the_better_one(at_hand, tmp_path, capsys):
+    options = {"trials": 1, "epochs": 2, "directory": tmp_path / "runs", "project_name": "run", "verbose": 2}
+    data = Task.of(squares(number=200, side=64))
+    result = kgrow.search(data, config={"growth": {"start": "auto"}}, **options)
+    told = capsys.readouterr().err
+    accuracies = {
+        start: kgrow.load(tmp_path / "runs" / "run-starts" / start, data).document["candidates"][0]["val_accuracy"]
+        for start in (NAME, "scratch")
+    }
+    better = max(accuracies, key=lambda start: accuracies[start])
+    assert f"one short search each: {NAME} " in told
+    assert f"networks start with {better}" in told
+    assert "Photographs are often told apart better" not in told.partition("starts compared")[2]
+    written = (tmp_path / "runs" / "run" / "config.yaml").read_text()
+    assert (f"start: {NAME}" in written) == (better == NAME)
+    # The same call finds everything done.
+    again = kgrow.search(data, config={"growth": {"start": "auto"}}, **options)
+    assert again.document == result.document
+
+
+@pytest.mark.slow
+def test_auto_goes_on_with_scratch_where_no_published_network_fits(at_hand, tmp_path, capsys):
+    options = {"trials": 1, "epochs": 1, "directory": tmp_path / "runs", "project_name": "run", "verbose": 2}
+    data = Task.of(squares(number=200, side=64))
+    kgrow.search(data, config={"growth": {"start": "auto"}}, limits={"macs": 300_000}, **options)
+    told = capsys.readouterr().err
+    assert f"start '{NAME}': " in told
+    assert "networks start with scratch" in told
+
+
 def test_gray_images_are_told_to_be_read_as_colors(weights, tmp_path, capsys):
     kgrow.search(
         Task.of(squares(channels=1)),
