@@ -6,13 +6,11 @@ import dataclasses
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kgrow._checks import check_bool, check_path, check_positive_int
-from kgrow._files import read_json
 from kgrow._keras import pinned
 from kgrow._rules import checked, optional
 from kgrow._units import check_seconds
@@ -21,12 +19,11 @@ from kgrow.graph import Architecture
 from kgrow.graph.image_size import at_image_size
 from kgrow.lifecycle import BEST, Lifecycle, Settings, Snapshot, TrainerPool
 from kgrow.planning import planned
-from kgrow.recorded import SOURCE as FIELDS
-from kgrow.recorded import read_result
 from kgrow.reporting.progress import check_verbose, display_for
-from kgrow.result import data_again
-from kgrow.run import SETTINGS, SOURCE, Run
+from kgrow.result import Result, load
+from kgrow.run import SETTINGS, Run
 from kgrow.searching.precision import with_precision
+from kgrow.searching.pretrained import Pretrained
 from kgrow.searching.space import started_by
 from kgrow.searching.time_limit import with_schedule
 from kgrow.task import Split, Task
@@ -54,12 +51,14 @@ HALVED_FOLDS = 2
         "verbose": check_verbose,
     }
 )
-def cross_validate(
+def cross_validate(  # noqa: PLR0913 - all but the run are keywords with a default, three of them those of `load`
     directory: str | os.PathLike[str],
     dataset: Any = None,
     *,
     folds: int = 5,
     max_time: float | str | None = None,
+    validation_data: Any = None,
+    test_data: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     verbose: int = 1,
@@ -77,6 +76,8 @@ def cross_validate(
     Args:
         directory: Run directory of the search.
         dataset: Data of the run, if they were held in memory or must be downloaded; see `kgrow.load`.
+        validation_data: See `kgrow.load`.
+        test_data: See `kgrow.load`.
         folds: Number of folds, at least 2.
         max_time: Largest total time in seconds, or a text such as `"3m"`. No network is begun that would end after it;
             the first one is always trained.
@@ -88,22 +89,23 @@ def cross_validate(
         `folds` and `num_folds` (those that were trained), `num_images`, `accuracy` and its 95 % `interval` (Wilson)
         over all images that were answered, `per_fold`, `num_train` (training images per fold), `half` (None, or
         `accuracy` and `full`, with half and with all of the training images on the same folds, and `p_value`, image by
-        image), `gain_of_twice` (points that twice the images would probably give, None if that cannot be told), and
-        `seconds`.
+        image; also if half of the images are fewer than a batch), `gain_of_twice` (points that twice the images would
+        probably give, None if that cannot be told), and `seconds`, of this call.
 
     Raises:
         FileNotFoundError: If there is no finished search.
-        ValueError: If a class has fewer images than there are folds, or the data are not those of the run.
+        ValueError: If a class has fewer images than there are folds, the data are not those of the run, there are too
+            few of them, or the search started with a model of one's own, which may have seen them all.
     """
     started = time.monotonic()
     deadline = float("inf") if max_time is None else started + float(max_time)
-    path = Path(directory).absolute()
-    result = read_result(path)
+    given = {"validation_data": validation_data, "test_data": test_data, "data_dir": data_dir}
+    result = load(directory, dataset, **given)
     with display_for(verbose) as observer:
-        task = data_again(path, read_json(path / SOURCE, FIELDS), dataset, data_dir=data_dir)
-        work = _Work(path, result, task, observer)
-        parts = _parts(task, folds, work.settings.seed)
-        with Run.open(path / FOLDER, {"search": result["files"], "folds": folds}, overwrite=overwrite) as run:
+        work = _Work(result, observer)
+        parts = _parts(result.task, folds, work.settings.seed)
+        work.check(parts)
+        with _opened(result, folds, overwrite) as run:
             right, halves = {}, {}
             seconds: list[float] = []
 
@@ -115,7 +117,7 @@ def cross_validate(
                     break
                 right[number] = work.answered(run, f"fold_{number}", parts, number, 1.0, seconds)
             for number in range(min(HALVED_FOLDS, folds)):
-                if len(right) < folds or is_late():
+                if len(right) < folds or is_late() or not work.fits(parts, number, 0.5):
                     break
                 halves[number] = work.answered(run, f"half_{number}", parts, number, 0.5, seconds)
     return _document(folds, parts, right, halves) | {"seconds": round(time.monotonic() - started, 3)}
@@ -124,10 +126,18 @@ def cross_validate(
 class _Work:
     """What every fold has in common."""
 
-    def __init__(self, path: Path, result: dict[str, Any], task: Task, observer: Observer):
-        self.task, self.observer, self.pool = task, observer, TrainerPool()
+    def __init__(self, result: Result, observer: Observer):
+        self.task, self.observer, self.pool = result.task, observer, TrainerPool()
+        path, task, document = result.directory, result.task, result.document
         _, plan, _ = planned(task, Config.of(path / SETTINGS), lambda _: None)
-        (trial,) = (each for each in result["candidates"] if each["trial"] == result["best"]["trial"])
+        space = plan.proposals.space
+        if isinstance(space, Pretrained) and space.is_own:
+            raise ValueError(
+                f"`directory` must be a search that does not start with a model of your own, but {path} starts with "
+                f"{space.start}: it may have been trained with the images of every fold. Give images that it has not "
+                "seen as test images."
+            )
+        (trial,) = (each for each in document["candidates"] if each["trial"] == document["best"]["trial"])
         self.keep_ratios: Sequence[float] = trial["keep_ratios"]
         self.settings: Settings = with_precision(with_schedule(plan.settings, path), path)
         self.architecture: Architecture = plan.proposals.network(trial["values"])
@@ -135,6 +145,20 @@ class _Work:
         splits = (task.train, task.validation, task.test)
         self.images = np.concatenate([split.images for split in splits])
         self.labels = np.concatenate([split.labels for split in splits])
+
+    def check(self, parts: Sequence[np.ndarray]) -> None:
+        """Raises ValueError if a fold leaves fewer images to train on than a batch has."""
+        few = [number for number in range(len(parts)) if not self.fits(parts, number)]
+        size = self.settings.preset.batch_size
+        if few:
+            raise ValueError(
+                f"`folds` must leave a batch of {size} images to train on, but fold {few[0]} "
+                "leaves fewer. Give more, or search with a smaller `batch_size` (--batch-size)."
+            )
+
+    def fits(self, parts: Sequence[np.ndarray], fold: int, share: float = 1.0) -> bool:
+        """Returns whether the training images of a fold, or a fraction of them, are at least a batch."""
+        return len(self._divided(self._others(parts, fold), share)[0]) >= self.settings.preset.batch_size
 
     def answered(
         self, run: Run, name: str, parts: Sequence[np.ndarray], fold: int, share: float, seconds: list[float]
@@ -152,11 +176,7 @@ class _Work:
         started, own = time.monotonic(), run.child(name)
         if own.has(ANSWERS):
             return own.load_arrays(ANSWERS)[0]["right"].astype(bool)
-        others = np.concatenate([part for number, part in enumerate(parts) if number != fold])
-        train, validation = self._divided(others)
-        if share < 1:
-            rest, _ = carve(self.labels[train], [1 - share], self.settings.seed)
-            train = train[rest]
+        train, validation = self._divided(self._others(parts, fold), share)
         task = dataclasses.replace(
             self.task, train=self._split(train), validation=self._split(validation), test=self._split(parts[fold])
         )
@@ -175,13 +195,30 @@ class _Work:
         seconds.append(time.monotonic() - started)
         return right
 
-    def _divided(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        twins = digests_of(self.images[rows])
-        train, validation = carve_whole(self.labels[rows], twins, [VALIDATION_SHARE], self.settings.seed)
+    def _others(self, parts: Sequence[np.ndarray], fold: int) -> np.ndarray:
+        return np.concatenate([part for number, part in enumerate(parts) if number != fold])
+
+    def _divided(self, rows: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the rows for training, a fraction of them all, and for validation."""
+        twins, seed = digests_of(self.images[rows]), self.settings.seed
+        train, validation = carve_whole(self.labels[rows], twins, [VALIDATION_SHARE], seed)
+        if share < 1:
+            train = train[carve(self.labels[rows[train]], [1 - share], seed)[0]]
         return rows[train], rows[validation]
 
     def _split(self, rows: np.ndarray) -> Split:
         return Split(self.images[rows], self.labels[rows])
+
+
+def _opened(result: Result, folds: int, overwrite: bool) -> Run:
+    identity = {"search": result.document["files"], "images": result.task.fingerprint, "folds": folds}
+    try:
+        return Run.open(result.directory / FOLDER, identity, overwrite=overwrite)
+    except ValueError as error:
+        raise ValueError(
+            f"`directory` must hold a cross-validation of this search with {folds} folds, or none, but "
+            f"{result.directory / FOLDER} is another one. Start over: `overwrite=True` (--overwrite)."
+        ) from error
 
 
 def _parts(task: Task, folds: int, seed: int) -> list[np.ndarray]:

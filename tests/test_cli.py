@@ -315,7 +315,8 @@ def test_ctrl_c_keeps_the_checkpoint_and_prints_the_command_that_goes_on(tmp_pat
 @pytest.mark.slow
 def test_a_narrow_terminal_shows_the_whole_run_and_gets_its_cursor_back(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "kgrow", "search", "digits", "--epochs", "2", "--keep-ratio", "0.5", "--out", out]
+    command = [sys.executable, "-m", "kgrow", "search", "digits", "--epochs", "2", "--keep-ratio", "0.5"]
+    command += ["--details", "--out", str(out)]
     reader, writer = pty.openpty()
     process = subprocess.Popen(
         command, stdout=writer, stderr=writer, env={**os.environ, "COLUMNS": "40", "LINES": "20", "TERM": "xterm"}

@@ -81,15 +81,31 @@ def test_it_goes_on_where_it_was_stopped_to_the_same_result(run, capsys):
     assert (part["num_folds"], part["num_images"], part["half"]) == (1, 40, None)
     again = kgrow.cross_validate(run, task, folds=3, verbose=0)
     assert {**again, "seconds": 0} == {**whole, "seconds": 0}
-    with pytest.raises(ValueError, match="folds"):
+    with pytest.raises(ValueError, match=r"with 4 folds, or none, .* Start over: `overwrite=True` \(--overwrite\)"):
         kgrow.cross_validate(run, task, folds=4, verbose=0)
+    images, labels = squares()
+    with pytest.raises(ValueError, match="`dataset` must be the data that"):
+        kgrow.cross_validate(run, Task.of((images[::-1] // 2, labels)), folds=3, verbose=0)
     # The search is as it was.
     assert kgrow.load(run, task).document["best"]
 
 
+@pytest.mark.slow
+def test_folds_of_less_than_a_batch_are_refused_before_anything_is_trained(tmp_path):
+    data = Task.of(squares(number=60))
+    config = {"training": {"batch_size": 20}}
+    kgrow.search(data, config=config, trials=1, epochs=2, directory=tmp_path, project_name="run", verbose=0)
+    found = kgrow.cross_validate(tmp_path / "run", data, folds=2, verbose=0)  # half of 25 images are no batch
+    assert (found["num_folds"], found["half"]) == (2, None)
+    config = {"training": {"batch_size": 30}}
+    kgrow.search(data, config=config, trials=1, epochs=2, directory=tmp_path, project_name="large", verbose=0)
+    with pytest.raises(ValueError, match="`folds` must leave a batch of 30 images to train on, but fold 0 leaves"):
+        kgrow.cross_validate(tmp_path / "large", data, folds=2, verbose=0)
+
+
 def test_what_is_missing_is_named(tmp_path, capsys):
     assert cli.main(["cross-validate", str(tmp_path)]) == cli.BAD_USAGE
-    assert "result.json" in capsys.readouterr().err
+    assert "must hold a finished search" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ class _Reader:
             raise
         except ValueError as error:
             raise ValueError(
-                f"`model` must have layers that can be read, but its layer {name!r} ({kind}) {error}."
+                f"`model` must have layers that can be read, but its layer {name!r} ({kind}) {str(error).rstrip('.')}."
             ) from error
 
     def _check_softmax(self) -> None:
@@ -190,6 +190,8 @@ def _read_by(reader: type[Operator] | None, config: Mapping[str, Any], shapes: S
 def _normalization(layer: Any, shape: Shape) -> Rescale:
     if layer.invert:
         raise ValueError("is inverted")
+    if tuple(layer.axis) not in ((), (-1,), (len(shape),)):
+        raise ValueError(f"works along the axes {tuple(layer.axis)}, where only the last one can be read")
     mean, std = (np.broadcast_to(np.ravel(value), shape[-1]) for value in (layer.mean, np.sqrt(layer.variance)))
     scale = 1.0 / np.maximum(std, keras.backend.epsilon())
     return Rescale(tuple(map(float, scale)), tuple(map(float, -mean * scale)))

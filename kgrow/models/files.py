@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import re
 import zipfile
 from collections import Counter
@@ -45,7 +46,7 @@ def check_model_path(path: Any) -> Path:
     Raises:
         FileNotFoundError: If there is none.
     """
-    if not Path(path).exists():
+    if not os.fspath(path) or not Path(path).exists():
         raise FileNotFoundError(f"`model` must be a file or a directory, but there is none: {path}")
     return Path(path)
 
@@ -91,7 +92,7 @@ def sha256_of(path: Path) -> str:
 def check_hash(found: str, wanted: str, path: Any) -> None:
     """Raises ValueError if a file of weights has another SHA-256 than the wanted one."""
     if found != wanted:
-        raise ValueError(f"`weights` must be the file with the SHA-256 {wanted}, but {path} has {found}.")
+        raise ValueError(f"the weights must be those of the file with the SHA-256 {wanted}, but {path} has {found}.")
 
 
 class _NotAModelError(Exception):
@@ -182,9 +183,14 @@ def _hdf5(path: Path) -> Described:
 
 
 def _inner_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], LayerPath | None]:
-    """Returns the paths of layers in inner models by the outermost model's and their own name; None if not unique."""
+    """Returns the paths of layers in inner models, by the outermost model and the names in it, or the last of these.
+
+    The path of a last name that several have is None.
+    """
     found: dict[tuple[str, str], LayerPath | None] = {}
     for path, _ in layers_of(config):
+        if len(path) > 2:
+            found[path[0], "/".join(path[1:])] = path
         if len(path) > 1:
             key = (path[0], path[-1])
             found[key] = None if key in found else path

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgrow.models.described import Described, Layer, Path, is_model, name_of
+from kgrow.models.patterns import AUGMENTING
 
 # Keras' operations on tensors: the functions of Keras 2, the classes of Keras 3, and the layer of two tensors.
 ADDITIONS = ("__operators__.add", "math.add", "Add")
@@ -16,7 +17,7 @@ DIFFERENCES = ("__operators__.sub", "math.subtract", "Subtract")
 QUOTIENTS = ("__operators__.truediv", "math.truediv", "math.divide", "TrueDivide", "Divide")
 # In place of a layer that an operation of Keras 2 reads, with a number behind it.
 CONSTANT = "_CONSTANT_VALUE"
-# Layers that read the same but compute something else in training; Keras 3 notes it for others too.
+# Layers that stay, but compute something else in training.
 TRAINED_OTHERWISE = ("BatchNormalization", "Dropout", "SpatialDropout2D")
 
 
@@ -62,18 +63,20 @@ class _Flat:
         (first,) = self._one(config["input_layers"], path, "input")
         (last,) = self._one(config["output_layers"], path, "output")
         held: dict[str, str] = {}
+        for entry in entries:
+            calls = entry.get("inbound_nodes") or []
+            if entry["class_name"] != "InputLayer" and len(calls) != 1:
+                called = "/".join((*path, name_of(entry)))
+                raise ValueError(
+                    f"`model` must call every layer once, but calls {called!r} {len(calls)} times. Give each place a "
+                    "layer of its own."
+                )
         for entry in _in_order(entries):
             name = name_of(entry)
             if entry["class_name"] == "InputLayer":
                 held[name] = self._input(entry, path) if source is None else source
                 continue
-            calls = entry.get("inbound_nodes") or []
-            if len(calls) != 1:
-                raise ValueError(
-                    f"`model` must call every layer once, but calls {'/'.join((*path, name))!r} {len(calls)} times. "
-                    "Give each place a layer of its own."
-                )
-            references, numbers = _call(calls[0])
+            references, numbers = _call(entry["inbound_nodes"][0])
             held[name] = self._add(entry, path, [held[each] for each in references], numbers)
         if first not in held or last not in held:
             raise ValueError(f"`model` must hold its input and output as layers, but {self._called(path)} does not.")
@@ -106,7 +109,7 @@ class _Flat:
     def _add(self, entry: Mapping[str, Any], path: Path, inputs: list[str], numbers: Mapping[str, Any]) -> str:
         kind, config = entry["class_name"], entry["config"]
         own = (*path, name_of(entry))
-        if numbers.get("training") and (kind in TRAINED_OTHERWISE or is_model(kind)):
+        if numbers.get("training") and self._trains_otherwise(kind):
             raise ValueError(
                 f"`model` must compute in inference what its layers say, but calls {'/'.join(own)!r} with "
                 "`training=True`."
@@ -127,6 +130,11 @@ class _Flat:
                 inputs = [name]
             return self._add_hard(f"{name}/{function}", function, inputs[0])
         return self._append(Layer(name, kind, config, tuple(inputs), weights))
+
+    def _trains_otherwise(self, kind: str) -> bool:
+        """Returns whether a call in training computes something else; Keras 3 notes it for what changes images too."""
+        changes_images = kind.startswith("Random") and self.described.is_of_keras_3
+        return is_model(kind) or kind in TRAINED_OTHERWISE or (kind in AUGMENTING and not changes_images)
 
     def _add_hard(self, name: str, function: str, source: str) -> str:
         if function == "hard_silu":
@@ -156,6 +164,7 @@ class _Flat:
         return layer.name
 
     def _one(self, references: Any, path: Path, what: str) -> tuple[str]:
+        references = list(references.values()) if isinstance(references, Mapping) else references
         found = references if references and isinstance(references[0], (list, tuple)) else [references]
         if len(found) != 1:
             raise ValueError(f"`model` must have one {what}, but {self._called(path)} has {len(found)}.")
@@ -212,7 +221,11 @@ def _tensors(value: Any) -> list[str]:
 def _is_operation(entry: Mapping[str, Any], numbers: Mapping[str, Any]) -> bool:
     """Returns whether an entry is an operation on tensors instead of a layer; Keras 3 may call both `Add`."""
     is_named = entry["class_name"] == "TFOpLambda" or ".ops." in str(entry.get("module"))
-    return is_named or ("dtype" not in entry["config"] and any(isinstance(each, float) for each in numbers.values()))
+    return is_named or ("dtype" not in entry["config"] and any(map(_is_number, numbers.values())))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _arithmetic(name: str, function: str, inputs: Sequence[str], numbers: Mapping[str, Any]) -> Layer:

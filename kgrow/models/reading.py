@@ -74,4 +74,9 @@ def _functional_config(model: keras.Model) -> dict[str, Any]:
                 f"`model` must call every layer once, but calls {entry['name']!r} {len(entry['inbound_nodes'])} times. "
                 "Give each place a layer of its own."
             )
+        if any(source[3].get("training") for call in entry["inbound_nodes"] for source in call):
+            raise ValueError(
+                f"`model` must compute in inference what its layers say, but calls {entry['name']!r} with "
+                "`training=True`."
+            )
     return config

@@ -27,11 +27,12 @@ def rebuilt(described: Described) -> tuple[keras.Model, tuple[str, ...]]:
     """
     layers, notes = simplified(flattened(described))
     tensors: dict[str, Any] = {}
+    names: set[str] = set()
     for layer in layers:
         if layer.kind == "InputLayer":
             tensors[layer.name] = keras.Input([None if side is None else int(side) for side in layer.config["shape"]])
             continue
-        made = _made(layer)
+        made = _made(layer, _plain_name(layer.name, names))
         inputs = [tensors[name] for name in layer.inputs]
         try:
             tensors[layer.name] = made(inputs if len(inputs) > 1 else inputs[0])
@@ -43,10 +44,11 @@ def rebuilt(described: Described) -> tuple[keras.Model, tuple[str, ...]]:
             raise ValueError(
                 f"`model` must have layers that fit, but its layer {layer.name!r} ({layer.kind}) does not: {error}"
             ) from error
-    return keras.Model(tensors[layers[0].name], tensors[layers[-1].name], name=_plain_name(described.source)), notes
+    name = _plain_name(described.source, set())
+    return keras.Model(tensors[layers[0].name], tensors[layers[-1].name], name=name), notes
 
 
-def _made(layer: Layer) -> keras.layers.Layer:
+def _made(layer: Layer, name: str) -> keras.layers.Layer:
     if layer.kind not in LAYERS:
         raise ValueError(
             f"`model` must consist of layers that can be pruned, but its layer {layer.name!r} is a {layer.kind}. "
@@ -55,13 +57,17 @@ def _made(layer: Layer) -> keras.layers.Layer:
     kind = getattr(keras.layers, layer.kind)
     known = inspect.signature(kind.__init__).parameters
     options: dict[str, Any] = {}
-    for name, value in layer.config.items():
-        if name not in known or name in LEFT_OUT or name.endswith(("initializer", "constraint")):
-            continue
-        options[name] = _plain(name, value, layer)
+    for key, value in layer.config.items():
+        if key in known and key not in LEFT_OUT and not key.endswith(("initializer", "constraint")):
+            options[key] = _plain(key, value, layer)
     if layer.kind == "LeakyReLU" and "negative_slope" in layer.config:  # as Keras 3 names it
         options["alpha"] = layer.config["negative_slope"]
-    return kind(**options, name=_plain_name(layer.name))
+    try:
+        return kind(**options, name=name)
+    except ValueError as error:
+        raise ValueError(
+            f"`model` must have layers that can be made, but its layer {layer.name!r} ({layer.kind}) cannot: {error}"
+        ) from error
 
 
 def _plain(name: str, value: Any, layer: Layer) -> Any:
@@ -91,7 +97,11 @@ def _regularizer(value: Any, layer: Layer) -> Any:
     return keras.regularizers.L1L2(float(config.get("l1", 0.0)), float(config.get("l2", 0.0)))
 
 
-def _plain_name(name: str) -> str:
-    """Returns a name that Keras accepts for a layer."""
-    plain = "".join(letter if letter.isalnum() or letter in "_./-" else "_" for letter in name)
-    return plain.lstrip("_./-") or "model"
+def _plain_name(name: str, used: set[str]) -> str:
+    """Returns a name that Keras accepts for a layer and that is not used yet; it is added to the used ones."""
+    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_./-") else "_" for letter in name)
+    plain = found = plain.strip("_./-") or "layer"
+    while found in used:
+        found = f"{plain}_{len(used)}"
+    used.add(found)
+    return found

@@ -114,12 +114,12 @@ class OwnModel:
         """
         counts = {name: architecture.shapes.get(name, labels.shape)[-1] for name, labels in self._layers.items()}
         own = self._restricted(counts)
-        answer = own.architecture.nodes[self._last].name
         is_replaced = own.architecture.num_classes != architecture.num_classes
+        replaced = {node.name for node in own.architecture.nodes[self._last :]} if is_replaced else set()
         return {
             f"{name}/{kind}": np.ascontiguousarray(value, np.float32)
             for name, weights in own.weights.items()
-            if name in architecture.by_name and not (is_replaced and name == answer)
+            if name in architecture.by_name and name not in replaced
             for kind, value in weights.items()
             if kind != "mask"
         }

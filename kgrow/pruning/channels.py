@@ -179,7 +179,7 @@ def select_channels(
     Raises:
         ValueError: If a saliency is negative or not finite.
     """
-    if not np.isfinite(saliency).all() or np.min(saliency) < 0:
+    if not np.isfinite(saliency).all() or np.min(saliency, initial=0.0) < 0:
         raise ValueError("`saliency` must be finite and non-negative.")
     ranked = np.where(alive, saliency / np.maximum(groups.macs, 1.0), -1.0)
     kept = alive.copy()

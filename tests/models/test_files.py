@@ -186,6 +186,35 @@ def test_layer_that_trains_on_in_inference_is_named(tmp_path):
         opened(tmp_path / "model.keras")
 
 
+def test_names_that_keras_2_does_not_take_and_names_that_become_equal_are_changed(tmp_path):
+    def rename(config):
+        layers = config["config"]["layers"]
+        for layer, name in zip(layers[1:], ("é ü", "first conv", "first_conv"), strict=True):
+            layer["config"]["name"] = name
+
+    path = saved(tmp_path, L.ReLU())
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    expected = opened(path)[0](images)
+    renamed, _ = opened(rewritten(path, rename))
+    assert len({layer.name for layer in renamed.layers}) == len(renamed.layers)
+    np.testing.assert_allclose(renamed(images), expected)
+
+
+def test_layer_that_reads_itself_is_told_as_one_that_is_called_twice(tmp_path):
+    image, shared = keras.Input((8, 8, 3)), L.Conv2D(3, 3, padding="same", name="shared")
+    keras.Model(image, L.Dense(3)(L.Flatten()(shared(shared(image))))).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="calls 'shared' 2 times"):
+        opened(tmp_path / "model.keras")
+
+
+def test_activation_that_keras_2_does_not_know_is_named_with_its_layer(tmp_path):
+    def other(config):
+        config["config"]["layers"][-1]["config"]["activation"] = "celu"
+
+    with pytest.raises(ValueError, match=r"its layer 'dense.*' \(Dense\) cannot: Unknown activation function"):
+        opened(rewritten(saved(tmp_path), other))
+
+
 def test_files_that_hold_no_model_are_told_apart(tmp_path):
     with pytest.raises(FileNotFoundError, match="`model` must be a file or a directory, but there is none"):
         check_model_path(tmp_path / "none.keras")

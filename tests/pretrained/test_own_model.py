@@ -128,6 +128,25 @@ def test_other_sizes_are_read_where_the_weights_allow_it(own, tmp_path):
         fixed.architecture((9, 9, 3), 3, 1.0)
 
 
+def test_what_follows_the_replaced_layer_starts_anew_too(tmp_path):
+    ends = [L.Dense(5), L.BatchNormalization(), L.Softmax()]
+    layers = [L.Conv2D(8, 3, strides=2, activation="relu"), L.Conv2D(8, 3), L.GlobalAveragePooling2D(), *ends]
+    keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers]).save(tmp_path / "five.keras")
+    five = own_model(str(tmp_path / "five.keras"), sha256_of(tmp_path / "five.keras"), SIDE)
+    architecture = five.architecture((SIDE, SIDE, 3), 3, 1.0)
+    assert five.initial(architecture)
+    assert not [name for name in five.initial(architecture) if "normalization" in name or "dense" in name]
+    started(five, architecture).logits(pictures())
+
+
+@pytest.mark.slow
+def test_model_without_hidden_channels_is_trained_too(tmp_path):
+    keras.Sequential([keras.Input((SIDE, SIDE, 3)), L.Flatten(), L.Dense(3)]).save(tmp_path / "linear.keras")
+    options = {"trials": 1, "epochs": 2, "directory": tmp_path, "verbose": 0}
+    result = kgrow.search(Task.of(squares()), config={"growth": {"start": str(tmp_path / "linear.keras")}}, **options)
+    assert result.document["best"]["kept_params"] > 0
+
+
 def test_first_blocks_alone_have_the_weights_too(own):
     architecture = own.architecture((SIDE, SIDE, 3), 3, 0.5)
     first = dataclasses.replace(architecture, blocks=architecture.blocks[:1])
@@ -177,6 +196,9 @@ def test_a_search_starts_with_the_model_and_ends_within_limits_with_early_exits(
     assert result.export(tmp_path / "early", early_exit=True).bytes > 0
     written = (tmp_path / "run" / "config.yaml").read_text()
     assert sha256_of(path) in written
+    # The model may have seen the images of every fold.
+    with pytest.raises(ValueError, match="does not start with a model of your own"):
+        kgrow.cross_validate(tmp_path / "run", Task.of(squares()), verbose=0)
     again = kgrow.search(
         Task.of(squares()), config=tmp_path / "run" / "config.yaml", directory=tmp_path, verbose=0, project_name="again"
     )
