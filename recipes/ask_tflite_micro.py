@@ -26,6 +26,7 @@ from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import open_interpreter
 from kgrow.exporting.micro import kind_of
 from kgrow.graph.keras_models import ACTIVATIONS
+from kgrow.graph.operators.activation import hard_swish
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import FALLBACKS, ExitRule
 from kgrow.searching import SPACES
@@ -76,7 +77,7 @@ def files_of_models():
     split = Split(images(32), np.arange(32, dtype=np.int32) % NUM_CLASSES)
     task = Task("noise", split, split, split, tuple(map(str, range(NUM_CLASSES))))
     for activation in ACTIVATIONS:
-        model = model_with(activation)
+        model = model_with(hard_swish if activation == "hard_swish" else activation)  # Keras 2 has no such name
         model.compile("adam", "sparse_categorical_crossentropy")
         yield quantized_by_tensorflow(network_of(read(model, task)))
         for quantization, pixels in FORMATS[:3]:
