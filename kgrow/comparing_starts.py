@@ -13,15 +13,16 @@ from kgrow.searching.limits import LimitError
 from kgrow.starting import starts_at_hand
 from kgrow.task import Task
 
-# Fraction of the allowed time for each short search.
-SHARE = 0.15
+# Fraction of the allowed time for each short search, and the seconds below which it would tell nothing.
+SHARE, LEAST_S = 0.15, 30.0
 
 
 def better_start(task: Task, config: Config, search: Callable[[str, Config], Any], note: Callable[[str], None]) -> str:
     """Returns `"scratch"` or the name of a published network: the start with more validation images answered correctly.
 
     Each start gets one candidate, which is trained to the end of its schedule in a share of the allowed time; without a
-    limit of time the schedule is whole.
+    limit of time the schedule is whole. In a share of less than half a minute a start from scratch learns next to
+    nothing: the published network is taken.
 
     Args:
         task: Data of the search.
@@ -35,6 +36,10 @@ def better_start(task: Task, config: Config, search: Callable[[str, Config], Any
     at_hand = starts_at_hand(task, note)
     if not at_hand:
         return SCRATCH
+    allowed = config.tuning.max_time
+    if allowed is not None and SHARE * float(allowed) < LEAST_S:
+        note(f"networks start with {at_hand[0]}: there is no time to compare it with a start from scratch")
+        return at_hand[0]
     found: dict[str, float] = {}
     for start in (at_hand[0], SCRATCH):
         try:

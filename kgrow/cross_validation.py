@@ -189,9 +189,10 @@ class _Work:
         best = Snapshot.load(own, BEST)
         best = dataclasses.replace(best, architecture=at_image_size(best.architecture, task.input_shape[:2]))
         right = best.network().logits(task.test.images)[-1].argmax(axis=-1) == task.test.labels
-        for file in (name for name in own.files() if name.endswith(".npz")):
-            own.remove(file)  # only what it answered is needed
         own.save_arrays(ANSWERS, {"right": right.astype(np.uint8)}, {})
+        for file in own.files():  # after the answers are safe: a part of its checkpoints could not be gone on with
+            if file.endswith(".npz") and file != ANSWERS:
+                own.remove(file)
         seconds.append(time.monotonic() - started)
         return right
 

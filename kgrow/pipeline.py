@@ -209,7 +209,7 @@ def _short_search(dataset: Any, config: Config, place: str, *, directory: Any, o
         directory=Path(directory) / folder,
         project_name=start,
         overwrite=overwrite,
-        verbose=min(verbose, 2),
+        verbose=verbose,
     )
 
 

@@ -7,8 +7,9 @@ import pytest
 
 import kgrow
 from kgrow import cli
-from kgrow.cross_validation import _document, _parts, gain_of_twice
+from kgrow.cross_validation import ANSWERS, _document, _parts, gain_of_twice
 from kgrow.reporting.cross_validation import sentences
+from kgrow.run import Run
 from kgrow.task import Task
 
 
@@ -88,6 +89,35 @@ def test_it_goes_on_where_it_was_stopped_to_the_same_result(run, capsys):
         kgrow.cross_validate(run, Task.of((images[::-1] // 2, labels)), folds=3, verbose=0)
     # The search is as it was.
     assert kgrow.load(run, task).document["best"]
+
+
+@pytest.mark.slow
+def test_it_goes_on_after_a_loss_of_power_between_any_two_of_its_writes(run, monkeypatch):
+    task, save, remove = Task.of(squares()), Run.save_arrays, Run.remove
+    whole = kgrow.cross_validate(run, task, folds=3, overwrite=True, verbose=0)
+
+    class PowerFailureError(Exception):
+        pass
+
+    def fail_in(original, suits):
+        def fails(self, name, *given):
+            if suits(name):
+                raise PowerFailureError
+            return original(self, name, *given)
+
+        return fails
+
+    # Nothing may be removed before the answers are there, and then every checkpoint may be left or gone.
+    for method, original, suits in (
+        ("save_arrays", save, lambda name: name == ANSWERS),
+        ("remove", remove, lambda name: name == "last.npz"),
+    ):
+        monkeypatch.setattr(Run, method, fail_in(original, suits))
+        with pytest.raises(PowerFailureError):
+            kgrow.cross_validate(run, task, folds=3, overwrite=True, verbose=0)
+        monkeypatch.setattr(Run, method, original)
+        again = kgrow.cross_validate(run, task, folds=3, verbose=0)
+        assert {**again, "seconds": 0} == {**whole, "seconds": 0}
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 import kgrow
 from kgrow import cli
 from kgrow._keras import keras
+from kgrow.comparing_starts import better_start
 from kgrow.config import Config, Growth, Tuning
 from kgrow.models.files import sha256_of
 from kgrow.planning import planned
@@ -171,6 +172,14 @@ def test_auto_compares_both_starts_and_goes_on_with_the_better_one(at_hand, tmp_
     # The same call finds everything done.
     again = kgrow.search(data, config={"growth": {"start": "auto"}}, **options)
     assert again.document == result.document
+
+
+def test_auto_does_not_compare_in_less_time_than_tells_anything(monkeypatch):
+    monkeypatch.setattr("kgrow.starting.is_at_hand", lambda name, side: name == NAME)
+    notes = []
+    config = Config(growth=Growth(start="auto"), tuning=Tuning(max_time="60s"))
+    assert better_start(Task.of(squares(side=64)), config, lambda *given: pytest.fail("searched"), notes.append) == NAME
+    assert notes == [f"networks start with {NAME}: there is no time to compare it with a start from scratch"]
 
 
 @pytest.mark.slow
