@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -18,6 +17,7 @@ import numpy as np
 
 from kgrow.models.described import Described, is_model, layers_of, name_of
 from kgrow.models.described import Path as LayerPath
+from kgrow.models.hdf5 import MOST_BYTES, opened_hdf5
 
 CONFIGURATION, VARIABLES, METADATA = "config.json", "model.weights.h5", "metadata.json"
 SAVED_METADATA, SAVED_VARIABLES = "keras_metadata.pb", "variables/variables"
@@ -27,7 +27,6 @@ ORDER = (
     "depthwise_kernel", "pointwise_kernel", "kernel", "gamma", "beta", "bias", "moving_mean", "moving_variance",
     "adapt_mean", "adapt_variance", "count",
 )  # fmt: skip
-MOST_BYTES = 2**31
 Weights = dict[LayerPath, list[np.ndarray]]
 
 
@@ -112,7 +111,7 @@ def _archive(path: Path) -> Described:
         version = json.loads(archive.read(METADATA)).get("keras_version", "") if METADATA in names else ""
         variables = io.BytesIO(archive.read(VARIABLES))
     kind, config = _whole(described, path)
-    with _opened(variables) as file:
+    with opened_hdf5(variables) as file:
         return Described(kind, config, dict(_in_groups(file, config, ())), version.startswith("3"), path.stem)
 
 
@@ -162,7 +161,7 @@ def _hdf5(path: Path) -> Described:
         raise _NotAModelError(
             f"`model` must be a .keras or .h5 file of Keras, or the directory of a SavedModel, but {path} is none."
         )
-    with _opened(path) as file:
+    with opened_hdf5(path) as file:
         if "model_config" not in file.attrs:
             raise _NotAModelError(
                 f"`model` must be a whole model, but {path} has weights only. Save it with `model.save`."
@@ -261,18 +260,6 @@ def _sequence(value: dict[str, Any]) -> Any:
 
 def _children(graph: Any, number: int) -> dict[str, int]:
     return {child.local_name: child.node_id for child in graph.nodes[number].children}
-
-
-@contextlib.contextmanager
-def _opened(source: Any) -> Iterator[Any]:
-    import h5py
-
-    with h5py.File(source, "r") as file:
-        sizes = []
-        file.visititems(lambda _, value: sizes.append(value.nbytes) if hasattr(value, "dtype") else None)
-        if sum(sizes) > MOST_BYTES:  # parts of a file that are not written take no bytes
-            raise ValueError(f"its arrays are larger than {MOST_BYTES} bytes")
-        yield file
 
 
 def _array(dataset: Any) -> np.ndarray:

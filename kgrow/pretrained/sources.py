@@ -8,7 +8,6 @@ import importlib.util
 import os
 import sys
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from kgrow.models.described import layers_of
 from kgrow.models.files import check_hash, described_file, is_archive, sha256_of
+from kgrow.models.hdf5 import opened_hdf5
 from kgrow.pretrained.backbone import Backbone
 from kgrow.pretrained.lite0 import lite0
 from kgrow.pretrained.mobilenet_v1 import mobilenet_v1
@@ -186,7 +186,7 @@ def read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
 
 def _hdf5(path: Path) -> dict[str, np.ndarray]:
     """Reads weights, or a whole model, that Keras 2 saved as HDF5."""
-    with _opened(path) as file:
+    with opened_hdf5(path, MOST_BYTES, "backbone") as file:
         layers = file.get("model_weights", file)
         found: dict[str, Any] = {}
 
@@ -196,7 +196,7 @@ def _hdf5(path: Path) -> dict[str, np.ndarray]:
                 found[f"{layer}/{variable}"] = value
 
         layers.visititems(note)
-        return _arrays(found)
+        return {name: value[()] for name, value in found.items()}
 
 
 def _model(path: Path) -> dict[str, np.ndarray]:
@@ -207,16 +207,3 @@ def _model(path: Path) -> dict[str, np.ndarray]:
         for names, kind in layers_of(model.config)
         for variable, array in zip(VARIABLES.get(kind, ()), model.weights.get(names, ()), strict=False)
     }
-
-
-def _opened(source: Any) -> Any:
-    import h5py
-
-    return h5py.File(source, "r")
-
-
-def _arrays(datasets: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Returns datasets as arrays, unless they are larger together than any backbone: unwritten ones take no bytes."""
-    if sum(value.nbytes for value in datasets.values()) > MOST_BYTES:
-        raise ValueError("its arrays are larger than those of any backbone")
-    return {name: value[()] for name, value in datasets.items()}

@@ -258,6 +258,37 @@ def test_arrays_that_a_file_only_promises_are_bounded(tmp_path):
         opened(path)
 
 
+@pytest.mark.parametrize("way", ["external", "link", "soft", "virtual"])
+def test_weights_that_are_in_another_file_are_not_read(way, tmp_path):
+    """Else a model that somebody sent could carry any file of this machine away."""
+    import h5py
+
+    (tmp_path / "secret").write_bytes(b"\0" * 4096)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["kernel"] = np.zeros((192, 3), np.float32)
+    variables = io.BytesIO()
+    with h5py.File(variables, "w") as file:
+        place = file.create_group("layers/dense/vars")
+        if way == "external":
+            place.create_dataset("0", (192, 3), "f4", external=[(str(tmp_path / "secret"), 0, 2304)])
+        elif way == "link":
+            place["0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "kernel")
+        elif way == "soft":
+            place["0"] = h5py.SoftLink("/elsewhere")
+        else:
+            layout = h5py.VirtualLayout((192, 3), "f4")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "kernel", (192, 3))
+            place.create_virtual_dataset("0", layout)
+    path = saved(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", config)
+        archive.writestr("model.weights.h5", variables.getvalue())
+    with pytest.raises(ValueError, match="its part 'layers/dense/vars/0' is elsewhere"):
+        opened(path)
+
+
 def test_exported_model_without_layers_is_told_apart(written):
     folder, library = written
     if library == "keras":
