@@ -114,6 +114,21 @@ class OperatorContract:
         np.testing.assert_allclose(np.ptp(values, axis=0)[known], 0, atol=1e-5)
         np.testing.assert_allclose(values[0][known], constants[known], rtol=1e-5, atol=1e-5)
 
+    def test_what_is_called_non_negative_never_is_negative(self, subject: Any) -> None:
+        """A ReLU that reads it is removed."""
+        operator, shapes = subject
+        network = network_around(operator, shapes)
+        for are_non_negative in (False, True):
+            if are_non_negative:
+                state, made = network.state(), outputs(network, images(8))
+                for number in range(len(shapes)):
+                    least = made[f"source_{number}"].numpy().min(axis=(0, 1, 2))
+                    state[f"source_{number}/bias"] = state[f"source_{number}/bias"] - least
+                network.load_state(state)
+            if operator.is_non_negative([are_non_negative] * len(shapes)):
+                # Zero but for rounding where the least value of a channel is moved to it.
+                assert outputs(network, images(8))["node"].numpy().min() >= -1e-5
+
     def test_channels_that_are_not_read_change_nothing(self, subject: Any) -> None:
         """The removal of unread channels depends on it."""
         operator, shapes = subject

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from kgrow.graph.operators.operator import Operator, Shape, Weights
+from kgrow.graph.operators._kept_values import KeepsValues
+from kgrow.graph.operators.operator import Operator, Shape
 from kgrow.graph.operators.sides import windowed
 
 PADDINGS = ("same", "valid")
@@ -52,20 +51,12 @@ class Windowed(Operator):
         return tuple(windowed(size, tap, stride, self.padding) for size, tap, stride in sides)
 
 
-class Pool(Windowed):
+class Pool(KeepsValues, Windowed):
     """A window that reduces each channel to one value; constants are preserved, because padding does not count."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """See `Operator.output_shape`."""
         return (*self.moved(inputs[0]), inputs[0][-1])
-
-    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """See `Operator.constants`."""
-        return inputs[0]
-
-    def is_non_negative(self, inputs: Sequence[bool]) -> bool:
-        """See `Operator.is_non_negative`."""
-        return all(inputs)
 
     @classmethod
     def from_keras(cls, config: Mapping[str, Any], inputs: Sequence[Shape]) -> Operator:

@@ -6,14 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from kgrow.graph.operators._kept_values import KeepsValues
 from kgrow.graph.operators._tensorflow import keras, tf
 from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Part, Shape, Weights
 
 
 @dataclasses.dataclass(frozen=True)
-class _Dropout(Operator):
+class _Dropout(KeepsValues):
     """The base class of both kinds of dropout."""
 
     rate: float = 0.5
@@ -29,14 +28,6 @@ class _Dropout(Operator):
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
         """See `Operator.compute`."""
         return inputs[0]
-
-    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """See `Operator.constants`."""
-        return inputs[0]
-
-    def is_non_negative(self, inputs: Sequence[bool]) -> bool:
-        """See `Operator.is_non_negative`."""
-        return all(inputs)
 
     def lowered(self, weights: Weights, shapes: Sequence[Shape]) -> list[Part]:
         """See `Operator.lowered`."""

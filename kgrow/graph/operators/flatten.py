@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from kgrow.graph.operators._kept_values import KeepsValues
 from kgrow.graph.operators._tensorflow import keras, tf
-from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Shape, Weights
+from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Shape
 
 
 @dataclasses.dataclass(frozen=True)
-class Flatten(Operator):
+class Flatten(KeepsValues):
     """The concatenation of all positions, with the channels of each together."""
 
     kind = "flatten"
@@ -38,14 +39,6 @@ class Flatten(Operator):
     def aligned(self, inputs: Sequence[np.ndarray], shapes: Sequence[Shape]) -> list[np.ndarray]:
         """See `Operator.aligned`."""
         return [np.tile(inputs[0], math.prod(shapes[0][:-1]))]
-
-    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """See `Operator.constants`."""
-        return self.aligned(inputs, shapes)[0]
-
-    def is_non_negative(self, inputs: Sequence[bool]) -> bool:
-        """See `Operator.is_non_negative`."""
-        return all(inputs)
 
     @classmethod
     def from_keras(cls, config: Mapping[str, Any], inputs: Sequence[Shape]) -> Operator:

@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from kgrow.graph.operators._kept_values import KeepsValues
 from kgrow.graph.operators._tensorflow import keras, tf
 from kgrow.graph.operators._window import restricted
-from kgrow.graph.operators.operator import INPUT_RANGE, OWN_RANGE, Operator, Shape, Weights
+from kgrow.graph.operators.operator import INPUT_RANGE, OWN_RANGE, Operator, Shape
 
 
 @dataclasses.dataclass(frozen=True)
-class _GlobalPool(Operator):
+class _GlobalPool(KeepsValues):
     """The base class of both global pools."""
 
     keeps_sides: bool = False
@@ -24,14 +23,6 @@ class _GlobalPool(Operator):
         if len(inputs[0]) != 3:
             raise ValueError(f"`{self.kind}` must read a map (height, width, channels), but reads {inputs[0]}.")
         return (1, 1, inputs[0][-1]) if self.keeps_sides else inputs[0][-1:]
-
-    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """See `Operator.constants`."""
-        return inputs[0]
-
-    def is_non_negative(self, inputs: Sequence[bool]) -> bool:
-        """See `Operator.is_non_negative`."""
-        return all(inputs)
 
     @classmethod
     def from_keras(cls, config: Mapping[str, Any], inputs: Sequence[Shape]) -> Operator:

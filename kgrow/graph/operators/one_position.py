@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from kgrow.graph.operators._kept_values import KeepsValues
 from kgrow.graph.operators._tensorflow import keras, tf
 from kgrow.graph.operators.flatten import Flatten
-from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Shape, Weights
+from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Shape
 
 
 @dataclasses.dataclass(frozen=True)
-class OnePosition(Operator):
+class OnePosition(KeepsValues):
     """A map of height and width 1 with the features of a vector as channels, as squeeze and excitation needs it."""
 
     kind = "one_position"
@@ -36,14 +35,6 @@ class OnePosition(Operator):
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
         """See `Operator.compute`."""
         return tf.reshape(inputs[0], (-1, 1, 1, inputs[0].shape[-1]))
-
-    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """See `Operator.constants`."""
-        return inputs[0]
-
-    def is_non_negative(self, inputs: Sequence[bool]) -> bool:
-        """See `Operator.is_non_negative`."""
-        return all(inputs)
 
     @classmethod
     def from_keras(cls, config: Mapping[str, Any], inputs: Sequence[Shape]) -> Operator:

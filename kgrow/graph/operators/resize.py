@@ -6,17 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from kgrow.graph.operators._kept_values import KeepsValues
 from kgrow.graph.operators._tensorflow import keras, tf
 from kgrow.graph.operators._window import restricted
-from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Shape, Weights
+from kgrow.graph.operators.operator import INPUT_RANGE, Operator, Shape
 
 INTERPOLATIONS = ("nearest", "bilinear")
 
 
 @dataclasses.dataclass(frozen=True)
-class Resize(Operator):
+class Resize(KeepsValues):
     """Repeats or interpolates positions.
 
     Args:
@@ -53,14 +52,6 @@ class Resize(Operator):
         """See `Operator.compute`."""
         size = [side * factor for side, factor in zip(inputs[0].shape[1:3], self.factors, strict=True)]
         return tf.image.resize(inputs[0], size, method=self.interpolation)
-
-    def constants(self, inputs: Sequence[np.ndarray], weights: Weights, shapes: Sequence[Shape]) -> np.ndarray:
-        """See `Operator.constants`."""
-        return inputs[0]
-
-    def is_non_negative(self, inputs: Sequence[bool]) -> bool:
-        """See `Operator.is_non_negative`."""
-        return all(inputs)
 
     @classmethod
     def from_keras(cls, config: Mapping[str, Any], inputs: Sequence[Shape]) -> Operator:
