@@ -25,7 +25,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kgrow_device.run import FOLDER_FIELDS, FORMAT, HASH_LENGTH, METADATA, MODEL, SEAL, check_fields, read_model
+from kgrow_device.run import (
+    EIGHT_BITS,
+    FOLDER_FIELDS,
+    FORMAT,
+    HASH_LENGTH,
+    METADATA,
+    MODEL,
+    SEAL,
+    check_fields,
+    read_model,
+)
 
 from kgrow._files import explained, read_file, temporary, write_atomic
 from kgrow._ownership import check_unowned
@@ -279,7 +289,8 @@ def folder_files(models: Sequence[bytes], description: Mapping[str, Any], local:
     files[LABELS] = _labels(description["classes"]).encode()
     files[PROGRAM] = (importlib.resources.files("kgrow_device") / PROGRAM).read_bytes()
     if len(models) == 1 and not check_micro(models[0]):
-        files |= c_files(models[0], local["name"], description["classes"])
+        pixel_range = description["input"].get("range", EIGHT_BITS)
+        files |= c_files(models[0], local["name"], description["classes"], pixel_range)
     entries = [
         {"path": name, "bytes": len(data), "gzip_bytes": gzip_size(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in files.items()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from kgrow_device.run import EIGHT_BITS
+
 from kgrow.exporting.assembly import operation_names, pack, parse, remove_metadata
 from kgrow.exporting.micro_arena import arena_size
 from kgrow.exporting.standard_metadata import NAME as STANDARD_METADATA
@@ -26,6 +28,10 @@ constexpr int {name}_arena_size = {arena_size};
 
 constexpr int {name}_num_classes = {num_classes};
 extern const char* const {name}_class_names[{name}_num_classes];
+
+// What black and white are in the input: a camera's pixels, from 0 to 255, are scaled to it.
+constexpr float {name}_lowest_pixel = {lowest};
+constexpr float {name}_highest_pixel = {highest};
 
 // Registers what the model consists of with a tflite::MicroMutableOpResolver<{name}_num_operations>.
 constexpr int {name}_num_operations = {num_operations};
@@ -61,13 +67,16 @@ def is_identifier(text: str) -> bool:
     return identifier(text) == text
 
 
-def c_files(model: bytes, name: str, classes: Sequence[str]) -> dict[str, bytes]:
+def c_files(
+    model: bytes, name: str, classes: Sequence[str], pixel_range: Sequence[float] = EIGHT_BITS
+) -> dict[str, bytes]:
     """Returns the header and the source of a model that TensorFlow Lite Micro runs.
 
     Args:
         model: Content of the file; its zip and its standard metadata are not needed there and are left out.
         name: Prefix of the defined names.
         classes: Names of the classes.
+        pixel_range: Smallest and largest pixel of the data.
     """
     parsed = parse(model)
     remove_metadata(parsed, STANDARD_METADATA)
@@ -78,6 +87,8 @@ def c_files(model: bytes, name: str, classes: Sequence[str]) -> dict[str, bytes]
         name=name,
         arena_size=arena_size(bare),
         num_classes=len(classes),
+        lowest=_number(pixel_range[0]),
+        highest=_number(pixel_range[1]),
         num_operations=len(operations),
         operations="\n".join(f"  resolver.Add{operation.title().replace('_', '')}();" for operation in operations),
     )
@@ -88,6 +99,10 @@ def c_files(model: bytes, name: str, classes: Sequence[str]) -> dict[str, bytes]
         class_names="\n".join(f"    {_literal(name)}," for name in classes),
     )
     return {HEADER: header.encode(), SOURCE: source.encode()}
+
+
+def _number(value: float) -> str:
+    return f"{float(value)!r}f"
 
 
 def _literal(text: str) -> str:

@@ -76,6 +76,13 @@ def test_header_lists_exactly_the_operations_of_the_model(model):
     assert f"constexpr int digits_arena_size = {arena_bound(model)};" in header
 
 
+def test_header_names_the_range_of_pixels(model):
+    header = c_files(model, "digits", CLASSES, (0, 16.5))["model_data.h"].decode()
+    assert "constexpr float digits_lowest_pixel = 0.0f;" in header
+    assert "constexpr float digits_highest_pixel = 16.5f;" in header
+    assert "digits_highest_pixel = 255.0f;" in c_files(model, "digits", CLASSES)["model_data.h"].decode()
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [("out", "out"), ("my flowers-2", "my_flowers_2"), ("2nd", "model_2nd"), ("花", "model"), ("__a__b", "a_b")],
