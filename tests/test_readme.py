@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 README = "README.md"
 # In this order: what the commands of a page need is made by those of the pages before.
 PAGES = [README, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
-OTHERS = ["CONTRIBUTING.md", "export/README.md"]
+OTHERS = ["CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "export").rglob("README.md"))]
 TEXT = {page: (ROOT / page).read_text("utf-8") for page in [*PAGES, *OTHERS]}
 BLOCKS = [
     block for page in PAGES for block in re.findall(r"^```(\w+)\n(.*?)^```$", TEXT[page], re.MULTILINE | re.DOTALL)

@@ -1,0 +1,1 @@
+// The library, whose headers are those of the interface.
