@@ -141,7 +141,7 @@ class _Work:
         self.keep_ratios: Sequence[float] = trial["keep_ratios"]
         self.settings: Settings = with_precision(with_schedule(plan.settings, path), path)
         self.architecture: Architecture = plan.proposals.network(trial["values"])
-        self.initial = started_by(plan.proposals.space, self.architecture)
+        self.space = space
         splits = (task.train, task.validation, task.test)
         self.images = np.concatenate([split.images for split in splits])
         self.labels = np.concatenate([split.labels for split in splits])
@@ -182,8 +182,9 @@ class _Work:
         )
         self.observer.note(f"{name}: {len(train)} images to train on, {len(parts[fold])} to answer")
         self.observer.trial_started(name, tuple(self.keep_ratios), self.settings.preset.epochs)
+        initial = started_by(self.space, self.architecture, task.train.images)
         life = Lifecycle(
-            task, self.architecture, self.keep_ratios, self.settings, own, self.observer, self.pool, self.initial
+            task, self.architecture, self.keep_ratios, self.settings, own, self.observer, self.pool, initial
         )
         life.train()
         best = Snapshot.load(own, BEST)

@@ -10,7 +10,6 @@ from kgrow.graph.values import digest_of
 from kgrow.lifecycle import ChannelPruning
 from kgrow.plan import SearchPlan
 from kgrow.run import described
-from kgrow.searching.space import started_by
 from kgrow.task import Task
 
 
@@ -23,7 +22,7 @@ def configuration(task: Task, plan: SearchPlan) -> dict[str, Any]:
     return {
         "task": task_document(task) | {"fingerprint": task.fingerprint},
         "architecture": proposals.full.to_json(),
-        "initial": digest_of(started_by(proposals.space, proposals.full)),
+        "initial": digest_of(proposals.initial(proposals.full)),
         "variants": [list(variant) for variant in proposals.variants],
         "choices": {name: list(values) for name, values in proposals.choices.items()},
         "keep_ratios": proposals.keep_ratios,

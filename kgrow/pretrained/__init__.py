@@ -1,5 +1,5 @@
 """Published networks and their weights, as blocks from which a network can grow."""
 
-from kgrow.pretrained.backbone import Backbone, Convolution, Unit, contributions
+from kgrow.pretrained.backbone import Backbone, Convolution, Unit
 
-__all__ = ["Backbone", "Convolution", "Unit", "contributions"]
+__all__ = ["Backbone", "Convolution", "Unit"]

@@ -12,8 +12,6 @@ from kgrow.graph.builder import Builder
 from kgrow.graph.node import IMAGE
 from kgrow.graph.operators import Add, BatchNorm, Conv, DepthwiseConv, ReLU, ZeroPadding
 
-# Keeps a variance of zero from dividing; the largest epsilon of the backbones.
-MOST_EPSILON = 1e-3
 # A layer of a file, and the normalization after it.
 Layer = tuple[str, str]
 
@@ -51,15 +49,13 @@ class Convolution:
         name: Name of its node; that of the normalization is `NAME/norm`.
         layer: Layer of the weight file, and its normalization.
         is_depthwise: Whether each channel is convolved alone.
-        reads: Name of the convolution that gives its input; None for the image.
-        may_narrow: Whether it may have fewer output channels without any change to the sums of the network.
+        reads_image: Whether it reads the image.
     """
 
     name: str
     layer: Layer
     is_depthwise: bool
-    reads: str | None
-    may_narrow: bool
+    reads_image: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,43 +144,33 @@ class Backbone:
 
     def convolutions(self) -> Iterator[Convolution]:
         """Yields the convolutions of the whole network in the order in which they compute."""
-        before: str | None = None
+        reads_image = True
         for index, units in enumerate(self.blocks):
             for number, unit in enumerate(units):
                 names = {"conv": ("first",), "separable": ("depthwise", "second")}.get(
                     unit.kind, ("first", "depthwise", "second")[-len(unit.layers) :]
                 )
                 for part, layer in zip(names, unit.layers, strict=True):
-                    name = f"block_{index}/cell_{number}/{part}"
-                    may_narrow = part == "first" or unit.kind == "separable"
-                    yield Convolution(name, layer, part == "depthwise", before, may_narrow and part != "depthwise")
-                    before = name
+                    yield Convolution(f"block_{index}/cell_{number}/{part}", layer, part == "depthwise", reads_image)
+                    reads_image = False
 
     def initial(self, architecture: Architecture, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the weights of a file as values of a network's variables.
 
-        Where the network has fewer channels than the file, those stay that contribute most; see `contributions`.
-
         Args:
-            architecture: Network that `architecture` returned, or its first blocks.
+            architecture: Network that `architecture` returned for the width 1, or its first blocks.
             weights: Arrays of the file by name.
 
         Raises:
             ValueError: If an array is missing or has another shape.
         """
         values: dict[str, np.ndarray] = {}
-        kept: dict[str | None, np.ndarray | None] = {}
-        every = list(self.convolutions())  # those behind the last block say what it contributes, whatever the depth
-        arrays = {each.name: self._arrays(each, weights) for each in every}
-        for number, each in enumerate(every):
+        for each in self.convolutions():
             if each.name not in architecture.by_name:
                 break
-            node, own, read = architecture.by_name[each.name], arrays[each.name], kept.get(each.reads)
+            node, own = architecture.by_name[each.name], self._arrays(each, weights)
             wanted = tuple(node.operator.kernel_shape(*architecture.input_shapes(node)))
-            chosen = read if each.is_depthwise else _strongest(every[number:], arrays, wanted[-1])
-            kernel = own["kernel"] if each.reads else _reading(own["kernel"], architecture.input_shape[2])
-            kernel = kernel if read is None else kernel[:, :, read]
-            kernel = kernel if chosen is None or each.is_depthwise else kernel[..., chosen]
+            kernel = _reading(own["kernel"], architecture.input_shape[2]) if each.reads_image else own["kernel"]
             if kernel.shape != wanted:
                 raise ValueError(
                     f"{each.layer[0]!r} must have the shape {wanted}, but has {kernel.shape}: the weights are those of "
@@ -192,8 +178,7 @@ class Backbone:
                 )
             values[f"{each.name}/kernel"] = _plain(kernel)
             for part in ("gamma", "beta", "moving_mean", "moving_variance"):
-                values[f"{each.name}/norm/{part}"] = _plain(own[part] if chosen is None else own[part][chosen])
-            kept[each.name] = chosen
+                values[f"{each.name}/norm/{part}"] = _plain(own[part])
         return values
 
     def _arrays(self, convolution: Convolution, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -220,58 +205,6 @@ class Backbone:
 def narrowed(channels: int, width: float) -> int:
     """Returns a number of channels times a width: a multiple of 8, as kernels compute 8 at a time, and at least 8."""
     return channels if width == 1.0 else min(channels, max(8, 8 * round(channels * width / 8)))
-
-
-def contributions(gamma: np.ndarray, beta: np.ndarray, readers: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns how much each channel after normalization and ReLU6 varies, times how strongly it is read.
-
-    By normalization a channel has the mean beta and the standard deviation gamma over the images that the network was
-    trained with, wherever its weights are large or small. Its variance after ReLU6 is that of a normal variable.
-
-    Args:
-        gamma: Scales, (channels,).
-        beta: Offsets, (channels,).
-        readers: Weights by which the channel is read, one after the other, each (channels, any).
-
-    Returns:
-        A score per channel, not negative, float64 (channels,); its unit is that of the squared output.
-    """
-    points = np.linspace(-4.0, 4.0, 81)
-    density = np.exp(-(points**2) / 2)
-    density /= density.sum()
-    outputs = np.clip(gamma[:, None] * points + beta[:, None], 0.0, 6.0)
-    mean = outputs @ density
-    variance = (outputs - mean[:, None]) ** 2 @ density
-    for weights in readers:
-        variance = variance * (weights.astype(np.float64) ** 2).sum(axis=1)
-    return variance
-
-
-def _strongest(
-    convolutions: Sequence[Convolution], arrays: Mapping[str, Mapping[str, np.ndarray]], number: int
-) -> np.ndarray | None:
-    """Returns the output channels of the first of some convolutions that stay, in their order; None for all."""
-    first, *following = convolutions
-    own = arrays[first.name]
-    if not first.may_narrow or number >= len(own["gamma"]):
-        return None
-    scores = contributions(own["gamma"], own["beta"], _readers(following, arrays))
-    return np.sort(np.argsort(-scores, kind="stable")[:number])
-
-
-def _readers(following: Sequence[Convolution], arrays: Mapping[str, Mapping[str, np.ndarray]]) -> list[np.ndarray]:
-    """Returns the weights that read a convolution's channels, each (channels, any).
-
-    A depthwise convolution and its normalization scale each channel by itself; the convolution behind it reads them.
-    """
-    readers: list[np.ndarray] = []
-    for each in following:
-        own = arrays[each.name]
-        scale = own["gamma"] / np.sqrt(own["moving_variance"] + MOST_EPSILON)
-        if not each.is_depthwise:
-            return [*readers, (own["kernel"] * scale).transpose(2, 0, 1, 3).reshape(own["kernel"].shape[2], -1)]
-        readers.append(own["kernel"][..., 0].reshape(-1, len(scale)).T * scale[:, None])
-    return readers
 
 
 def _reading(kernel: np.ndarray, channels: int) -> np.ndarray:

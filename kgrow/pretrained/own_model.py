@@ -15,14 +15,12 @@ from kgrow.graph.builder import Builder
 from kgrow.graph.channels import NO_CHANNEL, channel_labels
 from kgrow.graph.image_size import at_image_size
 from kgrow.graph.operators import Shape
-from kgrow.graph.removal import sliced
 from kgrow.graph.values import Weighted
 from kgrow.models.files import check_hash, sha256_of
 from kgrow.pretrained.backbone import narrowed
 
 # Internal classifiers before the model's own; those at high resolution classify worst.
 MOST_EXITS = 4
-OUTSIDE = -2
 
 
 @functools.lru_cache(maxsize=2)
@@ -82,7 +80,7 @@ class OwnModel:
             )
         counts = {name: narrowed(len(labels), width) for name, labels in self._layers.items()}
         try:
-            whole = at_image_size(self._restricted(counts).architecture, (input_shape[0], input_shape[1]))
+            whole = at_image_size(self._narrower(counts), (input_shape[0], input_shape[1]))
         except ValueError as error:
             height, width, _ = self.weighted.architecture.input_shape
             raise ValueError(
@@ -104,25 +102,17 @@ class OwnModel:
         blocks.append(Block(tuple(nodes[start:last]), tuple(nodes[last:])))
         return Architecture(whole.input_shape, num_classes, whole.scaling, tuple(blocks))
 
-    def initial(self, architecture: Architecture) -> dict[str, np.ndarray]:
-        """Returns the model's weights as values of a network's variables, by name.
-
-        Where the network has fewer channels, those stay whose weights, and those that read them, are largest.
+    def trained(self, architecture: Architecture) -> Weighted:
+        """Returns a network with the model's weights; the internal classifiers, and new classes, have none.
 
         Args:
-            architecture: Network that `architecture` returned, or its first blocks.
+            architecture: Network that `architecture` returned for the width 1.
         """
-        counts = {name: architecture.shapes.get(name, labels.shape)[-1] for name, labels in self._layers.items()}
-        own = self._restricted(counts)
+        own = self.weighted
         is_replaced = own.architecture.num_classes != architecture.num_classes
         replaced = {node.name for node in own.architecture.nodes[self._last :]} if is_replaced else set()
-        return {
-            f"{name}/{kind}": np.ascontiguousarray(value, np.float32)
-            for name, weights in own.weights.items()
-            if name in architecture.by_name and name not in replaced
-            for kind, value in weights.items()
-            if kind != "mask"
-        }
+        known = {name: weights for name, weights in own.weights.items() if name not in replaced}
+        return Weighted(architecture, {node.name: known.get(node.name, {}) for node in architecture.nodes})
 
     @functools.cached_property
     def _last(self) -> int:
@@ -151,42 +141,20 @@ class OwnModel:
                 layers.setdefault(labels.tobytes(), (node.name, labels))
         return dict(layers.values())
 
-    @functools.cached_property
-    def _scores(self) -> np.ndarray:
-        """The squared size of each channel's weights and normalization times that of the weights that read it."""
-        count = 1 + max(int(labels.max(initial=0)) for labels in self._labels.values())
-        made, read = np.ones(count + 1), np.zeros(count + 1)
-        for node in self.weighted.architecture.nodes:
-            own, labels = self.weighted.weights[node.name], self._labels[node.name]
-            if node.operator.scales:
-                made[labels] *= own[node.operator.scales[0]].astype(np.float64) ** 2
-            if "kernel" not in own:
-                continue
-            squares = (own["kernel"].astype(np.float64) ** 2).reshape(-1, *own["kernel"].shape[-2:]).sum(axis=0)
-            rows, columns = node.operator.sides(self._labels[node.inputs[0]], labels, OUTSIDE)
-            if np.all(columns == OUTSIDE):  # each channel by itself
-                made[rows] *= squares.sum(axis=1)
-                continue
-            np.add.at(read, rows, squares.sum(axis=1))
-            if not any(reader.operator.scales for reader in self.weighted.architecture.readers[node.name]):
-                made[columns] *= squares.sum(axis=0)
-        return made * read
-
-    def _restricted(self, counts: Mapping[str, int]) -> Weighted:
-        """Returns the model with so many of the best channels of each layer, by node name."""
-        stays = np.ones(len(self._scores), bool)
+    def _narrower(self, counts: Mapping[str, int]) -> Architecture:
+        """Returns the model with so many channels of each layer, by node name."""
+        stays = np.ones(2 + max(int(labels.max(initial=NO_CHANNEL)) for labels in self._labels.values()), bool)
         for name, labels in self._layers.items():
-            order = np.argsort(-self._scores[labels], kind="stable")
-            stays[labels[order[counts[name] :]]] = False
-        stays[NO_CHANNEL] = True  # the last place
-        kept = {name: stays[labels] for name, labels in self._labels.items()}
+            stays[labels[counts[name] :]] = False
         architecture = self.weighted.architecture
-        nodes = {
-            node.name: dataclasses.replace(node, operator=node.operator.with_channels(np.flatnonzero(kept[node.name])))
-            for node in architecture.nodes
-        }
-        weights = {node.name: sliced(node, self.weighted.weights[node.name], kept) for node in architecture.nodes}
-        return Weighted(architecture.with_nodes(nodes), weights)
+        return architecture.with_nodes(
+            {
+                node.name: dataclasses.replace(
+                    node, operator=node.operator.with_channels(np.flatnonzero(stays[self._labels[node.name]]))
+                )
+                for node in architecture.nodes
+            }
+        )
 
 
 def _stage_ends(architecture: Architecture, last: int) -> list[int]:

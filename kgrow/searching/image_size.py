@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from kgrow.searching.images import Images
 from kgrow.searching.limits import LimitError
-from kgrow.searching.proposals import Images, Proposals
+from kgrow.searching.proposals import Proposals
+from kgrow.task import Split
 
 # Sides are multiples of the step.
 STEP, SMALLEST_SIDE = 4, 8
@@ -18,8 +20,9 @@ STEP, SMALLEST_SIDE = 4, 8
 
 @dataclasses.dataclass(frozen=True)
 class _Resized:
-    """A task's images at another size."""
+    """A task at another image size; the images themselves are as they were, because nothing is trained."""
 
+    train: Split
     input_shape: tuple[int, int, int]
     num_classes: int
     dtype: np.dtype
@@ -65,7 +68,7 @@ def largest_image_size(task: Images, propose: Callable[[Images], Proposals]) -> 
     """
     height, width, channels = task.input_shape
     longest = max(height, width)
-    known = {name: getattr(task, name) for name in ("num_classes", "dtype", "pixel_mean", "pixel_std")}
+    known = {name: getattr(task, name) for name in ("train", "num_classes", "dtype", "pixel_mean", "pixel_std")}
 
     def size_of(side: int) -> tuple[int, int]:
         return max(STEP, round(height * side / longest)), max(STEP, round(width * side / longest))

@@ -12,6 +12,7 @@ import numpy as np
 
 from kgrow._rules import check_fields, name_or_path
 from kgrow.graph import Architecture, Scaling
+from kgrow.graph.values import Weighted
 from kgrow.models.files import check_hash, check_model_path, sha256_of
 from kgrow.pretrained.backbone import Backbone
 from kgrow.pretrained.own_model import OwnModel, own_model
@@ -23,6 +24,7 @@ from kgrow.pretrained.sources import (
     read_weights,
     weight_file,
 )
+from kgrow.pruning.narrowing import narrowed
 from kgrow.registry import BACKBONES
 from kgrow.searching.space import SearchSpace, check_widths
 
@@ -32,7 +34,7 @@ class Pretrained(SearchSpace):
     """Networks of the first blocks of a trained one, which start with its weights.
 
     Depth and width are searched: how many of its blocks there are, and how many channels stay inside its units, chosen
-    by how much they contribute (`kgrow.pretrained.contributions`). Published networks see gray images as three equal
+    by the images of the search. Published networks see gray images as three equal
     channels, and pixels from 0 to 255, scaled as those were with which the weights were trained. A model of one's own
     scales what it reads itself; if it tells other classes apart, its last layer is replaced.
 
@@ -144,10 +146,19 @@ class Pretrained(SearchSpace):
         grids = [2] * (len(published.blocks) - 1) + [1]
         return published.architecture(input_shape, num_classes, width, grids)
 
-    def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
-        """See `SearchSpace.initial`."""
-        side = min(architecture.input_shape[:2])
+    def initial(self, architecture: Architecture, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        """See `SearchSpace.initial`; in fewer channels stays what the images need, see `kgrow.pruning.narrowing`."""
+        found = narrowed(self._trained(architecture.input_shape, architecture.num_classes), architecture, images)
+        return {
+            name: np.ascontiguousarray(value, np.float32)
+            for name, value in found.state.items()
+            if not name.endswith("/mask")
+        }
+
+    def _trained(self, input_shape: tuple[int, int, int], num_classes: int) -> Weighted:
+        """Returns the whole network with its weights."""
+        side, whole = min(input_shape[:2]), self.build(input_shape, num_classes)
         if self.is_own:
-            return self.own(side).initial(architecture)
+            return self.own(side).trained(whole)
         found = self if self.sha256 else self.located(side)
-        return self._backbone.initial(architecture, read_weights(self.file(side), str(found.sha256)))
+        return Weighted.of(whole, self._backbone.initial(whole, read_weights(self.file(side), str(found.sha256))))

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from kgrow._checks import check_keep_ratios
 from kgrow.graph import Architecture, Scaling
 from kgrow.searching.fit import Fit, Variant
 from kgrow.searching.footprint import Costs, Footprint
+from kgrow.searching.images import Images
 from kgrow.searching.limits import Limits
 from kgrow.searching.residual import SMALL_SIDE
 from kgrow.searching.space import (
@@ -38,30 +39,6 @@ ACCURATE_RATIOS = {"min_value": 1 / 8, "max_value": 1 / 2, "step": 1 / 32}
 FIRST_RATIO, FIRST_RATIO_OF_TINY = 1 / 4, 1 / 8
 LARGER = 1 / 0.7  # a network is not tried if another one that fits has this much more connections and work
 Variants = dict[Variant, tuple[Architecture, Costs]]
-
-
-class Images(Protocol):
-    """The properties of a task that candidates depend on."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the pixels."""
-
-    @property
-    def pixel_mean(self) -> tuple[float, ...]:
-        """Mean of each channel."""
-
-    @property
-    def pixel_std(self) -> tuple[float, ...]:
-        """Standard deviation of each channel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +100,7 @@ class Proposals:
         counts_energy: bool = False,
         wants_small: bool = False,
     ):
-        self.space, self.limits, self.wants_small = space, limits, wants_small or counts_energy
+        self.space, self.task, self.limits, self.wants_small = space, task, limits, wants_small or counts_energy
         self.scope, self.quantization, self.input_dtype = scope, quantization, str(task.dtype)
         self._read = task.input_shape, task.num_classes, Scaling(task.pixel_mean, task.pixel_std)
         every, self.widths = choices_of(space, task.input_shape), widths_of(space)
@@ -144,6 +121,7 @@ class Proposals:
         self.chosen, self.variants = choices, fitting
         self.num_offered = len(set(offered.values()))
         self._known: dict[tuple[Any, ...], Variants] = {}
+        self._initial: dict[Architecture, Mapping[str, np.ndarray]] = {}
 
     @property
     def num_infeasible(self) -> int:
@@ -175,9 +153,15 @@ class Proposals:
         ratios = self._fit.lowered(self._ratios(hp, depth), known)
         values: dict[str, float | int | str] = {"depth": depth, "width": width, **choices}
         values |= {f"block_{index}/keep_ratio": ratio for index, ratio in enumerate(ratios)}
-        candidate = Candidate(architecture, ratios, started_by(self.space, architecture))
+        candidate = Candidate(architecture, ratios, self.initial(architecture))
         footprint = known.footprint(ratios, self.scope)
         return Proposal(candidate, values, footprint, self.quantization, self.input_dtype)
+
+    def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
+        """Returns the initial values that the space gives a network, computed once."""
+        if architecture not in self._initial:
+            self._initial[architecture] = started_by(self.space, architecture, self.task.train.images)
+        return self._initial[architecture]
 
     def declare(self, hp: HyperParameters) -> None:
         """Registers every choice that any candidate may need: a later addition would change the space."""

@@ -114,11 +114,14 @@ class SearchSpace(abc.ABC):
         """
         return {}
 
-    def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
+    def initial(self, architecture: Architecture, images: np.ndarray) -> Mapping[str, np.ndarray]:
         """Returns initial values that replace a network's random ones; none by default.
+
+        Those of a block must not depend on the blocks after it: trials that begin alike share their first epochs.
 
         Args:
             architecture: Architecture that `build` returned, or its first blocks.
+            images: Training images, raw pixels (n, height, width, channels).
 
         Returns:
             A float32 array per variable, of its shape, by name, such as `block_0/cell_0/first/kernel`.
@@ -163,14 +166,19 @@ def unscaled(channels: int) -> Scaling:
     return Scaling((0.0,) * channels, (1.0,) * channels)
 
 
-def started_by(space: SearchSpace, architecture: Architecture) -> Mapping[str, np.ndarray]:
+def started_by(space: SearchSpace, architecture: Architecture, images: np.ndarray) -> Mapping[str, np.ndarray]:
     """Returns `SearchSpace.initial` after checking its contract.
+
+    Args:
+        space: Search space.
+        architecture: Architecture that it built.
+        images: Training images, raw pixels (n, height, width, channels).
 
     Raises:
         PluginError: If a plug-in violates it; the message names the package.
     """
     with blamed(space):
-        values = space.initial(architecture)
+        values = space.initial(architecture, images)
         if not isinstance(values, Mapping):
             raise broken(space, "give initial values by name", f"gives {values!r}")
         arrays = {str(name): np.asarray(value) for name, value in values.items()}

@@ -99,7 +99,8 @@ class SpaceContract:
         """A network with given initial values is built as usual."""
         for width, choices in itertools.product(subject.widths, deviations(subject.choices(input_shape))):
             architecture = subject.build(input_shape, 10, width=width, **choices)
-            values = started_by(subject, architecture)
+            images = np.random.default_rng(0).integers(0, 256, (8, *input_shape)).astype(np.uint8)
+            values = started_by(subject, architecture, images)
             if values:
                 network = GrowingNetwork(architecture)
                 network.load_state({**network.state(), **values})

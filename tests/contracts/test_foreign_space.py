@@ -1,5 +1,6 @@
 """Search spaces of other packages that break their contract are named with their package."""
 
+import numpy as np
 import pytest
 
 from kgrow._plugins import PluginError
@@ -55,17 +56,17 @@ class Blockless(Plain):
 
 
 class Nothing(Plain):
-    def initial(self, architecture):
+    def initial(self, architecture, images):
         return None
 
 
 class Ragged(Plain):
-    def initial(self, architecture):
+    def initial(self, architecture, images):
         return {architecture.kernels()[0].name + "/kernel": [[1.0], [1.0, 2.0]]}
 
 
 class Biased(Plain):
-    def initial(self, architecture):
+    def initial(self, architecture, images):
         name = architecture.blocks[0].head[-1].name
         return {f"{name}/bias": np.zeros(architecture.num_classes + self.more, np.float32)}
 
@@ -77,7 +78,7 @@ class Fitting(Biased):
 
 
 class Unknown(Plain):
-    def initial(self, architecture):
+    def initial(self, architecture, images):
         return {architecture.kernels()[0].name + "/depth": np.zeros(3, np.float32)}
 """
 NAMES = (
@@ -127,12 +128,12 @@ def test_space_that_offers_what_is_none_is_named_with_its_package(name, problem,
 def test_space_whose_initial_values_do_not_fit_is_named_with_its_package(name, problem):
     space = SPACES[name]
     with pytest.raises(PluginError, match=problem) as error:
-        started_by(space, space.build((8, 8, 3), 10))
+        started_by(space, space.build((8, 8, 3), 10), np.zeros((4, 8, 8, 3), np.uint8))
     assert is_named(error, name)
 
 
 def test_initial_values_may_be_of_any_variable():
     space = SPACES["fitting"]
-    ((name, value),) = started_by(space, space.build((8, 8, 3), 10)).items()
+    ((name, value),) = started_by(space, space.build((8, 8, 3), 10), np.zeros((4, 8, 8, 3), np.uint8)).items()
     assert name.endswith("/bias")
     assert value.shape == (10,)

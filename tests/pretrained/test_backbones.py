@@ -6,7 +6,6 @@ import pytest
 from kgrow._keras import keras, tf
 from kgrow.graph.node import IMAGE
 from kgrow.models.files import sha256_of
-from kgrow.pretrained.backbone import contributions, narrowed
 from kgrow.pretrained.lite0 import lite0
 from kgrow.pretrained.mobilenet_v2 import in_torch
 from kgrow.pretrained.sources import backbone, read_weights
@@ -169,42 +168,6 @@ def test_every_block_of_every_width_is_a_network(name, side):
             dataclasses.replace(architecture, blocks=architecture.blocks[:depth])
 
 
-@pytest.mark.parametrize("make", [lite0, in_torch])
-def test_channels_that_do_nothing_are_those_that_go(make):
-    """With half of the inner channels silenced, the network of half the width computes the same."""
-    published = make()
-    weights = in_file(published, seed=1)
-    for each in published.convolutions():
-        if not each.may_narrow:
-            continue
-        _, norm = each.layer
-        channels = len(weights[f"{norm}.weight"])
-        gone = np.random.default_rng(channels).permutation(channels)[: channels - narrowed(channels, 0.5)]
-        weights[f"{norm}.weight"][gone] = weights[f"{norm}.bias"][gone] = 0.0
-    for each in published.convolutions():  # a silent channel stays silent only if nothing is added behind it
-        if each.is_depthwise:
-            _, norm = each.layer
-            weights[f"{norm}.bias"] = np.zeros_like(weights[f"{norm}.bias"])
-            weights[f"{norm}.running_mean"] = np.zeros_like(weights[f"{norm}.running_mean"])
-    images = random_images(64)
-    narrow = built(published, 64, 0.5)
-    values = published.initial(narrow, weights)
-    expected = reference(published, weights, images)
-    # The last convolution is narrowed too: its channels that stay, in order.
-    last_norm = list(published.convolutions())[-1].layer[1]
-    expected = expected[..., weights[f"{last_norm}.weight"] != 0]
-    np.testing.assert_allclose(features(narrow, values, images), expected, atol=1e-4 * np.abs(expected).max())
-
-
-def test_contributions_are_variances_after_relu6():
-    generator = np.random.default_rng(0)
-    gamma, beta = np.array([1.0, -2.0, 0.5, 0.0, 3.0]), np.array([0.0, 1.0, -4.0, 2.0, 8.0])
-    drawn = np.clip(generator.normal(size=(200_000, 5)) * gamma + beta, 0, 6)
-    readers = [generator.normal(size=(5, 4))]
-    expected = drawn.var(axis=0) * (readers[0] ** 2).sum(axis=1)
-    np.testing.assert_allclose(contributions(gamma, beta, readers), expected, rtol=0.03, atol=1e-6)
-
-
 def test_gray_images_are_three_equal_channels():
     published = backbone("lite0")
     weights, gray = in_file(published), random_images(64, channels=1)
@@ -225,19 +188,6 @@ def test_weights_of_another_network_are_refused(damage):
         weights[name] = weights[name][:-8] if damage == "shape" else weights[name][0]
     with pytest.raises(ValueError, match=r"_blocks\.3\._expand_conv"):
         published.initial(built(published, 64), weights)
-
-
-@pytest.mark.parametrize("name", ["mobilenet_v1_0.25", "lite0"])
-def test_a_shallower_network_starts_with_the_first_blocks_of_a_deeper_one(name):
-    published = backbone(name)
-    weights = in_file(published) if published.form == "torch" else in_keras_file(published)
-    deep = built(published, 64, 0.5)
-    whole = published.initial(deep, weights)
-    for depth in range(1, len(deep.blocks)):
-        part = published.initial(dataclasses.replace(deep, blocks=deep.blocks[:depth]), weights)
-        assert part
-        for variable, value in part.items():
-            np.testing.assert_array_equal(value, whole[variable])
 
 
 def in_keras_file(published):

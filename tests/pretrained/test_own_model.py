@@ -13,6 +13,7 @@ from kgrow.models.files import sha256_of
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import softmax
 from kgrow.pretrained.own_model import OwnModel, own_model
+from kgrow.pruning.narrowing import narrowed
 from kgrow.searching.pretrained import Pretrained
 from kgrow.task import Task
 
@@ -60,9 +61,16 @@ def own(path) -> OwnModel:
     return own_model(str(path), sha256_of(path), SIDE)
 
 
+def initial(own, architecture):
+    """The values with which a network starts."""
+    whole = own.architecture(architecture.input_shape, architecture.num_classes, 1.0)
+    state = narrowed(own.trained(whole), architecture, pictures(40, architecture.input_shape[0])).state
+    return {name: value for name, value in state.items() if not name.endswith("/mask")}
+
+
 def started(own, architecture):
     network = GrowingNetwork(architecture)
-    network.load_state({**network.state(), **own.initial(architecture)})
+    network.load_state({**network.state(), **initial(own, architecture)})
     return network
 
 
@@ -99,20 +107,20 @@ def test_channels_that_nothing_reads_go_first(own):
     whole, narrow = (sparse.architecture((SIDE, SIDE, 3), 3, width) for width in (1.0, 0.65))
     assert narrow.shapes["inner"][-1] == 16
     assert narrow.shapes["last"][-1] == 16
-    initial = sparse.initial(narrow)
+    values = initial(sparse, narrow)
     rows = np.r_[0:3, 11:24]
-    np.testing.assert_array_equal(initial["outer/kernel"], weights["outer"]["kernel"][:, :, rows])
-    np.testing.assert_array_equal(initial["classes/kernel"], weights["classes"]["kernel"][np.r_[0:8, 16:24]])
-    assert initial["inner/kernel"].shape[-1] == 16
-    assert set(initial) == set(sparse.initial(whole))
+    np.testing.assert_array_equal(values["outer/kernel"], weights["outer"]["kernel"][:, :, rows])
+    np.testing.assert_array_equal(values["classes/kernel"], weights["classes"]["kernel"][np.r_[0:8, 16:24]])
+    assert values["inner/kernel"].shape[-1] == 16
+    assert set(values) == set(initial(sparse, whole))
 
 
 def test_other_classes_replace_the_last_layer_alone(own):
     architecture = own.architecture((SIDE, SIDE, 3), 7, 1.0)
     assert architecture.num_classes == 7
-    initial = own.initial(architecture)
-    assert not any(name.startswith("classes/") for name in initial)
-    assert "last/kernel" in initial
+    values = initial(own, architecture)
+    assert not any(name.startswith("classes/") for name in values)
+    assert "last/kernel" in values
     assert started(own, architecture).logits(pictures())[-1].shape == (5, 7)
 
 
@@ -134,8 +142,8 @@ def test_what_follows_the_replaced_layer_starts_anew_too(tmp_path):
     keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers]).save(tmp_path / "five.keras")
     five = own_model(str(tmp_path / "five.keras"), sha256_of(tmp_path / "five.keras"), SIDE)
     architecture = five.architecture((SIDE, SIDE, 3), 3, 1.0)
-    assert five.initial(architecture)
-    assert not [name for name in five.initial(architecture) if "normalization" in name or "dense" in name]
+    assert initial(five, architecture)
+    assert not [name for name in initial(five, architecture) if "normalization" in name or "dense" in name]
     started(five, architecture).logits(pictures())
 
 
@@ -150,7 +158,7 @@ def test_model_without_hidden_channels_is_trained_too(tmp_path):
 def test_first_blocks_alone_have_the_weights_too(own):
     architecture = own.architecture((SIDE, SIDE, 3), 3, 0.5)
     first = dataclasses.replace(architecture, blocks=architecture.blocks[:1])
-    whole, cut = own.initial(architecture), own.initial(first)
+    whole, cut = initial(own, architecture), initial(own, first)
     assert cut
     assert all(np.array_equal(value, whole[name]) for name, value in cut.items())
     assert "classes/kernel" not in cut

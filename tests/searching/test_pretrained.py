@@ -1,5 +1,7 @@
 """Searches that start with a published network's weights."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -122,7 +124,19 @@ def test_images_that_are_resized_have_the_weights_of_their_size(tmp_path, monkey
     task, plan, resolved = planned(tmp_path / "photos", config, lambda sentence: None)
     assert task.input_shape == (32, 32, 3)
     assert resolved.growth.space.sha256 == sha256_of(sources.weight_file(NAME, 32))
-    assert np.all(resolved.growth.space.initial(plan.proposals.full)["block_0/cell_0/first/kernel"] == 32)
+    assert np.all(plan.proposals.initial(plan.proposals.full)["block_0/cell_0/first/kernel"] == 32)
+
+
+@pytest.mark.parametrize("width", [1.0, 0.5])
+def test_a_shallower_network_starts_with_the_first_blocks_of_a_deeper_one(weights, width):
+    """Bit by bit: trials that begin alike share their first epochs."""
+    space, images = Pretrained(NAME, str(weights)), squares(side=32)[0]
+    deep = space.build((32, 32, 3), 2, width=width)
+    whole = space.initial(deep, images)
+    for depth in range(1, len(deep.blocks)):
+        part = space.initial(dataclasses.replace(deep, blocks=deep.blocks[:depth]), images)
+        assert part
+        assert all(np.array_equal(value, whole[variable]) for variable, value in part.items())
 
 
 def test_a_run_is_ended_from_another_directory(weights, tmp_path, monkeypatch):

@@ -16,8 +16,9 @@ from kgrow.searching.footprint import costs
 from kgrow.searching.limits import LimitError, Limits
 from kgrow.searching.proposals import LIMITED_RATIOS, Proposals
 
+TRAIN = SimpleNamespace(images=None)  # these spaces do not look at images
 COLOUR = SimpleNamespace(
-    input_shape=(32, 32, 3), num_classes=10, pixel_mean=(0.0,) * 3, pixel_std=(1.0,) * 3, dtype="uint8"
+    input_shape=(32, 32, 3), num_classes=10, pixel_mean=(0.0,) * 3, pixel_std=(1.0,) * 3, dtype="uint8", train=TRAIN
 )
 DENSE_SIZE = 169_392
 
@@ -184,7 +185,9 @@ def test_every_candidate_fits_the_predicted_file(flash, ram, seed):
 
 
 def test_widths_that_give_the_same_network_are_offered_once():
-    gray = SimpleNamespace(input_shape=(8, 8, 1), num_classes=10, pixel_mean=(0.0,), pixel_std=(1.0,), dtype="uint8")
+    gray = SimpleNamespace(
+        input_shape=(8, 8, 1), num_classes=10, pixel_mean=(0.0,), pixel_std=(1.0,), dtype="uint8", train=TRAIN
+    )
     chosen = proposals("compact", gray, limits=Limits(flash_bytes=12_988))
     architectures = [architecture for architecture, _ in chosen.variants.values()]
     assert len(set(architectures)) == len(architectures)
@@ -269,7 +272,9 @@ def test_candidate_checks_its_own_ratios():
 
 @pytest.mark.parametrize("limits", [Limits(params=10_000, flash_bytes=16_000), Limits(params=10_000, macs=1_000_000)])
 def test_ratios_of_every_depth_are_declared_before_the_search(limits):
-    gray = SimpleNamespace(input_shape=(28, 28, 1), num_classes=10, pixel_mean=(0.0,), pixel_std=(1.0,), dtype="uint8")
+    gray = SimpleNamespace(
+        input_shape=(28, 28, 1), num_classes=10, pixel_mean=(0.0,), pixel_std=(1.0,), dtype="uint8", train=TRAIN
+    )
     chosen = proposals("compact", gray, limits=limits)
     declared = Defaults(0)
     declared.Float = lambda name, default, **bounds: declared.asked.setdefault(name, default)

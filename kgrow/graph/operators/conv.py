@@ -94,10 +94,21 @@ class Conv(Windowed):
 
     def kernel_squares(self, inputs: Any, gradient: Any) -> Any:
         """See `Operator.kernel_squares`."""
-        strides, dilation = self.strides, self.dilation
-        if self._is_on_grid:
-            inputs, strides, dilation = tf.nn.max_pool2d(inputs, 1, self.strides, "SAME"), (1, 1), 1
+        inputs, strides, dilation = self._strided(inputs)
         return conv_squares(inputs, gradient, self.window, strides, self.padding.upper(), (dilation, dilation))
+
+    def patches(self, inputs: Any) -> Any:
+        """See `Operator.patches`."""
+        inputs, strides, dilation = self._strided(inputs)
+        window, rates = (1, *self.window, 1), (1, dilation, dilation, 1)
+        found = tf.image.extract_patches(inputs, window, (1, *strides, 1), rates, self.padding.upper())
+        return tf.reshape(found, (-1, found.shape[-1]))
+
+    def _strided(self, inputs: Any) -> tuple[Any, Sequence[int], int]:
+        """Returns what the taps see, and with which strides and dilation."""
+        if self._is_on_grid:
+            return tf.nn.max_pool2d(inputs, 1, self.strides, "SAME"), (1, 1), 1
+        return inputs, self.strides, self.dilation
 
     def with_channels(self, channels: np.ndarray) -> Operator:
         """See `Operator.with_channels`."""

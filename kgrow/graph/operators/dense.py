@@ -63,6 +63,10 @@ class Dense(Operator):
             return conv_squares(inputs, gradient, (1, 1), (1, 1), "VALID")[0, 0]
         return dense_squares(inputs, gradient)
 
+    def patches(self, inputs: Any) -> Any:
+        """See `Operator.patches`."""
+        return tf.reshape(inputs, (-1, inputs.shape[-1]))
+
     def with_channels(self, channels: np.ndarray) -> Operator:
         """See `Operator.with_channels`."""
         return dataclasses.replace(self, units=len(channels))

@@ -71,12 +71,7 @@ class Operator(abc.ABC):
 
     @abc.abstractmethod
     def layer(self, name: str, seed: int) -> Any:
-        """Returns a new Keras layer, not built yet; one with a kernel is wrapped by `prunable`.
-
-        Args:
-            name: Name of the layer.
-            seed: Random seed of its initial values.
-        """
+        """Returns a new Keras layer, not built yet, with a random seed; one with a kernel is wrapped by `prunable`."""
 
     def compute(self, inputs: Sequence[Any], weights: Mapping[str, Any]) -> Any:
         """Returns the output in inference as a device computes it.
@@ -106,6 +101,14 @@ class Operator(abc.ABC):
             gradient: Gradient of the summed loss in its output.
         """
         raise NotImplementedError(f"{self.kind} has no kernel.")
+
+    def patches(self, inputs: Any) -> Any | None:
+        """Returns what the kernel multiplies at each position, (any, taps * rows); None if channels stay apart.
+
+        Args:
+            inputs: Input of the operator, with a batch axis.
+        """
+        return None
 
     # Channels. An array "per channel" belongs to the last axis of a shape.
 
@@ -153,11 +156,7 @@ class Operator(abc.ABC):
     # Training.
 
     def with_momentum(self, largest: float) -> Operator:
-        """Returns the operator with at most this momentum of its moving statistics, if it has any.
-
-        Args:
-            largest: Largest momentum, in [0, 1].
-        """
+        """Returns the operator with at most this momentum, in [0, 1], of its moving statistics, if it has any."""
         return self
 
     # Values.

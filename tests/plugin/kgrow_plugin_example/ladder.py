@@ -40,7 +40,7 @@ class Ladder(SearchSpace):
         blocks = [[cell] for cell in (stem_cell(first, max(input_shape[:2]), 1), *rungs)]
         return of_cells(input_shape, num_classes, scaling or unscaled(input_shape[2]), with_heads(blocks))
 
-    def initial(self, architecture: Architecture) -> Mapping[str, np.ndarray]:
+    def initial(self, architecture: Architecture, images: np.ndarray) -> Mapping[str, np.ndarray]:
         """See `SearchSpace.initial`: filters of many frequencies and directions."""
         first = architecture.kernels()[0]
         height, width, channels, filters = first.kernel_shape
