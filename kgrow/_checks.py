@@ -49,15 +49,6 @@ def check_number(value: Any, name: str, interval: str, hint: str = "") -> float:
     return float(number)
 
 
-def check_fraction(value: Any, name: str) -> float:
-    """Returns a fraction as a float.
-
-    Raises:
-        ValueError: If it is not a number in [0, 1].
-    """
-    return check_number(value, name, "[0, 1]")
-
-
 def check_positive(value: Any, name: str) -> float:
     """Returns a positive, finite number as a float.
 

@@ -87,9 +87,9 @@ def name_or_path(names: Iterable[str]) -> Rule:
     return check
 
 
-def within(interval: str) -> Rule:
-    """Returns a rule that accepts the numbers of an interval, such as "(0, 1]", and returns them as floats."""
-    return lambda value, name: check_number(value, name, interval)
+def within(interval: str, hint: str = "") -> Rule:
+    """Returns a rule that accepts the numbers of an interval, such as "(0, 1]"; see `check_number`."""
+    return lambda value, name: check_number(value, name, interval, hint)
 
 
 def several(rule: Rule) -> Rule:

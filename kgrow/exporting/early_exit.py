@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_bool, check_number
-from kgrow._rules import check_fields, one_of, optional
+from kgrow._checks import check_bool
+from kgrow._rules import check_fields, one_of, optional, within
 from kgrow.graph import Architecture
 from kgrow.network import GrowingNetwork
 from kgrow.network.early_exit import FALLBACKS, ExitRule
@@ -42,8 +41,13 @@ class EarlyExit:
     stages: bool = False
 
     def __post_init__(self) -> None:
-        rules = {"max_loss": _check_max_loss, "max_cost": optional(_check_max_cost), "stages": check_bool}
-        check_fields(self, {"fallback": optional(one_of(FALLBACKS)), **rules})
+        rules = {
+            "fallback": optional(one_of(FALLBACKS)),
+            "max_loss": within("[0, 1]", "For half a point pass 0.005."),
+            "max_cost": optional(within("(0, 1]")),
+            "stages": check_bool,
+        }
+        check_fields(self, rules)
         if self.threshold is not None:
             object.__setattr__(self, "threshold", self.rules()[0].threshold)
 
@@ -92,11 +96,3 @@ class EarlyExit:
         labels, fallbacks = task.validation.labels, (self.fallback,) if self.fallback else FALLBACKS
         rules = self.rules() or list(candidates(logits, labels, costs, fallbacks))
         return choose_rule(logits, labels, costs, rules, self.max_loss, limit)
-
-
-def _check_max_loss(value: Any, name: str) -> float:
-    return check_number(value, name, "[0, 1]", "For half a point pass 0.005.")
-
-
-def _check_max_cost(value: Any, name: str) -> float:
-    return check_number(value, name, "(0, 1]")

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 from kgrow._checks import (
     MOST_ROUNDS,
     check_bool,
     check_non_negative_int,
-    check_number,
     check_positive,
     check_seed,
     plain,
 )
-from kgrow._rules import check_fields, instance_of, one_of, optional
+from kgrow._rules import Rule, check_fields, instance_of, one_of, optional, within
 from kgrow.exporting.c_source import identifier, is_identifier
 from kgrow.exporting.cut import OUTPUT_DTYPES
 from kgrow.exporting.early_exit import EarlyExit
 from kgrow.exporting.exporter import INPUT_DTYPES
-
-
-def _check_max_drop(value: Any, name: str) -> float:
-    return check_number(value, name, "[0, 1]", "For one point pass 0.01.")
-
-
-def _check_fine_tune_epochs(value: Any, name: str) -> int:
-    return check_non_negative_int(value, name, MOST_ROUNDS)
 
 
 def _check_class_weights(value: Any, name: str) -> tuple[float, ...]:
@@ -42,14 +34,14 @@ def _check_name(value: Any, name: str) -> str:
     return value
 
 
-RULES = {
+RULES: dict[str, Rule] = {
     "exit_index": optional(check_non_negative_int),
     "early_exit": optional(instance_of(EarlyExit)),
     "input_dtype": optional(one_of(INPUT_DTYPES)),
     "output_dtype": one_of(OUTPUT_DTYPES),
-    "fine_tune_epochs": _check_fine_tune_epochs,
+    "fine_tune_epochs": functools.partial(check_non_negative_int, most=MOST_ROUNDS),
     "micro": check_bool,
-    "max_drop": _check_max_drop,
+    "max_drop": within("[0, 1]", "For one point pass 0.01."),
     "seed": check_seed,
     "class_weights": optional(_check_class_weights),
     "name": optional(_check_name),

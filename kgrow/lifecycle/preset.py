@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from kgrow._checks import check_bool, check_non_negative_int, check_positive, check_positive_int, check_rounds
 from kgrow._rules import Rule, check_fields, one_of, optional, several, within
@@ -20,18 +19,6 @@ SMALLEST_RESIZED = 24
 SMALLEST_BATCH, STEPS_PER_EPOCH, STEPS_PER_RUN, MOST_EPOCHS = 16, 24, 1000, 100
 
 
-def check_clip_norm(value: Any, name: str) -> float | None:
-    """Returns a bound of a norm as a float, or None.
-
-    Raises:
-        ValueError: If it is neither None nor positive and finite.
-    """
-    try:
-        return None if value is None else check_positive(value, name)
-    except ValueError:
-        raise ValueError(f"`{name}` must be positive, or None for no bound, but got {value!r}.") from None
-
-
 RULES: Mapping[str, Rule] = {
     "epochs": check_rounds,
     "batch_size": check_positive_int,
@@ -39,7 +26,7 @@ RULES: Mapping[str, Rule] = {
     "momentum": within("[0, 1)"),
     "nesterov": check_bool,
     "l2": within("[0, inf)"),
-    "clip_norm": check_clip_norm,
+    "clip_norm": optional(within("(0, inf)", "For no bound pass None.")),
     "label_smoothing": within("[0, 1)"),
     "milestones": several(check_non_negative_int),  # a short run may have them before its first epoch
     "gammas": several(check_positive),

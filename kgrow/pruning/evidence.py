@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
-from kgrow._checks import check_number
-from kgrow._rules import check_fields
+from kgrow._rules import check_fields, within
 from kgrow.bayes import Curvature, MonteCarloFisher
 from kgrow.bayes.recursion import check_curvature
 
@@ -27,25 +26,11 @@ class ByEvidence:
     in_nats: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_fields(self, {"min_saliency": check_price})
+        hint = "It is a price in nats per example, such as 1 / (number of training images)."
+        check_fields(self, {"min_saliency": within("[0, inf)", hint)})
         check_curvature(self.curvature)
 
     @classmethod
     def drawing(cls: type[Self], seed: int) -> Self:
         """Returns the criterion with a seed for the draws of its curvature estimate."""
         return cls(curvature=MonteCarloFisher(seed=seed))
-
-
-def check_price(value: Any, name: str) -> float:
-    """Returns the price of a connection or a channel.
-
-    Raises:
-        ValueError: If it is not finite, or is negative.
-    """
-    try:
-        return check_number(value, name, "[0, inf)")
-    except ValueError:
-        raise ValueError(
-            f"`{name}` must be finite and not negative, but got {value!r}. It is a price in nats per example, such as "
-            "1 / (number of training images)."
-        ) from None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib.util
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from kgrow._checks import check_name, check_number, check_positive
-from kgrow._rules import check_fields, instance_of, optional
+from kgrow._checks import check_name, check_positive
+from kgrow._rules import check_fields, instance_of, optional, within
 
 LOCAL, RAY = "local", "ray"
 # Environment variables by which KerasTuner's own chief and workers identify each other.
@@ -49,7 +48,7 @@ class Ray:
     gpus: float | None = None
 
     def __post_init__(self) -> None:
-        gpus = optional(functools.partial(check_number, interval="[0, inf)"))
+        gpus = optional(within("[0, inf)"))
         check_fields(self, {"address": optional(check_address), "cpus": check_positive, "gpus": gpus})
 
     def resources(self, available: Mapping[str, float]) -> dict[str, float]:

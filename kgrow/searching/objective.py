@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 
-from kgrow._checks import check_fraction, lookup
-from kgrow._rules import check_fields
+from kgrow._checks import lookup
+from kgrow._rules import check_fields, within
 from kgrow.registry import OBJECTIVES
 
 # Name of the metric that the search reports to the oracle.
@@ -54,7 +54,7 @@ class Mixed(Objective):
     alpha: float
 
     def __post_init__(self) -> None:
-        check_fields(self, {"alpha": check_fraction})
+        check_fields(self, {"alpha": within("[0, 1]")})
 
     def reward(self, accuracy: float, energy: float) -> float:
         """See `Objective.reward`."""
@@ -72,7 +72,7 @@ class EnergyConstraint(Objective):
     threshold: float
 
     def __post_init__(self) -> None:
-        check_fields(self, {"threshold": check_fraction})
+        check_fields(self, {"threshold": within("[0, 1]")})
 
     def reward(self, accuracy: float, energy: float) -> float:
         """See `Objective.reward`."""
@@ -90,7 +90,7 @@ class AccuracyConstraint(Objective):
     threshold: float
 
     def __post_init__(self) -> None:
-        check_fields(self, {"threshold": check_fraction})
+        check_fields(self, {"threshold": within("[0, 1]")})
 
     def reward(self, accuracy: float, energy: float) -> float:
         """See `Objective.reward`."""

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-from kgrow._checks import check_number, check_positive_int
+from kgrow._checks import check_positive_int
 from kgrow._rules import check_fields, within
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.policy import StructurePolicy, StructureState
-
-
-def check_threshold(value: Any, name: str) -> float:
-    """Returns a threshold of the statistic.
-
-    Raises:
-        ValueError: If it is not a number, or is above 1.
-    """
-    try:
-        return check_number(value, name, "(-inf, 1]")
-    except ValueError:
-        raise ValueError(f"`{name}` must be at most 1, but got {value!r}.") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +34,7 @@ class GradientNoise(StructurePolicy):
     until: float = 0.5
 
     def __post_init__(self) -> None:
-        rules = {"threshold": check_threshold, "num_examples": check_positive_int, "until": within("(0, 1)")}
+        rules = {"threshold": within("(-inf, 1]"), "num_examples": check_positive_int, "until": within("(0, 1)")}
         check_fields(self, rules)
         if self.num_examples < 8:
             raise ValueError(f"`num_examples` must be at least 8, but got {self.num_examples}.")

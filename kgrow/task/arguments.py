@@ -4,10 +4,14 @@ import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kgrow._checks import check_bool, check_non_negative_int, check_number, check_path, check_seed, check_text, plain
-from kgrow._rules import Rule, optional
+from kgrow._checks import check_bool, check_non_negative_int, check_path, check_seed, check_text, plain
+from kgrow._rules import Rule, optional, within
 from kgrow.task.pixels import LARGEST_SIDE, SMALLEST_SIDE
 from kgrow.task.sources import check_source
+
+check_validation_split = within(
+    "(0, 1)", "It is the share of the training images that is set aside: for a tenth pass 0.1."
+)
 
 
 def check_image_size(value: Any, name: str) -> int | tuple[int, int]:
@@ -27,16 +31,6 @@ def check_image_size(value: Any, name: str) -> int | tuple[int, int]:
     if max(sides) > LARGEST_SIDE:
         raise ValueError(f"`{name}` must be a side of at most {LARGEST_SIDE} pixels, but got {value!r}.")
     return (int(sides[0]), int(sides[1])) if is_pair else int(sides[0])
-
-
-def check_validation_split(value: Any, name: str) -> float:
-    """Returns a fraction of the training images.
-
-    Raises:
-        ValueError: If it is not in (0, 1).
-    """
-    hint = "It is the share of the training images that is set aside: for a tenth pass 0.1."
-    return check_number(value, name, "(0, 1)", hint)
 
 
 def check_class_names(value: Any, name: str) -> tuple[str, ...]:

@@ -224,7 +224,7 @@ def test_cluster_is_told_by_a_file_or_by_options_and_is_not_written(tmp_path, mo
         ("growth: {policy: {name: plateau, until: a}}", r"`growth.policy`: `until` must be in \(0, 1\), but got 'a'"),
         (
             "pruning: {criterion: {name: fisher, min_saliency: a}}",
-            "`pruning.criterion`: `min_saliency` must be finite and not negative, but got 'a'",
+            r"`pruning.criterion`: `min_saliency` must be in \[0, inf\), but got 'a'",
         ),
         ("training: {epochs: 3.5}", "`training.epochs` must be a positive integer, but got 3.5"),
         ("training: {seed: null}", "`training.seed` must be 0 or a positive integer, but got None"),

@@ -152,7 +152,7 @@ def test_suited_batches_fit_the_data_and_the_run_is_not_endless(num_examples):
         ({"batch_size": 0}, "`batch_size` must be a positive integer, but got 0"),
         ({"steps": 0}, "`steps` must be a positive integer, but got 0"),
         ({"saliency_examples": 1.5}, "`saliency_examples` must be a positive integer, but got 1.5"),
-        ({"clip_norm": 0.0}, "`clip_norm` must be positive, or None for no bound, but got 0.0"),
+        ({"clip_norm": 0.0}, r"`clip_norm` must be in \(0, inf\), but got 0.0. For no bound pass None"),
         ({"strategy": "gradual"}, "`strategy` must be one of 'one-shot', .* but got 'gradual'"),
         ({"milestones": (5,)}, r"`gammas` must match `milestones`, but got \(\) for \(5,\)"),
         ({"grow_epochs": (5,), "prune_epochs": (1, 3)}, "block 1 is due at epoch 3 and grown at 5"),
@@ -173,7 +173,7 @@ def test_suited_batches_fit_the_data_and_the_run_is_not_endless(num_examples):
         ({"grow_epochs": (-1,)}, "`grow_epochs` must be 0 or a positive integer, but got -1"),
         ({"prune_epochs": ("a",)}, "`prune_epochs` must be 0 or a positive integer, but got 'a'"),
         ({"epoch_share": 0}, r"`epoch_share` must be in \(0, 1\], but got 0"),
-        ({"clip_norm": "3"}, "`clip_norm` must be positive, or None for no bound, but got '3'"),
+        ({"clip_norm": "3"}, r"`clip_norm` must be in \(0, inf\), but got '3'"),
         ({"prune_epochs": (10,)}, "`epochs` must exceed the epochs of all events, but got 10"),
     ],
 )

@@ -423,7 +423,7 @@ def test_name_is_accepted_and_its_price_is_a_nat_over_the_training_images(tiny_s
 
 
 def test_wrong_prices_draws_and_models_are_refused():
-    with pytest.raises(ValueError, match="`min_saliency` must be finite and not negative, but got -1"):
+    with pytest.raises(ValueError, match=r"`min_saliency` must be in \[0, inf\), but got -1"):
         BayesLink(min_saliency=-1)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
         BayesLink(curvature=None)

@@ -160,7 +160,9 @@ def test_channels_are_scored_by_the_same_evidence(unsure, batches, cross_entropy
 
 def test_wrong_prices_and_draws_are_refused():
     for criterion, price in itertools.product((FisherPruning, FisherChannel), (-1, math.inf)):
-        with pytest.raises(ValueError, match=f"`min_saliency` must be finite and not negative, but got {price}"):
+        with pytest.raises(
+            ValueError, match=rf"`min_saliency` must be in \[0, inf\), but got {price}\. It is a price in nats"
+        ):
             criterion(min_saliency=price)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature"):
         FisherPruning(curvature="exact")

@@ -347,7 +347,7 @@ def test_late_blocks_leave_as_many_connections_as_others(tmp_path, tiny_task, ti
         (lambda: LossPlateau(0), "`patience` must be a positive integer, but got 0"),
         (lambda: LossPlateau(tolerance=1.0), r"`tolerance` must be in \[0, 1\), but got 1.0"),
         (lambda: LossPlateau(until=1), r"`until` must be in \(0, 1\), but got 1"),
-        (lambda: GradientNoise(threshold=1.5), "`threshold` must be at most 1, but got 1.5"),
+        (lambda: GradientNoise(threshold=1.5), r"`threshold` must be in \(-inf, 1\], but got 1.5"),
         (lambda: GradientNoise(num_examples=4), "`num_examples` must be at least 8, but got 4"),
         (lambda: GradientNoise(until=0), r"`until` must be in \(0, 1\), but got 0"),
         (lambda: DepthSearch(0), "`epochs` must be a positive integer, but got 0"),

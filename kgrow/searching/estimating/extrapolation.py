@@ -6,8 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from kgrow._checks import check_fraction
-from kgrow._rules import check_fields
+from kgrow._rules import check_fields, within
 from kgrow.lifecycle import Lifecycle, Preset
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.estimating.learning_curve import extrapolate
@@ -32,7 +31,7 @@ class Extrapolation(Estimator):
     probability: float = 0.05
 
     def __post_init__(self) -> None:
-        check_fields(self, {"probability": check_fraction})
+        check_fields(self, {"probability": within("[0, 1]")})
 
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
-from kgrow._checks import check_number
-from kgrow._rules import check_fields
+from kgrow._rules import check_fields, within
 from kgrow.graph import Architecture, Scaling
 from kgrow.lifecycle import Settings
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
@@ -38,7 +36,7 @@ class LowFidelity(Estimator):
     epoch_ratio: float = 0.5
 
     def __post_init__(self) -> None:
-        rule = functools.partial(check_number, interval="(0, 1]", hint="1 is that of full training.")
+        rule = within("(0, 1]", "1 is that of full training.")
         check_fields(self, dict.fromkeys(("data_ratio", "resolution_ratio", "epoch_ratio"), rule))
 
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
