@@ -11,6 +11,7 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras, tf
+from kgrow._rules import check_fields, optional, several, within
 from kgrow.bayes.compressible import Compressible
 from kgrow.bayes.curvature import Batch, Curvature
 from kgrow.bayes.groups import Category, GroupPrior, keep_mask
@@ -53,18 +54,15 @@ class CompressionSettings:
     likelihood: CrossEntropy = dataclasses.field(default_factory=CrossEntropy)
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "num_curvature_batches"):
-            check_positive_int(getattr(self, name), name)
+        rules = {
+            **dict.fromkeys(("batch_size", "num_curvature_batches"), check_positive_int),
+            "l2": within("[0, inf)"),
+            "clip_norm": optional(within("(0, inf)", "For no bound pass None.")),
+            "prices": several(within("(0, inf)", "To leave a kernel alone give it no categories: ().")),
+        }
+        check_fields(self, rules)
         if len(self.categories) != len(self.prices):
             raise ValueError(f"`prices` must hold one per kernel of `categories`, but got {self.prices}.")
-        if not 0 <= self.l2 < math.inf:
-            raise ValueError(f"`l2` must not be negative, but got {self.l2}. Use 0 for no weight decay.")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"`clip_norm` must be positive, but got {self.clip_norm}. Use None for no bound.")
-        if not all(0 < price < math.inf for price in self.prices):
-            raise ValueError(
-                f"`prices` must be positive, but got {self.prices}. To leave a kernel alone give it no categories: ()."
-            )
 
 
 class Compression:

@@ -29,6 +29,7 @@ import warnings
 
 import numpy as np
 
+from kgrow._checks import check_name
 from kgrow.bayes.gates import GateGraph
 
 DEPENDENCIES = ("none", "own_zero", "predecessors", "both")
@@ -160,8 +161,7 @@ def dependent_gamma(
         dependency: Dependency to use; `"predecessors"` leaves zero gates out, `"own_zero"` the predecessors, `"none"`
             both.
     """
-    if dependency not in DEPENDENCIES:
-        raise ValueError(f"`dependency` must be one of {', '.join(map(repr, DEPENDENCIES))}, but got {dependency!r}.")
+    check_name(DEPENDENCIES, dependency, "dependency")
     with np.errstate(divide="ignore"):  # 1 / 0 is infinite: a gate that is off stays off
         precision = 1.0 / np.asarray(switches, float)
         if zero_switches is not None and dependency in ("own_zero", "both"):

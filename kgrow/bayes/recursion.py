@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_name
 from kgrow._keras import tf
 from kgrow.bayes.curvature import Batch, Curvature, Model
 from kgrow.bayes.graph import Graph
@@ -42,8 +43,7 @@ class DiagonalRecursion(Curvature):
     conv_reduction: str = "exact"
 
     def __post_init__(self) -> None:
-        if self.conv_reduction not in CONV_REDUCTIONS:
-            raise ValueError(f"`conv_reduction` must be 'exact' or 'thesis', but got {self.conv_reduction!r}.")
+        check_name(CONV_REDUCTIONS, self.conv_reduction, "conv_reduction")
 
     def diagonal(self, model: Model, likelihood: Likelihood, batches: Sequence[Batch]) -> list[np.ndarray]:
         """See `Curvature.diagonal`.

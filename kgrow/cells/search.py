@@ -11,6 +11,7 @@ import numpy as np
 
 from kgrow._checks import check_non_negative_int, check_positive_int
 from kgrow._keras import keras, tf
+from kgrow._rules import check_fields, one_of, optional, within
 from kgrow.bayes import (
     DEPENDENCIES,
     CrossEntropy,
@@ -74,18 +75,16 @@ class CellSearchSettings:
     curvature: Curvature = dataclasses.field(default_factory=MonteCarloFisher)
 
     def __post_init__(self) -> None:
-        for name in ("num_loops", "epochs_per_loop", "num_curvature_batches", "curvature_batch_size"):
-            check_positive_int(getattr(self, name), name)
-        check_non_negative_int(self.weight_epochs, "weight_epochs")
-        if self.max_gates is not None:
-            check_positive_int(self.max_gates, "max_gates")
-        if not 0 < self.price < math.inf:
-            raise ValueError(f"`price` must be positive and finite, but got {self.price!r}. It is in nats per image.")
+        counts = ("num_loops", "epochs_per_loop", "num_curvature_batches", "curvature_batch_size")
+        rules = {
+            **dict.fromkeys(counts, check_positive_int),
+            "weight_epochs": check_non_negative_int,
+            "max_gates": optional(check_positive_int),
+            "price": within("(0, inf)", "It is in nats per image."),
+            "dependency": one_of(DEPENDENCIES),
+        }
+        check_fields(self, rules)
         check_curvature(self.curvature)
-        if self.dependency not in DEPENDENCIES:
-            raise ValueError(
-                f"`dependency` must be one of {', '.join(map(repr, DEPENDENCIES))}, but got {self.dependency!r}."
-            )
 
     @property
     def num_epochs(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from kgrow._checks import check_positive_int
 from kgrow._keras import keras
+from kgrow._rules import check_fields, within
 from kgrow.network import GrowingNetwork
 from kgrow.run import Run
 from kgrow.task import Split
@@ -31,10 +32,8 @@ class Training:
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        check_positive_int(self.epochs, "epochs")
-        check_positive_int(self.batch_size, "batch_size")
-        if not self.learning_rate > 0:
-            raise ValueError(f"`learning_rate` must be above 0, but got {self.learning_rate!r}. A usual one is 0.002.")
+        counts = dict.fromkeys(("epochs", "batch_size"), check_positive_int)
+        check_fields(self, {**counts, "learning_rate": within("(0, inf)", "A usual one is 0.002.")})
 
 
 class DensityTraining(ResumableLoop):

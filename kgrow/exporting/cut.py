@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_name
 from kgrow.exporting.assembly import IF, INT8, Assembly, Part, pack, parse, signature_of
 from kgrow.exporting.exporter import head_outputs
 from kgrow.exporting.measure import EXIT_INDEX, FEATURES, IMAGE, LOGITS, PROBABILITIES
@@ -238,8 +239,7 @@ def _threshold(quantization: Any, threshold: float) -> np.ndarray:
 
 
 def _as_dtype(part: Part, tensor: int, dtype: str) -> int:
-    if dtype not in OUTPUT_DTYPES:
-        raise ValueError(f"`output_dtype` must be one of {', '.join(map(repr, OUTPUT_DTYPES))}, but got {dtype!r}.")
+    check_name(OUTPUT_DTYPES, dtype, "output_dtype")
     if not part.is_quantized(tensor):
         if dtype != "float32":
             raise ValueError(f"`output_dtype` must be 'float32' unless the model is int8, but got {dtype!r}.")
@@ -247,12 +247,10 @@ def _as_dtype(part: Part, tensor: int, dtype: str) -> int:
     if dtype == "int8":
         return tensor
     shape = part.graph.tensors[tensor].shape
-    if dtype == "float32":
-        result = part.new(shape, dtype)
-        part.operation("DEQUANTIZE", (tensor,), (result,))
-        return result
-    quantization = copy.copy(part.quantization(tensor))
-    quantization.zeroPoint = np.asarray(quantization.zeroPoint) + 128
+    quantization = None
+    if dtype == "uint8":
+        quantization = copy.copy(part.quantization(tensor))
+        quantization.zeroPoint = np.asarray(quantization.zeroPoint) + 128
     result = part.new(shape, dtype, quantization)
-    part.operation("QUANTIZE", (tensor,), (result,))
+    part.operation("DEQUANTIZE" if dtype == "float32" else "QUANTIZE", (tensor,), (result,))
     return result

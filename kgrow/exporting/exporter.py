@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kgrow._checks import check_name
 from kgrow._keras import quiet_stderr, tf
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import IMAGE, LOGITS, PROBABILITIES, SIGNATURE, open_interpreter, operators
@@ -173,12 +174,6 @@ def open_converter(
     return tf.lite.TFLiteConverter.from_concrete_functions([function], module)
 
 
-def check_input_dtype(input_dtype: str) -> None:
-    """Raises ValueError unless it is an allowed type of raw pixels."""
-    if input_dtype not in INPUT_DTYPES:
-        raise ValueError(f"`input_dtype` must be one of {', '.join(map(repr, INPUT_DTYPES))}, but got {input_dtype!r}.")
-
-
 def convert_floats(
     network: GrowingNetwork, exit_indices: Sequence[int], input_dtype: str, options: dict[str, Any]
 ) -> bytes:
@@ -190,7 +185,7 @@ def convert_floats(
         input_dtype: Type of the raw pixels.
         options: Attributes set on TensorFlow's converter.
     """
-    check_input_dtype(input_dtype)
+    check_name(INPUT_DTYPES, input_dtype, "input_dtype")
     folded = FoldedNetwork(network)
     converter = open_converter(folded.architecture, folded.heads, exit_indices, input_dtype)
     return convert_checked(converter, options, folded.architecture, exit_indices, input_dtype, "float32")

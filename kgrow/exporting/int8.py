@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_name
 from kgrow._keras import tf
-from kgrow.exporting.exporter import Exporter, check_input_dtype, convert_checked, open_converter
+from kgrow.exporting.exporter import INPUT_DTYPES, Exporter, convert_checked, open_converter
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.quantized import QuantizedNetwork, calibrate, fake_quant_kernel, quantization_errors
 from kgrow.network import GrowingNetwork
@@ -45,7 +46,7 @@ class Int8(Exporter):
         representative_dataset: np.ndarray | None = None,
     ) -> bytes:
         """See `Exporter.convert`; needs a representative dataset."""
-        check_input_dtype(input_dtype)
+        check_name(INPUT_DTYPES, input_dtype, "input_dtype")
         if representative_dataset is None:
             raise ValueError(
                 "`representative_dataset` must be given for int8, but is None: it fixes the ranges of activations."

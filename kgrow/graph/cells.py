@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from kgrow._checks import check_positive_int
+from kgrow._rules import check_fields, one_of
 from kgrow.graph.architecture import Architecture, Block
 from kgrow.graph.builder import Builder
 from kgrow.graph.edge import Edge, inputs_of, nodes_of, sorted_edges
@@ -20,17 +22,6 @@ from kgrow.graph.scaling import Scaling
 CELL_KINDS = ("conv", "residual", "inverted", "graph")
 JOINS = ("none", "add", "concat")
 SHORTCUTS = ("identity", "projection", "none")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}, but got {value!r}.")
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer, but got {value!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,18 +67,15 @@ class Cell:
     input_stride: int = 1
 
     def __post_init__(self) -> None:
-        _check_choice("kind", self.kind, CELL_KINDS)
-        _check_choice("join", self.join, JOINS)
-        _check_choice("shortcut", self.shortcut, SHORTCUTS)
-        _check_counts(
-            filters=self.filters, kernel_size=self.kernel_size, stride=self.stride, input_stride=self.input_stride
-        )
+        names = {"kind": one_of(CELL_KINDS), "join": one_of(JOINS), "shortcut": one_of(SHORTCUTS)}
+        counts = dict.fromkeys(("filters", "kernel_size", "stride", "input_stride"), check_positive_int)
+        check_fields(self, {**names, **counts})
         if self.kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd, but got {self.kernel_size}.")
         if self.kind == "conv" and (self.hidden_filters or self.shortcut != "none"):
             raise ValueError("`hidden_filters` and `shortcut` do not belong to a conv cell.")
         if self.kind != "conv":
-            _check_counts(hidden_filters=self.hidden_filters)
+            check_fields(self, {"hidden_filters": check_positive_int})
         if self.kind == "inverted" and self.shortcut != "none" and (self.shortcut, self.stride) != ("identity", 1):
             raise ValueError(f"`shortcut` of an inverted cell is its unchanged input or 'none', but got {self}.")
         if self.kind == "graph":
@@ -138,7 +126,7 @@ class Head:
     grid: int = 4
 
     def __post_init__(self) -> None:
-        _check_counts(grid=self.grid)
+        check_fields(self, {"grid": check_positive_int})
 
 
 @dataclasses.dataclass(frozen=True)

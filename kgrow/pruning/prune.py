@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from kgrow._checks import check_name
 from kgrow._tfmot import Masked, assign_masks
 from kgrow.graph import Architecture
 from kgrow.pruning.channel_criterion import ChannelCriterion, scored_channels
@@ -106,8 +107,7 @@ class _Group:
 
 
 def _groups(network: Prunable, keep_ratios: Mapping[int, float], scope: str) -> Iterator[_Group]:
-    if scope not in SCOPES:
-        raise ValueError(f"`scope` must be one of {', '.join(map(repr, SCOPES))}, but got {scope!r}.")
+    check_name(SCOPES, scope, "scope")
     blocks = {index: network.kernels(index) for index in sorted(keep_ratios)}
     if scope == "layer":
         for index, kernels in blocks.items():

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Sequence
 
+from kgrow._checks import check_name
 from kgrow.bayes import share_of_price
 
 PATHS = ("linear", "geometric")
@@ -84,8 +85,7 @@ class Iterative(PruningSchedule):
     path: str = "linear"
 
     def __post_init__(self) -> None:
-        if self.path not in PATHS:
-            raise ValueError(f"`path` must be 'linear' or 'geometric', but got {self.path!r}.")
+        check_name(PATHS, self.path, "path")
 
     def due(self, epoch: int, keep_ratios: Sequence[float]) -> dict[int, float]:
         """See `PruningSchedule.due`."""

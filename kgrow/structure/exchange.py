@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from kgrow._checks import check_name
+from kgrow._rules import check_fields, one_of, within
 from kgrow._tfmot import apply_masks, revive_connections
 from kgrow.pruning.gradients import mean_gradients
 from kgrow.registry import REGROWTHS
@@ -43,9 +43,7 @@ class Exchange(Change):
     revives: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_name(REGROWTHS, self.grown_by, "grown_by")
-        if not 0 <= self.fraction < 1:
-            raise ValueError(f"`fraction` must be in [0, 1), but got {self.fraction!r}.")
+        check_fields(self, {"grown_by": one_of(REGROWTHS), "fraction": within("[0, 1)")})
 
     def remask(self, network: GrowingNetwork, scoring: Scoring) -> None:
         """See `Change.remask`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from kgrow._checks import check_name
+from kgrow._rules import check_fields, one_of, within
 from kgrow.registry import REGROWTHS
 from kgrow.structure.exchange import Exchange
 from kgrow.structure.policy import StructurePolicy, StructureState
@@ -35,10 +35,8 @@ class Regrowth(StructurePolicy):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_name(REGROWTHS, self.grown_by, "grown_by")
-        for name in ("fraction", "until"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be in (0, 1), but got {getattr(self, name)!r}.")
+        fractions = dict.fromkeys(("fraction", "until"), within("(0, 1)"))
+        check_fields(self, {"grown_by": one_of(REGROWTHS), **fractions})
 
     def propose(self, state: StructureState) -> Exchange | None:
         """See `StructurePolicy.propose`."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kgrow._checks import check_bool, check_positive_int
+from kgrow._rules import check_fields, one_of, several
 from kgrow.graph import IMAGE, Architecture
 from kgrow.graph.channels import NO_CHANNEL, channel_labels
 from kgrow.graph.operators import Operator, Shape
@@ -40,10 +41,7 @@ class Widen(Change):
     event: ClassVar[str] = "widened"
 
     def __post_init__(self) -> None:
-        if self.outgoing not in OUTGOING:
-            raise ValueError(f"`outgoing` must be 'split' or 'zero', but got {self.outgoing!r}.")
-        copies = tuple(check_positive_int(count, "copies") for count in self.copies)
-        object.__setattr__(self, "copies", copies)
+        check_fields(self, {"outgoing": one_of(OUTGOING), "copies": several(check_positive_int)})
 
     def apply(self, architecture: Architecture) -> tuple[Architecture, WeightMap]:
         """See `Change.apply`."""

@@ -135,7 +135,9 @@ def test_a_search_that_diverges_says_so_and_closes_nothing(tiny_stack, tiny_task
 
 def test_settings_say_what_they_want():
     for price in (0, math.inf):
-        with pytest.raises(ValueError, match=f"`price` must be positive and finite, but got {price}"):
+        with pytest.raises(
+            ValueError, match=rf"`price` must be in \(0, inf\), but got {price}\. It is in nats per image"
+        ):
             CellSearchSettings(price=price)
     with pytest.raises(TypeError, match="`curvature` must be a Curvature that takes any model"):
         CellSearchSettings(curvature=DiagonalRecursion())

@@ -99,5 +99,5 @@ def test_no_pruning_prunes_nothing():
 
 
 def test_unknown_path_is_refused():
-    with pytest.raises(ValueError, match="`path` must be 'linear' or 'geometric', but got 'cubic'"):
+    with pytest.raises(ValueError, match="`path` must be one of 'linear', 'geometric', but got 'cubic'"):
         Iterative((1,), path="cubic")

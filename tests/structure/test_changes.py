@@ -265,7 +265,7 @@ def test_what_cannot_be_is_refused(varied_network):
     ):
         with pytest.raises(ValueError, match=message):
             change.apply(architecture)
-    with pytest.raises(ValueError, match="`outgoing` must be 'split' or 'zero', but got 'both'"):
+    with pytest.raises(ValueError, match="`outgoing` must be one of 'split', 'zero', but got 'both'"):
         Widen(first, (2, 1, 1, 1), "both")
     for make, message in (
         (lambda: Widen(first, (2, 0, 1, 1)), "`copies` must be a positive integer, but got 0"),

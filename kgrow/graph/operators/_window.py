@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kgrow._checks import check_name, check_positive_int
 from kgrow.graph.operators._kept_values import KeepsValues
 from kgrow.graph.operators.operator import Operator, Shape
 from kgrow.graph.operators.sides import windowed
@@ -28,20 +29,13 @@ class Windowed(Operator):
     padding: str = "same"
 
     def __post_init__(self) -> None:
-        if self.padding not in PADDINGS:
-            raise ValueError(f"`padding` must be 'same' or 'valid', but got {self.padding!r}.")
+        check_name(PADDINGS, self.padding, "padding")
         for name in ("window", "strides"):
             sides = getattr(self, name)
             if len(sides) != 2:
                 raise ValueError(f"`{name}` must be (height, width), but got {sides!r}.")
-            self.check_counts(**{f"{name}[{axis}]": side for axis, side in enumerate(sides)})
-
-    @staticmethod
-    def check_counts(**counts: int) -> None:
-        """Raises ValueError unless all are positive integers."""
-        for name, value in counts.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer, but got {value!r}.")
+            checked = (check_positive_int(side, f"{name}[{axis}]") for axis, side in enumerate(sides))
+            object.__setattr__(self, name, tuple(checked))
 
     def moved(self, shape: Shape, taps: tuple[int, ...] | None = None) -> Shape:
         """Returns (height, width) after a window was moved over a map of the given shape."""

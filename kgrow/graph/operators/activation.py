@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kgrow._checks import check_name
 from kgrow.graph.operators._tensorflow import keras, tf
 from kgrow.graph.operators.operator import OWN_RANGE, Operator, Shape, Weights
 
@@ -34,8 +35,7 @@ class Activation(Operator):
     function: str = "sigmoid"
 
     def __post_init__(self) -> None:
-        if self.function not in FUNCTIONS:
-            raise ValueError(f"`function` must be one of {', '.join(FUNCTIONS)}, but got {self.function!r}.")
+        check_name(FUNCTIONS, self.function, "function")
 
     @property
     def value_range(self) -> str | tuple[float, float]:  # type: ignore[override]

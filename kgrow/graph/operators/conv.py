@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_positive_int
+from kgrow._rules import check_fields
 from kgrow.graph.operators._grids import conv2d, differentiable
 from kgrow.graph.operators._initial import he_normal
 from kgrow.graph.operators._squares import conv_squares
@@ -43,7 +45,7 @@ class Conv(Windowed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_counts(filters=self.filters, dilation=self.dilation)
+        check_fields(self, dict.fromkeys(("filters", "dilation"), check_positive_int))
         if self.dilation > 1 and self.strides != (1, 1) and not self._is_on_grid:
             raise ValueError(f"`dilation` must be 1 or equal the strides, with the padding 'same', but got {self}.")
 

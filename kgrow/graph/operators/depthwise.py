@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kgrow._checks import check_positive_int
+from kgrow._rules import check_fields
 from kgrow.graph.operators._initial import he_normal
 from kgrow.graph.operators._squares import depthwise_squares
 from kgrow.graph.operators._tensorflow import prunable, tf
@@ -37,7 +39,7 @@ class DepthwiseConv(Windowed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_counts(multiplier=self.multiplier)
+        check_fields(self, {"multiplier": check_positive_int})
         if self.strides[0] != self.strides[1]:
             raise ValueError(f"`strides` must be equal, as TensorFlow has no others, but got {self.strides}.")
 

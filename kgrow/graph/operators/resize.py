@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kgrow._checks import check_name
 from kgrow.graph.operators._kept_values import KeepsValues
 from kgrow.graph.operators._tensorflow import keras, tf
 from kgrow.graph.operators._window import restricted
@@ -34,8 +35,7 @@ class Resize(KeepsValues):
     def __post_init__(self) -> None:
         if min(self.factors) < 1:
             raise ValueError(f"`factors` must be positive, but got {self.factors}.")
-        if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(f"`interpolation` must be 'nearest' or 'bilinear', but got {self.interpolation!r}.")
+        check_name(INTERPOLATIONS, self.interpolation, "interpolation")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """See `Operator.output_shape`."""
