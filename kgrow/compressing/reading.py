@@ -82,6 +82,4 @@ def _check_faithful(model: Any, given: KerasModel, task: Task) -> None:
 
 def network_of(given: KerasModel, seed: int = 0) -> GrowingNetwork:
     """Returns the network of a model that `read` returned."""
-    network = GrowingNetwork(given.weighted.architecture, seed=seed)
-    network.load_state(given.weighted.state)
-    return network
+    return GrowingNetwork.of(given.weighted.architecture, given.weighted.state, seed)

@@ -30,6 +30,4 @@ def compact(network: GrowingNetwork, exit_indices: Sequence[int] | None = None) 
             raise ValueError(f"`exit_indices` must be in [0, {len(blocks) - 1}], but got {index!r}.")
     architecture = up_to_head(network.architecture, max(wanted, default=-1))
     smaller = remove_dead(Weighted.of(architecture, network.state()), wanted)
-    twin = GrowingNetwork(smaller.architecture, seed=network.seed)
-    twin.load_state(smaller.state)
-    return twin
+    return GrowingNetwork.of(smaller.architecture, smaller.state, network.seed)

@@ -56,9 +56,7 @@ class Snapshot:
 
     def network(self) -> GrowingNetwork:
         """Rebuilds the network."""
-        network = GrowingNetwork(self.architecture, seed=self.seed)
-        network.load_state(self.arrays)
-        return network
+        return GrowingNetwork.of(self.architecture, self.arrays, self.seed)
 
     def restore(self, trainer: Trainer) -> None:
         """Restores the optimizer's state in a trainer of the rebuilt network."""

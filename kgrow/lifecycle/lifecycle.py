@@ -238,9 +238,7 @@ class Lifecycle(EpochLoop):
             return self.network
         with self._scope():
             state = self.network.state()
-        twin = GrowingNetwork(self.network.architecture, seed=self.network.seed)
-        twin.load_state(state)
-        return twin
+        return GrowingNetwork.of(self.network.architecture, state, self.network.seed)
 
     def _head_weights(self, epoch: int) -> np.ndarray:
         preset = self.settings.preset

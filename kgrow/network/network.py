@@ -59,6 +59,13 @@ class GrowingNetwork(keras.Model):
         self._infer = tf.function(self._infer_logits, autograph=False, input_signature=[signature])
         self.built = True
 
+    @classmethod
+    def of(cls, architecture: Architecture, state: Mapping[str, np.ndarray], seed: int = 0) -> "GrowingNetwork":
+        """Returns a network with the values that `state` returned."""
+        network = cls(architecture, seed=seed)
+        network.load_state(state)
+        return network
+
     def grow(self, block: Block) -> None:
         """Appends a block with new weights and all connections; existing blocks and heads do not change."""
         self.become(self.architecture.grow(block))
@@ -132,9 +139,7 @@ class GrowingNetwork(keras.Model):
 
     def copy(self) -> "GrowingNetwork":
         """Returns an independent network with the same architecture, weights and masks."""
-        twin = GrowingNetwork(self.architecture, seed=self.seed)
-        twin.load_state(self.state())
-        return twin
+        return GrowingNetwork.of(self.architecture, self.state(), self.seed)
 
     def logits(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """Runs inference over many raw images; returns float32 (heads, num_images, num_classes)."""
