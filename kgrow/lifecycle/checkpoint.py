@@ -67,17 +67,8 @@ class Snapshot:
 
     def save(self, run: Run, name: str) -> None:
         """Writes the snapshot atomically."""
-        run.save_arrays(name, *self._parts())
-
-    def _parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        metadata = {
-            "epoch": self.epoch,
-            "architecture": self.architecture.to_json(),
-            "seed": self.seed,
-            "step_number": self.step_number,
-            "events": list(self.events),
-        }
-        return self.arrays, metadata
+        metadata = {field.name: getattr(self, field.name) for field in dataclasses.fields(Metadata)}
+        run.save_arrays(name, self.arrays, {**metadata, "architecture": self.architecture.to_json()})
 
     @staticmethod
     def load(run: Run, name: str) -> Snapshot:
@@ -108,11 +99,4 @@ class Metadata:
 
 
 def _of(arrays: dict[str, np.ndarray], metadata: Metadata) -> Snapshot:
-    return Snapshot(
-        epoch=metadata.epoch,
-        architecture=metadata.architecture,
-        seed=metadata.seed,
-        arrays=arrays,
-        step_number=metadata.step_number,
-        events=metadata.events,
-    )
+    return Snapshot(arrays=arrays, **vars(metadata))
