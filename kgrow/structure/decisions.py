@@ -17,7 +17,7 @@ from kgrow.structure.policy import (
     StructureState,
     says,
 )
-from kgrow.structure.statistics import NotAtHand, NotAtHandError, Statistics
+from kgrow.structure.statistics import NotAtHandError, Statistics
 
 # Largest number of changes of one policy before one epoch; more mean a policy that does not terminate.
 MOST_CHANGES = 100
@@ -91,7 +91,7 @@ class Decisions:
             self.keep_ratios,
             events,
             self.initial,
-            statistics or NotAtHand(),
+            statistics or Statistics(),
             self.budget,
         )
 
@@ -108,7 +108,7 @@ class Decisions:
         architecture, position, epoch = dataclasses.replace(self.target, blocks=()), 0, 0
 
         def look() -> tuple[int, Architecture, Events, Statistics]:
-            return epoch, architecture, relevant[:position], NotAtHand()
+            return epoch, architecture, relevant[:position], Statistics()
 
         try:
             while position < len(relevant):

@@ -14,7 +14,7 @@ from kgrow.graph.image_size import at_image_size
 from kgrow.pruning import PruningSchedule
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.change import Change
-from kgrow.structure.statistics import NotAtHand, Statistics
+from kgrow.structure.statistics import Statistics
 
 Events = tuple[Mapping[str, Any], ...]
 
@@ -48,7 +48,7 @@ class StructureState:
     keep_ratios: tuple[float, ...]
     events: Events = ()
     initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    statistics: Statistics = dataclasses.field(default_factory=NotAtHand)
+    statistics: Statistics = dataclasses.field(default_factory=Statistics)
     budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property

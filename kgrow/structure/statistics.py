@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,29 +28,29 @@ class NotAtHandError(RuntimeError):
     """An error for statistics of a network of which only the log is available."""
 
 
-class Statistics(abc.ABC):
+class Statistics:
     """Measurements of the current network; asking changes nothing.
 
-    They cost time, and trials that ask for any share no training from there on: their decisions are not in the log.
+    Of a network of which only the log is available they are of this class itself: asking raises `NotAtHandError`. They
+    cost time, and trials that ask for any share no training from there on: their decisions are not in the log.
     """
 
-    @abc.abstractmethod
     def masks(self) -> dict[str, np.ndarray]:
         """Returns the {0, 1} mask of every kernel, by name."""
+        raise NotAtHandError("There is no network to ask for its masks.")
 
-    @abc.abstractmethod
     def saliency(self, criterion: Criterion) -> dict[str, np.ndarray]:
         """Scores the connections on training images.
 
         Returns:
             An array of the kernel's shape per kernel, by name; see `Criterion.saliency`.
         """
+        raise NotAtHandError(f"There is no network to ask for {criterion}.")
 
-    @abc.abstractmethod
     def answers(self) -> np.ndarray:
         """Returns whether each head classifies each validation image correctly, bool (heads, num_images)."""
+        raise NotAtHandError("There is no network to ask for its answers.")
 
-    @abc.abstractmethod
     def gradient_noise(self, blocks: Sequence[int], num_examples: int) -> float:
         """Returns the statistic of Mahsereci et al. for the kept connections of some blocks: above 0 if all is noise.
 
@@ -59,16 +58,16 @@ class Statistics(abc.ABC):
             blocks: Numbers of the blocks, from 0.
             num_examples: Number of training images whose single gradients are computed, at least 8.
         """
+        raise NotAtHandError("There is no network to ask for its gradients.")
 
-    @abc.abstractmethod
     def prices(self, num_examples: int) -> dict[str, Prices]:
         """Returns the prices of all connections, by kernel name.
 
         Args:
             num_examples: Number of training images that they are computed on, at least 8.
         """
+        raise NotAtHandError("There is no network to ask for its prices.")
 
-    @abc.abstractmethod
     def block_gain(self, block: AppendBlock, num_examples: int) -> float:
         """Returns what the first step of a block to come would gain, in nats per example.
 
@@ -79,31 +78,4 @@ class Statistics(abc.ABC):
             block: Block to append.
             num_examples: Number of training images that it is computed on, at least 8.
         """
-
-
-class NotAtHand(Statistics):
-    """Stands for the statistics of a network of which only the log is available."""
-
-    def masks(self) -> dict[str, np.ndarray]:
-        """See `Statistics.masks`."""
-        raise NotAtHandError("There is no network to ask for its masks.")
-
-    def saliency(self, criterion: Criterion) -> dict[str, np.ndarray]:
-        """See `Statistics.saliency`."""
-        raise NotAtHandError(f"There is no network to ask for {criterion}.")
-
-    def answers(self) -> np.ndarray:
-        """See `Statistics.answers`."""
-        raise NotAtHandError("There is no network to ask for its answers.")
-
-    def gradient_noise(self, blocks: Sequence[int], num_examples: int) -> float:
-        """See `Statistics.gradient_noise`."""
-        raise NotAtHandError("There is no network to ask for its gradients.")
-
-    def prices(self, num_examples: int) -> dict[str, Prices]:
-        """See `Statistics.prices`."""
-        raise NotAtHandError("There is no network to ask for its prices.")
-
-    def block_gain(self, block: AppendBlock, num_examples: int) -> float:
-        """See `Statistics.block_gain`."""
         raise NotAtHandError("There is no network to ask for the gain of a block.")

@@ -18,7 +18,7 @@ from kgrow.searching.proposals import Proposal
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import FORK, NETWORKS_KEPT, OUTCOME, Trials
 from kgrow.structure import Decisions, FixedGrowth, ScheduledPruning
-from kgrow.structure.statistics import NotAtHand
+from kgrow.structure.statistics import Statistics
 from kgrow.task import Augmentation
 from kgrow.training import Observer
 
@@ -369,7 +369,7 @@ def log_of_decisions(decisions, end):
     events = []
     architecture = dataclasses.replace(decisions.target, blocks=())
     for epoch in range(end):
-        for _, change in decisions.changes(lambda: (epoch, architecture, tuple(events), NotAtHand())):  # noqa: B023
+        for _, change in decisions.changes(lambda: (epoch, architecture, tuple(events), Statistics())):  # noqa: B023
             events.append(change.entry(epoch))
             architecture, _ = change.apply(architecture)
         state = decisions.state(epoch, architecture, tuple(events))

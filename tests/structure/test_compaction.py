@@ -12,7 +12,7 @@ from kgrow.pruning import NoPruning, OneShot
 from kgrow.registry import CHANNEL_CRITERIA, SPACES
 from kgrow.run import Run
 from kgrow.structure import Compaction, Decisions, FixedGrowth, ScheduledPruning
-from kgrow.structure.statistics import NotAtHand
+from kgrow.structure.statistics import Statistics
 from kgrow.training import Observer
 
 
@@ -41,7 +41,7 @@ def test_channels_go_with_the_connections_and_out_of_the_network(tiny_task, tiny
         assert ratio == pytest.approx(np.sqrt(pruned["keep_ratios"][block]))
 
 
-class Masks(NotAtHand):
+class Masks(Statistics):
     def __init__(self, masks):
         self._masks = masks
 

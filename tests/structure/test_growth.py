@@ -22,7 +22,7 @@ from kgrow.structure import (
     ScheduledPruning,
     Statistics,
 )
-from kgrow.structure.statistics import NotAtHand, NotAtHandError
+from kgrow.structure.statistics import NotAtHandError
 from kgrow.testing import samples
 from kgrow.training import Observer
 
@@ -31,7 +31,7 @@ RATIOS = (0.5, 0.4, 0.3)
 EPOCHS = 20
 
 
-class Told(NotAtHand):
+class Told(Statistics):
     """Answers what a test wants, and remembers what was asked."""
 
     def __init__(self, answers=None, noise=None):
@@ -60,7 +60,7 @@ class Growing:
         """Lets an epoch pass that ends with a validation loss; returns the kinds of the changes before it."""
 
         def look():
-            return self.epoch, self.architecture, tuple(self.events), statistics or NotAtHand()
+            return self.epoch, self.architecture, tuple(self.events), statistics or Statistics()
 
         kinds = []
         for _, change in self.decisions.changes(look):
@@ -364,7 +364,7 @@ def test_what_makes_no_sense_is_refused(make, message):
 
 
 def test_statistics_of_a_log_are_not_at_hand():
-    silent: Statistics = NotAtHand()
+    silent: Statistics = Statistics()
     for ask in (silent.masks, silent.answers, lambda: silent.saliency(None), lambda: silent.gradient_noise((0,), 8)):
         with pytest.raises(NotAtHandError, match="There is no network to ask for"):
             ask()

@@ -15,7 +15,7 @@ from kgrow.pruning import SCOPES
 from kgrow.pruning.prune import kept_params
 from kgrow.run import Run
 from kgrow.structure import AppendBlock, Cut, Decisions, Interleaved, Market, Trade
-from kgrow.structure.statistics import NotAtHand, Prices
+from kgrow.structure.statistics import Prices, Statistics
 from kgrow.structure.trade import unpack
 from kgrow.training import Observer
 
@@ -154,7 +154,7 @@ def test_it_settles_and_leaves_the_schedule_of_pruning_out(lived):
     assert not [event for event in lived.events if event["event"] == "pruned"]
 
 
-class Told(NotAtHand):
+class Told(Statistics):
     """Prices that a test wants."""
 
     def __init__(self, gain, block_gain, architecture=None):
