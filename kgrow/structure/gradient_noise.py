@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from kgrow._checks import check_positive_int
 from kgrow._rules import check_fields, within
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.policy import StructurePolicy, StructureState
+from kgrow.structure.statistics import check_num_examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +34,8 @@ class GradientNoise(StructurePolicy):
     until: float = 0.5
 
     def __post_init__(self) -> None:
-        rules = {"threshold": within("(-inf, 1]"), "num_examples": check_positive_int, "until": within("(0, 1)")}
+        rules = {"threshold": within("(-inf, 1]"), "num_examples": check_num_examples, "until": within("(0, 1)")}
         check_fields(self, rules)
-        if self.num_examples < 8:
-            raise ValueError(f"`num_examples` must be at least 8, but got {self.num_examples}.")
 
     def propose(self, state: StructureState) -> AppendBlock | None:
         """See `StructurePolicy.propose`."""

@@ -6,32 +6,23 @@ import dataclasses
 import enum
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from kgrow._checks import check_positive_int
 from kgrow._rules import check_fields, one_of, within
 from kgrow.pruning import NoPruning, PruningSchedule
 from kgrow.pruning.select import kept_count
 from kgrow.structure.append_block import AppendBlock
 from kgrow.structure.cut import Cut
 from kgrow.structure.policy import StructurePolicy, StructureState
-from kgrow.structure.statistics import Prices
+from kgrow.structure.statistics import Prices, check_num_examples
 from kgrow.structure.trade import Trade, unpack
 from kgrow.structure.trading import Book, deal
 from kgrow.uncertainty import SIGNIFICANCE, p_value
 
 PROTECTED_EPOCHS = 2  # in which what came back goes last, and what went stays away
-FEWEST_EXAMPLES = 8  # two in each of four batches
 UNITS = ("params", "macs")
 Masks = Mapping[str, np.ndarray]  # of every kernel, in the order of the architecture
-
-
-def _check_examples(value: Any, name: str) -> int:
-    if check_positive_int(value, name) < FEWEST_EXAMPLES:
-        raise ValueError(f"`{name}` must be at least {FEWEST_EXAMPLES}, but got {value!r}.")
-    return int(value)
 
 
 class Place(enum.Enum):
@@ -88,7 +79,7 @@ class Market(StructurePolicy):
             **dict.fromkeys(("least_gain", "credit"), within("[0, inf)")),
             "exchange": within("[0, 1)"),
             "unit": one_of(UNITS),
-            "num_examples": _check_examples,
+            "num_examples": check_num_examples,
         }
         check_fields(self, rules)
         if not self.rise <= self.hold < self.freeze:

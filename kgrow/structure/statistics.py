@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from kgrow._checks import check_positive_int
 from kgrow.pruning import Criterion
 from kgrow.structure.append_block import AppendBlock
 
@@ -22,6 +23,22 @@ class Prices(NamedTuple):
 
     removal: np.ndarray
     gain: np.ndarray
+
+
+FEWEST_EXAMPLES = 8  # of fewer a variance says nothing
+
+
+def check_num_examples(value: Any, name: str) -> int:
+    """Returns a number of examples of which variances are estimated, as a plain int.
+
+    Raises:
+        ValueError: If it is not an integer of at least 8.
+    """
+    if check_positive_int(value, name) < FEWEST_EXAMPLES:
+        raise ValueError(
+            f"`{name}` must be at least {FEWEST_EXAMPLES}, but got {value!r}. A variance of fewer says nothing."
+        )
+    return int(value)
 
 
 class NotAtHandError(RuntimeError):

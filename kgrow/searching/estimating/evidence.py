@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from kgrow._checks import check_positive_int
+from kgrow._rules import check_fields
 from kgrow.lifecycle import Lifecycle
 from kgrow.searching.estimating.estimator import Estimate, EstimationContext, Estimator
 from kgrow.searching.proposals import Proposal
+from kgrow.structure.statistics import check_num_examples
 
 EVENT = "evidence"
 SMOOTHING = 0.9
@@ -31,11 +33,7 @@ class Evidence(Estimator):
     num_examples: int = 256
 
     def __post_init__(self) -> None:
-        check_positive_int(self.patience, "patience")
-        if check_positive_int(self.num_examples, "num_examples") < 8:
-            raise ValueError(
-                f"`num_examples` must be at least 8, but got {self.num_examples}. A variance of fewer says nothing."
-            )
+        check_fields(self, {"patience": check_positive_int, "num_examples": check_num_examples})
 
     def estimate(self, index: int, proposal: Proposal, context: EstimationContext) -> Estimate:
         """See `Estimator.estimate`."""
