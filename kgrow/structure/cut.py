@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from kgrow._checks import check_positive_int
 from kgrow.graph import Architecture
@@ -32,7 +32,3 @@ class Cut(Change):
                 f"`num_blocks` must be below the {len(architecture.blocks)} of the network, but got {self.num_blocks}."
             )
         return dataclasses.replace(architecture, blocks=architecture.blocks[: self.num_blocks]), WeightMap()
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Change.to_json`."""
-        return dataclasses.asdict(self)

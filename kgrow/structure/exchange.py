@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -63,10 +63,6 @@ class Exchange(Change):
         ]
         revive_connections(kernels, masks)
         apply_masks(kernels)
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Change.to_json`."""
-        return dataclasses.asdict(self)
 
 
 def exchanged(mask: np.ndarray, strength: np.ndarray, gain: np.ndarray, fraction: float) -> np.ndarray:

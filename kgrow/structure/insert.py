@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -48,10 +48,6 @@ class InsertIdentity(Change):
         inserted = Node(self.name, Conv((self.side, self.side), filters=channels), (self.after,))
         return inserted_after(architecture, self.after, (inserted,)), WeightMap(given={f"{self.name}/kernel": kernel})
 
-    def to_json(self) -> dict[str, Any]:
-        """See `Change.to_json`."""
-        return dataclasses.asdict(self)
-
 
 @dataclasses.dataclass(frozen=True)
 class InsertCell(Change):
@@ -91,10 +87,6 @@ class InsertCell(Change):
         add_inverted(builder, self.name, self.after, shape[2], self.hidden_filters, self.kernel_size, is_added=True)
         scale = {f"{self.name}/second/norm/gamma": np.zeros(shape[2], np.float32)}
         return inserted_after(architecture, self.after, builder.take()), WeightMap(given=scale)
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Change.to_json`."""
-        return dataclasses.asdict(self)
 
 
 def map_after(architecture: Architecture, after: str, side: int, field: str) -> tuple[int, ...]:
