@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import traceback
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -159,7 +158,7 @@ class DensityTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self.space, self.trials = space, trials
         oracle.verbose = 0
         trials.run.remove_folder(FOLDER)  # KerasTuner would follow links in it
-        super().__init__(oracle, _declare(space), trials.run.path, FOLDER, overwrite=True)
+        super().__init__(oracle, space.sample, trials.run.path, FOLDER, overwrite=True)
 
     def run_trial(self, trial: Any) -> dict[str, float]:
         """Trains a layout; see `keras_tuner.BaseTuner.run_trial`."""
@@ -185,15 +184,6 @@ def run_tuner(tuner: DensityTuner) -> None:
             tuner.search()
     except keras_tuner.errors.FatalError as fatal:
         raise fatal.__cause__ or fatal from None
-
-
-def _declare(space: DensitySpace) -> Callable[[Any], None]:
-    """Returns KerasTuner's hypermodel, which declares the hyper-parameters."""
-
-    def build(hp: Any) -> None:
-        space.sample(hp)
-
-    return build
 
 
 def worded(trial: DensityTrial) -> str:

@@ -39,9 +39,6 @@ class Trainable(Protocol):
     def train(self, index: int, proposal: Proposal, deadline: float) -> Trial:
         """See `Trials.train`."""
 
-    def directory(self, index: int) -> Run:
-        """See `Trials.directory`."""
-
     def num_begun(self) -> int:
         """See `Trials.num_begun`."""
 
@@ -74,7 +71,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         self._room = remembered_room(run, trials.num_begun(), trials.at_once)
         oracle.verbose = 0
         run.remove_folder(FOLDER)  # KerasTuner would follow links in it
-        super().__init__(oracle, _declare(proposals), run.path, FOLDER, overwrite=True)
+        super().__init__(oracle, proposals.declare, run.path, FOLDER, overwrite=True)
         if not oracle.get_space().space:
             oracle.max_trials = 1  # all values are fixed
 
@@ -122,12 +119,6 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             trial.status = TrialStatus.COMPLETED
         self.on_trial_end(trial)
 
-    def load_model(self, trial: Any) -> Any:
-        """Returns a trial's network, if it is one of the best; only these are kept."""
-        from kgrow.lifecycle import BEST, Snapshot
-
-        return Snapshot.load(self.trials.directory(int(trial.trial_id)), BEST).network()
-
 
 def remembered_room(run: Run, begun: int, at_once: int) -> Callable[[int], int]:
     """Returns, by trial number, how many trials may run at once after its start.
@@ -155,12 +146,3 @@ def quiet_keras_tuner() -> Iterator[None]:
         # About names that Python deprecates, and a Gaussian process with few points: a user cannot fix either.
         warnings.filterwarnings("ignore", module=r"keras_tuner\.|sklearn\.")
         yield
-
-
-def _declare(proposals: Proposals) -> Callable[[Any], None]:
-    """Returns KerasTuner's hypermodel, which declares the hyper-parameters."""
-
-    def build(hp: Any) -> None:
-        proposals.declare(hp)
-
-    return build
