@@ -248,10 +248,7 @@ def _add_views(commands: Any) -> None:
     report.add_argument("--out", metavar="FILE", help="default: report.html in RUN")
     report.add_argument("--overwrite", action="store_true", help="replace FILE")
     report.add_argument("--watch", action="store_true", help="write it after each epoch, until the search has ended")
-    report.add_argument("--dataset", metavar="DATASET", help="the data set, if the run does not remember it")
-    report.add_argument(
-        "--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data, if that has changed"
-    )
+    _add_data(report.add_argument, has_json=False)
     runs = commands.add_parser("list", allow_abbrev=False, help="list the runs of a directory")
     runs.add_argument("directory", metavar="DIR", nargs="?", default="kgrow_runs", help="default: kgrow_runs")
     devices = commands.add_parser("devices", allow_abbrev=False, help="list the devices that --device knows")
@@ -263,7 +260,8 @@ def _add_views(commands: Any) -> None:
         command.add_argument("--json", action="store_true", help="print a JSON document instead of the table")
 
 
-def _add_data(add: Callable[..., Any]) -> None:
+def _add_data(add: Callable[..., Any], *, has_json: bool = True) -> None:
     add("--dataset", metavar="DATASET", help="the data set, if the run does not remember it")
     add("--data-dir", metavar="DIR", help="where TensorFlow Datasets keeps its data, if that has changed")
-    add("--json", action="store_true", help="print a JSON document instead of the table")
+    if has_json:
+        add("--json", action="store_true", help="print a JSON document instead of the table")

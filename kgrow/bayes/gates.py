@@ -34,14 +34,7 @@ class GateGraph:
     sink: Hashable
 
     def __post_init__(self) -> None:
-        sorter: graphlib.TopologicalSorter[Hashable] = graphlib.TopologicalSorter()
-        for source, target in self.edges:
-            sorter.add(target, source)
-        try:
-            sorter.prepare()
-        except graphlib.CycleError as problem:
-            raise ValueError(f"`edges` must not run in a circle, but do: {problem.args[1]}.") from None
-        if not self.connected(np.ones(len(self), bool)).any():
+        if not self.connected(np.ones(len(self.order), bool)).any():  # there is no order of edges in a circle
             raise ValueError(f"`edges` must lead from a source to {self.sink!r}, but none of the paths does.")
 
     def __len__(self) -> int:
@@ -53,7 +46,10 @@ class GateGraph:
         sorter: graphlib.TopologicalSorter[Hashable] = graphlib.TopologicalSorter()
         for source, target in self.edges:
             sorter.add(target, source)
-        places = {node: place for place, node in enumerate(sorter.static_order())}
+        try:
+            places = {node: place for place, node in enumerate(sorter.static_order())}
+        except graphlib.CycleError as problem:
+            raise ValueError(f"`edges` must not run in a circle, but do: {problem.args[1]}.") from None
         return tuple(sorted(range(len(self)), key=lambda gate: places[self.edges[gate][0]]))
 
     @functools.cached_property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from kgrow._checks import check_keep_ratio, check_positive_int
 from kgrow.pruning import ChannelCriterion, Criterion, Iterative
 from kgrow.task import Augmentation
 
@@ -20,7 +19,7 @@ def default_epochs(num_examples: int, batch_size: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class CompressionPlan:
-    """Settings of the pruning and fine-tuning of a model; the arguments of `compress`.
+    """Settings of the pruning and fine-tuning of a model; the arguments of `compress`, which checks each of them.
 
     Args:
         channel_keep_ratio: Final kept fraction of the channels, in (0, 1].
@@ -49,17 +48,11 @@ class CompressionPlan:
     seed: int
 
     def __post_init__(self) -> None:
-        check_keep_ratio(self.channel_keep_ratio, "channel_keep_ratio")
-        check_keep_ratio(self.keep_ratio)
-        for name in ("channel_multiple", "steps", "epochs", "batch_size"):
-            check_positive_int(getattr(self, name), name)
         if self.epochs < self.steps:
             raise ValueError(
                 f"`epochs` must be at least `steps`, {self.steps}, but got {self.epochs}: each step of pruning is "
                 "followed by fine-tuning."
             )
-        if not self.learning_rate > 0:
-            raise ValueError(f"`learning_rate` must be above 0, but got {self.learning_rate!r}. A usual one is 0.001.")
 
     @property
     def schedule(self) -> Iterative:

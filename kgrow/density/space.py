@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,9 +71,7 @@ class DensitySpace:
             scaled = (density * size * factor / PRECISION for density, size in zip(densities, possible, strict=True))
             return list(map(max, fewest, map(round, scaled)))
 
-        low, high = 0, PRECISION + 1  # the smallest fits, by the check of the constructor
-        while high - low > 1:
-            middle = (low + high) // 2
-            fits = self.max_params is None or sum(counts(middle)) <= self.max_params
-            low, high = (middle, high) if fits else (low, middle)
-        return Layout(sizes, tuple(count / size for count, size in zip(counts(low), possible, strict=True)))
+        most = math.inf if self.max_params is None else self.max_params
+        # The smallest, 0, fits by the check of the constructor.
+        factor = bisect.bisect_right(range(1, PRECISION + 1), most, key=lambda factor: sum(counts(factor)))
+        return Layout(sizes, tuple(count / size for count, size in zip(counts(factor), possible, strict=True)))

@@ -122,14 +122,6 @@ def operation_names(model: Any) -> list[str]:
     return [flatbuffer_utils.opcode_to_name(model, index) or "CUSTOM" for index in range(len(model.operatorCodes))]
 
 
-def operation_versions(model: Any) -> dict[str, int]:
-    """Returns the highest version of each operation of a model."""
-    versions: dict[str, int] = {}
-    for name, code in zip(operation_names(model), model.operatorCodes, strict=True):
-        versions[name] = max(versions.get(name, 0), code.version)
-    return versions
-
-
 def type_name(tensor: Any) -> str:
     """Returns the name of a tensor's type, such as "INT8"."""
     return TYPE_NAMES[tensor.type]

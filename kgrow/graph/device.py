@@ -77,16 +77,10 @@ def device_steps(
     return _Lowering(architecture, state, heads).steps
 
 
-def answers_of(architecture: Architecture, heads: Collection[int] | None = None) -> dict[int, str]:
-    """Returns for each head the step that gives its logits.
-
-    Args:
-        architecture: Architecture of the network.
-        heads: Classifiers that are needed; see `device_steps`.
-    """
-    lowering = _Lowering(architecture, None, heads)
-    wanted = range(len(architecture.blocks)) if heads is None else heads
-    return {head: lowering.held[architecture.logits(head)] for head in wanted}
+def answers_of(architecture: Architecture) -> dict[int, str]:
+    """Returns for each head the step that gives its logits."""
+    held = _Lowering(architecture, None, None).held
+    return {head: held[architecture.logits(head)] for head in range(len(architecture.blocks))}
 
 
 class _Lowering:

@@ -13,6 +13,7 @@ from kgrow.pruning.schedule import PATHS
 from kgrow.registry import STRATEGIES
 from kgrow.structure import FixedGrowth
 from kgrow.structure.progressive_resolution import checked_resolutions
+from kgrow.training import half_cosine
 
 START_OF_WARMUP = 0.05
 SMALLEST_RESIZED = 24
@@ -175,7 +176,7 @@ class Preset:
         if now < self.warmup_epochs:
             return peak * max(now / self.warmup_epochs, START_OF_WARMUP)
         progress = (now - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1.0)
-        return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        return peak * half_cosine(progress)
 
     def block_rate_at(self, epoch: int, birth: int) -> float:
         """Returns the factor on the learning rate of a block in an epoch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -53,12 +54,11 @@ class Fit:
         if most is None or known.footprint(ratios, self.scope).params <= most:
             return ratios
         floors = self._smallest_ratios(known)
-        low, high = 0, PRECISION
-        while high - low > 1:
-            middle = (low + high) // 2
-            fits = known.footprint(_times(ratios, middle, floors), self.scope).params <= most
-            low, high = (middle, high) if fits else (low, middle)
-        return _times(ratios, low, floors)
+
+        def params(factor: int) -> int:
+            return known.footprint(_times(ratios, factor, floors), self.scope).params
+
+        return _times(ratios, bisect.bisect_right(range(1, PRECISION), most, key=params), floors)
 
     def _smallest_ratios(self, known: Costs) -> tuple[float, ...]:
         """Returns the ratio per block that leaves each kernel a connection; one without any cuts the network in two."""

@@ -18,6 +18,7 @@ from kgrow.structure.policy import StructurePolicy, StructureState
 from kgrow.structure.statistics import Prices, check_num_examples
 from kgrow.structure.trade import Trade, unpack
 from kgrow.structure.trading import Book, deal
+from kgrow.training import half_cosine
 from kgrow.uncertainty import SIGNIFICANCE, p_value
 
 PROTECTED_EPOCHS = 2  # in which what came back goes last, and what went stays away
@@ -158,7 +159,7 @@ class Market(StructurePolicy):
         return float(sum(costs[kernel.name] * kernel.kernel_params for kernel in state.target.kernels(block)))
 
     def _most_exchanged(self, state: StructureState, used: float) -> float:
-        return used * self.exchange * (1 + math.cos(math.pi * state.epoch / self._last(state.num_epochs))) / 2
+        return used * self.exchange * half_cosine(state.epoch / self._last(state.num_epochs))
 
     def _place_of_block(self, state: StructureState, book: Book) -> Place:
         """Returns whether the next block gains more than the connections that it would keep out and drive out."""

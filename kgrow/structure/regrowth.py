@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 from kgrow._rules import check_fields, one_of, within
 from kgrow.registry import REGROWTHS
 from kgrow.structure.exchange import Exchange
 from kgrow.structure.policy import StructurePolicy, StructureState
+from kgrow.training import half_cosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Regrowth(StructurePolicy):
         """See `StructurePolicy.propose`."""
         if self.is_settled(state) or not any(event["event"] == "pruned" for event in state.changes):
             return None
-        progress = state.epoch / (self.until * state.num_epochs)
-        fraction = self.fraction * (1 + math.cos(math.pi * progress)) / 2
+        fraction = self.fraction * half_cosine(state.epoch / (self.until * state.num_epochs))
         change = Exchange(fraction, self.grown_by, self.seed * state.num_epochs + state.epoch)
         return None if state.has_made(change) else change
 

@@ -25,19 +25,14 @@ class Prices(NamedTuple):
     gain: np.ndarray
 
 
-FEWEST_EXAMPLES = 8  # of fewer a variance says nothing
-
-
 def check_num_examples(value: Any, name: str) -> int:
     """Returns a number of examples of which variances are estimated, as a plain int.
 
     Raises:
         ValueError: If it is not an integer of at least 8.
     """
-    if check_positive_int(value, name) < FEWEST_EXAMPLES:
-        raise ValueError(
-            f"`{name}` must be at least {FEWEST_EXAMPLES}, but got {value!r}. A variance of fewer says nothing."
-        )
+    if check_positive_int(value, name) < 8:
+        raise ValueError(f"`{name}` must be at least 8, but got {value!r}. A variance of fewer says nothing.")
     return int(value)
 
 

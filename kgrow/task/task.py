@@ -28,8 +28,6 @@ from kgrow.task.wording import printable, times
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DEFAULT_CACHE_BYTES = 2 * 2**30
-
 
 @dataclass(frozen=True, eq=False)
 class Task(Divided):
@@ -103,7 +101,7 @@ class Task(Divided):
         data_dir: str | os.PathLike[str] | None = None,
         image_size: int | tuple[int, int] | None = None,
         seed: int = 0,
-        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        cache_bytes: int = Options.cache_bytes,
         class_names: Iterable[str] | None = None,
         on_progress: Callable[[str], None] = lambda sentence: None,
         download: bool = True,
