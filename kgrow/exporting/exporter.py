@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,24 +14,13 @@ from kgrow._keras import quiet_stderr, tf
 from kgrow.exporting.folded import FoldedNetwork
 from kgrow.exporting.measure import IMAGE, LOGITS, PROBABILITIES, SIGNATURE, open_interpreter, operators
 from kgrow.exporting.operator_order import in_order
+from kgrow.graph import Architecture
 from kgrow.network import GrowingNetwork
 from kgrow.registry import blamed, broken, is_foreign
 
 INPUT_DTYPES = ("uint8", "float32")
 # Older interpreters, and some for microcontrollers, support only one range per Dense kernel; see test_dynamic_range.py.
 ONE_RANGE_PER_DENSE = {"_experimental_disable_per_channel_quantization_for_dense_layers": True}
-
-
-class Shapes(Protocol):
-    """The input and output shapes of a converted model; an `Architecture` has them."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of logits."""
 
 
 class Exporter(abc.ABC):
@@ -140,7 +129,7 @@ def head_outputs(exit_index: int) -> tuple[str, str]:
 
 
 def open_converter(
-    shapes: Shapes,
+    architecture: Architecture,
     heads: Callable[[Any], Sequence[Any]],
     exit_indices: Sequence[int],
     pixels: str,
@@ -148,14 +137,14 @@ def open_converter(
     """Returns TensorFlow's converter for some heads of a network, at batch size 1.
 
     Args:
-        shapes: Shapes of the network.
+        architecture: Architecture of the network.
         heads: Function that maps raw pixels, float32, to the logits of all heads.
         exit_indices: Heads that become outputs.
         pixels: Type of the function's input, which the converter may change afterwards.
     """
     if not exit_indices:
         raise ValueError("`exit_indices` must name at least one head, but is empty.")
-    signature = tf.TensorSpec((1, *shapes.input_shape), pixels, name=IMAGE)
+    signature = tf.TensorSpec((1, *architecture.input_shape), pixels, name=IMAGE)
 
     @tf.function(input_signature=[signature], autograph=False)
     def classify(image: Any) -> dict[str, Any]:
@@ -174,27 +163,31 @@ def open_converter(
     return tf.lite.TFLiteConverter.from_concrete_functions([function], module)
 
 
-def convert_floats(
-    network: GrowingNetwork, exit_indices: Sequence[int], input_dtype: str, options: dict[str, Any]
-) -> bytes:
-    """Returns a model whose activations are float32.
+class FloatExporter(Exporter):
+    """Converts to a model whose activations are float32."""
 
-    Args:
-        network: Network to convert.
-        exit_indices: Requested heads.
-        input_dtype: Type of the raw pixels.
-        options: Attributes set on TensorFlow's converter.
-    """
-    check_name(INPUT_DTYPES, input_dtype, "input_dtype")
-    folded = FoldedNetwork(network)
-    converter = open_converter(folded.architecture, folded.heads, exit_indices, input_dtype)
-    return convert_checked(converter, options, folded.architecture, exit_indices, input_dtype, "float32")
+    def options(self) -> dict[str, Any]:
+        """Returns the attributes to set on TensorFlow's converter."""
+        return {}
+
+    def convert(
+        self,
+        network: GrowingNetwork,
+        exit_indices: Sequence[int],
+        input_dtype: str = "uint8",
+        representative_dataset: np.ndarray | None = None,
+    ) -> bytes:
+        """See `Exporter.convert`; needs no representative dataset."""
+        check_name(INPUT_DTYPES, input_dtype, "input_dtype")
+        folded = FoldedNetwork(network)
+        converter = open_converter(folded.architecture, folded.heads, exit_indices, input_dtype)
+        return convert_checked(converter, self.options(), folded.architecture, exit_indices, input_dtype, "float32")
 
 
 def convert_checked(
     converter: Any,
     options: dict[str, Any],
-    shapes: Shapes,
+    architecture: Architecture,
     exit_indices: Sequence[int],
     input_dtype: str,
     output_dtype: str,
@@ -204,7 +197,7 @@ def convert_checked(
     Args:
         converter: Converter that `open_converter` returned.
         options: Attributes set on the converter.
-        shapes: Shapes of the network.
+        architecture: Architecture of the network.
         exit_indices: Requested heads.
         input_dtype: Type of the raw pixels.
         output_dtype: Type of the outputs.
@@ -215,7 +208,7 @@ def convert_checked(
     for name, value in options.items():
         setattr(converter, name, value)
     model = run_converter(converter)
-    check_model(model, shapes, exit_indices, input_dtype, output_dtype)
+    check_model(model, architecture, exit_indices, input_dtype, output_dtype)
     return in_order(model, [name for index in exit_indices for name in head_outputs(index)])
 
 
@@ -227,13 +220,13 @@ def run_converter(converter: Any) -> bytes:
 
 
 def check_model(
-    model: bytes, shapes: Shapes, exit_indices: Sequence[int], input_dtype: str, *output_dtypes: str
+    model: bytes, architecture: Architecture, exit_indices: Sequence[int], input_dtype: str, *output_dtypes: str
 ) -> None:
     """Checks a converted model against the guarantees of `Exporter.convert`.
 
     Args:
         model: Converted model.
-        shapes: Shapes of the network.
+        architecture: Architecture of the network.
         exit_indices: Requested heads.
         input_dtype: Type of the raw pixels.
         output_dtypes: Types of which all outputs may have one.
@@ -257,7 +250,7 @@ def check_model(
     tensors = {**runner.get_input_details(), **runner.get_output_details()}
     found = {name: (tuple(t["shape_signature"].tolist()), np.dtype(t["dtype"]).name) for name, t in tensors.items()}
     names = [name for index in exit_indices for name in head_outputs(index)]
-    image, answer = {IMAGE: ((1, *shapes.input_shape), input_dtype)}, (1, shapes.num_classes)
+    image, answer = {IMAGE: ((1, *architecture.input_shape), input_dtype)}, (1, architecture.num_classes)
     expected = [image | dict.fromkeys(names, (answer, dtype)) for dtype in output_dtypes]
     if found not in expected:
         raise RuntimeError(f"The converted model must read and give {expected[0]}, but has {found}.")
