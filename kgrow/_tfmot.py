@@ -8,7 +8,7 @@ the same invariant from outside: a masked weight is zero whenever a forward pass
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -62,26 +62,6 @@ class PrunableDepthwise(keras.layers.DepthwiseConv2D, tfmot.sparsity.keras.Pruna
         return [self.depthwise_kernel]
 
 
-class Masked(Protocol):
-    """A weight tensor and its {0, 1} mask of the same shape."""
-
-    @property
-    def name(self) -> str:
-        """Position of the tensor in the network."""
-
-    @property
-    def weight(self) -> Any:
-        """The masked variable."""
-
-    @property
-    def mask(self) -> Any:
-        """The mask variable; 1 means kept."""
-
-    @property
-    def size(self) -> int:
-        """Number of prunable connections."""
-
-
 class Kernel:
     """A prunable weight tensor and its mask.
 
@@ -110,13 +90,13 @@ def prunable(layer: keras.layers.Layer) -> MaskedLayer:
     return MaskedLayer(layer)
 
 
-def apply_masks(kernels: Iterable[Masked]) -> None:
+def apply_masks(kernels: Iterable[Kernel]) -> None:
     """Sets the weights that the masks remove to zero; cheap, and callable inside a traced function."""
     for kernel in kernels:
         kernel.weight.assign(kernel.weight * kernel.mask)
 
 
-def assign_masks(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None:
+def assign_masks(kernels: Sequence[Kernel], masks: Sequence[np.ndarray]) -> None:
     """Assigns one {0, 1} mask per kernel and sets the removed weights to zero.
 
     Args:
@@ -133,7 +113,7 @@ def assign_masks(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None
     apply_masks(kernels)
 
 
-def revive_connections(kernels: Sequence[Masked], masks: Sequence[np.ndarray]) -> None:
+def revive_connections(kernels: Sequence[Kernel], masks: Sequence[np.ndarray]) -> None:
     """Assigns masks that restore connections; a restored weight is zero, as it was while pruned."""
     apply_masks(kernels)
     for kernel, mask in zip(kernels, masks, strict=True):

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from kgrow.network import GrowingNetwork
-from kgrow.pruning.bayes_models import LinkModel, as_growing, likelihood_of
+from kgrow.pruning.bayes_models import LinkModel, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.evidence import ByEvidence
 from kgrow.pruning.fisher import FisherPruning
@@ -50,11 +50,10 @@ class BayesLink(ByEvidence, Criterion):
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
-        growing = as_growing(network)
         price = self.min_saliency or 1.0 / sum(len(labels) for _, labels in batches)
-        stays = self._connections(growing, batches, loss, price)
-        scores = FisherPruning(curvature=self.curvature).saliency(growing, batches, loss)
-        return [(price + score) * stays[kernel.name] for kernel, score in zip(growing.kernels(), scores, strict=True)]
+        stays = self._connections(network, batches, loss, price)
+        scores = FisherPruning(curvature=self.curvature).saliency(network, batches, loss)
+        return [(price + score) * stays[kernel.name] for kernel, score in zip(network.kernels(), scores, strict=True)]
 
     def _connections(
         self, network: GrowingNetwork, batches: Sequence[Batch], loss: Loss, price: float

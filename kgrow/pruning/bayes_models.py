@@ -11,25 +11,10 @@ from kgrow.graph import Node
 from kgrow.network import GrowingNetwork
 from kgrow.network.tap import call_tapped
 from kgrow.pruning.channels import ChannelGroups
-from kgrow.pruning.criterion import Loss, Prunable
+from kgrow.pruning.criterion import Loss
 from kgrow.pruning.links import Links, cell_of
 
 Compute = Callable[[Sequence[Any]], Any]
-
-
-def as_growing(network: Prunable) -> GrowingNetwork:
-    """Returns the network if its layers can be tapped.
-
-    Raises:
-        ValueError: If it is a model that kgrow did not grow.
-    """
-    if isinstance(network, GrowingNetwork):
-        return network
-    raise ValueError(
-        "`criterion` must not be 'fisher' or 'bayes_link', nor `channel_criterion` 'fisher', for a model of your own: "
-        "gradients of single examples are taken in networks that kgrow grows only. Choose 'snip' or 'magnitude', and "
-        "'taylor' for channels."
-    )
 
 
 class KernelModel:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kgrow.pruning.bayes_models import ChannelModel, as_growing, likelihood_of
+from kgrow.pruning.bayes_models import ChannelModel, likelihood_of
 from kgrow.pruning.channels import ChannelGroups
 from kgrow.pruning.criterion import Batch, Loss, Prunable, check_scores, held
 from kgrow.pruning.evidence import ByEvidence
@@ -104,8 +104,7 @@ class FisherChannel(ByEvidence, ChannelCriterion):
 
     def saliency(self, network: Prunable, groups: ChannelGroups, batches: Sequence[Batch], loss: Loss) -> np.ndarray:
         """See `ChannelCriterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
-        growing = as_growing(network)
-        (diagonal,) = self.curvature.diagonal(ChannelModel(growing, groups), likelihood_of(growing, loss), batches)
+        (diagonal,) = self.curvature.diagonal(ChannelModel(network, groups), likelihood_of(network, loss), batches)
         return np.maximum(diagonal, 0.0)
 
 

@@ -6,32 +6,17 @@ import abc
 import copy
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from kgrow._tfmot import Masked
+from kgrow.network import GrowingNetwork
 from kgrow.registry import blamed, broken, is_foreign
 
 Batch = tuple[np.ndarray, np.ndarray]
 Loss = Callable[[tuple[Any, ...], Any], Any]
+Prunable = GrowingNetwork  # its name in signatures of criteria
 T = TypeVar("T")
-
-
-class Prunable(Protocol):
-    """The network interface that pruning needs: kernels, named variables, and logits."""
-
-    def kernels(self, block_index: int | None = None) -> Sequence[Masked]:
-        """Returns the prunable kernels of one block or of all."""
-
-    def named_variables(self) -> dict[str, Any]:
-        """Returns its variables by names that are the same in every process."""
-
-    def apply_masks(self) -> None:
-        """Sets every pruned weight to zero."""
-
-    def __call__(self, images: Any, training: Any = None) -> tuple[Any, ...]:
-        """Maps raw pixels (batch, height, width, channels) to a tuple of logits (batch, num_classes)."""
 
 
 class Criterion(abc.ABC):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kgrow.pruning.bayes_models import KernelModel, as_growing, likelihood_of
+from kgrow.pruning.bayes_models import KernelModel, likelihood_of
 from kgrow.pruning.criterion import Batch, Criterion, Loss, Prunable
 from kgrow.pruning.evidence import ByEvidence
 
@@ -40,9 +40,8 @@ class FisherPruning(ByEvidence, Criterion):
 
     def saliency(self, network: Prunable, batches: Sequence[Batch], loss: Loss) -> list[np.ndarray]:
         """See `Criterion.saliency`; the loss must be a weighted sum of the heads' cross-entropies."""
-        growing = as_growing(network)
-        model = KernelModel(growing)
-        diagonals = self.curvature.diagonal(model, likelihood_of(growing, loss), batches)
+        model = KernelModel(network)
+        diagonals = self.curvature.diagonal(model, likelihood_of(network, loss), batches)
         return [
             np.square(weight.numpy(), dtype=np.float64) * np.maximum(diagonal, 0.0)  # an estimate may be negative
             for weight, diagonal in zip(model.parameters, diagonals, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kgrow._checks import check_name
-from kgrow._tfmot import Masked, assign_masks
+from kgrow._tfmot import Kernel, assign_masks
 from kgrow.graph import Architecture
 from kgrow.pruning.channel_criterion import ChannelCriterion, scored_channels
 from kgrow.pruning.channels import ChannelGroups, channel_groups, kernel_shaped, select_channels
@@ -102,7 +102,7 @@ def prune_groups(
 
 @dataclasses.dataclass(frozen=True)
 class _Group:
-    kernels: Sequence[Masked]
+    kernels: Sequence[Kernel]
     num_kept: int
 
 
