@@ -50,7 +50,7 @@ def limits_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         "params": best["kept_params"],
         "macs": best["macs_dense"],
         "flash_bytes": artefact["bytes"],
-        "ram_bytes": artefact.get("ram_bytes"),
+        "ram_bytes": artefact["ram_bytes"],
         "latency_ms": artefact["latency_ms"],
     }
     return [

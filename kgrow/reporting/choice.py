@@ -14,47 +14,34 @@ from kgrow.reporting.wording import Paragraph, grouped, percent, with_interval
 Document = Mapping[str, Any]
 
 
-def winner_of(result: Document) -> int | None:
+def winner_of(result: Document) -> int:
     """Returns the index of the trial that `best` describes."""
-    best = result.get("best")
-    if not best:
-        return None
-    key = "trial" if "trial" in best else "keep_ratios"
-    found = (i for i, trial in enumerate(result["candidates"]) if trial[key] == best[key])
-    return next(found, None)
+    return [trial["trial"] for trial in result["candidates"]].index(result["best"]["trial"])
 
 
 def explained_choice(result: Document) -> Iterator[RenderableType]:
     """Yields the reason for the winner, the trials that cannot be distinguished from it, and the Pareto front."""
-    winner = winner_of(result)
-    if winner is None:
-        yield Paragraph("No trial has a result.")
-        return
-    chosen = result["candidates"][winner]
+    chosen = result["candidates"][winner_of(result)]
     yield Paragraph(_reason(result, chosen))
-    compared = (result.get("choice") or {}).get("comparisons", ())
-    alike = [it["trial"] for it in compared if not it["told_apart"]]
+    alike = [it["trial"] for it in result["choice"]["comparisons"] if not it["told_apart"]]
     if alike:
-        images = result["task"].get("num_validation")
-        on = "the validation images" if images is None else f"{grouped(images)} validation images"
         yield Paragraph(
-            f"On {on} it cannot be told apart from trial{'' if len(alike) == 1 else 's'} {_listed(alike)}: the "
-            "differences may be chance (95 %).",
+            f"On {grouped(result['task']['num_validation'])} validation images it cannot be told apart from "
+            f"trial{'' if len(alike) == 1 else 's'} {_listed(alike)}: the differences may be chance (95 %).",
             "yellow",
         )
-    yield from _front(result.get("pareto") or (), chosen)
+    yield from _front(result["pareto"], chosen)
 
 
 def _reason(result: Document, chosen: Document) -> str:
     name, accuracy = f"* Trial {chosen['trial']}", _mean(chosen)
-    exact = [t for t in result["candidates"] if t["val_accuracy"] is not None and not t.get("estimated")]
+    exact = [t for t in result["candidates"] if t["val_accuracy"] is not None and not t["estimated"]]
     others = [trial for trial in exact if trial is not chosen]
     if not others:
         return f"{name} is chosen: no other has a result."
     rival = max(others, key=_mean)
     gained = f"{percent(accuracy, 2)} %, trial {rival['trial']} {percent(_mean(rival), 2)} %"
-    named = (result.get("choice") or {}).get("contenders", ())
-    contenders = [trial for trial in exact if trial["trial"] in named]
+    contenders = [trial for trial in exact if trial["trial"] in result["choice"]["contenders"]]
     if len(contenders) > 1 and chosen in contenders:
         why = _preference(result["choice"]["prefer"], chosen, contenders)
         if why:
@@ -79,14 +66,14 @@ def _preference(prefer: str, chosen: Document, contenders: Sequence[Document]) -
     if prefer == "small":
         smallest = min((trial["flash_bytes"], trial["kept_params"]) for trial in contenders)
         return "it is the smallest" if (chosen["flash_bytes"], chosen["kept_params"]) == smallest else ""
-    losses = [math.inf if trial.get("mean_val_loss") is None else trial["mean_val_loss"] for trial in contenders]
-    loss = chosen.get("mean_val_loss")
+    losses = [math.inf if trial["mean_val_loss"] is None else trial["mean_val_loss"] for trial in contenders]
+    loss = chosen["mean_val_loss"]
     return "" if loss is None or loss > min(losses) else f"it has the lowest mean validation loss, {loss:.4f},"
 
 
 def _mean(trial: Document) -> float:
     """Returns the accuracy by which a trial is judged."""
-    mean = trial.get("mean_val_accuracy")
+    mean = trial["mean_val_accuracy"]
     return trial["val_accuracy"] if mean is None else mean
 
 
@@ -100,12 +87,12 @@ def _front(points: Sequence[Document], chosen: Document) -> Iterator[RenderableT
     rows = [
         (
             f"{point['trial']}{' *' if point['trial'] == chosen['trial'] else ''}",
-            with_interval(point["val_accuracy"], point.get("val_accuracy_interval")),
+            with_interval(point["val_accuracy"], point["val_accuracy_interval"]),
             grouped(point["kept_params"]),
             grouped(point["macs"]),
             grouped(point["flash_bytes"]),
             grouped(point["ram_bytes"]),
-            "-" if point.get("latency_ms") is None else f"{point['latency_ms']:.3g}",
+            "-" if point["latency_ms"] is None else f"{point['latency_ms']:.3g}",
         )
         for point in points
     ]

@@ -17,17 +17,14 @@ FEW_TEST_IMAGES = 300
 
 
 def next_steps(result: Document, *, details: bool = True) -> Iterator[RenderableType]:
-    """Yields commands that classify an image, export for a device and compare formats; nothing without a file.
+    """Yields commands that classify an image, export for a device and compare formats.
 
     Args:
         result: Content of `result.json`.
         details: Whether the details were shown; if not, the commands that show them come first.
     """
-    artefacts = result["best"].get("artefacts") or ()
-    if not artefacts:
-        return
     yield Text("\nNext steps", "bold")
-    directory = os.path.dirname(artefacts[0]["path"])
+    directory = os.path.dirname(result["best"]["artefacts"][0]["path"])
     for what, command in (*(() if details else _details(directory)), *_steps(result, directory)):
         yield Text(what)
         # A terminal wraps long lines without breaking them for copying.
@@ -42,7 +39,7 @@ def _details(directory: str) -> Iterator[tuple[str, str]]:
 
 def _steps(result: Document, directory: str) -> Iterator[tuple[str, str]]:
     run = shortest(directory)
-    is_in_memory = "source" in result and result["source"]["dataset"] is None
+    is_in_memory = result["source"]["dataset"] is None
     yield "Classify images:", f"python {shlex.quote(os.path.join(run, 'run.py'))} IMAGE"
     if len(result["best"]["heads"]) > 1:
         exits = "Export for a device, with answers as early as a head is sure:"

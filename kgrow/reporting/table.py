@@ -53,12 +53,11 @@ def summary(result: Document, *, details: bool = True) -> RenderableType:
     Returns:
         A rich renderable for any width: a table that is too wide loses its least important columns.
     """
-    best = result.get("best")
-    if not best:
-        return Group(_opening(result), *_trials(result))
+    best = result["best"]
     parts = (*_trials(result), *_heads(best), *_classes(best), *_early_exit(best), *_artefacts(best)) if details else ()
-    answer = (_opening(result), *_answer(result), *_best(result), *_limits(result))
-    return Group(*answer, *parts, *next_steps(result, details=details))
+    answer = Paragraph(f"{answer_of(result)}.", WINNER)
+    steps = next_steps(result, details=details)
+    return Group(_opening(result), answer, *_best(result), *_limits(result), *parts, *steps)
 
 
 def _opening(result: Document) -> Paragraph:
@@ -68,27 +67,21 @@ def _opening(result: Document) -> Paragraph:
     return Paragraph(f"{one_line(task['name'])}: {tried} in {took}, seed {result['seed']}.", "bold")
 
 
-def _answer(result: Document) -> Iterator[RenderableType]:
-    if result["best"].get("artefacts"):
-        yield Paragraph(f"{answer_of(result)}.", WINNER)
-
-
 def _best(result: Document) -> Iterator[RenderableType]:
     best = result["best"]
     kept, size = grouped(best["kept_params"]), grouped(best["prunable_params"])
-    interval = best.get("test_accuracy_interval")
-    certain = "" if interval is None else f" (95 % interval {percent(interval[0])} to {percent(interval[1])})"
+    low, high = map(percent, best["test_accuracy_interval"])
     yield Paragraph(
-        f"The best network has test accuracy {percent(best['test_accuracy'], 2)} %{certain} with {kept} of {size} "
-        "weights."
+        f"The best network has test accuracy {percent(best['test_accuracy'], 2)} % (95 % interval {low} to {high}) "
+        f"with {kept} of {size} weights."
     )
-    if "baseline" in best and not best["baseline"]["is_beaten"]:
-        yield Paragraph(baseline(best, result["task"].get("num_test")), "bold yellow")
+    if not best["baseline"]["is_beaten"]:
+        yield Paragraph(baseline(best, result["task"]["num_test"]), "bold yellow")
 
 
 def _limits(result: Document) -> Iterator[RenderableType]:
     """Yields the limits and the part of each that is used."""
-    limits = limits_of(result) if result["best"].get("artefacts") else []
+    limits = limits_of(result)
     words = (f"{limit['field']} {_figure(limit['value'])} of {_figure(limit['most'])}" for limit in limits)
     if limits:
         yield Paragraph(f"Within the limits: {', '.join(words)}.")
@@ -106,9 +99,9 @@ def _trials(result: Document) -> Iterator[RenderableType]:
             _status(trial),
             _network(trial),
             ratios(trial["keep_ratios"]),
-            with_interval(trial["val_accuracy"], trial.get("val_accuracy_interval")),
-            percent(trial.get("mean_val_accuracy"), 2),
-            "-" if trial.get("mean_val_loss") is None else f"{trial['mean_val_loss']:.4f}",
+            with_interval(trial["val_accuracy"], trial["val_accuracy_interval"]),
+            percent(trial["mean_val_accuracy"], 2),
+            "-" if trial["mean_val_loss"] is None else f"{trial['mean_val_loss']:.4f}",
             grouped(trial["kept_params"]),
             grouped(trial["macs"]),
         )
@@ -128,27 +121,27 @@ def _trials(result: Document) -> Iterator[RenderableType]:
     expendable = ("MACs", "keep ratio", "network", "mean loss", "mean %", "status")
     yield Rows("Trials", headers, rows, num_words=4, winner=winner, expendable=expendable)
     for trial in trials:
-        if trial.get("error"):
+        if trial["error"]:
             yield Paragraph(f"Trial {trial['trial']} {trial['status']}: {one_line(trial['error'])}", "yellow")
-    if any(trial.get("mean_val_loss") is not None for trial in trials):
+    if any(trial["mean_val_loss"] is not None for trial in trials):
         yield Paragraph(
             "Validation: the checkpoint that was kept. Mean: validation accuracy and loss over the last epochs up to "
             "it, by which trials are compared."
         )
     yield from explained_choice(result)
-    networks = result.get("networks")
-    if networks and networks["infeasible"]:
+    networks = result["networks"]
+    if networks["infeasible"]:
         yield Paragraph(
             f"{networks['infeasible']} of the {networks['offered']} networks of the space break a limit however much "
             "is pruned; none of these was trained."
         )
-    if result.get("calibration"):
+    if result["calibration"]:
         yield Paragraph(agreement(result["calibration"]))
 
 
 def _status(trial: Document) -> str:
     status = f"as {trial['same_as']}" if trial["same_as"] else trial["status"]
-    if not trial.get("estimated") or trial["val_accuracy"] is None:
+    if not trial["estimated"] or trial["val_accuracy"] is None:
         return status
     return "approximate" if status == "done" else f"{status}, approximate"
 
@@ -165,15 +158,20 @@ def _heads(best: Document) -> Iterator[RenderableType]:
     rows = [
         (
             f"{index}{' (last)' if index == len(heads) - 1 else ''}",
-            with_interval(head["val_accuracy"], head.get("val_accuracy_interval")),
-            with_interval(head["test_accuracy"], head.get("test_accuracy_interval")),
+            with_interval(head["val_accuracy"], head["val_accuracy_interval"]),
+            with_interval(head["test_accuracy"], head["test_accuracy_interval"]),
             grouped(head["macs"]),
         )
         for index, head in enumerate(heads)
     ]
     headers = ("head", "validation % (95 %)", "test % (95 %)", "MACs per image")
-    title = f"Heads of trial {one_line(best.get('trial', ''))}".rstrip()
-    yield Rows(title, headers, rows, num_words=1, expendable=("MACs per image", "validation % (95 %)"))
+    yield Rows(
+        f"Heads of trial {best['trial']}",
+        headers,
+        rows,
+        num_words=1,
+        expendable=("MACs per image", "validation % (95 %)"),
+    )
     yield Paragraph(
         "Each block ends in a head that can answer; `kgrow export --exit-index` takes its number. MACs: "
         "multiply-accumulate operations of the network up to there, "
@@ -184,10 +182,8 @@ def _heads(best: Document) -> Iterator[RenderableType]:
 
 def _classes(best: Document) -> Iterator[RenderableType]:
     """Yields the recall of each class; if there are many, the lowest first."""
-    classes = best.get("classes") or ()
-    if not classes:
-        return
-    shown, title = list(classes), "Recall per class"
+    classes = shown = best["classes"]
+    title = "Recall per class"
     if len(classes) > NUM_CLASS_ROWS:
         shown = sorted(classes, key=lambda it: 2.0 if it["recall"] is None else it["recall"])[:NUM_CLASS_ROWS]
         title = f"Recall per class, the lowest {NUM_CLASS_ROWS} of {len(classes)}"
@@ -207,14 +203,14 @@ def _classes(best: Document) -> Iterator[RenderableType]:
 
 
 def _early_exit(best: Document) -> Iterator[RenderableType]:
-    points = sorted(best.get("early_exit") or (), key=lambda point: point["mean_macs"])
+    points = sorted(best["early_exit"], key=lambda point: point["mean_macs"])
     if not points:
         return
     full = best["macs_dense"]
     rows = [
         (
             f"{point['threshold']:g}",
-            with_interval(point["test_accuracy"], point.get("test_accuracy_interval")),
+            with_interval(point["test_accuracy"], point["test_accuracy_interval"]),
             grouped(point["mean_macs"]),
             percent(point["mean_macs"] / full),
         )
@@ -237,16 +233,14 @@ def _spread(points: Sequence[Document]) -> list[Document]:
 
 
 def _artefacts(best: Document) -> Iterator[RenderableType]:
-    artefacts = best.get("artefacts") or ()
-    if not artefacts:
-        return
+    artefacts = best["artefacts"]
     rows = [
         (
             one_line(os.path.basename(artefact["path"])),
             artefact["quantization"],
             grouped(artefact["bytes"]),
             grouped(artefact["gzip_bytes"]),
-            with_interval(artefact["test_accuracy"], artefact.get("test_accuracy_interval")),
+            with_interval(artefact["test_accuracy"], artefact["test_accuracy_interval"]),
             f"{artefact['latency_ms']:.3g}",
             f"{artefact['max_abs_diff']:.1e}",
         )
@@ -255,14 +249,13 @@ def _artefacts(best: Document) -> Iterator[RenderableType]:
     headers = ("file", "weights", "bytes", "gzip bytes", "test % (95 %)", "latency ms", "max |diff|")
     expendable = ("max |diff|", "gzip bytes", "latency ms", "weights")
     yield Rows("Files, each measured by running it", headers, rows, num_words=2, expendable=expendable)
-    runtime = one_line(artefacts[0].get("runtime") or "the TensorFlow Lite interpreter")
     yield Paragraph(
-        f"Latency: one image on one thread of {runtime} on this machine. Max |diff|: largest difference of a logit "
-        "from the Keras network's, over all test images."
+        f"Latency: one image on one thread of {one_line(artefacts[0]['runtime'])} on this machine. Max |diff|: largest "
+        "difference of a logit from the Keras network's, over all test images."
     )
-    if best.get("market"):
+    if best["market"]:
         yield Paragraph(market(best["market"]))
-    if best.get("unpruned"):
+    if best["unpruned"]:
         yield Paragraph(_saved(best["unpruned"], artefacts[0]))
     for artefact in artefacts:
         yield Text(one_line(artefact["path"]), overflow="fold")

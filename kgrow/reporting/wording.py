@@ -34,14 +34,14 @@ def with_interval(accuracy: float | None, interval: Sequence[float] | None, deci
     return words if interval is None else f"{words} ({percent(interval[0])}-{percent(interval[1])})"
 
 
-def baseline(best: Mapping[str, Any], num_test: int | None) -> str:
+def baseline(best: Mapping[str, Any], num_test: int) -> str:
     """Returns a sentence for a best network that does not beat always predicting the largest class."""
     found, accuracy = best["baseline"], best["test_accuracy"]
     verdict = "no better" if accuracy <= found["test_accuracy"] else "not certainly better"
-    images = "the test images" if num_test is None else f"the {grouped(num_test)} test images"
     return (
         f"A test accuracy of {percent(accuracy)} % is {verdict} than always answering {one_line(found['class'])!r}, "
-        f"the largest class, which is right for {percent(found['test_accuracy'])} % of {images}."
+        f"the largest class, which is right for {percent(found['test_accuracy'])} % of the "
+        f"{grouped(num_test)} test images."
     )
 
 
