@@ -1,11 +1,10 @@
 """A description of the data for the start of a search."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 
-from kgrow.task.split import Split
+from kgrow.task.split import Divided, Split
 from kgrow.task.twins import near_twins, thumbnails
 from kgrow.task.wording import counted, list_some, times
 
@@ -14,47 +13,7 @@ FEWEST_EXAMPLES = 3
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
-class Described(Protocol):
-    """The properties that a description needs; a `Task` has them."""
-
-    @property
-    def train(self) -> Split:
-        """Training images."""
-
-    @property
-    def validation(self) -> Split:
-        """Validation images."""
-
-    @property
-    def test(self) -> Split:
-        """Test images."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names in the order of the labels."""
-
-    @property
-    def set_aside(self) -> tuple[str, ...]:
-        """Roles of the splits that were taken from training images."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the pixels."""
-
-    @property
-    def pixel_range(self) -> tuple[float, float]:
-        """Smallest and largest possible value of pixels."""
-
-
-def describe(task: Described) -> tuple[str, ...]:
+def describe(task: Divided) -> tuple[str, ...]:
     """Describes a task, and reasons to doubt its figures.
 
     Args:
@@ -75,13 +34,13 @@ def describe(task: Described) -> tuple[str, ...]:
     )
 
 
-def largest_class(task: Described) -> tuple[int, float]:
+def largest_class(task: Divided) -> tuple[int, float]:
     """Returns the largest class of the training images, and the test accuracy, in [0, 1], of always predicting it."""
     largest = int(np.bincount(task.train.labels).argmax())
     return largest, float(np.mean(task.test.labels == largest))
 
 
-def _describe_classes(task: Described, splits: Mapping[str, Split]) -> str:
+def _describe_classes(task: Divided, splits: Mapping[str, Split]) -> str:
     counts = np.bincount(np.concatenate([split.labels for split in splits.values()]), minlength=task.num_classes)
     return (
         f"{counted(int(counts.sum()), 'image')} of {times(task.input_shape)}, {task.dtype}, in {task.num_classes} "
@@ -89,7 +48,7 @@ def _describe_classes(task: Described, splits: Mapping[str, Split]) -> str:
     )
 
 
-def _describe_splits(task: Described, splits: Mapping[str, Split]) -> str:
+def _describe_splits(task: Divided, splits: Mapping[str, Split]) -> str:
     parts = [
         f"{len(split)} for {WORDS[role]}" + (" (set aside)" if role in task.set_aside else "")
         for role, split in splits.items()
@@ -101,14 +60,14 @@ def _describe_splits(task: Described, splits: Mapping[str, Split]) -> str:
     return f"Divided into {', '.join(parts)}. {copies}, pixel for pixel."
 
 
-def _describe_baseline(task: Described) -> str:
+def _describe_baseline(task: Divided) -> str:
     largest, accuracy = largest_class(task)
     return (
         f"Always answering {task.class_names[largest]!r} would be right for {100 * accuracy:.1f} % of the test images."
     )
 
 
-def _find_leaks(task: Described, splits: Mapping[str, Split]) -> list[str]:
+def _find_leaks(task: Divided, splits: Mapping[str, Split]) -> list[str]:
     """Describes how many images of later splits are also in earlier ones, exactly or nearly."""
     small = {role: thumbnails(split.images, task.pixel_range) for role, split in splits.items()}
     sentences = []
@@ -138,7 +97,7 @@ def _find_contradictions(splits: Mapping[str, Split]) -> list[str]:
     return [f"{counted(num_images, 'image')} {occur} under several labels, of which at most one can be learned."]
 
 
-def _find_small_classes(task: Described) -> list[str]:
+def _find_small_classes(task: Divided) -> list[str]:
     counts = [np.bincount(split.labels, minlength=task.num_classes) for split in (task.validation, task.test)]
     few = np.minimum(*counts) < FEWEST_EXAMPLES
     if not few.any():

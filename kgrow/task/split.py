@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgrow._checks import check_positive_int
+from kgrow.task.pixels import usual_range
 
 CHUNK_BYTES = 8 * 2**20
 
@@ -31,10 +32,6 @@ def digests_of(images: np.ndarray) -> np.ndarray:
     """Returns a digest of each image's pixels, uint64 `(num_examples,)`."""
     hashed = [hashlib.blake2b(np.ascontiguousarray(image).data.cast("B"), digest_size=8).digest() for image in images]
     return np.frombuffer(b"".join(hashed), "<u8").astype(np.uint64)
-
-
-class Divided:
-    """Base of `Task`, by which modules that a task is made with recognize one: data divided into splits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +112,41 @@ class Split:
         for start in range(0, end, batch_size):
             rows = slice(start, start + batch_size) if order is None else order[start : start + batch_size]
             yield np.asarray(self.images[rows]), self.labels[rows]
+
+
+class Divided:
+    """Base of `Task`, by which modules that a task is made with know one: data divided into splits."""
+
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    has_eight_bits: bool
+    set_aside: tuple[str, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels, uint8 or float32."""
+        return self.train.images.dtype
+
+    @functools.cached_property
+    def pixel_range(self) -> tuple[float, float]:
+        """Smallest and largest possible value of raw pixels, estimated from the training images if not known."""
+        if self.has_eight_bits:
+            return 0.0, 255.0
+        pieces = [self.train.images[rows] for rows in slices(len(self.train), self.train.images[0].nbytes)]
+        return usual_range(min(float(piece.min()) for piece in pieces), max(float(piece.max()) for piece in pieces))
 
 
 def _describe(value: object) -> str:

@@ -18,7 +18,7 @@ from kgrow.task.gather import gather
 from kgrow.task.labels import check_classes, check_labels
 from kgrow.task.origin import origin_of
 from kgrow.task.overview import describe
-from kgrow.task.pixels import check_image_shape, check_image_size, usual_range
+from kgrow.task.pixels import check_image_shape, check_image_size
 from kgrow.task.preview import preview_of
 from kgrow.task.sources import add_split, open_source
 from kgrow.task.split import Divided, Split, slices
@@ -196,22 +196,6 @@ class Task(Divided):
         )
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-        height, width, channels = self.train.images.shape[1:]
-        return height, width, channels
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the pixels, uint8 or float32."""
-        return self.train.images.dtype
-
-    @property
     def pixel_mean(self) -> tuple[float, ...]:
         """Mean of each channel over the training images, in raw pixel units."""
         return self._pixel_statistics[0]
@@ -220,14 +204,6 @@ class Task(Divided):
     def pixel_std(self) -> tuple[float, ...]:
         """Standard deviation of each channel over the training images; 1.0 for a constant channel."""
         return self._pixel_statistics[1]
-
-    @functools.cached_property
-    def pixel_range(self) -> tuple[float, float]:
-        """Smallest and largest possible value of raw pixels, estimated from the training images if not known."""
-        if self.has_eight_bits:
-            return 0.0, 255.0
-        pieces = [self.train.images[rows] for rows in slices(len(self.train), self.train.images[0].nbytes)]
-        return usual_range(min(float(piece.min()) for piece in pieces), max(float(piece.max()) for piece in pieces))
 
     @functools.cached_property
     def overview(self) -> tuple[str, ...]:
