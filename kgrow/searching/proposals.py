@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,16 +18,10 @@ from kgrow.searching.footprint import Costs, Footprint
 from kgrow.searching.images import Images
 from kgrow.searching.limits import Limits
 from kgrow.searching.residual import SMALL_SIDE
-from kgrow.searching.space import (
-    Candidate,
-    HyperParameters,
-    SearchSpace,
-    built_by,
-    choices_of,
-    deviations,
-    started_by,
-    widths_of,
-)
+from kgrow.searching.space import Candidate, SearchSpace, built_by, choices_of, deviations, started_by, widths_of
+
+if TYPE_CHECKING:
+    from keras_tuner import HyperParameters
 
 # Ranges of searched keep ratios. A limit on connections lowers all, so they reach up to 1 there; a block below a fifth
 # of the others' ratio is too small, which few validation images may not show. Without it whole channels go. KerasTuner

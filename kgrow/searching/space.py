@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,18 +18,6 @@ from kgrow.registry import blamed, broken, is_foreign
 
 # The stem reduces resolutions above this, so that the cost stays near that of a 32x32 image.
 STEM_SIDE = 40
-
-
-class HyperParameters(Protocol):
-    """The part of `keras_tuner.HyperParameters` that a search needs: a value for a named choice."""
-
-    def Float(self, name: str, min_value: float, max_value: float, **kwargs: Any) -> float:  # noqa: N802
-        """Returns a number in [min_value, max_value]."""
-        ...
-
-    def Choice(self, name: str, values: list, **kwargs: Any) -> Any:  # noqa: N802
-        """Returns one of some values."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
