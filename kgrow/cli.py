@@ -20,6 +20,7 @@ from kgrow.arguments import given_fields, parser
 from kgrow.commands import BAD_USAGE, DONE, FAILED, INTERRUPTED, LIMITS_NOT_MET, check_data, say, write
 from kgrow.config import Config
 from kgrow.config.removed import check_command
+from kgrow.run import is_unfinished
 from kgrow.task.sources import check_exists
 from kgrow.views import run_compare, run_completion, run_devices, run_list, run_report, run_show
 
@@ -112,9 +113,9 @@ def run_export(options: argparse.Namespace) -> int:
 
 def _settle(options: argparse.Namespace, directory: str) -> None:
     """Ends an unfinished run with its best network so far, and says so."""
-    from kgrow.unfinished import is_unfinished, settle
-
     if is_unfinished(directory):
+        from kgrow.unfinished import settle
+
         say(settle(directory, options.dataset, data_dir=options.data_dir))
 
 

@@ -9,8 +9,7 @@ from typing import Any
 from kgrow._files import read_json
 from kgrow.recorded import SOURCE as FIELDS
 from kgrow.recorded import read_result
-from kgrow.run import RESULT, SOURCE
-from kgrow.unfinished import is_unfinished
+from kgrow.run import RESULT, SOURCE, is_unfinished
 
 
 def listed(directory: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -243,6 +243,12 @@ def read_events(directory: Path) -> list[dict[str, Any]]:
     ]
 
 
+def is_unfinished(directory: str | os.PathLike[str]) -> bool:
+    """Returns whether a directory is that of a search without a result."""
+    path = Path(directory)
+    return all((path / name).is_file() for name in (SETTINGS, SOURCE)) and not (path / RESULT).is_file()
+
+
 def described(value: Any) -> str:
     """Returns a text for a configuration object, including a user's own, that is the same in every process."""
     kind: Any = type(value)

@@ -11,15 +11,9 @@ from kgrow.pipeline import search
 from kgrow.recorded import SOURCE as FIELDS
 from kgrow.report import unfinished_report_of
 from kgrow.result import data_again
-from kgrow.run import RESULT, SETTINGS, SOURCE, read_events
+from kgrow.run import SETTINGS, SOURCE, read_events
 
 AT_ONCE_S = 0.001  # the allowed time with which a search trains nothing more
-
-
-def is_unfinished(directory: str | os.PathLike[str]) -> bool:
-    """Returns whether a directory is that of a search without a result."""
-    path = Path(directory)
-    return all((path / name).is_file() for name in (SETTINGS, SOURCE)) and not (path / RESULT).is_file()
 
 
 def report_so_far(directory: str | os.PathLike[str]) -> str:

@@ -13,7 +13,7 @@ import kgrow
 from kgrow._checks import check_path
 from kgrow._ownership import is_locked
 from kgrow.commands import DONE, FAILED, check_data, say, write
-from kgrow.run import RESULT
+from kgrow.run import RESULT, is_unfinished
 
 # Seconds between two looks at the logs of a run that is watched, and after which it may have been left.
 WATCHED_S, LEFT_S = 1.0, 20.0
@@ -52,7 +52,7 @@ def run_report(options: argparse.Namespace) -> int:
     """`kgrow report`."""
     check_data(options)
     from kgrow.report import check_free, write_report
-    from kgrow.unfinished import is_unfinished, report_so_far
+    from kgrow.unfinished import report_so_far
 
     run = Path(check_path(options.run, "RUN"))
     target = Path(check_path(options.out, "--out")) if options.out is not None else run / "report.html"

@@ -9,7 +9,8 @@ import time
 import pytest
 
 import kgrow
-from kgrow.unfinished import is_unfinished, settle
+from kgrow.run import is_unfinished
+from kgrow.unfinished import settle
 
 SEARCH = ("search", "digits", "--epochs", "12", "--trials", "2")
 
