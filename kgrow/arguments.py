@@ -34,6 +34,7 @@ def parser(shows_all: bool = False) -> argparse.ArgumentParser:
     _add_benchmark(commands)
     _add_cross_validate(commands)
     _add_views(commands)
+    _add_studio(commands)
     return top
 
 
@@ -258,6 +259,19 @@ def _add_views(commands: Any) -> None:
     completion.add_argument("shell", choices=SHELLS, help='such as: eval "$(kgrow completion bash)"')
     for command in (show, runs, devices):
         command.add_argument("--json", action="store_true", help="print a JSON document instead of the table")
+
+
+def _add_studio(commands: Any) -> None:
+    studio = commands.add_parser(
+        "studio",
+        allow_abbrev=False,
+        help="open a page that needs no command line",
+        description="Search, watch and try networks on a page in the browser of this computer.",
+    )
+    add = studio.add_argument
+    add("--out", metavar="DIR", default="kgrow_runs", help="directory of runs (kgrow_runs)")
+    add("--port", type=int, default=0, metavar="N", help="port of the page (a free one)")
+    add("--no-open", dest="opens", action="store_false", help="print the address, and open no browser")
 
 
 def _add_data(add: Callable[..., Any], *, has_json: bool = True) -> None:

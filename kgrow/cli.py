@@ -151,6 +151,18 @@ def run_cross_validate(options: argparse.Namespace) -> int:
     return DONE
 
 
+def run_studio(options: argparse.Namespace) -> int:
+    """`kgrow studio`."""
+    from kgrow.studio.serve import serve
+
+    try:
+        serve(options.out, options.port, options.opens)
+    except ImportError as error:
+        say(f"kgrow: {error}")
+        return FAILED
+    return DONE
+
+
 def early_exit(options: argparse.Namespace) -> Any:
     """Returns the early-exit settings; False if no option asks for them."""
     from kgrow.exporting import EarlyExit
@@ -177,6 +189,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": run_list,
     "devices": run_devices,
     "completion": run_completion,
+    "studio": run_studio,
 }
 
 

@@ -44,6 +44,7 @@ QUICK = {
     "list": [],
     "completion": [],
     "devices": [],
+    "studio": [],
 }
 TINY = ("path/to/folder", "mnist", "cifar10")
 # What the programs that run here are known by.
@@ -68,7 +69,8 @@ def programs():
 
 
 OF_KGROW = [words for words in commands() if words[0] == "kgrow"]
-OF_ONE_PROCESS = [words for words in OF_KGROW if "--engine" not in words]
+# Those that end by themselves, without a cluster; tests/studio/test_serve.py runs the other.
+OF_ONE_PROCESS = [words for words in OF_KGROW if "--engine" not in words and words[1] != "studio"]
 
 
 def test_every_command_is_one_of_kgrow_or_run_elsewhere():
