@@ -267,13 +267,14 @@ DEFAULT = Preset(
 # Weights that were trained on many images are soon changed all at once, and at one rate; see decision 0073.
 FINE_TUNE = dataclasses.replace(
     DEFAULT,
-    epochs=36,
+    epochs=72,
     learning_rate=0.05,
     l2=1e-4,
     label_smoothing=0.1,
-    grow_epochs=(0, 0, 1, 1, 2, 2),
-    prune_epochs=(6, 8, 10, 12, 14, 16, 18, 20, 21),
-    resolutions=((0, 0.625), (22, 1.0)),
+    warmup_epochs=4.0,
+    grow_epochs=(0, 0, 2, 2, 4, 4),
+    prune_epochs=(12, 16, 20, 24, 28, 32, 36, 40, 42),
+    resolutions=((0, 0.625), (44, 1.0)),
 )
 EARLY_EXIT = dataclasses.replace(DEFAULT, exit_scale=1.0, distillation=0.5)
 BASE = Preset(epochs=100, learning_rate=0.1, milestones=(35, 60, 85), gammas=(0.1, 0.1, 0.1))

@@ -24,7 +24,6 @@ from kgrow.pretrained.sources import (
     read_weights,
     weight_file,
 )
-from kgrow.pruning.narrowing import narrowed
 from kgrow.registry import BACKBONES
 from kgrow.searching.space import SearchSpace, check_widths
 
@@ -148,6 +147,8 @@ class Pretrained(SearchSpace):
 
     def initial(self, architecture: Architecture, images: np.ndarray) -> Mapping[str, np.ndarray]:
         """See `SearchSpace.initial`; in fewer channels stays what the images need, see `kgrow.pruning.narrowing`."""
+        from kgrow.pruning.narrowing import narrowed  # TensorFlow is slow to import
+
         found = narrowed(self._trained(architecture.input_shape, architecture.num_classes), architecture, images)
         return {
             name: np.ascontiguousarray(value, np.float32)
