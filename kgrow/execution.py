@@ -43,6 +43,7 @@ from kgrow.searching.prolonging import prolonged
 from kgrow.searching.time_limit import training_time
 from kgrow.searching.trial import Trial
 from kgrow.searching.trials import NETWORKS_KEPT, Trials
+from kgrow.starting import start_of
 from kgrow.structure.currency import market_document
 from kgrow.task import Task
 from kgrow.training import Observer, OutOfTimeError
@@ -119,6 +120,7 @@ class Search:
             "task": task_document(self.task),
             "source": self.source,
             "seed": self.plan.settings.seed,
+            "start": start_of(self.plan.proposals.space),
             "complete": complete,
             "config": self.run.config,
             "trials": self.num_trials,

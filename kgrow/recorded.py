@@ -95,6 +95,7 @@ DOCUMENT = {
     "task": _TASK,
     "source": SOURCE,
     "seed": int,
+    "start": str,
     "complete": bool,
     "trials": int,
     "epochs": int,

@@ -58,6 +58,11 @@ def space_of(growth: Growth) -> SearchSpace:
     return SPACES[growth.space] if isinstance(growth.space, str) else growth.space
 
 
+def start_of(space: SearchSpace) -> str:
+    """Returns what the networks of a space start with: `"scratch"`, a published network or the path of a model."""
+    return space.start if isinstance(space, Pretrained) else SCRATCH
+
+
 def _space(growth: Growth, task: Task, note: Callable[[str], None]) -> Pretrained | None:
     """Returns the space of a published network, or None to start from scratch."""
     start, space = growth.start, space_of(growth)

@@ -105,6 +105,7 @@ DOCUMENT = {
     "task": dict,
     "source": dict,
     "seed": int,
+    "start": str,
     "complete": bool,
     "trials": int,
     "epochs": int,

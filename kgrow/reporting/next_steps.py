@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from kgrow.registry import BACKBONES, SCRATCH
 from kgrow.reporting.wording import one_line
 
 Document = Mapping[str, Any]
@@ -50,7 +51,9 @@ def _steps(result: Document, directory: str) -> Iterator[tuple[str, str]]:
         yield "Export in 8 bits:", python
     else:
         yield "Compare all formats:", f"kgrow benchmark {shlex.quote(run)}"
-        if result["task"]["num_test"] < FEW_TEST_IMAGES:
+        # A model of one's own may have seen the images of every fold.
+        is_published = result["start"] in (SCRATCH, *BACKBONES)
+        if is_published and result["task"]["num_test"] < FEW_TEST_IMAGES:
             few = f"With {result['task']['num_test']} test images the accuracy is uncertain. By all images:"
             yield few, f"kgrow cross-validate {shlex.quote(run)}"
 

@@ -9,6 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from kgrow.reporting.next_steps import next_steps
 from kgrow.reporting.table import print_summary, summary
 from kgrow.reporting.wording import duration, grouped, one_line, percent
 
@@ -44,6 +45,7 @@ def trial(name, ratio, accuracy, status="done", error=None):
 
 
 RESULT = {
+    "start": "scratch",
     "kgrow_version": "0.2.0",
     "task": {"name": "cifar10", "num_validation": 5_000, "num_test": 10_000},
     "source": {"dataset": "cifar10"},
@@ -494,3 +496,12 @@ def test_markup_and_escape_codes_in_names_are_shown_as_text():
 )
 def test_numbers_and_lines_are_worded_for_people(worded, expected):
     assert worded == expected
+
+
+@pytest.mark.parametrize(("start", "is_told"), [("scratch", True), ("lite0", True), ("/models/mine.keras", False)])
+def test_a_model_of_ones_own_is_not_told_to_be_cross_validated(start, is_told):
+    """It may have seen every image; `kgrow.cross_validate` refuses it."""
+    text = "\n".join(
+        str(line) for line in next_steps({**RESULT, "start": start, "task": {**RESULT["task"], "num_test": 40}})
+    )
+    assert ("cross-validate" in text) == is_told
