@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+PICTURES = ("growing", "heads", "criteria", "compaction", "exits", "limits")
 RECIPES = Path(__file__).parent.parent / "recipes"
 WITHOUT_DATA_SETS = (
     "bench_photographs",
@@ -109,9 +110,11 @@ def test_picture_of_a_search_shows_what_stays_on_the_terminal():
 
 
 @pytest.mark.slow
-def test_picture_of_growth_is_drawn(tmp_path):
-    recipe = runpy.run_path(str(RECIPES / "draw_timeline.py"))
-    recipe["draw"](tmp_path / "timeline.svg", epochs=6, verbose=0)
+def test_pictures_of_concepts_are_drawn(tmp_path):
+    recipe = runpy.run_path(str(RECIPES / "draw_concepts.py"))
+    recipe["draw"](tmp_path, epochs=6, verbose=0)
+    written = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert written == sorted(path.name for path in (RECIPES.parent / "docs" / "pictures").iterdir())
     text = (tmp_path / "timeline.svg").read_text("utf-8")
     assert all(word in text for word in ("block 2", "settled", "connections alive"))
 
@@ -123,8 +126,9 @@ def test_picture_of_a_search_is_small_and_fetches_nothing():
     assert not [word for word in ("@font-face", "<image", "@import", "href") if word in text]
 
 
-def test_picture_of_growth_is_small_and_refers_to_itself_alone():
-    text = (RECIPES.parent / "docs" / "timeline.svg").read_text("utf-8")
+@pytest.mark.parametrize("name", ["timeline", *(f"pictures/{name}" for name in PICTURES)])
+def test_picture_of_a_concept_is_small_and_refers_to_itself_alone(name):
+    text = (RECIPES.parent / "docs" / f"{name}.svg").read_text("utf-8")
     assert xml.etree.ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     assert len(text) < 60_000
     assert not [word for word in ("@font-face", "<image", "@import") if word in text]
