@@ -35,6 +35,25 @@ def channel_labels(architecture: Architecture) -> Mapping[str, np.ndarray]:
     return {name: numbered[part] - 1 for name, part in labels.items()}
 
 
+def free_layers(architecture: Architecture) -> dict[str, np.ndarray]:
+    """Returns the channels of the layers whose width can be chosen, by the name of the first node that makes them.
+
+    Left out are layers that are added to others, and those that share channels with a smaller layer: they follow it.
+    """
+    labels, nodes = channel_labels(architecture), architecture.nodes
+    taken = np.concatenate([[NO_CHANNEL], *(labels[node.name] for node in nodes if node.operator.adds_inputs)])
+    found: dict[bytes, tuple[str, np.ndarray]] = {}
+    for node in nodes:
+        if node.operator.makes_channels:
+            found.setdefault(labels[node.name].tobytes(), (node.name, labels[node.name]))
+    free = set()
+    for name, own in sorted(found.values(), key=lambda each: len(each[1])):
+        if not np.isin(own, taken).any() and len(np.unique(own)) == len(own):
+            free.add(name)
+            taken = np.concatenate([taken, own])
+    return {name: own for name, own in found.values() if name in free}
+
+
 class _Ties:
     """Equivalence classes of labels: a union-find forest with the lowest label as the root."""
 

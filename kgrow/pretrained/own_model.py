@@ -12,7 +12,7 @@ import numpy as np
 
 from kgrow.graph import IMAGE, Architecture, Block
 from kgrow.graph.builder import Builder
-from kgrow.graph.channels import NO_CHANNEL, channel_labels
+from kgrow.graph.channels import NO_CHANNEL, channel_labels, free_layers
 from kgrow.graph.image_size import at_image_size
 from kgrow.graph.operators import Shape
 from kgrow.graph.values import Weighted
@@ -45,7 +45,11 @@ def own_model(path: str, sha256: str, side: int) -> OwnModel:
     if len(shape) != 3 or shape[2] is None:
         raise ValueError(f"`start` must be a model that reads images (height, width, channels), but it reads {shape}.")
     height, width, channels = (side if each is None else each for each in shape)
-    return OwnModel(as_data(model, (height, width, channels)).weighted, notes)
+    weighted = as_data(model, (height, width, channels)).weighted
+    for name, value in weighted.state.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"`start` must be a model with finite weights, but those of {name!r} are not.")
+    return OwnModel(weighted, notes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +83,9 @@ class OwnModel:
                 f"`start` must be a model for images of {input_shape[2]} channels, but this one reads {channels}."
             )
         counts = {name: narrowed(len(labels), width) for name, labels in self._layers.items()}
+        narrower = self._narrower(counts)
         try:
-            whole = at_image_size(self._narrower(counts), (input_shape[0], input_shape[1]))
+            whole = at_image_size(narrower, (input_shape[0], input_shape[1]))
         except ValueError as error:
             height, width, _ = self.weighted.architecture.input_shape
             raise ValueError(
@@ -130,16 +135,7 @@ class OwnModel:
 
     @functools.cached_property
     def _layers(self) -> dict[str, np.ndarray]:
-        """The channel groups of layers, by the name of the first node that makes them; without those that are added."""
-        nodes = self.weighted.architecture.nodes
-        added = [self._labels[node.name] for node in nodes if node.operator.adds_inputs]
-        fixed = np.unique(np.concatenate([[NO_CHANNEL], *added]))
-        layers: dict[bytes, tuple[str, np.ndarray]] = {}
-        for node in nodes:
-            labels = self._labels[node.name]
-            if node.operator.makes_channels and not np.isin(labels, fixed).any():
-                layers.setdefault(labels.tobytes(), (node.name, labels))
-        return dict(layers.values())
+        return free_layers(self.weighted.architecture)
 
     def _narrower(self, counts: Mapping[str, int]) -> Architecture:
         """Returns the model with so many channels of each layer, by node name."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from kgrow._keras import tf
 from kgrow.graph import Architecture, Node
-from kgrow.graph.channels import NO_CHANNEL, channel_labels
+from kgrow.graph.channels import NO_CHANNEL, channel_labels, free_layers
 from kgrow.graph.removal import sliced
 from kgrow.graph.values import Weighted
 from kgrow.network import GrowingNetwork
@@ -21,8 +21,10 @@ from kgrow.network.tap import call_tapped
 OUTSIDE = -2  # a row or column of a kernel that is no channel
 # Images that are looked at: pixels in total and at once, and their number. Positions that are looked at in all of them.
 MOST_PIXELS, PIXELS_AT_ONCE, MOST_IMAGES, MOST_POSITIONS = 2_400_000, 300_000, 512, 16_384
-# Part of the mean variance that is added to each: keeps the inverse finite where channels depend on each other.
-RIDGE = 1e-3
+MOST_UNFOLDED = 2**24  # values that a kernel reads at all positions, held at once
+# Parts of each row's variance and of the largest one that are added to it: keep the inverse finite where channels
+# depend on each other.
+RIDGE, LEAST = 1e-3, 1e-12
 PARTS = 16  # in which the channels of a layer leave, one after the other
 MOST_ROWS = 4_608  # of a kernel whose moments are inverted
 
@@ -31,9 +33,9 @@ def narrowed(whole: Weighted, architecture: Architecture, images: np.ndarray) ->
     """Returns the weights of a trained network for one with fewer channels in some layers.
 
     Of each layer those channels leave whose loss the others make up for best, and what reads the layer is fitted anew,
-    so that its outputs over the images change least in the mean square. Both follow from the second moments `H` of what
-    a kernel reads: with `P = inv(H)`, leaving out some rows `q` of a kernel `W` costs the sum over outputs of `W[q]'
-    inv(P[q, q]) W[q]`, and all rows change by `-P[:, q] inv(P[q, q]) W[q]`.
+    so that its outputs over the images change least in the mean square; a kernel of very many rows is only cut. Both
+    follow from the second moments `H` of what a kernel reads: with `P = inv(H)`, leaving out some rows `q` of a kernel
+    `W` costs the sum over outputs of `W[q]' inv(P[q, q]) W[q]`, and all rows change by `-P[:, q] inv(P[q, q]) W[q]`.
 
     Args:
         whole: Trained network. Nodes without weights read nothing.
@@ -43,13 +45,16 @@ def narrowed(whole: Weighted, architecture: Architecture, images: np.ndarray) ->
     Returns:
         The smaller network, with the weights of the nodes that have some in `whole`.
 
+    Raises:
+        ValueError: If the network computes values from the images that are not finite.
+
     References:
         Hassibi, Stork and Wolff, "Optimal Brain Surgeon and general network pruning", 1993, equation 5, with the output
         of a layer in place of the loss. He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural
         Networks", ICCV 2017, equation 1.
     """
     labels = channel_labels(whole.architecture)
-    layers = _narrower_layers(whole.architecture, architecture, labels)
+    layers = _narrower_layers(whole.architecture, architecture)
     stays = np.ones(2 + max(int(own.max(initial=NO_CHANNEL)) for own in labels.values()), bool)  # the last: no channel
     weights = dict(whole.weights)
     if layers:
@@ -66,17 +71,10 @@ def narrowed(whole: Weighted, architecture: Architecture, images: np.ndarray) ->
     return Weighted(architecture, found)
 
 
-def _narrower_layers(
-    whole: Architecture, architecture: Architecture, labels: Mapping[str, np.ndarray]
-) -> list[tuple[np.ndarray, int]]:
+def _narrower_layers(whole: Architecture, architecture: Architecture) -> list[tuple[np.ndarray, int]]:
     """Returns the channels of each layer that has fewer of them in the architecture, and how many it has there."""
-    found: dict[bytes, tuple[np.ndarray, int]] = {}
-    for node in whole.nodes:
-        own = labels[node.name]
-        count = architecture.shapes.get(node.name, own.shape)[-1]
-        if node.operator.makes_channels and count < len(own):
-            found.setdefault(own.tobytes(), (own, count))
-    return list(found.values())
+    layers = [(own, architecture.shapes.get(name, own.shape)[-1]) for name, own in free_layers(whole).items()]
+    return [(own, count) for own, count in layers if count < len(own)]
 
 
 @dataclasses.dataclass
@@ -88,24 +86,23 @@ class _Reader:
         labels: Channel of each row.
         kernel: Weights, (rows, outputs).
         scale: Factor of each output behind it.
-        covariance: Covariance of what the rows read, (rows, rows).
-        means: Mean of what each row reads.
+        means: Mean of what each row reads; zero where nothing can store the constant that is missing without a row.
+        moments: Second moments of what the rows read, relative to these means, (rows, rows).
     """
 
     name: str | None
     labels: np.ndarray
     kernel: np.ndarray
     scale: np.ndarray
-    covariance: np.ndarray
     means: np.ndarray
+    moments: dataclasses.InitVar[np.ndarray]
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, moments: np.ndarray) -> None:
         self.before, self.is_gone = self.kernel, np.zeros(len(self.labels), bool)
-        covariance = self.covariance
-        scaled = self.kernel * self.scale
-        self.total = float(np.sum(scaled * (covariance @ scaled))) or 1.0
-        variance = float(np.trace(covariance)) / len(covariance) or 1.0
-        self.inverse = np.linalg.inv(covariance + RIDGE * variance * np.eye(len(covariance)))
+        scaled, sizes = self.kernel * self.scale, np.maximum(np.diag(moments), 0.0)
+        self.total = float(np.sum(scaled * (moments @ scaled))) or 1.0
+        # A part of each row's own: rows of other units would drown in a common one.
+        self.inverse = np.linalg.inv(moments + np.diag(RIDGE * sizes + LEAST * (sizes.max() or 1.0)))
 
     def reads(self, channels: np.ndarray) -> bool:
         """Returns whether it reads some of these channels."""
@@ -134,7 +131,7 @@ def _leaving(layer: np.ndarray, count: int, readers: Sequence[_Reader]) -> np.nd
     kept = np.sort(layer)
     part = math.ceil((len(kept) - count) / PARTS)
     while len(kept) > count:
-        costs = sum(reader.costs(kept) for reader in readers)
+        costs = sum((reader.costs(kept) for reader in readers), np.zeros(len(kept)))
         going = kept[np.argsort(costs, kind="stable")[: min(part, len(kept) - count)]]
         for reader in readers:
             reader.remove(going)
@@ -158,11 +155,17 @@ def _readers(
     ends = {_last_map(architecture, labels, layer): layer for layer in unread}
     moments = _moments(whole, [*rows_of], [*ends], images)
     found = []
-    for name, rows in rows_of.items():
-        kernel = whole.weights[name]["kernel"].astype(np.float64).reshape(len(rows), -1)
-        found.append(_Reader(name, rows, kernel, _scale_behind(whole, name), *moments[name]))
-    for name, layer in ends.items():
-        found.append(_Reader(None, labels[name], np.eye(len(layer)), np.ones(len(layer)), *moments[name]))
+    for name, (covariance, means) in moments.items():
+        if name in ends:
+            width = len(ends[name])
+            found.append(_Reader(None, labels[name], np.eye(width), np.ones(width), means, covariance))
+            continue
+        kernel = whole.weights[name]["kernel"].astype(np.float64).reshape(len(means), -1)
+        if _store_constant(whole.architecture, dict(whole.weights), name, np.zeros(kernel.shape[1])):
+            found.append(_Reader(name, rows_of[name], kernel, _scale_behind(whole, name), means, covariance))
+        else:
+            about_zero = covariance + np.outer(means, means)
+            found.append(_Reader(name, rows_of[name], kernel, _scale_behind(whole, name), 0.0 * means, about_zero))
     return found
 
 
@@ -197,10 +200,12 @@ def _moments(
 
     def tap(node: Node, inputs: Sequence[Any], compute: Callable[[Sequence[Any]], Any]) -> Any:
         made = compute(inputs)
-        if node.name in read:
-            rows: Any = node.operator.patches(inputs[0]) if node.name in kernels else made
+        for part in _parts(node, inputs[0], made) if node.name in read else ():
+            rows: Any = node.operator.patches(inputs[0][part]) if node.name in kernels else made[part]
+            if rows is None:  # an operator of another package that cannot tell
+                break
             rows = tf.reshape(rows, (-1, rows.shape[-1]))
-            most = math.ceil(MOST_POSITIONS * len(made) / number)
+            most = math.ceil(MOST_POSITIONS * len(made[part]) / number)
             if len(rows) > most:
                 # Whatever else is looked at: a deeper network must begin with the same values.
                 generator = np.random.default_rng(seed_of(read[node.name].count, node.name))
@@ -210,7 +215,20 @@ def _moments(
 
     for start in range(0, number, at_once):
         call_tapped(network, tf.constant(chosen[start : start + at_once], tf.float32), tap)
-    return {name: each.covariance_and_means() for name, each in read.items()}
+    found = {name: each.covariance_and_means() for name, each in read.items() if each.count}
+    for name, (covariance, _) in found.items():
+        if not np.isfinite(covariance).all():
+            raise ValueError(
+                f"The trained network must compute finite values from the training images, but at {name!r} it does not."
+            )
+    return found
+
+
+def _parts(node: Node, read: Any, made: Any) -> list[slice]:
+    """Returns parts of a batch that are not too large when what a kernel reads is unfolded."""
+    rows = math.prod(node.operator.kernel_shape(tuple(read.shape[1:]))[:-1])
+    step = max(1, MOST_UNFOLDED // (rows * math.prod(made.shape[1:-1])))
+    return [slice(start, start + step) for start in range(0, len(made), step)]
 
 
 class _Moments:
@@ -234,14 +252,23 @@ class _Moments:
 
 
 def _store(reader: _Reader, architecture: Architecture, weights: dict[str, Mapping[str, np.ndarray]]) -> None:
-    """Gives a node its fitted kernel, and the constant that it lacks to the node or to what alone reads it."""
+    """Gives a node its fitted kernel, and the constant that it lacks to what can store it."""
     if reader.name is None or not reader.is_gone.any():
         return
-    node, own = architecture.by_name[reader.name], weights[reader.name]
-    constant = reader.means @ (reader.before - reader.kernel)
-    fitted = {**own, "kernel": reader.kernel.reshape(own["kernel"].shape).astype(np.float32)}
-    raised, readers = node.operator.raised(fitted, constant), architecture.readers[node.name]
-    weights[node.name] = fitted if raised is None else raised
-    if raised is None and len(readers) == 1:
-        behind = readers[0].name
-        weights[behind] = readers[0].operator.compensated(weights[behind], constant) or weights[behind]
+    own = weights[reader.name]
+    weights[reader.name] = {**own, "kernel": reader.kernel.reshape(own["kernel"].shape).astype(np.float32)}
+    _store_constant(architecture, weights, reader.name, reader.means @ (reader.before - reader.kernel))
+
+
+def _store_constant(
+    architecture: Architecture, weights: dict[str, Mapping[str, np.ndarray]], name: str, constant: np.ndarray
+) -> bool:
+    """Adds a constant to a node, or to what alone reads it; returns whether one of them can store it."""
+    node, readers = architecture.by_name[name], architecture.readers[name]
+    stored = node.operator.raised(weights[name], constant)
+    if stored is None and len(readers) == 1:
+        name = readers[0].name
+        stored = readers[0].operator.compensated(weights[name], constant)
+    if stored is not None:
+        weights[name] = stored
+    return stored is not None

@@ -16,6 +16,7 @@ from kgrow.graph.operators import (
     DepthwiseConv,
     Flatten,
     GlobalAveragePool,
+    Multiply,
     ReLU,
 )
 from kgrow.graph.values import Weighted
@@ -225,3 +226,62 @@ def test_a_kernel_of_too_many_rows_is_cut_and_not_fitted(monkeypatch):
     found = narrowed(whole, chain(5), pictures())
     rows = {row.tobytes() for row in whole.weights["reader"]["kernel"][0, 0]}
     assert all(row.tobytes() in rows for row in found.weights["reader"]["kernel"][0, 0])
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("behind", ["relu", "two"])
+def test_a_constant_that_nothing_can_store_is_not_counted_on(behind):
+    """The kernel has no bias, and no normalization alone reads it: the least squares then have no constant."""
+    reader, nodes = Conv((1, 1), filters=5), [Node("end", ReLU(), ("before",))]
+    if behind == "two":
+        nodes = [Node("norm", BatchNorm(), ("reader",)), Node("end", Add(), ("norm", "reader"))]
+    whole, images = filled(chain(reader=reader, behind=nodes)), pictures()
+    found = narrowed(whole, chain(4, reader=reader, behind=nodes), images)
+    kept = [
+        int(np.flatnonzero([np.array_equal(column, old) for old in whole.weights["made"]["kernel"].T])[0])
+        for column in found.weights["made"]["kernel"].T
+    ]
+    rows, wanted = (outputs(whole, images, name) for name in ("relu", "reader"))
+    rows, wanted = rows.reshape(-1, 8)[:, kept], wanted.reshape(-1, 5)
+    best = np.mean((rows @ np.linalg.lstsq(rows, wanted, rcond=None)[0] - wanted) ** 2)
+    error = np.mean((outputs(found, images, "reader") - outputs(whole, images, "reader")) ** 2)
+    np.testing.assert_allclose(error, best, rtol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3, 1e6])
+def test_the_unit_of_a_channel_does_not_matter(factor):
+    whole, images = filled(chain()), pictures()
+    weights = {name: dict(own) for name, own in whole.weights.items()}
+    for node, kind, place in (("made", "kernel", (..., 2)), ("made", "bias", 2)):
+        weights[node][kind] = weights[node][kind].copy()
+        weights[node][kind][place] *= factor
+    weights["reader"]["kernel"] = weights["reader"]["kernel"].copy()
+    weights["reader"]["kernel"][:, :, 2] /= factor
+    errors = [
+        np.mean((outputs(narrowed(each, chain(5), images), images, "reader") - outputs(each, images, "reader")) ** 2)
+        for each in (whole, whole._replace(weights=weights))
+    ]
+    np.testing.assert_allclose(errors[1], errors[0], rtol=0.05)
+
+
+def test_a_layer_that_scales_others_follows_them():
+    """A gate over two concatenated maps has the channels of both; it is no layer of its own."""
+
+    def gated(widths):
+        nodes = [Node(f"part_{number}", Conv((3, 3), filters=width), (IMAGE,)) for number, width in enumerate(widths)]
+        nodes += [Node("both", Concat(), ("part_0", "part_1")), Node("pooled_map", GlobalAveragePool(True), ("both",))]
+        nodes += [Node("gate", Conv((1, 1), filters=sum(widths), use_bias=True), ("pooled_map",))]
+        nodes += [Node("times", Multiply(), ("both", "gate")), Node("reader", Conv((1, 1), filters=5), ("times",))]
+        return of([*nodes, Node("norm", BatchNorm(), ("reader",))])
+
+    whole, images = filled(gated((6, 4))), pictures()
+    found = narrowed(whole, gated((3, 2)), images)
+    assert found.weights["gate"]["kernel"].shape == (1, 1, 5, 5)
+    assert np.isfinite(outputs(found, images, "logits")).all()
+
+
+def test_values_that_are_not_finite_are_told():
+    whole = filled(chain())
+    whole.weights["made"]["kernel"][:] = 3e38
+    with pytest.raises(ValueError, match="finite values from the training images, but at 'reader'"):
+        narrowed(whole, chain(5), pictures())
