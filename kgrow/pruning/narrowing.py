@@ -161,11 +161,9 @@ def _readers(
             found.append(_Reader(None, labels[name], np.eye(width), np.ones(width), means, covariance))
             continue
         kernel = whole.weights[name]["kernel"].astype(np.float64).reshape(len(means), -1)
-        if _store_constant(whole.architecture, dict(whole.weights), name, np.zeros(kernel.shape[1])):
-            found.append(_Reader(name, rows_of[name], kernel, _scale_behind(whole, name), means, covariance))
-        else:
-            about_zero = covariance + np.outer(means, means)
-            found.append(_Reader(name, rows_of[name], kernel, _scale_behind(whole, name), 0.0 * means, about_zero))
+        if not _store_constant(whole.architecture, dict(whole.weights), name, np.zeros(kernel.shape[1])):
+            covariance, means = covariance + np.outer(means, means), np.zeros(len(means))
+        found.append(_Reader(name, rows_of[name], kernel, _scale_behind(whole, name), means, covariance))
     return found
 
 
@@ -235,15 +233,17 @@ class _Moments:
     """Sums over rows, relative to the mean of the first of them: the difference of large squares would lose digits."""
 
     def __init__(self) -> None:
-        self.count, self.shift, self.sums, self.products = 0, None, np.float64(0.0), np.float64(0.0)
+        self.count, self.shift = 0, None
+        self.sums: Any = 0.0
+        self.products: Any = 0.0
 
     def add(self, rows: Any) -> None:
         """Adds rows, a tensor (n, values)."""
         self.shift = tf.reduce_mean(rows, axis=0) if self.shift is None else self.shift
         shifted = rows - self.shift
         self.count += len(rows)
-        self.sums = self.sums + tf.reduce_sum(shifted, axis=0).numpy()
-        self.products = self.products + tf.matmul(shifted, shifted, transpose_a=True).numpy()
+        self.sums = self.sums + tf.reduce_sum(shifted, axis=0).numpy().astype(np.float64)
+        self.products = self.products + tf.matmul(shifted, shifted, transpose_a=True).numpy().astype(np.float64)
 
     def covariance_and_means(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the covariance (values, values) and the mean of each value."""
